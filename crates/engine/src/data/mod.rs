@@ -1,0 +1,1 @@
+//! Corpora, token files, batches, and the built-in stories.

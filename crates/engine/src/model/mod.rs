@@ -1,0 +1,1 @@
+//! The decoder: its table of tensors, buffers, forward and backward passes.

@@ -1,0 +1,1 @@
+//! Tokenisers: words, byte-level BPE, characters.

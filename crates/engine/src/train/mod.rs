@@ -1,0 +1,1 @@
+//! Training: steps, lanes, schedule, optimiser, runs.

@@ -1,0 +1,123 @@
+//! `AlignedVec`: one zeroed, cache-line aligned allocation of plain numbers, made once.
+//!
+//! A run's parameters, gradients, moments, activations and packed weights are each one of these.
+//! Alignment to a cache line lets no two threads share one, and no vector load straddle one.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+
+/// Bytes of a cache line, and of the widest vector register.
+pub const ALIGN_BYTES: usize = 64;
+
+/// From this size on an allocation is aligned to, and advised to use, 2 MiB pages.
+const HUGE_PAGE_BYTES: usize = 2 << 20;
+
+/// Numbers for which all-zero bits are a value: what an [`AlignedVec`] may hold.
+///
+/// # Safety
+/// Implement it only for types without padding, pointers, `Drop`, or invalid bit patterns.
+pub unsafe trait Plain: Copy + Send + Sync + 'static {}
+// SAFETY: primitive numbers have no padding and every bit pattern is a value.
+unsafe impl Plain for f32 {}
+// SAFETY: as above.
+unsafe impl Plain for f64 {}
+// SAFETY: as above.
+unsafe impl Plain for u16 {}
+// SAFETY: as above.
+unsafe impl Plain for u32 {}
+// SAFETY: as above.
+unsafe impl Plain for u8 {}
+
+/// A fixed-size, zeroed slice of `T` that starts at a multiple of [`ALIGN_BYTES`].
+#[derive(Debug)]
+pub struct AlignedVec<T: Plain> {
+    start: NonNull<T>,
+    len: usize,
+}
+
+// SAFETY: it owns its elements, which are `Send + Sync` numbers.
+unsafe impl<T: Plain> Send for AlignedVec<T> {}
+// SAFETY: as above; shared access only reads.
+unsafe impl<T: Plain> Sync for AlignedVec<T> {}
+
+impl<T: Plain> AlignedVec<T> {
+    /// `len` zeros.
+    ///
+    /// # Panics
+    /// If the byte size overflows; aborts through the standard handler if memory is exhausted.
+    pub fn zeroed(len: usize) -> AlignedVec<T> {
+        if len == 0 {
+            return AlignedVec { start: NonNull::dangling(), len };
+        }
+        let layout = Self::layout(len);
+        // SAFETY: the layout has a non-zero size, since `len > 0` and no `Plain` type is empty.
+        let bytes = unsafe { alloc_zeroed(layout) };
+        let Some(start) = NonNull::new(bytes.cast::<T>()) else { handle_alloc_error(layout) };
+        advise_huge_pages(bytes, layout.size());
+        AlignedVec { start, len }
+    }
+
+    fn layout(len: usize) -> Layout {
+        let bytes = len.checked_mul(size_of::<T>()).expect("AlignedVec: byte size overflows");
+        let align = if bytes >= HUGE_PAGE_BYTES { HUGE_PAGE_BYTES } else { ALIGN_BYTES };
+        Layout::from_size_align(bytes, align).expect("AlignedVec: byte size overflows")
+    }
+}
+
+/// Asks the kernel for 2 MiB pages, which save most of the translation misses of a large buffer.
+#[cfg(all(target_os = "linux", not(miri)))]
+fn advise_huge_pages(start: *mut u8, bytes: usize) {
+    unsafe extern "C" {
+        fn madvise(addr: *mut u8, length: usize, advice: i32) -> i32;
+    }
+    const MADV_HUGEPAGE: i32 = 14;
+    if bytes >= HUGE_PAGE_BYTES {
+        // SAFETY: the range was just allocated at this alignment and the advice changes no data;
+        // a refusal leaves ordinary pages.
+        let _ = unsafe { madvise(start, bytes, MADV_HUGEPAGE) };
+    }
+}
+
+#[cfg(not(all(target_os = "linux", not(miri))))]
+fn advise_huge_pages(_start: *mut u8, _bytes: usize) {}
+
+impl<T: Plain> Drop for AlignedVec<T> {
+    fn drop(&mut self) {
+        if self.len > 0 {
+            // SAFETY: allocated in `zeroed` with the same layout.
+            unsafe { dealloc(self.start.as_ptr().cast(), Self::layout(self.len)) }
+        }
+    }
+}
+
+impl<T: Plain> Deref for AlignedVec<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        // SAFETY: `len` initialised elements start there, or the slice is empty.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl<T: Plain> DerefMut for AlignedVec<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as in `deref`, and `&mut self` makes the access exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_zeroed_aligned_and_writable_at_every_size() {
+        for len in [0, 1, 15, 16, 17, 1000, HUGE_PAGE_BYTES / 4 + 1] {
+            let mut v = AlignedVec::<f32>::zeroed(len);
+            assert_eq!(v.as_ptr().addr() % if len == 0 { 1 } else { ALIGN_BYTES }, 0);
+            assert!(v.iter().all(|x| *x == 0.0));
+            v.iter_mut().for_each(|x| *x = 1.0);
+            assert_eq!(v.len(), len);
+        }
+    }
+}

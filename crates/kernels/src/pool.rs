@@ -1,0 +1,310 @@
+//! A fixed pool of threads for work of microseconds: the caller is worker 0, the others spin.
+//!
+//! A call hands out task numbers from a counter, so a slow core takes fewer tasks; what a task
+//! computes depends on its number alone, never on who runs it, so results do not depend on timing.
+//! Workers spin between calls, because waking a parked thread costs tens of microseconds, and park
+//! after [`SPIN_LIMIT`] tries, because an idle program must not burn a core.
+//!
+//! One call at a time: `Pool` is used through `&mut self`, so calls cannot nest or overlap.
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+/// Tries of a waiting worker before it parks; about 200 microseconds.
+const SPIN_LIMIT: usize = 20_000;
+
+/// A task function whose lifetime was erased; valid only while its call runs.
+type Task = *const (dyn Fn(usize) + Sync);
+
+struct Job {
+    task: Task,
+    n_tasks: usize,
+}
+
+// SAFETY: the pointee is `Sync`, and workers use it only between the start and the end of a call,
+// during which the caller keeps it alive.
+unsafe impl Send for Job {}
+
+struct Shared {
+    /// Grows by one per call; a worker that sees a new value takes part in it.
+    epoch: AtomicUsize,
+    next_task: AtomicUsize,
+    n_running: AtomicUsize,
+    stop: AtomicBool,
+    job: Mutex<Option<Job>>,
+    parked: Mutex<()>,
+    wake: Condvar,
+    n_parked: AtomicUsize,
+    panic: Mutex<Option<Box<dyn std::any::Any + Send>>>,
+}
+
+/// A fixed set of threads; see the module.
+pub struct Pool {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").field("threads", &self.threads()).finish()
+    }
+}
+
+impl Pool {
+    /// A pool of `threads` threads, the caller among them; 0 counts as 1.
+    ///
+    /// # Panics
+    /// If the operating system refuses a thread.
+    pub fn new(threads: usize) -> Pool {
+        let shared = Arc::new(Shared {
+            epoch: AtomicUsize::new(0),
+            next_task: AtomicUsize::new(0),
+            n_running: AtomicUsize::new(0),
+            stop: AtomicBool::new(false),
+            job: Mutex::new(None),
+            parked: Mutex::new(()),
+            wake: Condvar::new(),
+            n_parked: AtomicUsize::new(0),
+            panic: Mutex::new(None),
+        });
+        let workers = (1..threads.max(1))
+            .map(|i| {
+                let shared = Arc::clone(&shared);
+                std::thread::Builder::new()
+                    .name(format!("kernels-{i}"))
+                    .spawn(move || work(&shared))
+                    .expect("Pool::new: the operating system refused a thread")
+            })
+            .collect();
+        Pool { shared, workers }
+    }
+
+    /// Number of threads, the caller among them.
+    pub fn threads(&self) -> usize {
+        self.workers.len() + 1
+    }
+
+    /// Runs `task(0)`, ..., `task(n_tasks - 1)`, each once, on any thread in any order.
+    ///
+    /// # Panics
+    /// With the payload of a task that panicked, after all tasks ended.
+    pub fn run(&mut self, n_tasks: usize, task: impl Fn(usize) + Sync) {
+        if self.workers.is_empty() || n_tasks <= 1 {
+            (0..n_tasks).for_each(task);
+            return;
+        }
+        let task: &(dyn Fn(usize) + Sync) = &task;
+        // SAFETY: only the lifetime changes. This function returns after every worker left the
+        // job (`n_running` is 0), so nobody holds the pointer when `task` goes out of scope.
+        let erased: Task = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), Task>(task) };
+        let shared = &*self.shared;
+        *lock(&shared.job) = Some(Job { task: erased, n_tasks });
+        shared.next_task.store(0, Ordering::Relaxed);
+        shared.n_running.store(self.workers.len(), Ordering::Relaxed);
+        // Sequentially consistent with the parking worker's count and re-check: one sees the other.
+        shared.epoch.fetch_add(1, Ordering::SeqCst);
+        if shared.n_parked.load(Ordering::SeqCst) > 0 {
+            drop(lock(&shared.parked));
+            shared.wake.notify_all();
+        }
+        take_tasks(shared, task, n_tasks);
+        let mut tries = 0;
+        while shared.n_running.load(Ordering::Acquire) > 0 {
+            wait_a_little(&mut tries);
+        }
+        if let Some(payload) = lock(&shared.panic).take() {
+            resume_unwind(payload);
+        }
+    }
+
+    /// Runs `f(i, &mut items[i])` for every item.
+    ///
+    /// # Panics
+    /// As [`Pool::run`].
+    pub fn for_each<T: Send>(&mut self, items: &mut [T], f: impl Fn(usize, &mut T) + Sync) {
+        let start = SendPtr(items.as_mut_ptr());
+        self.run(items.len(), |i| {
+            let start = &start;
+            // SAFETY: `i` is below the length and no two tasks have the same number, so this is
+            // the only reference to the item; `items` is borrowed until `run` returns.
+            f(i, unsafe { &mut *start.0.add(i) });
+        });
+    }
+
+    /// Runs `f(i, parts)` for every range, `parts` being that range of each of the slices.
+    ///
+    /// # Panics
+    /// If the ranges are not ascending and disjoint or leave a slice; else as [`Pool::run`].
+    pub fn for_each_range<T: Send, const N: usize>(
+        &mut self,
+        slices: [&mut [T]; N],
+        ranges: &[Range<usize>],
+        f: impl Fn(usize, [&mut [T]; N]) + Sync,
+    ) {
+        let mut end = 0;
+        for range in ranges {
+            assert!(end <= range.start && range.start <= range.end, "for_each_range: overlap");
+            end = range.end;
+        }
+        for slice in &slices {
+            assert!(end <= slice.len(), "for_each_range: a range ends beyond a slice");
+        }
+        let starts = slices.map(|slice| SendPtr(slice.as_mut_ptr()));
+        self.run(ranges.len(), |i| {
+            let range = &ranges[i];
+            let parts = std::array::from_fn(|s| {
+                let start = &starts[s];
+                // SAFETY: checked above: the range lies inside the slice and overlaps no other,
+                // and no two tasks have the same number.
+                unsafe { std::slice::from_raw_parts_mut(start.0.add(range.start), range.len()) }
+            });
+            f(i, parts);
+        });
+    }
+}
+
+struct SendPtr<T>(*mut T);
+// SAFETY: it stands for a `&mut [T]` of `Send` items that tasks take apart without overlap.
+unsafe impl<T: Send> Sync for SendPtr<T> {}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // No code panics while it holds one of these locks, so the value is sound even if poisoned.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn take_tasks(shared: &Shared, task: &(dyn Fn(usize) + Sync), n_tasks: usize) {
+    loop {
+        let i = shared.next_task.fetch_add(1, Ordering::Relaxed);
+        if i >= n_tasks {
+            return;
+        }
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| task(i))) {
+            lock(&shared.panic).get_or_insert(payload);
+        }
+    }
+}
+
+/// A worker's life: wait for a call, take tasks until none is left, report, wait again.
+fn work(shared: &Shared) {
+    let mut seen = 0;
+    loop {
+        seen = wait_for_call(shared, seen);
+        if shared.stop.load(Ordering::Acquire) {
+            return;
+        }
+        let job =
+            lock(&shared.job).as_ref().map(|job| Job { task: job.task, n_tasks: job.n_tasks });
+        if let Some(job) = job {
+            // SAFETY: the caller of `run` waits for `n_running` to reach 0 before it lets go of
+            // the function, and this worker counts itself out only below.
+            take_tasks(shared, unsafe { &*job.task }, job.n_tasks);
+        }
+        shared.n_running.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// Spins, and every thousandth time lets another thread have the core: with more threads than
+/// cores, the one waited for may need it.
+fn wait_a_little(tries: &mut usize) {
+    *tries += 1;
+    if *tries % 1000 == 0 {
+        std::thread::yield_now();
+    } else {
+        std::hint::spin_loop();
+    }
+}
+
+fn wait_for_call(shared: &Shared, seen: usize) -> usize {
+    let mut tries = 0;
+    while tries < SPIN_LIMIT {
+        let epoch = shared.epoch.load(Ordering::Acquire);
+        if epoch != seen {
+            return epoch;
+        }
+        wait_a_little(&mut tries);
+    }
+    let mut guard = lock(&shared.parked);
+    shared.n_parked.fetch_add(1, Ordering::SeqCst);
+    let epoch = loop {
+        let epoch = shared.epoch.load(Ordering::SeqCst);
+        if epoch != seen {
+            break epoch;
+        }
+        guard = shared.wake.wait(guard).unwrap_or_else(PoisonError::into_inner);
+    };
+    shared.n_parked.fetch_sub(1, Ordering::SeqCst);
+    epoch
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        self.shared.epoch.fetch_add(1, Ordering::SeqCst);
+        drop(lock(&self.shared.parked));
+        self.shared.wake.notify_all();
+        for worker in self.workers.drain(..) {
+            // A worker catches every panic of a task, so joining cannot fail in a way to report.
+            let _ = worker.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_runs_once_on_any_number_of_threads() {
+        for threads in [1, 2, 3, 5] {
+            let mut pool = Pool::new(threads);
+            for n in [0, 1, 2, 7, 100] {
+                let mut hits = vec![0u32; n];
+                pool.for_each(&mut hits, |i, hit| *hit += 1 + i as u32);
+                assert!(hits.iter().enumerate().all(|(i, hit)| *hit == 1 + i as u32));
+            }
+        }
+    }
+
+    #[test]
+    fn ranges_give_each_task_its_own_parts() {
+        let mut pool = Pool::new(2);
+        let (mut a, mut b) = (vec![1; 10], vec![2; 10]);
+        pool.for_each_range([&mut a, &mut b], &[0..3, 3..4, 6..10], |i, [a, b]| {
+            a.iter_mut().zip(b).for_each(|(a, b)| *a += *b * i as i32);
+        });
+        assert_eq!(a, [1, 1, 1, 3, 1, 1, 5, 5, 5, 5]);
+    }
+
+    #[test]
+    #[should_panic(expected = "overlap")]
+    fn overlapping_ranges_are_refused() {
+        let mut a = vec![0; 10];
+        Pool::new(2).for_each_range([&mut a], &[0..3, 2..4], |_, _| {});
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller_and_the_pool_lives_on() {
+        let mut pool = Pool::new(2);
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            pool.run(8, |i| assert!(i != 3, "task three"));
+        }));
+        assert!(caught.is_err());
+        let mut items = vec![0; 4];
+        pool.for_each(&mut items, |i, item| *item = i);
+        assert_eq!(items, [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn parked_workers_wake() {
+        let mut pool = Pool::new(2);
+        for _ in 0..3 {
+            std::thread::sleep(std::time::Duration::from_millis(if cfg!(miri) { 1 } else { 20 }));
+            let mut items = vec![0; 2];
+            pool.for_each(&mut items, |i, item| *item = i + 1);
+            assert_eq!(items, [1, 2]);
+        }
+    }
+}

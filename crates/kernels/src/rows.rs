@@ -1,0 +1,224 @@
+//! Rows of numbers in f32 or bf16: what matrix products read and what backward passes keep.
+//!
+//! bf16 is the upper half of an f32: same range, 8 bits of mantissa. It exists only inside matrix
+//! products and in saved activations; every other number of a run is f32.
+
+use crate::isa::Isa;
+use std::ops::Range;
+
+/// The number format of matrix-product operands and of saved activations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// Single precision throughout.
+    F32,
+    /// Operands rounded to bf16, products accumulated in f32.
+    Bf16,
+}
+
+impl Precision {
+    /// The name used on the command line and in stored runs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::Bf16 => "bf16",
+        }
+    }
+}
+
+/// Row-major numbers to read.
+#[derive(Clone, Copy, Debug)]
+pub enum Rows<'a> {
+    /// Single precision.
+    F32(&'a [f32]),
+    /// bf16 bit patterns.
+    Bf16(&'a [u16]),
+}
+
+/// Row-major numbers to write.
+#[derive(Debug)]
+pub enum RowsMut<'a> {
+    /// Single precision.
+    F32(&'a mut [f32]),
+    /// bf16 bit patterns.
+    Bf16(&'a mut [u16]),
+}
+
+impl<'a> Rows<'a> {
+    /// Number of elements.
+    pub fn len(self) -> usize {
+        match self {
+            Rows::F32(x) => x.len(),
+            Rows::Bf16(x) => x.len(),
+        }
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// The elements in `range`.
+    pub fn slice(self, range: Range<usize>) -> Rows<'a> {
+        match self {
+            Rows::F32(x) => Rows::F32(&x[range]),
+            Rows::Bf16(x) => Rows::Bf16(&x[range]),
+        }
+    }
+
+    /// The format of the elements.
+    pub fn precision(self) -> Precision {
+        match self {
+            Rows::F32(_) => Precision::F32,
+            Rows::Bf16(_) => Precision::Bf16,
+        }
+    }
+
+    /// Element `i` as f32: for definitions and tests.
+    pub fn get(self, i: usize) -> f32 {
+        match self {
+            Rows::F32(x) => x[i],
+            Rows::Bf16(x) => f32_from_bf16(x[i]),
+        }
+    }
+}
+
+impl RowsMut<'_> {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.as_rows().len()
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The same elements, borrowed for a shorter time.
+    pub fn reborrow(&mut self) -> RowsMut<'_> {
+        match self {
+            RowsMut::F32(x) => RowsMut::F32(x),
+            RowsMut::Bf16(x) => RowsMut::Bf16(x),
+        }
+    }
+
+    /// The elements in `range`, to write.
+    pub fn slice_mut(&mut self, range: Range<usize>) -> RowsMut<'_> {
+        match self {
+            RowsMut::F32(x) => RowsMut::F32(&mut x[range]),
+            RowsMut::Bf16(x) => RowsMut::Bf16(&mut x[range]),
+        }
+    }
+
+    /// The elements, to read.
+    pub fn as_rows(&self) -> Rows<'_> {
+        match self {
+            RowsMut::F32(x) => Rows::F32(x),
+            RowsMut::Bf16(x) => Rows::Bf16(x),
+        }
+    }
+
+    /// Writes element `i`, rounding if the format is bf16: for definitions and tests.
+    pub fn set(&mut self, i: usize, value: f32) {
+        match self {
+            RowsMut::F32(x) => x[i] = value,
+            RowsMut::Bf16(x) => x[i] = bf16_from_f32(value),
+        }
+    }
+}
+
+/// The nearest bf16, ties to even; NaN stays NaN (made quiet), a denormal becomes a signed zero.
+///
+/// This is what the processor's own conversion (`vcvtneps2bf16`) does, so that all paths agree.
+#[inline(always)]
+pub fn bf16_from_f32(x: f32) -> u16 {
+    let bits = x.to_bits();
+    if x.is_nan() {
+        return ((bits >> 16) as u16) | 0x0040;
+    }
+    if bits & 0x7f80_0000 == 0 {
+        return ((bits >> 16) & 0x8000) as u16;
+    }
+    let round = 0x7fff + ((bits >> 16) & 1);
+    (bits.wrapping_add(round) >> 16) as u16
+}
+
+/// The f32 with the same value.
+#[inline(always)]
+pub fn f32_from_bf16(x: u16) -> f32 {
+    f32::from_bits((x as u32) << 16)
+}
+
+/// Writes `src` as rows of the destination's format.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn store_rows(dst: RowsMut, src: &[f32]) {
+    assert_eq!(dst.len(), src.len(), "store_rows: dst and src differ in length");
+    match dst {
+        RowsMut::F32(dst) => dst.copy_from_slice(src),
+        RowsMut::Bf16(dst) => match Isa::active() {
+            // SAFETY: `active` returns only paths whose instructions the processor has.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 | Isa::Avx512Bf16 => unsafe { convert_avx512(dst, src) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => unsafe { convert_avx2(dst, src) },
+            _ => convert(dst, src),
+        },
+    }
+}
+
+/// The definition of the conversion; the instruction sets below compile the same lines.
+#[inline(always)]
+fn convert(dst: &mut [u16], src: &[f32]) {
+    for (d, s) in dst.iter_mut().zip(src) {
+        *d = bf16_from_f32(*s);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+fn convert_avx512(dst: &mut [u16], src: &[f32]) {
+    convert(dst, src);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn convert_avx2(dst: &mut [u16], src: &[f32]) {
+    convert(dst, src);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_is_to_nearest_even() {
+        assert_eq!(f32_from_bf16(bf16_from_f32(1.0)), 1.0);
+        // 1 + 2^-8 lies half way between 1 and 1 + 2^-7: the even neighbour is 1.
+        assert_eq!(f32_from_bf16(bf16_from_f32(1.0 + 2f32.powi(-8))), 1.0);
+        assert_eq!(
+            f32_from_bf16(bf16_from_f32(1.0 + 3.0 * 2f32.powi(-8))),
+            1.0 + 2.0 * 2f32.powi(-7)
+        );
+        assert_eq!(f32_from_bf16(bf16_from_f32(f32::INFINITY)), f32::INFINITY);
+        assert_eq!(bf16_from_f32(-f32::MIN_POSITIVE / 2.0), 0x8000);
+        assert!(f32_from_bf16(bf16_from_f32(f32::NAN)).is_nan());
+        assert!(f32_from_bf16(bf16_from_f32(f32::from_bits(0x7f80_0001))).is_nan());
+    }
+
+    #[test]
+    fn every_path_stores_the_same_bits() {
+        let src: Vec<f32> =
+            (0..1000u32).map(|i| f32::from_bits(i.wrapping_mul(0x9e37_79b9))).collect();
+        let mut expected = vec![0; src.len()];
+        convert(&mut expected, &src);
+        for isa in Isa::available() {
+            crate::isa::force(isa);
+            let mut got = vec![0; src.len()];
+            store_rows(RowsMut::Bf16(&mut got), &src);
+            assert_eq!(got, expected, "{}", isa.name());
+        }
+        crate::isa::force(Isa::best());
+    }
+}
