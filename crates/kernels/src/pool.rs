@@ -210,7 +210,7 @@ fn work(shared: &Shared) {
 /// cores, the one waited for may need it.
 fn wait_a_little(tries: &mut usize) {
     *tries += 1;
-    if *tries % 1000 == 0 {
+    if (*tries).is_multiple_of(1000) {
         std::thread::yield_now();
     } else {
         std::hint::spin_loop();
