@@ -12,6 +12,7 @@ pub mod dropout;
 pub mod embedding;
 pub mod gated_mlp;
 pub mod isa;
+pub mod matmul;
 pub mod pool;
 pub mod qk_norm;
 pub mod reduce;
@@ -28,6 +29,11 @@ pub use dropout::{DropMask, dropout_add, dropout_backward};
 pub use embedding::{embedding_backward, embedding_forward};
 pub use gated_mlp::{swiglu_backward, swiglu_forward};
 pub use isa::Isa;
+pub use matmul::{
+    Accum, MatmulShape, Packed, matmul, matmul_panels, matmul_wgrad, pack_straight,
+    pack_straight_panels, pack_transposed, pack_transposed_panels, packed_len, panel_cols,
+    wgrad_scratch_len,
+};
 pub use pool::Pool;
 pub use qk_norm::{QkNormSaved, qk_norm_backward, qk_norm_forward};
 pub use reduce::{add_into, all_finite, scale, sum_lanes, sum_squares};
