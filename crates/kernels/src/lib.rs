@@ -5,6 +5,7 @@
 //! here allocates but [`aligned`] and [`pool`], which do so once.
 
 pub mod aligned;
+pub mod attention;
 pub mod isa;
 pub mod pool;
 pub mod rows;
