@@ -7,6 +7,7 @@
 pub mod accum;
 pub mod adamw;
 pub mod aligned;
+pub mod attention;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod embedding;
@@ -22,22 +23,7 @@ pub mod rows;
 pub mod softmax;
 
 pub use accum::Accum;
-pub use adamw::{AdamwStep, adamw_update};
 pub use aligned::AlignedVec;
-pub use cross_entropy::{IGNORE, cross_entropy, cross_entropy_loss};
-pub use dropout::{DropMask, dropout_add, dropout_backward};
-pub use embedding::{embedding_backward, embedding_forward};
-pub use gated_mlp::{swiglu_backward, swiglu_forward};
 pub use isa::Isa;
-pub use matmul::{
-    Accum, MatmulShape, Packed, matmul, matmul_panels, matmul_wgrad, pack_straight,
-    pack_straight_panels, pack_transposed, pack_transposed_panels, packed_len, panel_cols,
-    wgrad_scratch_len,
-};
 pub use pool::Pool;
-pub use qk_norm::{QkNormSaved, qk_norm_backward, qk_norm_forward};
-pub use reduce::{add_into, all_finite, scale, sum_lanes, sum_squares};
-pub use rmsnorm::{rmsnorm_backward, rmsnorm_forward};
-pub use rope::{Heads, RopeTable, rope_backward, rope_forward};
-pub use rows::{Precision, Rows, RowsMut, store_rows};
-pub use softmax::{argmax, softmax_in_place};
+pub use rows::{Precision, Rows, RowsMut};
