@@ -1,6 +1,7 @@
 //! RMSNorm of every query and key head inside fused rows, before the rotation (as in Qwen3).
 
-use crate::{Heads, Rows, RowsMut};
+use crate::rope::Heads;
+use crate::{Rows, RowsMut};
 
 /// What [`qk_norm_forward`] keeps for [`qk_norm_backward`].
 #[derive(Debug)]

@@ -6,7 +6,7 @@
 use crate::model::{LaneBuffers, MicroBatch, Model};
 use kernels::accum::Accum;
 use kernels::cross_entropy::{IGNORE, cross_entropy, cross_entropy_loss};
-use kernels::matmul::{WgradShape, matmul, matmul_wgrad};
+use kernels::matmul::{MatmulShape, matmul, matmul_wgrad};
 use kernels::rmsnorm::{rmsnorm_backward, rmsnorm_forward};
 
 /// Floats in a block of logits: small enough to stay in the last-level cache beside the weights.
@@ -71,7 +71,7 @@ pub fn loss_and_gradient(
         // B13 output matrix and its input
         let dlogits = dlogits.as_rows();
         let accum = if is_first && start == 0 { Accum::Replace } else { Accum::Add };
-        let shape = WgradShape { m: end - start, n: v, k: c };
+        let shape = MatmulShape { m: end - start, n: v, k: c };
         matmul_wgrad(model.layout.head.span.of_mut(grads), dlogits, input, shape, accum, words);
         let dinput = &mut acts.dinput[start * c..end * c];
         matmul(dinput, dlogits, model.packed.backward(model.layout.head), Accum::Replace);

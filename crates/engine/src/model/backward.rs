@@ -12,7 +12,7 @@ use kernels::attention::{AttentionShape, attention_backward};
 use kernels::dropout::{DropMask, dropout_backward};
 use kernels::embedding::embedding_backward;
 use kernels::gated_mlp::swiglu_backward;
-use kernels::matmul::{WgradShape, matmul, matmul_wgrad};
+use kernels::matmul::{MatmulShape, matmul, matmul_wgrad};
 use kernels::qk_norm::qk_norm_backward;
 use kernels::rmsnorm::rmsnorm_backward;
 use kernels::rope::rope_backward;
@@ -63,7 +63,7 @@ fn mlp_branch(
     matmul(dhidden, dbranch, model.packed.backward(slots.down), Accum::Replace);
     // B10 gated activation
     let mut dgate_up = scratch.operand.slice_mut(0..acts.gate_up.len());
-    swiglu_backward(dgate_up.reborrow(), dhidden, acts.gate_up.as_rows());
+    swiglu_backward(dgate_up.reborrow(), dhidden, acts.gate_up.as_rows(), hidden_dim);
     // B9 gate and up
     let dgate_up = dgate_up.as_rows();
     weight_gradient(slots.gate_up, dgate_up, acts.mlp_in.as_rows(), accum, grads, words);
@@ -105,7 +105,7 @@ fn attention_branch(
             acts.attn_out.as_rows().slice(out),
             acts.qkv.as_rows().slice(qkv),
             &acts.lse[s * t * heads..(s + 1) * t * heads],
-            &attention,
+            attention,
             scratch.attention,
         );
     }
@@ -113,13 +113,12 @@ fn attention_branch(
     rope_backward(scratch.qkv, model.rope, model.heads(), attention.seq_len, 0);
     // B4 norm of queries and keys
     if let Some((q_norm, k_norm)) = slots.qk_norm {
-        let saved = (&*acts.qk_pre, &*acts.qk_rstd);
-        let (q_gain, k_gain) = (q_norm.of(params), k_norm.of(params));
-        let [dq_gain, dk_gain] = grads
+        let dgains = grads
             .get_disjoint_mut([q_norm.start..q_norm.end, k_norm.start..k_norm.end])
             .expect("the table gives every tensor its own place");
-        let dgains = (dq_gain, dk_gain);
-        qk_norm_backward(scratch.qkv, dgains, saved, (q_gain, k_gain), model.heads());
+        let gains = [q_norm.of(params), k_norm.of(params)];
+        let (normed, rstd) = (acts.qk_normed.as_rows(), &*acts.qk_rstd);
+        qk_norm_backward(scratch.qkv, dgains, normed, rstd, gains, model.heads());
     }
     // B3 query, key, value
     let dqkv = operand(scratch.qkv, scratch.operand.reborrow());
@@ -168,6 +167,6 @@ fn weight_gradient(
     grads: &mut [f32],
     words: &mut [u32],
 ) {
-    let shape = WgradShape { m: x.len() / matrix.n_in, n: matrix.n_out, k: matrix.n_in };
+    let shape = MatmulShape { m: x.len() / matrix.n_in, n: matrix.n_out, k: matrix.n_in };
     matmul_wgrad(matrix.span.of_mut(grads), dy, x, shape, accum, words);
 }

@@ -7,7 +7,7 @@
 use super::config::ModelConfig;
 use super::layout::Layout;
 use kernels::attention::{self, AttentionShape};
-use kernels::matmul::{self, WgradShape};
+use kernels::matmul::{self, MatmulShape};
 use kernels::{AlignedVec, Precision, RowsMut};
 
 /// The largest micro-batch of a lane and how its activations are kept.
@@ -56,7 +56,7 @@ pub struct LaneBuffers {
 pub(super) struct LayerActs<'a> {
     pub attn_rstd: &'a mut [f32],
     pub attn_in: RowsMut<'a>,
-    pub qk_pre: &'a mut [f32],
+    pub qk_normed: RowsMut<'a>,
     pub qk_rstd: &'a mut [f32],
     pub qkv: RowsMut<'a>,
     pub lse: &'a mut [f32],
@@ -138,7 +138,7 @@ impl MicroShape {
         [
             n,
             self.operand_len(n * m.model_dim),
-            qk * m.head_dim,
+            self.operand_len(qk * m.head_dim),
             qk,
             self.operand_len(n * m.qkv_dim()),
             n * m.n_heads,
@@ -161,7 +161,7 @@ impl MicroShape {
             n * m.model_dim,
             n * m.model_dim,
             self.operand_len(n * m.model_dim.max(m.qkv_dim()).max(2 * m.ffn_dim)),
-            attention::attention_scratch_len(&self.attention(), self.precision),
+            attention::attention_scratch_len(self.attention(), self.precision),
             n,
             self.operand_len(n * m.model_dim),
             n * m.model_dim,
@@ -174,7 +174,7 @@ impl MicroShape {
     /// Words of scratch that the weight gradients of every matrix fit in.
     fn wgrad_words(&self, layout: &Layout) -> usize {
         let len = |rows, matrix: super::Matrix| {
-            let shape = WgradShape { m: rows, n: matrix.n_out, k: matrix.n_in };
+            let shape = MatmulShape { m: rows, n: matrix.n_out, k: matrix.n_in };
             matmul::wgrad_scratch_len(shape, self.precision)
         };
         let blocks = layout.layers.iter().flat_map(|l| [l.qkv, l.out, l.gate_up, l.down]);
@@ -288,7 +288,7 @@ fn layer_acts<'a>(
     let [
         attn_rstd,
         attn_in,
-        qk_pre,
+        qk_normed,
         qk_rstd,
         qkv,
         lse,
@@ -303,7 +303,7 @@ fn layer_acts<'a>(
     LayerActs {
         attn_rstd: &mut attn_rstd[..n_rows],
         attn_in: rows(attn_in, n_rows * m.model_dim),
-        qk_pre: &mut qk_pre[..qk * m.head_dim],
+        qk_normed: rows(qk_normed, qk * m.head_dim),
         qk_rstd: &mut qk_rstd[..qk],
         qkv: rows(qkv, n_rows * m.qkv_dim()),
         lse: &mut lse[..n_rows * m.n_heads],

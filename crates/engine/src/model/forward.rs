@@ -13,7 +13,7 @@ use kernels::dropout::{DropMask, dropout_add};
 use kernels::embedding::embedding_forward;
 use kernels::gated_mlp::swiglu_forward;
 use kernels::matmul::matmul;
-use kernels::qk_norm::qk_norm_forward;
+use kernels::qk_norm::{QkNormSaved, qk_norm_forward};
 use kernels::rmsnorm::rmsnorm_forward;
 use kernels::rope::{Heads, RopeTable, rope_forward};
 use kernels::rows::{Precision, RowsMut, store_rows};
@@ -103,8 +103,9 @@ fn attention_branch(
     matmul(qkv, acts.attn_in.as_rows(), packed.forward(slots.qkv), Accum::Replace);
     // F4 norm of queries and keys
     if let Some((q_norm, k_norm)) = slots.qk_norm {
-        let gains = (q_norm.of(params), k_norm.of(params));
-        qk_norm_forward(qkv, acts.qk_pre, acts.qk_rstd, gains.0, gains.1, model.heads(), eps);
+        let saved = QkNormSaved { normed: acts.qk_normed.reborrow(), rstd: acts.qk_rstd };
+        let gains = [q_norm.of(params), k_norm.of(params)];
+        qk_norm_forward(qkv, Some(saved), gains, model.heads(), eps);
     }
     // F5 rotary positions
     rope_forward(qkv, model.rope, model.heads(), attention.seq_len, 0);
@@ -121,7 +122,7 @@ fn attention_branch(
             acts.attn_out.slice_mut(s * t * out_dim..(s + 1) * t * out_dim),
             &mut acts.lse[s * per_seq..(s + 1) * per_seq],
             acts.qkv.as_rows().slice(s * t * width..(s + 1) * t * width),
-            &attention,
+            attention,
             scratch.attention,
         );
     }
@@ -146,6 +147,7 @@ fn mlp_branch(
 ) {
     let Block { output, acts, scratch, .. } = block;
     let (params, packed, eps) = (model.params, model.packed, model.layout.config.norm_eps);
+    let ffn_dim = model.layout.config.ffn_dim;
 
     // F8 mlp norm
     rmsnorm_forward(
@@ -160,11 +162,12 @@ fn mlp_branch(
     match &mut acts.gate_up {
         RowsMut::F32(saved) => {
             matmul(saved, x, gate_up, Accum::Replace);
-            swiglu_forward(acts.hidden.reborrow(), None, saved);
+            swiglu_forward(acts.hidden.reborrow(), None, saved, ffn_dim);
         }
         saved @ RowsMut::Bf16(_) => {
             matmul(scratch.gate_up, x, gate_up, Accum::Replace);
-            swiglu_forward(acts.hidden.reborrow(), Some(saved.reborrow()), scratch.gate_up);
+            let saved = Some(saved.reborrow());
+            swiglu_forward(acts.hidden.reborrow(), saved, scratch.gate_up, ffn_dim);
         }
     }
     // F11 down, added to the stream

@@ -13,10 +13,8 @@ pub fn init_params(layout: &Layout, seed: u64) -> AlignedVec<f32> {
         match tensor.init {
             Init::Ones => values.fill(1.0),
             Init::Normal(std) => {
-                let rng = Rng::new(seed, Purpose::Init, i as u64);
-                for (j, value) in values.iter_mut().enumerate() {
-                    *value = std * rng.normal_at(j as u64);
-                }
+                let rng = Rng::new(seed, Purpose::Initialisation, i as u64);
+                rng.fill_normal(values, 0, std as f64);
             }
         }
     }

@@ -27,6 +27,7 @@ mod wgrad;
 #[cfg(test)]
 mod tests;
 
+use crate::accum::Accum;
 use crate::isa::Isa;
 use crate::rows::{Precision, Rows};
 use std::ops::Range;
@@ -36,27 +37,6 @@ pub use pack::{
     packed_len, panel_cols, panel_columns, panel_len,
 };
 pub use wgrad::{matmul_wgrad, wgrad_scratch_len};
-
-/// What becomes of the former contents of an output.
-#[derive(Clone, Copy, Debug)]
-pub enum Accum<'a> {
-    /// `C = A·B`: the former contents are not read.
-    Replace,
-    /// `C += A·B`.
-    Add,
-    /// `C = other + A·B`, `other` having the shape of `C`.
-    Plus(&'a [f32]),
-}
-
-impl<'a> Accum<'a> {
-    /// The same for the part of `C` that starts at element `start`.
-    pub(crate) fn from(self, start: usize) -> Accum<'a> {
-        match self {
-            Accum::Plus(other) => Accum::Plus(&other[start..]),
-            accum => accum,
-        }
-    }
-}
 
 /// The sizes of a product: M rows, N outputs, K inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
