@@ -1,1 +1,11 @@
-//! Prefill, KV cache, decoding and sampling.
+//! From a trained model to text: prefill, decoding against a KV cache, sampling, stopping.
+
+mod inference;
+mod sampler;
+mod session;
+mod stop;
+
+pub use inference::InferenceModel;
+pub use sampler::{Sampler, SamplerError, Sampling};
+pub use session::{ContextFull, Session};
+pub use stop::StopScanner;

@@ -49,7 +49,8 @@ pub struct Model<'a> {
 }
 
 impl Model<'_> {
-    pub(super) fn heads(&self) -> Heads {
+    /// The heads of a fused query-key-value row.
+    pub fn heads(&self) -> Heads {
         let m = &self.layout.config;
         Heads { n_heads: m.n_heads, n_kv_heads: m.n_kv_heads, head_dim: m.head_dim }
     }
