@@ -8,6 +8,7 @@ pub mod aligned;
 pub mod isa;
 pub mod matmul;
 pub mod pool;
+pub mod probe;
 pub mod rows;
 
 pub use aligned::AlignedVec;
