@@ -15,6 +15,7 @@ pub mod gated_mlp;
 pub mod isa;
 pub mod matmul;
 pub mod pool;
+pub mod probe;
 pub mod qk_norm;
 pub mod reduce;
 pub mod rmsnorm;

@@ -21,6 +21,12 @@ mod blocks;
 pub mod naive;
 mod pack;
 mod tile;
+#[cfg(target_arch = "x86_64")]
+mod tile_avx2;
+#[cfg(target_arch = "x86_64")]
+mod tile_avx512;
+#[cfg(target_arch = "x86_64")]
+mod tile_avx512_bf16;
 mod tile_portable;
 mod wgrad;
 
