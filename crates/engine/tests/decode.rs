@@ -12,7 +12,7 @@ use support::Tiny;
 /// the logit less the log-sum-exp, which is the distribution itself.
 fn log_probs(tiny: &Tiny, tokens: &[u32]) -> Vec<Vec<f32>> {
     let mut state = tiny.state();
-    state.packed.pack(&state.params, &mut Pool::new(1));
+    state.pack(&mut Pool::new(1));
     let shape = MicroShape {
         config: tiny.config(),
         n_seqs: 1,

@@ -1,12 +1,9 @@
 //! A model small enough to train in a test, on a text that repeats itself.
 #![allow(dead_code)]
 
-use engine::model::{Layout, MicroShape, ModelConfig, PackedWeights, init_params};
-use engine::train::{
-    AdamW, AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState, training_step,
-};
+use engine::model::{Layout, MicroShape, ModelConfig, init_params};
+use engine::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState, training_step};
 use kernels::Precision;
-use kernels::rope::RopeTable;
 
 /// What to train.
 #[derive(Clone, Debug)]
@@ -75,13 +72,8 @@ impl Tiny {
     pub fn state(&self) -> TrainState {
         let config = self.config();
         let layout = Layout::new(&config).unwrap();
-        TrainState {
-            params: init_params(&layout, 1),
-            packed: PackedWeights::new(&layout, self.precision, true),
-            optim: AdamW::new(&layout, AdamWOptions::default()),
-            rope: RopeTable::new(config.seq_len, config.head_dim, config.rope_theta as f64),
-            layout,
-        }
+        let params = init_params(&layout, 1);
+        TrainState::new(layout, params, self.precision, AdamWOptions::default())
     }
 
     pub fn lanes(&self, layout: &Layout, threads: usize) -> Lanes {
@@ -104,7 +96,7 @@ impl Tiny {
 pub fn train(tiny: &Tiny, threads: usize, n_steps: u64) -> Trained {
     let mut state = tiny.state();
     let mut lanes = tiny.lanes(&state.layout, threads);
-    state.packed.pack(&state.params, lanes.pool());
+    state.pack(lanes.pool());
     let source = Cycle(tiny.vocab_size);
     let losses = (0..n_steps).map(|step| {
         training_step(&mut state, &mut lanes, &source, &tiny.plan(step)).unwrap().loss_nats
