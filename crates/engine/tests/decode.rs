@@ -47,10 +47,11 @@ fn largest_difference(tiny: &Tiny, chunks: &[usize], threads: usize) -> f32 {
     params.copy_from_slice(&init_params(&state.layout, 1));
     let mut pool = Pool::new(1);
     let model = InferenceModel::new(state.layout, params, tiny.precision, &mut pool);
-    let mut session = Session::new(&model, tiny.seq_len, threads);
+    let mut session = Session::new(model.layout(), tiny.precision, tiny.seq_len, threads);
+    let mut pool = Pool::new(threads);
     let (mut at, mut worst) = (0, 0f32);
     for len in chunks {
-        let logits = session.feed(&model, &tokens[at..at + len]).unwrap();
+        let logits = session.feed(model.model(), &mut pool, &tokens[at..at + len]).unwrap();
         at += len;
         for (a, b) in normalise(logits).iter().zip(&expected[at - 1]) {
             worst = worst.max((a - b).abs());
@@ -86,11 +87,12 @@ fn a_full_context_is_refused_and_changes_nothing() {
     let tiny = Tiny::default();
     let state = tiny.state();
     let params = init_params(&state.layout, 1);
-    let model = InferenceModel::new(state.layout, params, Precision::F32, &mut Pool::new(1));
-    let mut session = Session::new(&model, 4, 1);
-    session.feed(&model, &[1, 2, 3]).unwrap();
-    let error = session.feed(&model, &[1, 2]).unwrap_err();
+    let mut pool = Pool::new(1);
+    let model = InferenceModel::new(state.layout, params, Precision::F32, &mut pool);
+    let mut session = Session::new(model.layout(), Precision::F32, 4, 1);
+    session.feed(model.model(), &mut pool, &[1, 2, 3]).unwrap();
+    let error = session.feed(model.model(), &mut pool, &[1, 2]).unwrap_err();
     assert_eq!((error.needed, error.max_len, session.len()), (5, 4, 3));
     session.rewind(1);
-    session.feed(&model, &[2, 3, 4]).unwrap();
+    session.feed(model.model(), &mut pool, &[2, 3, 4]).unwrap();
 }

@@ -1,11 +1,11 @@
-//! One text in progress: its KV cache, the workspace of a forward pass, and the threads it runs on.
+//! One text in progress: its KV cache and the workspace of a forward pass.
 //!
 //! The list below is the training pass's, F1 to F13, with two differences: keys and values go to a
 //! cache, and each product is shared by all threads, by rows where there are many (prefill) and by
-//! panels of the weight where there is one (decoding). Sharing changes no bits.
+//! panels of the weight where there is one (decoding). Sharing changes no bits. The model may be one
+//! that is being trained: a session reads the packed weights wherever they are.
 
-use super::inference::InferenceModel;
-use crate::model::{Matrix, Model};
+use crate::model::{Layout, Matrix, Model};
 use kernels::accum::Accum;
 use kernels::attention::{
     CacheShape, attention_append, attention_cached, attention_cached_scratch_len,
@@ -41,7 +41,6 @@ pub struct Session {
     /// Tokens in the cache.
     len: usize,
     buffers: Buffers,
-    pool: Pool,
 }
 
 /// Workspace of a pass over up to [`CHUNK`] tokens.
@@ -62,9 +61,9 @@ struct Buffers {
 }
 
 impl Session {
-    /// An empty text with room for `max_len` tokens, run by `threads` threads.
-    pub fn new(model: &InferenceModel, max_len: usize, threads: usize) -> Session {
-        let (m, precision) = (&model.layout().config, model.model().packed.precision());
+    /// An empty text with room for `max_len` tokens, to be fed with up to `threads` threads.
+    pub fn new(layout: &Layout, precision: Precision, max_len: usize, threads: usize) -> Session {
+        let m = &layout.config;
         let max_len = max_len.min(m.seq_len).max(1);
         let shape = CacheShape {
             n_heads: m.n_heads,
@@ -74,9 +73,8 @@ impl Session {
             precision,
         };
         let n = CHUNK.min(max_len);
-        let pool = Pool::new(threads);
         // Cached attention is cut into as many tasks as threads, or one a key/value head.
-        let n_scratch = pool.threads().max(m.n_kv_heads);
+        let n_scratch = threads.max(m.n_kv_heads);
         Session {
             cache: AlignedVec::zeroed(m.n_layers * shape.cache_words()),
             len: 0,
@@ -90,11 +88,10 @@ impl Session {
                     .map(|_| AlignedVec::zeroed(attention_cached_scratch_len(shape)))
                     .collect(),
                 operand: AlignedVec::zeroed(n * m.model_dim.max(m.attn_dim()).max(m.ffn_dim)),
-                ranges: Vec::with_capacity(4 * pool.threads().max(m.n_kv_heads)),
+                ranges: Vec::with_capacity(n_scratch),
                 precision,
             },
             shape,
-            pool,
         }
     }
 
@@ -135,7 +132,8 @@ impl Session {
     /// If `tokens` is empty or one is not below the vocabulary's size.
     pub fn feed(
         &mut self,
-        model: &InferenceModel,
+        model: Model,
+        pool: &mut Pool,
         tokens: &[u32],
     ) -> Result<&mut [f32], ContextFull> {
         assert!(!tokens.is_empty(), "Session::feed: no tokens");
@@ -144,19 +142,18 @@ impl Session {
             return Err(ContextFull { needed, max_len: self.max_len() });
         }
         for chunk in tokens.chunks(CHUNK) {
-            self.blocks(model.model(), chunk);
+            self.blocks(model, pool, chunk);
             self.len += chunk.len();
         }
-        self.last_logits(model.model(), (tokens.len() - 1) % CHUNK);
+        self.last_logits(model, pool, (tokens.len() - 1) % CHUNK);
         Ok(&mut self.buffers.logits)
     }
 
     /// Every block over `tokens`, at positions from `self.len` on.
-    fn blocks(&mut self, model: Model, tokens: &[u32]) {
+    fn blocks(&mut self, model: Model, pool: &mut Pool, tokens: &[u32]) {
         let (n, m) = (tokens.len(), &model.layout.config);
         let (heads, start, eps) = (model.heads(), self.len, m.norm_eps);
         let cache_words = self.shape.cache_words();
-        let pool = &mut self.pool;
         let Buffers { stream, rstd, qkv, gate_up, attention, operand, ranges, precision, .. } =
             &mut self.buffers;
         let (stream, rstd) = (&mut stream[..n * m.model_dim], &mut rstd[..n]);
@@ -188,14 +185,14 @@ impl Session {
     }
 
     /// The final norm and the logits of row `row` of the last pass.
-    fn last_logits(&mut self, model: Model, row: usize) {
+    fn last_logits(&mut self, model: Model, pool: &mut Pool, row: usize) {
         let m = &model.layout.config;
         let Buffers { stream, rstd, logits, operand, ranges, precision, .. } = &mut self.buffers;
         let stream = &stream[row * m.model_dim..(row + 1) * m.model_dim];
         let mut x = operands(operand, m.model_dim, *precision);
         let gains = model.layout.final_norm.of(model.params);
         rmsnorm_forward(x.reborrow(), &mut rstd[..1], stream, gains, m.norm_eps);
-        product(&mut self.pool, ranges, logits, x.as_rows(), model, model.layout.head, false);
+        product(pool, ranges, logits, x.as_rows(), model, model.layout.head, false);
     }
 }
 
@@ -245,7 +242,7 @@ fn attend(
     let n = y.len() / y_dim;
     let (qkv_dim, group) = (qkv.len() / n, shape.group());
     ranges.clear();
-    let n_tasks = if n == 1 { shape.n_kv_heads } else { pool.threads().min(n) };
+    let n_tasks = if n == 1 { shape.n_kv_heads } else { pool.threads().min(n).min(scratch.len()) };
     // A task's part of the outputs: whole heads of the one row, or whole rows.
     let part = |i: usize| match n {
         1 => i * group * head_dim..(i + 1) * group * head_dim,
