@@ -10,6 +10,9 @@ use std::arch::x86_64::*;
 /// Lanes of a vector.
 pub(super) const LANES: usize = 16;
 
+/// Rows of a full tile.
+pub(super) const ROWS: usize = 8;
+
 /// Columns of a panel.
 pub(super) const COLS: usize = 3 * LANES;
 
