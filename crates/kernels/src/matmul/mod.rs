@@ -20,6 +20,7 @@
 mod blocks;
 pub mod naive;
 mod pack;
+mod panels;
 mod tile;
 #[cfg(target_arch = "x86_64")]
 mod tile_avx2;
@@ -28,6 +29,7 @@ mod tile_avx512;
 #[cfg(target_arch = "x86_64")]
 mod tile_avx512_bf16;
 mod tile_portable;
+mod transpose;
 mod wgrad;
 
 #[cfg(test)]

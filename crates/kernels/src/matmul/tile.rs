@@ -46,6 +46,8 @@ pub(super) struct TileCall<'a, E> {
     pub a_step: usize,
     /// The rows of the panel, one per step.
     pub b: &'a [u32],
+    /// Words that will be read after this tile: it asks for some of them early.
+    pub ahead: &'a [u32],
     /// Elements along K. If odd where steps are pairs, the last step has one element.
     pub k: usize,
 }

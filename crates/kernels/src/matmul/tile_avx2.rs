@@ -10,8 +10,11 @@ use std::arch::x86_64::*;
 /// Lanes of a vector.
 const LANES: usize = 8;
 
+/// Rows of a full tile.
+pub(super) const ROWS: usize = 6;
+
 /// Columns of a panel.
-const COLS: usize = 2 * LANES;
+pub(super) const COLS: usize = 2 * LANES;
 
 pub(super) static F32: Tile<f32> = tile_of();
 

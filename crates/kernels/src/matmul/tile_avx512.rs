@@ -10,6 +10,9 @@ use std::arch::x86_64::*;
 /// Lanes of a vector.
 pub(super) const LANES: usize = 16;
 
+/// Rows of a full tile.
+pub(super) const ROWS: usize = 8;
+
 /// Columns of a panel.
 pub(super) const COLS: usize = 3 * LANES;
 
@@ -83,6 +86,7 @@ fn tile<E: Element, const ROWS: usize, const VECS: usize>(call: &mut TileCall<E>
     }
     let b = call.b.as_ptr().cast::<f32>();
     for k in 0..call.k {
+        prefetch::<_, ROWS>(call, k);
         let mut bk = [_mm512_setzero_ps(); VECS];
         for v in 0..VECS {
             // SAFETY: `check`: a panel row of COLS words for each k.
@@ -97,6 +101,21 @@ fn tile<E: Element, const ROWS: usize, const VECS: usize>(call: &mut TileCall<E>
         }
     }
     store(call, &sum);
+}
+
+/// Asks for one cache line: a tile's own of C first, since they are written when the sums are
+/// ready, then what is read next. One a step, because many at once hold up the loads of B.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn prefetch<E, const ROWS: usize>(call: &TileCall<E>, step: usize) {
+    const LINES: usize = COLS / LANES + 1;
+    let at = if step < ROWS * LINES {
+        call.c.as_ptr().wrapping_add(step / LINES * call.c_stride + step % LINES * LANES)
+    } else {
+        let word = ((step - ROWS * LINES) * LANES).min(call.ahead.len());
+        call.ahead.as_ptr().wrapping_add(word).cast()
+    };
+    _mm_prefetch::<_MM_HINT_T0>(at.cast());
 }
 
 /// Writes or adds the sums of a tile into C; the last vector may be partly beyond its columns.

@@ -4,7 +4,7 @@
 //! column, and a word broadcast from A is two neighbours in one row.
 
 use super::tile::{Tile, TileCall};
-use super::tile_avx512::{COLS, LANES, store};
+use super::tile_avx512::{COLS, LANES, prefetch, store};
 use std::arch::x86_64::*;
 
 pub(super) static BF16: Tile<u16> = Tile {
@@ -35,37 +35,33 @@ fn tile<const ROWS: usize, const VECS: usize>(call: &mut TileCall<u16>) {
         a[r] = a[r].wrapping_add(r * call.a_row_stride);
     }
     let b = call.b.as_ptr();
-    let pairs = call.k / 2;
-    for step in 0..pairs {
-        let mut word = [0; ROWS];
-        for r in 0..ROWS {
-            // SAFETY: `check`: a pair for each row and step, of any alignment.
-            word[r] = unsafe { a[r].add(step * call.a_step).cast::<i32>().read_unaligned() };
-        }
-        // SAFETY: `check`: a panel row for each step.
-        unsafe { multiply_add(&mut sum, word, b.add(step * COLS)) };
+    let steps = call.k / 2;
+    for step in 0..steps {
+        prefetch::<_, ROWS>(call, step);
+        // SAFETY: `check`: a panel row for each step, and a pair for each row and step.
+        unsafe {
+            multiply_add::<false, _, _>(&mut sum, &a, step * call.a_step, b.add(step * COLS))
+        };
     }
     if call.k % 2 == 1 {
-        let mut word = [0; ROWS];
-        for r in 0..ROWS {
-            // SAFETY: `check`: the one element that remains in each row.
-            word[r] = unsafe { *a[r].add(pairs * call.a_step) } as i32;
-        }
-        // SAFETY: as above; the high half of the panel's words is zero here.
-        unsafe { multiply_add(&mut sum, word, b.add(pairs * COLS)) };
+        // SAFETY: as above, but one element remains in each row.
+        unsafe {
+            multiply_add::<true, _, _>(&mut sum, &a, steps * call.a_step, b.add(steps * COLS))
+        };
     }
     store(call, &sum);
 }
 
-/// One step along K: `sum[r][v] += word[r] · b[v]`, each a sum of two products.
+/// One step along K: `sum[r][v] += a[r][at..] · b[v]`, each a sum of two products.
 ///
 /// # Safety
-/// `VECS` vectors can be read at `b`.
+/// `VECS` vectors can be read at `b`, and a pair of A, or if `LAST` one element, in each row.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn multiply_add<const ROWS: usize, const VECS: usize>(
+unsafe fn multiply_add<const LAST: bool, const ROWS: usize, const VECS: usize>(
     sum: &mut [[__m512; VECS]; ROWS],
-    word: [i32; ROWS],
+    a: &[*const u16; ROWS],
+    at: usize,
     b: *const u32,
 ) {
     let mut bk = [_mm512_setzero_si512(); VECS];
@@ -74,7 +70,11 @@ unsafe fn multiply_add<const ROWS: usize, const VECS: usize>(
         bk[v] = unsafe { _mm512_loadu_si512(b.add(v * LANES).cast()) };
     }
     for r in 0..ROWS {
-        let ak = pairs(_mm512_set1_epi32(word[r]));
+        // SAFETY: the caller's; a pair may have any alignment.
+        let word = unsafe {
+            if LAST { *a[r].add(at) as i32 } else { a[r].add(at).cast::<i32>().read_unaligned() }
+        };
+        let ak = pairs(_mm512_set1_epi32(word));
         for v in 0..VECS {
             sum[r][v] = _mm512_dpbf16_ps(sum[r][v], ak, pairs(bk[v]));
         }

@@ -1,6 +1,7 @@
 //! The weight gradient `dW = dYᵀ·X`: both operands are packed in blocks, then it is a product.
 
 use super::blocks::{Left, multiply};
+use super::panels::Side;
 use super::tile::{self, Tile};
 use super::{Accum, MatmulShape, pack};
 use crate::isa::Isa;
@@ -70,9 +71,9 @@ pub(super) fn wgrad_on(
     let len = scratch_len_on(isa, shape, x.precision());
     assert!(scratch.len() >= len, "matmul_wgrad: argument scratch is too short");
     if is_paired(isa, x.precision()) {
-        blocked(tile::for_bf16(isa), dw, dy, x, shape, accum, scratch);
+        blocked(isa, tile::for_bf16(isa), dw, dy, x, shape, accum, scratch);
     } else {
-        blocked(tile::for_f32(isa), dw, dy, x, shape, accum, scratch);
+        blocked(isa, tile::for_f32(isa), dw, dy, x, shape, accum, scratch);
     }
 }
 
@@ -125,7 +126,9 @@ impl Blocks {
     }
 }
 
+#[expect(clippy::too_many_arguments)]
 fn blocked<E: Packable>(
+    isa: Isa,
     tile: &Tile<E>,
     dw: &mut [f32],
     dy: Rows,
@@ -143,11 +146,11 @@ fn blocked<E: Packable>(
         let accum = if m0 == 0 { accum } else { Accum::Add };
         let (xs, dys) = scratch.split_at_mut(blocks.x_len);
         let xs = &mut xs[..steps * k.next_multiple_of(tile.cols)];
-        pack::pack_rows(xs, x, k, rows.clone(), 0..k, tile.cols, per_word);
+        pack::rows_on(isa, Side::Right, xs, x, k, rows.clone(), 0..k);
         for n0 in (0..n).step_by(blocks.n) {
             let columns = n0..n.min(n0 + blocks.n);
             let dys = &mut dys[..steps * columns.len().next_multiple_of(full)];
-            pack::pack_rows(dys, dy, n, rows.clone(), columns.clone(), full, per_word);
+            pack::rows_on(isa, Side::Left, dys, dy, n, rows.clone(), columns.clone());
             let left = Left::packed(tile, E::in_words(dys), steps);
             let block = MatmulShape { m: columns.len(), n: k, k: steps * per_word };
             let dw = &mut dw[n0 * k..columns.end * k];
