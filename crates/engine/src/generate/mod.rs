@@ -4,8 +4,10 @@ mod inference;
 mod sampler;
 mod session;
 mod stop;
+mod writer;
 
 pub use inference::InferenceModel;
 pub use sampler::{Sampler, SamplerError, Sampling};
 pub use session::{ContextFull, Session};
 pub use stop::StopScanner;
+pub use writer::{Finish, Request, Usage, generate};
