@@ -3,6 +3,7 @@
 use crate::bench::{Shape, training};
 use anyhow::Result;
 use clap::ValueEnum;
+use std::process::ExitCode;
 
 /// Measure training speed on the standard shapes.
 #[derive(Debug, clap::Args)]
@@ -52,10 +53,8 @@ impl PrecisionArg {
     }
 }
 
-pub fn run(args: Args) -> Result<()> {
-    let threads = args
-        .threads
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |threads| threads.get()));
+pub fn run(args: Args) -> Result<ExitCode> {
+    let threads = super::threads(args.threads);
     let report =
         training::measure(args.shape, args.precision.resolve(), args.lanes, threads, args.steps)?;
     if args.json {
@@ -63,5 +62,5 @@ pub fn run(args: Args) -> Result<()> {
     } else {
         println!("{report}");
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

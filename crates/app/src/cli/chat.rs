@@ -12,7 +12,9 @@ use std::process::ExitCode;
 
 /// Talk to a model in the terminal.
 #[derive(Debug, clap::Args)]
-#[command(before_help = "Examples:\n  crystalline chat runs/book\n  echo \"Once upon a time\" | crystalline chat runs/book --seed 1")]
+#[command(
+    before_help = "Examples:\n  crystalline chat runs/book\n  echo \"Once upon a time\" | crystalline chat runs/book --seed 1"
+)]
 pub struct Args {
     /// A run's folder or a model folder.
     model: PathBuf,

@@ -13,7 +13,9 @@ use std::process::ExitCode;
 
 /// Measure a model on a text: loss, perplexity, bits per byte.
 #[derive(Debug, clap::Args)]
-#[command(before_help = "Examples:\n  crystalline eval runs/book other.txt\n  crystalline eval runs/book other.txt --json")]
+#[command(
+    before_help = "Examples:\n  crystalline eval runs/book other.txt\n  crystalline eval runs/book other.txt --json"
+)]
 pub struct Args {
     /// A run's folder or a model folder.
     model: PathBuf,

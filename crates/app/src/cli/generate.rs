@@ -12,7 +12,9 @@ use std::time::Instant;
 
 /// Let a model continue a text.
 #[derive(Debug, clap::Args)]
-#[command(before_help = "Examples:\n  crystalline generate runs/book \"Once upon a time\"\n  crystalline generate runs/book \"The\" --temperature 0 --max-tokens 50")]
+#[command(
+    before_help = "Examples:\n  crystalline generate runs/book \"Once upon a time\"\n  crystalline generate runs/book \"The\" --temperature 0 --max-tokens 50"
+)]
 pub struct Args {
     /// A run's folder or a model folder.
     model: PathBuf,

@@ -10,7 +10,9 @@ use std::process::ExitCode;
 
 /// Show a model's tensors and the memory that training it takes.
 #[derive(Debug, clap::Args)]
-#[command(before_help = "Examples:\n  crystalline inspect runs/book\n  crystalline inspect runs/book --precision f32 --lanes 4")]
+#[command(
+    before_help = "Examples:\n  crystalline inspect runs/book\n  crystalline inspect runs/book --precision f32 --lanes 4"
+)]
 pub struct Args {
     /// A run's folder or a model folder.
     model: PathBuf,
@@ -32,7 +34,14 @@ pub fn run(args: Args) -> Result<ExitCode> {
     println!("{}", folder.display());
     println!(
         "V={} C={} L={} H={} K={} D={} F={} T={}",
-        m.vocab_size, m.model_dim, m.n_layers, m.n_heads, m.n_kv_heads, m.head_dim, m.ffn_dim, m.seq_len
+        m.vocab_size,
+        m.model_dim,
+        m.n_layers,
+        m.n_heads,
+        m.n_kv_heads,
+        m.head_dim,
+        m.ffn_dim,
+        m.seq_len
     );
     println!("{:<48} {:>16} {:>12}  decay", "tensor", "shape", "numbers");
     for t in &layout.tensors {

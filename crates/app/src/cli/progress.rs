@@ -136,7 +136,9 @@ impl Progress {
 impl Observer for Progress {
     fn event(&mut self, event: &Event) {
         match event {
-            Event::Preparing { what, done, of } if done == of => self.line(&format!("{what}: done")),
+            Event::Preparing { what, done, of } if done == of => {
+                self.line(&format!("{what}: done"))
+            }
             Event::Preparing { .. } => {}
             Event::Started(started) => self.start(started),
             Event::Step(row) => self.step(row),
@@ -159,7 +161,9 @@ impl Observer for Progress {
             }
             Event::Saved(_) => {}
             Event::SaveFailed(error) => {
-                self.line(&format!("NOT saved: {error}; training goes on, the next save tries again"));
+                self.line(&format!(
+                    "NOT saved: {error}; training goes on, the next save tries again"
+                ));
             }
             Event::Rejected(rejected) => {
                 for one in *rejected {

@@ -10,7 +10,9 @@ use std::process::ExitCode;
 
 /// Go on with a run that was stopped.
 #[derive(Debug, clap::Args)]
-#[command(before_help = "Examples:\n  crystalline resume runs/book\n  crystalline resume runs/book --threads 1")]
+#[command(
+    before_help = "Examples:\n  crystalline resume runs/book\n  crystalline resume runs/book --threads 1"
+)]
 pub struct Args {
     /// Folder of the run.
     run: PathBuf,

@@ -9,7 +9,9 @@ use std::process::ExitCode;
 
 /// Make a tokeniser, and see what it does to a text.
 #[derive(Debug, clap::Subcommand)]
-#[command(before_help = "Examples:\n  crystalline tokenizer train book.txt --kind bpe --out tok.json\n  crystalline tokenizer show runs/book \"Hello there\"")]
+#[command(
+    before_help = "Examples:\n  crystalline tokenizer train book.txt --kind bpe --out tok.json\n  crystalline tokenizer show runs/book \"Hello there\""
+)]
 pub enum Command {
     /// Learn a vocabulary from text files.
     Train {

@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 
 /// Train a model on your text.
 #[derive(Debug, clap::Args)]
-#[command(before_help = "Examples:\n  crystalline train book.txt\n  crystalline train a.txt b.txt --time 30m --tokenizer bpe --out runs/mine")]
+#[command(
+    before_help = "Examples:\n  crystalline train book.txt\n  crystalline train a.txt b.txt --time 30m --tokenizer bpe --out runs/mine"
+)]
 pub struct Args {
     /// Text files, UTF-8.
     files: Vec<PathBuf>,

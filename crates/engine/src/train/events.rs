@@ -132,6 +132,16 @@ impl Metrics {
         let StepReport { loss_nats, grad_norm, n_tok } = report;
         let tok_s = n_tok as f64 / step_time.as_secs_f64();
         let elapsed_s = elapsed.as_secs_f64();
-        Metrics { v: 1, step, epoch, tokens, train_loss: loss_nats, lr, grad_norm, elapsed_s, tok_s }
+        Metrics {
+            v: 1,
+            step,
+            epoch,
+            tokens,
+            train_loss: loss_nats,
+            lr,
+            grad_norm,
+            elapsed_s,
+            tok_s,
+        }
     }
 }

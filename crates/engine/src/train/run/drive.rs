@@ -40,7 +40,8 @@ impl Run {
             let train = &self.machine.config.train;
             let is_last = self.step == n_steps;
             let is_due = |every: u64| is_last || self.step.is_multiple_of(every.max(1));
-            let due = [is_due(train.eval_every), is_due(train.sample_every), is_due(train.save_every)];
+            let due =
+                [is_due(train.eval_every), is_due(train.sample_every), is_due(train.save_every)];
             if due[0] && !observer.should_stop() {
                 val_loss = self.evaluate(is_last, observer);
             }
@@ -90,7 +91,13 @@ impl Run {
                 self.at.n_skipped_in_row = 0;
                 let elapsed = Duration::from_secs_f64(self.at.train_seconds);
                 let row = Metrics::new(
-                    self.step, epoch, self.at.n_tok, report, plan.lr, elapsed, step_time,
+                    self.step,
+                    epoch,
+                    self.at.n_tok,
+                    report,
+                    plan.lr,
+                    elapsed,
+                    step_time,
                 );
                 self.metrics.append(&row)?;
                 observer.event(&Event::Step(row));
@@ -153,10 +160,18 @@ impl Run {
         let ids = self.tokenizer.encode_ordinary(prompt);
         let mut text = String::new();
         session.rewind(0);
-        generate(session, state.model(), lanes.pool(), &self.tokenizer, &ids, &request, &mut |t| {
-            text.push_str(t);
-            true
-        })?;
+        generate(
+            session,
+            state.model(),
+            lanes.pool(),
+            &self.tokenizer,
+            &ids,
+            &request,
+            &mut |t| {
+                text.push_str(t);
+                true
+            },
+        )?;
         let step = self.step;
         self.samples.append(&SampleRow { step, prompt, text: &text })?;
         observer.event(&Event::Sampled { step, prompt, text: &text });

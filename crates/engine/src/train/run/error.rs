@@ -63,7 +63,9 @@ pub enum RunError {
         dir: PathBuf,
     },
     /// Too many steps in a row were not finite.
-    #[error("{n} steps in a row were skipped, the last because {last}; the last good state is saved; try a lower --lr")]
+    #[error(
+        "{n} steps in a row were skipped, the last because {last}; the last good state is saved; try a lower --lr"
+    )]
     Diverged {
         /// Skipped steps.
         n: u64,

@@ -237,8 +237,7 @@ impl Run {
 fn read_config(dir: &Path) -> Result<RunConfig, RunError> {
     let path = dir.join(CONFIG_NAME);
     let text = std::fs::read_to_string(&path).map_err(RunError::io("read", &path))?;
-    toml::from_str(&text)
-        .map_err(|error| RunError::ConfigFile { path, message: error.to_string() })
+    toml::from_str(&text).map_err(|error| RunError::ConfigFile { path, message: error.to_string() })
 }
 
 /// The text that the run has now: its files if they are all there, else what its tokens came from.

@@ -174,8 +174,7 @@ fn encode(
     let mut writer = TokenFile::create(path, origin)?;
     for text in texts {
         with_control(threads, "encoding", observer, |control| {
-            tokenizer
-                .encode_chunks(text, control, |ids| writer.push(ids).map_err(RunError::from))
+            tokenizer.encode_chunks(text, control, |ids| writer.push(ids).map_err(RunError::from))
         })?;
         if let (Some(end), false) = (tokenizer.eos_id(), tokenizer.kind() == TokenizerKind::Split) {
             writer.push(&[end])?;
@@ -199,8 +198,7 @@ fn with_control<T>(
         observer.event(&Event::Preparing { what, done, of });
         cancel.store(observer.should_stop(), Ordering::Relaxed);
     };
-    let mut control =
-        Control { threads, cancel: Some(&cancel), progress: Some(&mut progress) };
+    let mut control = Control { threads, cancel: Some(&cancel), progress: Some(&mut progress) };
     match work(&mut control) {
         Err(RunError::Text(TextError::Cancelled)) => Err(RunError::Cancelled),
         result => result,
