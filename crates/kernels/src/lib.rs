@@ -4,12 +4,29 @@
 //! obvious definition, then its fast paths, chosen at run time by [`isa::Isa::active`]. Nothing
 //! here allocates but [`aligned`] and [`pool`], which do so once.
 
+pub mod accum;
+pub mod adamw;
 pub mod aligned;
+pub mod attention;
+pub mod cross_entropy;
+pub mod dropout;
+pub mod embedding;
+pub mod gated_mlp;
 pub mod isa;
+pub mod mapped_file;
+pub mod matmul;
 pub mod pool;
+pub mod probe;
+pub mod qk_norm;
+pub mod reduce;
+pub mod rmsnorm;
+pub mod rope;
 pub mod rows;
+pub mod softmax;
 
+pub use accum::Accum;
 pub use aligned::AlignedVec;
 pub use isa::Isa;
+pub use mapped_file::MappedFile;
 pub use pool::Pool;
 pub use rows::{Precision, Rows, RowsMut};

@@ -1,0 +1,22 @@
+//! What an output does with the numbers that it held before.
+
+/// How a kernel combines its result with what is there.
+#[derive(Clone, Copy, Debug)]
+pub enum Accum<'a> {
+    /// The output is overwritten with the result.
+    Replace,
+    /// The result is added into the output.
+    Add,
+    /// The output is overwritten with this matrix plus the result.
+    Plus(&'a [f32]),
+}
+
+impl<'a> Accum<'a> {
+    /// The same for the part of the output that starts at element `start`.
+    pub(crate) fn from(self, start: usize) -> Accum<'a> {
+        match self {
+            Accum::Plus(other) => Accum::Plus(&other[start..]),
+            accum => accum,
+        }
+    }
+}
