@@ -94,17 +94,17 @@ impl<'a, T: Copy + Default> Part<'a, T> {
     /// `W` numbers of row `row` from `column` on, zero beyond the part. Both count in the part.
     #[inline(always)]
     fn load<const W: usize>(&self, row: usize, column: usize) -> [T; W] {
-        let mut loaded = [T::default(); W];
-        if row < self.rows.len() {
-            let start = (self.rows.start + row) * self.n_columns + self.columns.start + column;
-            match self.columns.len() - column {
-                live if live < W => {
-                    loaded[..live].copy_from_slice(&self.numbers[start..start + live]);
-                }
-                _ => loaded.copy_from_slice(&self.numbers[start..start + W]),
-            }
+        let mut padded = [T::default(); W];
+        if row >= self.rows.len() {
+            return padded;
         }
-        loaded
+        let row = &self.numbers[(self.rows.start + row) * self.n_columns..][..self.columns.end];
+        let rest = &row[self.columns.start + column..];
+        if let Some(whole) = rest.first_chunk() {
+            return *whole;
+        }
+        padded[..rest.len()].copy_from_slice(rest);
+        padded
     }
 }
 
