@@ -127,7 +127,8 @@ pub(super) fn attend<S: Simd, W: Word, const R: usize, const C: usize>(
                 }
             }
             let values = &head.values[layout.right(key)..];
-            mix::<S, W, R, C>(s, out, scores, values, n_block, key > 0);
+            let weights = Left { words: scores, row: BLOCK_KEYS, step: 1 };
+            product::<S, W, R, C>(s, out, weights, values, n_block.div_ceil(W::PER), key > 0);
         }
         for i in 0..n {
             let r = first + i;
@@ -228,14 +229,14 @@ fn score<S: Simd, W: Word, const R: usize, const C: usize>(
     }
 }
 
-/// Sums of `n_keys` values weighted by the rows of `weights`, added to `out` if `add`.
+/// `R` rows of a product with a right operand, written to `out`, or added if `add`.
 #[inline(always)]
-fn mix<S: Simd, W: Word, const R: usize, const C: usize>(
+pub(super) fn product<S: Simd, W: Word, const R: usize, const C: usize>(
     s: S,
     out: &mut [f32], // (R, right_row)
-    weights: &[u32], // left rows, BLOCK_KEYS apart
-    values: &[u32],  // right operand
-    n_keys: usize,
+    left: Left,
+    right: &[u32],
+    steps: usize,
     add: bool,
 ) {
     let row_words = out.len() / R;
@@ -243,10 +244,9 @@ fn mix<S: Simd, W: Word, const R: usize, const C: usize>(
     let mut vector = 0;
     while vector < n_vectors {
         let width = next_width(n_vectors - vector, C);
-        let left = Left { words: weights, row: BLOCK_KEYS, step: 1 };
-        let right = Right { words: &values[vector * LANES..], col: LANES, step: row_words };
+        let right = Right { words: &right[vector * LANES..], col: LANES, step: row_words };
         with_width!(width, C, N => {
-            let acc = tile::<S, W, R, N>(s, left, right, n_keys.div_ceil(W::PER));
+            let acc = tile::<S, W, R, N>(s, left, right, steps);
             for r in 0..R {
                 for c in 0..N {
                     let out = lanes_mut(out, r * row_words + (vector + c) * LANES);

@@ -9,11 +9,14 @@
 //! No (T, T) matrix is ever stored: scratch is linear in T, after Dao et al., "FlashAttention",
 //! 2022. [`naive`] is the definition.
 
+mod backward;
 mod cached;
 mod forward;
 mod layout;
 pub mod naive;
 mod pack;
+#[cfg(test)]
+mod tests;
 mod tile;
 #[cfg(target_arch = "x86_64")]
 mod tile_avx2;
@@ -25,6 +28,7 @@ pub use cached::{CacheShape, attention_append, attention_cached, attention_cache
 
 use crate::isa::Isa;
 use crate::rows::{Precision, Rows, RowsMut};
+use backward::Backward;
 use forward::Forward;
 use layout::HeadRows;
 use std::ops::Range;
@@ -192,14 +196,13 @@ pub fn attention_backward(
     let scratch_len = attention_scratch_len(shape, qkv.precision());
     assert!(scratch.len() >= scratch_len, "attention_backward: scratch is too short");
 
-    let qkv: Vec<f32> = (0..qkv.len()).map(|i| qkv.get(i)).collect();
-    let y: Vec<f32> = (0..y.len()).map(|i| y.get(i)).collect();
-    naive::backward(dqkv, dy, &y, &qkv, lse, shape);
+    let kernel = Backward { dqkv, dy, y, qkv, lse, shape, scratch };
+    dispatch(Isa::active(), qkv.precision(), kernel);
 }
 
 /// Numbers of scratch that [`attention_forward`] and [`attention_backward`] need: linear in T.
 pub fn attention_scratch_len(shape: AttentionShape, precision: Precision) -> usize {
-    forward::scratch_len(shape, precision)
+    forward::scratch_len(shape, precision).max(backward::scratch_len(shape, precision))
 }
 
 /// Runs `kernel` on the instructions of `isa`, with words of this format.
