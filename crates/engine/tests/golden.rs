@@ -43,7 +43,7 @@ impl Golden {
                 view.data().as_chunks().0.iter().map(|b| u32::from_le_bytes(*b)).collect();
             all.chunks(rows).map(<[u32]>::to_vec).collect()
         };
-        let tensors = file.tensors().into_iter().filter(|(name, _)| !name.contains("tokens"));
+        let tensors = file.tensors().into_iter().filter(|(name, _)| name != "tokens");
         let tensors = tensors.filter(|(name, _)| name != "targets").map(|(name, view)| {
             let values = view.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b));
             (name, values.collect())
