@@ -7,12 +7,15 @@
 pub mod accum;
 pub mod adamw;
 pub mod aligned;
+mod arch;
 pub mod attention;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod embedding;
+pub mod exp;
 pub mod gated_mlp;
 pub mod isa;
+mod lanes;
 pub mod mapped_file;
 pub mod matmul;
 pub mod pool;
@@ -22,6 +25,7 @@ pub mod reduce;
 pub mod rmsnorm;
 pub mod rope;
 pub mod rows;
+pub mod scalar;
 pub mod softmax;
 
 pub use accum::Accum;
