@@ -2,8 +2,6 @@
 
 mod bench;
 mod chat;
-mod data;
-mod demo;
 mod eval;
 mod generate;
 mod inspect;
@@ -27,14 +25,12 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  crystalline demo                            watch a model learn to write, in about a minute
   crystalline train book.txt --time 10m       train on a text of yours
   crystalline generate runs/book \"Once upon\"  let it write
   crystalline chat runs/book                  talk to it";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Demo(demo::Args),
     Train(train::Args),
     Resume(resume::Args),
     Generate(generate::Args),
@@ -43,8 +39,6 @@ enum Command {
     Inspect(inspect::Args),
     #[command(subcommand)]
     Tokenizer(tokenizer::Command),
-    #[command(subcommand)]
-    Data(data::Command),
     Bench(bench::Args),
 }
 
@@ -56,7 +50,6 @@ pub fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let result = match cli.command {
-        Command::Demo(args) => demo::run(args),
         Command::Train(args) => train::run(args),
         Command::Resume(args) => resume::run(args),
         Command::Generate(args) => generate::run(args),
@@ -64,7 +57,6 @@ pub fn main() -> ExitCode {
         Command::Eval(args) => eval::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Tokenizer(command) => tokenizer::run(command),
-        Command::Data(command) => data::run(command),
         Command::Bench(args) => bench::run(args),
     };
     match result {
