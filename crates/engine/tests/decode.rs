@@ -1,4 +1,5 @@
 //! Decoding against the cache is the model: the same logits as the training forward pass.
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 mod support;
 

@@ -1,6 +1,7 @@
 //! The engine against PyTorch: logits, loss, every gradient, and ten AdamW steps of tiny models.
 //!
 //! The files were made once by `scripts/make_golden.py`; see `golden/README.md`.
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 use engine::checkpoint::{RealFs, TensorFile, parse_config};
 use engine::generate::Session;

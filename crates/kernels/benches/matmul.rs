@@ -5,8 +5,12 @@
 //! to a burst of the probe, and a share is the median of the calls over the median of the bursts,
 //! so that a core which somebody else slows down for a while slows both.
 
+use kernels::matmul::{
+    MatmulShape, Packed, matmul, matmul_panels, matmul_wgrad, pack_straight, pack_transposed,
+    packed_len, wgrad_scratch_len,
+};
 use kernels::probe::{peak_flops, read_bandwidth};
-use kernels::*;
+use kernels::{Accum, AlignedVec, Isa, Precision, Rows, isa};
 use std::time::Instant;
 
 /// (K, N) of the layers of models from 128 to 768 wide, and of their output layers.

@@ -48,7 +48,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let threads = threads(args.threads);
     let precision = args.precision.resolve();
     let opened = model::open(&args.model, precision, &mut Pool::new(threads))?;
-    let corpus = engine::data::Corpus::open(&[args.file.clone()], Default::default())?;
+    let corpus = engine::data::Corpus::open(std::slice::from_ref(&args.file), Default::default())?;
     let mut text = String::new();
     corpus.read(corpus.all(), |piece| {
         if let engine::data::Piece::Text(piece) = piece {

@@ -31,7 +31,7 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Train(train::Args),
+    Train(Box<train::Args>),
     Resume(resume::Args),
     Generate(generate::Args),
     Chat(chat::Args),
@@ -50,7 +50,7 @@ pub fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let result = match cli.command {
-        Command::Train(args) => train::run(args),
+        Command::Train(args) => train::run(*args),
         Command::Resume(args) => resume::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Chat(args) => chat::run(args),

@@ -158,7 +158,8 @@ fn mlp_branch(
         slots.mlp_norm.of(params),
         eps,
     );
-    // F9 gate and up, F10 gated activation: in f32 mode straight into the saved rows
+    // F9 gate and up: in f32 mode straight into the saved rows
+    // F10 gated activation
     let (x, gate_up) = (acts.mlp_in.as_rows(), packed.forward(slots.gate_up));
     match &mut acts.gate_up {
         RowsMut::F32(saved) => {

@@ -201,7 +201,7 @@ impl ModelSettings {
             _ => (384, 6),
         };
         let model_dim = self.model_dim.unwrap_or(dim);
-        let per_head = if model_dim >= 384 && model_dim % 64 == 0 { 64 } else { 32 };
+        let per_head = if model_dim >= 384 && model_dim.is_multiple_of(64) { 64 } else { 32 };
         let n_heads = self.n_heads.unwrap_or((model_dim / per_head).max(1));
         ModelConfig {
             vocab_size,

@@ -1,5 +1,5 @@
 //! A model small enough to train in a test, on a text that repeats itself.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)] // each test file uses a part; a panic is how a test fails
 
 use engine::model::{Layout, MicroShape, ModelConfig, init_params};
 use engine::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState, training_step};

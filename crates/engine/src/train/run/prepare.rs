@@ -71,7 +71,7 @@ pub fn prepare(
         text_hash: corpus.hash(),
     };
     let path = dir.join(TRAIN_NAME);
-    let train = encode(&tokenizer, &texts, &path, origin.clone(), threads, observer)?;
+    let train = encode(&tokenizer, &texts, &path, origin, threads, observer)?;
     drop(texts);
     if let Some((corpus, span)) = valid {
         let path = dir.join(VALID_NAME);
