@@ -6,11 +6,11 @@
 //! so that a core which somebody else slows down for a while slows both.
 
 use kernels::matmul::{
-    MatmulShape, Packed, matmul, matmul_panels, matmul_wgrad, pack_straight, pack_transposed,
-    packed_len, wgrad_scratch_len,
+    MatmulShape, Packed, matmul, matmul_wgrad, pack_straight, pack_transposed, packed_len,
+    wgrad_scratch_len,
 };
 use kernels::probe::{peak_flops, read_bandwidth};
-use kernels::{Accum, AlignedVec, Isa, Precision, Rows, isa};
+use kernels::{Accum, AlignedVec, Isa, Precision, Rows, RowsMut, rows};
 use std::time::Instant;
 
 /// (K, N) of the layers of models from 128 to 768 wide, and of their output layers.
