@@ -7,6 +7,7 @@ use engine::checkpoint::{RealFs, TensorFile, parse_config};
 use engine::generate::Session;
 use engine::head::full::loss_and_gradient;
 use engine::model::{LaneBuffers, Layout, MicroBatch, MicroShape, ModelConfig, backward, forward};
+use engine::train::run::model_config;
 use engine::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState, training_step};
 use kernels::{AlignedVec, Pool, Precision};
 use safetensors::SafeTensors;
@@ -87,20 +88,7 @@ fn number(value: &serde_json::Value, name: &str) -> f32 {
 fn state(folder: &Path, seq_len: usize, expected: &serde_json::Value) -> TrainState {
     let path = folder.join("config.json");
     let hf = parse_config(&std::fs::read(&path).unwrap(), &path).unwrap();
-    let config = ModelConfig {
-        vocab_size: hf.vocab_size,
-        model_dim: hf.model_dim,
-        n_layers: hf.n_layers,
-        n_heads: hf.n_heads,
-        n_kv_heads: hf.n_kv_heads,
-        head_dim: hf.head_dim,
-        ffn_dim: hf.ffn_dim,
-        seq_len,
-        tie_embeddings: hf.tie_embeddings,
-        qk_norm: hf.qk_norm,
-        rope_theta: hf.rope_theta,
-        norm_eps: hf.norm_eps,
-    };
+    let config = ModelConfig { seq_len, ..model_config(&hf) };
     let layout = Layout::new(&config).unwrap();
     let mut params = AlignedVec::zeroed(layout.len);
     let mut file = TensorFile::open(&RealFs, &folder.join("model.safetensors")).unwrap();

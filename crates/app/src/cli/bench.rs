@@ -3,6 +3,7 @@
 use crate::bench::{Shape, training};
 use anyhow::Result;
 use clap::ValueEnum;
+use engine::train::settings::PrecisionName;
 use std::process::ExitCode;
 
 /// Measure training speed on the standard shapes.
@@ -45,10 +46,7 @@ impl PrecisionArg {
         match self {
             PrecisionArg::F32 => kernels::Precision::F32,
             PrecisionArg::Bf16 => kernels::Precision::Bf16,
-            PrecisionArg::Auto if kernels::Isa::active() == kernels::Isa::Avx512Bf16 => {
-                kernels::Precision::Bf16
-            }
-            PrecisionArg::Auto => kernels::Precision::F32,
+            PrecisionArg::Auto => PrecisionName::auto().kernels(),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Opening a model by the path a user gives: a run, a checkpoint, or any model folder.
 
 use anyhow::{Context, Result, bail};
-use engine::checkpoint::{RealFs, best, parse_config, read_file};
+use engine::checkpoint::{CONFIG_BYTES_MAX, RealFs, best, parse_config, read_file};
 use engine::generate::InferenceModel;
 use engine::model::{Layout, ModelConfig};
 use engine::text::Tokenizer;
-use engine::train::run::{CHECKPOINTS_NAME, load_params};
+use engine::train::run::{CHECKPOINTS_NAME, load_params, model_config};
 use kernels::{Pool, Precision};
 use std::path::{Path, PathBuf};
 
@@ -15,9 +15,6 @@ pub struct Opened {
     pub tokenizer: Tokenizer,
     pub folder: PathBuf,
 }
-
-/// The largest config.json that is read.
-const CONFIG_BYTES_MAX: u64 = 1 << 20;
 
 /// The model folder that `path` means: itself, or the best checkpoint of the run in it.
 pub fn folder(path: &Path) -> Result<PathBuf> {
@@ -43,20 +40,7 @@ pub fn folder(path: &Path) -> Result<PathBuf> {
 pub fn config(folder: &Path) -> Result<ModelConfig> {
     let path = folder.join("config.json");
     let hf = parse_config(&read_file(&RealFs, &path, CONFIG_BYTES_MAX)?, &path)?;
-    Ok(ModelConfig {
-        vocab_size: hf.vocab_size,
-        model_dim: hf.model_dim,
-        n_layers: hf.n_layers,
-        n_heads: hf.n_heads,
-        n_kv_heads: hf.n_kv_heads,
-        head_dim: hf.head_dim,
-        ffn_dim: hf.ffn_dim,
-        seq_len: hf.max_seq_len,
-        tie_embeddings: hf.tie_embeddings,
-        qk_norm: hf.qk_norm,
-        rope_theta: hf.rope_theta,
-        norm_eps: hf.norm_eps,
-    })
+    Ok(model_config(&hf))
 }
 
 /// Opens the model that `path` means.

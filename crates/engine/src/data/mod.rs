@@ -20,5 +20,4 @@ pub use token_file::{TokenFile, TokenOrigin};
 pub use token_file_writer::TokenFileWriter;
 pub use token_source::TokenSource;
 
-/// The target of a place that has none: its loss and gradient are 0.
-pub const IGNORE: u32 = u32::MAX;
+pub use kernels::cross_entropy::IGNORE;

@@ -5,7 +5,7 @@
 //! panels of the weight where there is one (decoding). Sharing changes no bits. The model may be one
 //! that is being trained: a session reads the packed weights wherever they are.
 
-use crate::model::{Layout, Matrix, Model};
+use crate::model::{Layout, Matrix, Model, as_rows};
 use kernels::accum::Accum;
 use kernels::attention::{
     CacheShape, attention_append, attention_cached, attention_cached_scratch_len,
@@ -162,7 +162,7 @@ impl Session {
         embedding_forward(stream, model.layout.embed.of(model.params), tokens);
         for (l, slots) in model.layout.layers.iter().enumerate() {
             let cache = &mut self.cache[l * cache_words..(l + 1) * cache_words];
-            let mut x = operands(operand, n * m.model_dim, *precision);
+            let mut x = as_rows(operand, n * m.model_dim, *precision);
             rmsnorm_forward(x.reborrow(), rstd, stream, slots.attn_norm.of(model.params), eps);
             product(pool, ranges, qkv, x.as_rows(), model, slots.qkv, false);
             if let Some((q_norm, k_norm)) = slots.qk_norm {
@@ -171,14 +171,14 @@ impl Session {
             }
             rope_forward(qkv, model.rope, heads, n, start);
             attention_append(cache, Rows::F32(qkv), self.shape, start);
-            let mut y = operands(operand, n * m.attn_dim(), *precision);
+            let mut y = as_rows(operand, n * m.attn_dim(), *precision);
             attend(pool, ranges, y.reborrow(), qkv, cache, self.shape, start, attention);
             product(pool, ranges, stream, y.as_rows(), model, slots.out, true);
 
-            let mut x = operands(operand, n * m.model_dim, *precision);
+            let mut x = as_rows(operand, n * m.model_dim, *precision);
             rmsnorm_forward(x.reborrow(), rstd, stream, slots.mlp_norm.of(model.params), eps);
             product(pool, ranges, gate_up, x.as_rows(), model, slots.gate_up, false);
-            let mut hidden = operands(operand, n * m.ffn_dim, *precision);
+            let mut hidden = as_rows(operand, n * m.ffn_dim, *precision);
             swiglu_forward(hidden.reborrow(), None, gate_up, m.ffn_dim);
             product(pool, ranges, stream, hidden.as_rows(), model, slots.down, true);
         }
@@ -189,7 +189,7 @@ impl Session {
         let m = &model.layout.config;
         let Buffers { stream, rstd, logits, operand, ranges, precision, .. } = &mut self.buffers;
         let stream = &stream[row * m.model_dim..(row + 1) * m.model_dim];
-        let mut x = operands(operand, m.model_dim, *precision);
+        let mut x = as_rows(operand, m.model_dim, *precision);
         let gains = model.layout.final_norm.of(model.params);
         rmsnorm_forward(x.reborrow(), &mut rstd[..1], stream, gains, m.norm_eps);
         product(pool, ranges, logits, x.as_rows(), model, model.layout.head, false);
@@ -268,13 +268,5 @@ fn attend(
         RowsMut::Bf16(y) => pool.for_each_range_with(scratch, [y], ranges, |i, scratch, [y]| {
             run(i, RowsMut::Bf16(y), scratch);
         }),
-    }
-}
-
-/// The first `n` operands of a workspace.
-fn operands(all: &mut [f32], n: usize, precision: Precision) -> RowsMut<'_> {
-    match precision {
-        Precision::F32 => RowsMut::F32(&mut all[..n]),
-        Precision::Bf16 => RowsMut::Bf16(&mut bytemuck::cast_slice_mut(all)[..n]),
     }
 }

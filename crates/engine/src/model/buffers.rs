@@ -198,9 +198,8 @@ impl MicroShape {
             let shape = MatmulShape { m: rows, n: matrix.n_out, k: matrix.n_in };
             matmul::wgrad_scratch_len(shape, self.precision)
         };
-        let blocks = layout.layers.iter().flat_map(|l| [l.qkv, l.out, l.gate_up, l.down]);
-        let blocks = blocks.map(|matrix| len(self.n_rows(), matrix)).max().unwrap_or(0);
-        blocks.max(len(self.head_rows, layout.head))
+        let rows = |matrix| if matrix == layout.head { self.head_rows } else { self.n_rows() };
+        layout.matrices().map(|matrix| len(rows(matrix), matrix)).max().unwrap_or(0)
     }
 }
 
@@ -353,8 +352,8 @@ fn scratch<'a>(all: &'a mut [f32], shape: &MicroShape, n_rows: usize) -> Scratch
     }
 }
 
-/// A slice of floats seen as `n` operands of the given format.
-fn as_rows(part: &mut [f32], n: usize, precision: Precision) -> RowsMut<'_> {
+/// The first `n` operands of the given format in a workspace of floats.
+pub(crate) fn as_rows(part: &mut [f32], n: usize, precision: Precision) -> RowsMut<'_> {
     match precision {
         Precision::F32 => RowsMut::F32(&mut part[..n]),
         Precision::Bf16 => RowsMut::Bf16(&mut bytemuck::cast_slice_mut(part)[..n]),

@@ -114,14 +114,13 @@ fn attention_branch(
         store_rows(acts.qkv.reborrow(), scratch.qkv);
     }
     // F6 attention, one sequence at a time
-    let (t, width, heads) =
-        (attention.seq_len, acts.qkv.len() / acts.attn_rstd.len(), acts.lse.len());
-    let out_dim = acts.attn_out.len() / acts.attn_rstd.len();
-    for s in 0..acts.attn_rstd.len() / t {
-        let per_seq = heads / acts.attn_rstd.len() * t;
+    let (t, n_rows) = (attention.seq_len, acts.attn_rstd.len());
+    let (heads, width) = (acts.lse.len() / n_rows, acts.qkv.len() / n_rows);
+    let out_dim = acts.attn_out.len() / n_rows;
+    for s in 0..n_rows / t {
         attention_forward(
             acts.attn_out.slice_mut(s * t * out_dim..(s + 1) * t * out_dim),
-            &mut acts.lse[s * per_seq..(s + 1) * per_seq],
+            &mut acts.lse[s * t * heads..(s + 1) * t * heads],
             acts.qkv.as_rows().slice(s * t * width..(s + 1) * t * width),
             attention,
             scratch.attention,

@@ -15,6 +15,7 @@ mod packed;
 mod params;
 
 pub use backward::backward;
+pub(crate) use buffers::as_rows;
 pub use buffers::{HeadActs, LaneBuffers, MicroBatch, MicroShape};
 pub use config::{ConfigError, ModelConfig, default_ffn_dim};
 pub use forward::{Dropout, Model, forward};

@@ -38,9 +38,9 @@ pub struct Lanes {
 }
 
 impl Lane {
-    fn new(layout: &Layout, shape: &MicroShape, sequences: Range<usize>) -> Lane {
+    fn new(layout: &Layout, shape: &MicroShape, sequences: Range<usize>, training: bool) -> Lane {
         Lane {
-            buffers: LaneBuffers::new(layout, shape.clone(), true),
+            buffers: LaneBuffers::new(layout, shape.clone(), training),
             sequences,
             tokens: vec![0; shape.n_rows()],
             targets: vec![0; shape.n_rows()],
@@ -51,18 +51,12 @@ impl Lane {
     /// Forward and backward over the lane's sequences, micro-batch by micro-batch; gradients of the
     /// sum of losses are left in the lane.
     pub fn accumulate(&mut self, model: Model, source: &dyn SequenceSource, plan: &StepPlan) {
-        let (t, n_seqs) = (self.buffers.shape.seq_len, self.buffers.shape.n_seqs);
         self.buffers.begin_step(model.layout);
         self.loss = LossSum::default();
-        for first in self.sequences.clone().step_by(n_seqs) {
-            let n_here = n_seqs.min(self.sequences.end - first);
-            for i in 0..n_here {
-                let row = i * t..(i + 1) * t;
-                let (tokens, targets) = (&mut self.tokens[row.clone()], &mut self.targets[row]);
-                source.fill(plan.step, first + i, tokens, targets);
-            }
-            let tokens = &self.tokens[..n_here * t];
-            let batch = MicroBatch { tokens, targets: &self.targets[..n_here * t] };
+        for first in self.sequences.clone().step_by(self.buffers.shape.n_seqs) {
+            let n_tok = self.read(source, plan.step, first..self.sequences.end);
+            let tokens = &self.tokens[..n_tok];
+            let batch = MicroBatch { tokens, targets: &self.targets[..n_tok] };
             let dropout = dropout(plan, first);
             let is_first = first == self.sequences.start;
             forward(model, tokens, dropout, &mut self.buffers);
@@ -78,19 +72,25 @@ impl Lane {
         source: &dyn SequenceSource,
         sequences: Range<usize>,
     ) -> LossSum {
-        let (t, n_seqs) = (self.buffers.shape.seq_len, self.buffers.shape.n_seqs);
         let mut sum = LossSum::default();
-        for first in sequences.clone().step_by(n_seqs) {
-            let n_here = n_seqs.min(sequences.end - first);
-            for i in 0..n_here {
-                let row = i * t..(i + 1) * t;
-                let (tokens, targets) = (&mut self.tokens[row.clone()], &mut self.targets[row]);
-                source.fill(0, first + i, tokens, targets);
-            }
-            forward(model, &self.tokens[..n_here * t], None, &mut self.buffers);
-            sum.add(full::loss(model, &self.targets[..n_here * t], &mut self.buffers));
+        for first in sequences.clone().step_by(self.buffers.shape.n_seqs) {
+            let n_tok = self.read(source, 0, first..sequences.end);
+            forward(model, &self.tokens[..n_tok], None, &mut self.buffers);
+            sum.add(full::loss(model, &self.targets[..n_tok], &mut self.buffers));
         }
         sum
+    }
+
+    /// Reads the first sequences of `sequences`, as many as a micro-batch takes; returns how many
+    /// tokens those are.
+    fn read(&mut self, source: &dyn SequenceSource, step: u64, sequences: Range<usize>) -> usize {
+        let (t, n_seqs) = (self.buffers.shape.seq_len, self.buffers.shape.n_seqs);
+        let rows = self.tokens.chunks_exact_mut(t).zip(self.targets.chunks_exact_mut(t));
+        let n_here = n_seqs.min(sequences.len());
+        for (index, (tokens, targets)) in sequences.zip(rows.take(n_here)) {
+            source.fill(step, index, tokens, targets);
+        }
+        n_here * t
     }
 }
 
@@ -113,20 +113,14 @@ impl Lanes {
         let n_lanes = n_lanes.clamp(1, batch_seqs);
         let share = |i: usize| i * batch_seqs / n_lanes;
         let lanes =
-            (0..n_lanes).map(|i| Lane::new(layout, shape, share(i)..share(i + 1))).collect();
+            (0..n_lanes).map(|i| Lane::new(layout, shape, share(i)..share(i + 1), true)).collect();
         Lanes { lanes, pool: Pool::new(threads) }
     }
 
     /// A lane for each of `threads` threads, without gradients: for [`Lanes::evaluate`] only.
     pub fn for_evaluation(layout: &Layout, shape: &MicroShape, threads: usize) -> Lanes {
-        let lane = || Lane {
-            buffers: LaneBuffers::new(layout, shape.clone(), false),
-            sequences: 0..0,
-            tokens: vec![0; shape.n_rows()],
-            targets: vec![0; shape.n_rows()],
-            loss: LossSum::default(),
-        };
-        Lanes { lanes: (0..threads.max(1)).map(|_| lane()).collect(), pool: Pool::new(threads) }
+        let lanes = (0..threads.max(1)).map(|_| Lane::new(layout, shape, 0..0, false));
+        Lanes { lanes: lanes.collect(), pool: Pool::new(threads) }
     }
 
     /// Runs `f` on every lane, on any thread.

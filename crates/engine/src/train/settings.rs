@@ -99,6 +99,14 @@ pub enum PrecisionName {
 }
 
 impl PrecisionName {
+    /// What suits this processor: bf16 where it has products of bf16 pairs.
+    pub fn auto() -> PrecisionName {
+        match kernels::Isa::active() {
+            kernels::Isa::Avx512Bf16 => PrecisionName::Bf16,
+            _ => PrecisionName::F32,
+        }
+    }
+
     /// The kernels' name for it.
     pub fn kernels(self) -> Precision {
         match self {
@@ -231,11 +239,6 @@ impl TrainSettings {
         threads: usize,
     ) -> TrainConfig {
         let epochs = n_steps as f64 * (batch_seqs * model.seq_len) as f64 / n_tokens.max(1) as f64;
-        let isa = kernels::Isa::active();
-        let auto = match isa {
-            kernels::Isa::Avx512Bf16 => PrecisionName::Bf16,
-            _ => PrecisionName::F32,
-        };
         TrainConfig {
             batch_seqs,
             n_steps,
@@ -248,8 +251,8 @@ impl TrainSettings {
             dropout: self.dropout.unwrap_or(if epochs > 4.0 { 0.1 } else { 0.0 }),
             seed: self.seed.unwrap_or(1),
             n_lanes: self.n_lanes.unwrap_or(threads).clamp(1, batch_seqs),
-            precision: self.precision.unwrap_or(auto),
-            isa: isa.name().to_string(),
+            precision: self.precision.unwrap_or_else(PrecisionName::auto),
+            isa: kernels::Isa::active().name().to_string(),
             eval_every: self.eval_every.unwrap_or((n_steps / 12).max(1)),
             eval_tokens: self.eval_tokens.unwrap_or(40_000),
             save_every: self.save_every.unwrap_or((n_steps / 6).max(1)),

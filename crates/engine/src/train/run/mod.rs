@@ -12,7 +12,7 @@ mod save;
 pub use error::RunError;
 pub use open::Run;
 pub use prepare::{Budget, prepare};
-pub use save::load_params;
+pub use save::{load_params, model_config};
 
 /// The resolved configuration, in the run's folder.
 pub const CONFIG_NAME: &str = "config.toml";

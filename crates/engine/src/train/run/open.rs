@@ -144,8 +144,7 @@ impl Run {
     /// [`RunError`]; among others if the text, the tokeniser or the configuration is another than
     /// the checkpoint's.
     pub fn open(dir: &Path, threads: usize) -> Result<Run, RunError> {
-        let lock_dir = dir.join(CONFIG_NAME);
-        if !lock_dir.exists() {
+        if !dir.join(CONFIG_NAME).exists() {
             return Err(RunError::NoRun { dir: dir.to_owned() });
         }
         let lock = RunLock::take(dir)?;
@@ -164,8 +163,7 @@ impl Run {
             Err(error) => return Err(error.into()),
         };
         if let Some(Found { path, manifest, rejected: why }) = found {
-            let hash = tokenizer.hash().to_hex().to_string();
-            manifest.check_inputs(&path, &dataset, &hash)?;
+            manifest.check_inputs(&path, &dataset, &files.tokenizer_blake3)?;
             save::check_config(&manifest.facts.config, &config)?;
             save::load_state(&path, &mut machine.state)?;
             machine.state.optim.n_updates = manifest.facts.state.n_updates;
@@ -175,10 +173,9 @@ impl Run {
         }
         let (metrics, _) = LineFile::resume(&RealFs, &dir.join("metrics.jsonl"), step)?;
         let (samples, _) = LineFile::resume(&RealFs, &dir.join("samples.jsonl"), step)?;
-        let snapshot_len = 3 * machine.state.layout.len;
-        let mode = match snapshot_len * size_of::<f32>() <= SNAPSHOT_BYTES_MAX {
-            true => SaveMode::Background { snapshot_len },
-            false => SaveMode::Inline,
+        let mode = match snapshot_len(&machine.state.layout) {
+            0 => SaveMode::Inline,
+            snapshot_len => SaveMode::Background { snapshot_len },
         };
         let options = SaverOptions {
             fs: Arc::new(RealFs),
@@ -224,13 +221,20 @@ impl Run {
     pub(super) fn memory(&self) -> Vec<(&'static str, usize)> {
         let (state, float) = (&self.machine.state, size_of::<f32>());
         let n = state.layout.len * float;
-        let snapshot = if 3 * n <= SNAPSHOT_BYTES_MAX { 3 * n } else { 0 };
+        let snapshot = snapshot_len(&state.layout) * float;
         let mut plan = vec![("parameters", n), ("moments", 2 * n)];
         plan.push(("packed weights", state.packed.bytes()));
         plan.extend(self.machine.lanes.plan());
         plan.push(("snapshot of a save", snapshot));
         plan
     }
+}
+
+/// Floats of the snapshot that a save is written from: parameters and both moments, or none where
+/// that would take too much memory.
+fn snapshot_len(layout: &Layout) -> usize {
+    let len = 3 * layout.len;
+    if len * size_of::<f32>() <= SNAPSHOT_BYTES_MAX { len } else { 0 }
 }
 
 /// The configuration in a run's folder.

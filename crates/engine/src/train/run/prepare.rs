@@ -67,7 +67,7 @@ pub fn prepare(
 
     let origin = TokenOrigin {
         vocab_size: tokenizer.vocab_size() as u64,
-        tokenizer_hash: *tokenizer.hash().as_bytes(),
+        tokenizer_hash: *blake3::hash(&json).as_bytes(),
         text_hash: corpus.hash(),
     };
     let path = dir.join(TRAIN_NAME);

@@ -20,7 +20,7 @@ const OPTIMIZER_NAME: &str = "optimizer.safetensors";
 /// Files that are the same in every checkpoint of a run.
 pub(super) struct ConstantFiles {
     files: [(&'static str, Arc<[u8]>); 4],
-    tokenizer_blake3: String,
+    pub tokenizer_blake3: String,
 }
 
 impl ConstantFiles {
@@ -28,7 +28,7 @@ impl ConstantFiles {
         let hf = hf_config(model, tokenizer.eos_id());
         let json = tokenizer.to_json();
         ConstantFiles {
-            tokenizer_blake3: tokenizer.hash().to_hex().to_string(),
+            tokenizer_blake3: blake3::hash(&json).to_hex().to_string(),
             files: [
                 ("config.json", config_json(&hf).into_bytes().into()),
                 ("generation_config.json", generation_config_json(&hf).into_bytes().into()),
@@ -56,6 +56,24 @@ fn hf_config(m: &ModelConfig, eos_id: Option<u32>) -> HfConfig {
         bos_id: None,
         eos_id,
         pad_id: None,
+    }
+}
+
+/// The model that the config.json of a folder describes.
+pub fn model_config(hf: &HfConfig) -> ModelConfig {
+    ModelConfig {
+        vocab_size: hf.vocab_size,
+        model_dim: hf.model_dim,
+        n_layers: hf.n_layers,
+        n_heads: hf.n_heads,
+        n_kv_heads: hf.n_kv_heads,
+        head_dim: hf.head_dim,
+        ffn_dim: hf.ffn_dim,
+        seq_len: hf.max_seq_len,
+        tie_embeddings: hf.tie_embeddings,
+        qk_norm: hf.qk_norm,
+        rope_theta: hf.rope_theta,
+        norm_eps: hf.norm_eps,
     }
 }
 
