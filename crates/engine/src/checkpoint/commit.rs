@@ -197,7 +197,7 @@ fn explain_no_space(fs: &dyn Fs, error: SaveError, target: &Path, needed_bytes: 
 
 /// Names that mean the same on every system and cannot lead out of the folder.
 fn check_name<'a>(name: &str, mut before: impl Iterator<Item = &'a str>) -> Result<(), SaveError> {
-    let plain = is_plain_name(name) ;
+    let plain = is_plain_name(name) && name != MANIFEST_NAME;
     let expected = match plain {
         true if !before.any(|other| other == name) => return Ok(()),
         true => "a name that no other file of the folder has",
