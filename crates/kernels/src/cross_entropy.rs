@@ -1,13 +1,32 @@
 //! Softmax cross-entropy: the loss of every row in nats, and the gradient of its logits.
 
 use crate::RowsMut;
+use crate::arch::{Arch, dispatch};
+use crate::exp::exp;
+use crate::lanes::{Cell, largest, map, sum};
 
-/// The target of a row that does not count: loss 0, gradient 0.
+/// The target of a row that does not count: its loss is 0 and so is its gradient.
 pub const IGNORE: u32 = u32::MAX;
 
-/// Loss and gradient of each row of `logits` (R, V): `dlogits = scale * (softmax - onehot)`.
+/// Logits that stay in the first cache between looking for their maximum and summing.
+const CHUNK: usize = 2048;
+
+/// Loss and gradient of each row: `loss = ln(sum(e^x)) - x[target]`, `dlogits = scale * (softmax - onehot)`.
 ///
-/// Logits that are NaN, or infinite beyond repair, give a loss that is not finite.
+/// | argument  | shape  | meaning                                                          |
+/// |-----------|--------|------------------------------------------------------------------|
+/// | `dlogits` | (R, V) | overwritten with the gradient                                    |
+/// | `loss`    | (R)    | overwritten with the loss in nats                                |
+/// | `logits`  | (R, V) | input                                                            |
+/// | `targets` | (R)    | index of the right class, or [`IGNORE`]                          |
+/// | `scale`   |        | multiplies the gradient (but not the loss), such as `1 / n_tok`  |
+///
+/// A row with a NaN, an infinite maximum or a target of probability 0 gets a loss that is not
+/// finite. A logit of `-inf` elsewhere is a class of probability 0.
+/// Cost: two exponentials per logit; each row is read twice, the second time from cache.
+///
+/// # Panics
+/// If a length disagrees with its shape, or a target is neither below V nor [`IGNORE`].
 pub fn cross_entropy(
     dlogits: RowsMut,
     loss: &mut [f32],
@@ -15,40 +34,143 @@ pub fn cross_entropy(
     targets: &[u32],
     scale: f32,
 ) {
-    let (mut dlogits, rows) = (dlogits, targets.len());
     assert_eq!(dlogits.len(), logits.len(), "cross_entropy: dlogits is not (R, V)");
-    cross_entropy_loss(loss, logits, targets);
-    let cols = logits.len() / rows.max(1);
-    for r in 0..rows {
-        let row = &logits[r * cols..][..cols];
-        let target = targets[r];
-        if target == IGNORE {
-            (0..cols).for_each(|c| dlogits.set(r * cols + c, 0.0));
-            continue;
+    let Some(cols) = check(loss, logits, targets) else { return };
+    dispatch!(arch => match dlogits {
+        RowsMut::F32(dlogits) => with_gradient(arch, dlogits, loss, logits, targets, cols, scale),
+        RowsMut::Bf16(dlogits) => with_gradient(arch, dlogits, loss, logits, targets, cols, scale),
+    })
+}
+
+/// As [`cross_entropy`], the loss alone: for evaluation.
+///
+/// # Panics
+/// As [`cross_entropy`].
+pub fn cross_entropy_loss(loss: &mut [f32], logits: &[f32], targets: &[u32]) {
+    let Some(cols) = check(loss, logits, targets) else { return };
+    dispatch!(arch => without_gradient(arch, loss, logits, targets, cols))
+}
+
+/// V, or nothing if there are no rows.
+fn check(loss: &[f32], logits: &[f32], targets: &[u32]) -> Option<usize> {
+    let rows = targets.len();
+    assert_eq!(loss.len(), rows, "cross_entropy: loss is not (R)");
+    let cols = logits.len().checked_div(rows)?;
+    assert!(cols > 0 && logits.len() == rows * cols, "cross_entropy: logits is not (R, V)");
+    for &target in targets {
+        let is_known = target == IGNORE || (target as usize) < cols;
+        assert!(is_known, "cross_entropy: target {target} of {cols} classes");
+    }
+    Some(cols)
+}
+
+/// The loss of one row, given what [`max_and_sum`] found.
+#[inline(always)]
+fn loss_of(row: &[f32], target: usize, (max, sum): (f32, f32)) -> f32 {
+    (max - row[target]) + sum.ln()
+}
+
+/// The largest logit and the sum of `e^(x - largest)`, in one pass over memory.
+#[inline(always)]
+fn max_and_sum<A: Arch>(arch: A, row: &[f32]) -> (f32, f32) {
+    let (mut max, mut total) = (f32::NEG_INFINITY, 0.0);
+    for chunk in row.chunks(CHUNK) {
+        let chunk_max = largest(arch, chunk);
+        if chunk_max > max {
+            total *= exp(arch, max - chunk_max);
+            max = chunk_max;
         }
-        let lse = loss[r] + row[target as usize];
-        for c in 0..cols {
-            let onehot = if c == target as usize { 1.0 } else { 0.0 };
-            dlogits.set(r * cols + c, scale * ((row[c] - lse).exp() - onehot));
-        }
+        // Until a finite logit comes along, 0 stands in: -inf minus -inf would be NaN.
+        let origin = if max == f32::NEG_INFINITY { 0.0 } else { max };
+        total += sum(arch, chunk, chunk.len(), |x| exp(arch, x - origin));
+    }
+    (max, total)
+}
+
+#[inline(always)]
+fn without_gradient<A: Arch>(
+    arch: A,
+    loss: &mut [f32],
+    logits: &[f32],
+    targets: &[u32],
+    cols: usize,
+) {
+    for ((loss, row), &target) in loss.iter_mut().zip(logits.chunks_exact(cols)).zip(targets) {
+        *loss = match target {
+            IGNORE => 0.0,
+            target => loss_of(row, target as usize, max_and_sum(arch, row)),
+        };
     }
 }
 
-/// Loss of each row of `logits` (R, V), in nats.
-pub fn cross_entropy_loss(loss: &mut [f32], logits: &[f32], targets: &[u32]) {
-    let rows = targets.len();
-    assert_eq!(loss.len(), rows, "cross_entropy: loss is not (R)");
-    let cols = logits.len() / rows.max(1);
-    assert_eq!(logits.len(), rows * cols, "cross_entropy: logits is not (R, V)");
-    for r in 0..rows {
-        let row = &logits[r * cols..][..cols];
-        if targets[r] == IGNORE {
-            loss[r] = 0.0;
+#[inline(always)]
+fn with_gradient<A: Arch, C: Cell>(
+    arch: A,
+    dlogits: &mut [C],
+    loss: &mut [f32],
+    logits: &[f32],
+    targets: &[u32],
+    cols: usize,
+    scale: f32,
+) {
+    let rows = dlogits.chunks_exact_mut(cols).zip(logits.chunks_exact(cols));
+    for ((loss, (drow, row)), &target) in loss.iter_mut().zip(rows).zip(targets) {
+        if target == IGNORE {
+            *loss = 0.0;
+            map(arch, [drow], row, |_, _| [0.0]);
             continue;
         }
-        assert!((targets[r] as usize) < cols, "cross_entropy: target {} of {cols}", targets[r]);
-        let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let sum: f32 = row.iter().map(|x| (x - max).exp()).sum();
-        loss[r] = max + sum.ln() - row[targets[r] as usize];
+        let target = target as usize;
+        let (max, total) = max_and_sum(arch, row);
+        *loss = loss_of(row, target, (max, total));
+        let factor = scale / total;
+        map(arch, [&mut *drow], row, |_, x| [exp(arch, x - max) * factor]);
+        let d = scale * (exp(arch, row[target] - max) / total - 1.0);
+        C::store(arch, &mut drow[target..=target], &[d]);
+    }
+}
+
+/// The definition.
+pub mod naive {
+    use super::IGNORE;
+    use crate::scalar::Scalar;
+
+    /// Definition of [`super::cross_entropy_loss`].
+    pub fn cross_entropy_loss<S: Scalar>(loss: &mut [S], logits: &[S], targets: &[u32]) {
+        let cols = logits.len() / targets.len();
+        for (r, row) in logits.chunks_exact(cols).enumerate() {
+            loss[r] = match targets[r] {
+                IGNORE => S::from_f64(0.0),
+                target => log_sum_exp(row) - row[target as usize],
+            };
+        }
+    }
+
+    /// Definition of [`super::cross_entropy`]'s gradient.
+    pub fn cross_entropy_gradient<S: Scalar>(
+        dlogits: &mut [S],
+        logits: &[S],
+        targets: &[u32],
+        scale: f64,
+    ) {
+        let cols = logits.len() / targets.len();
+        for (r, row) in logits.chunks_exact(cols).enumerate() {
+            for c in 0..cols {
+                let onehot = if c == targets[r] as usize { 1.0 } else { 0.0 };
+                dlogits[r * cols + c] = match targets[r] {
+                    IGNORE => S::from_f64(0.0),
+                    _ => {
+                        S::from_f64(scale)
+                            * ((row[c] - log_sum_exp(row)).exp() - S::from_f64(onehot))
+                    }
+                };
+            }
+        }
+    }
+
+    fn log_sum_exp<S: Scalar>(row: &[S]) -> S {
+        let max = row.iter().map(|x| x.real()).fold(f64::NEG_INFINITY, f64::max);
+        let max = S::from_f64(max);
+        S::sum(row.iter().map(|&x| (x - max).exp())).ln() + max
     }
 }

@@ -3,7 +3,7 @@
 //! A call hands out task numbers from a counter, so a slow core takes fewer tasks; what a task
 //! computes depends on its number alone, never on who runs it, so results do not depend on timing.
 //! Workers spin between calls, because waking a parked thread costs tens of microseconds, and park
-//! after [`SPIN_LIMIT`] tries, because an idle program must not burn a core.
+//! after `SPIN_LIMIT` tries, because an idle program must not burn a core.
 //!
 //! One call at a time: `Pool` is used through `&mut self`, so calls cannot nest or overlap.
 

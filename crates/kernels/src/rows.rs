@@ -132,14 +132,10 @@ impl RowsMut<'_> {
 #[inline(always)]
 pub fn bf16_from_f32(x: f32) -> u16 {
     let bits = x.to_bits();
-    if x.is_nan() {
-        return ((bits >> 16) as u16) | 0x0040;
-    }
-    if bits & 0x7f80_0000 == 0 {
-        return ((bits >> 16) & 0x8000) as u16;
-    }
-    let round = 0x7fff + ((bits >> 16) & 1);
-    (bits.wrapping_add(round) >> 16) as u16
+    let magnitude = bits & 0x7fff_ffff;
+    let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
+    let rounded = if magnitude < 0x0080_0000 { (bits >> 16) & 0x8000 } else { rounded };
+    (if magnitude > 0x7f80_0000 { (bits >> 16) | 0x0040 } else { rounded }) as u16
 }
 
 /// The f32 with the same value.

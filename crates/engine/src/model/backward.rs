@@ -1,5 +1,6 @@
 //! The backward pass: the mirror of `forward.rs`, from the last block up to the embedding.
 //!
+//! The whole pass is [`backward`], which stands last, as `forward` stands first in its file.
 //! On entry the lane's `dstream` holds the gradient of the stream after the last block; on its way
 //! up it becomes the gradient of the stream before each. Weight gradients go to the lane's `grads`:
 //! the first micro-batch of a step overwrites the matrices, so that they need no zeroing.
@@ -17,31 +18,6 @@ use kernels::qk_norm::qk_norm_backward;
 use kernels::rmsnorm::rmsnorm_backward;
 use kernels::rope::rope_backward;
 use kernels::rows::{Rows, RowsMut, store_rows};
-
-/// Runs every block backwards for the micro-batch that `forward` just ran.
-///
-/// `is_first` says that this is the step's first micro-batch of the lane: matrices' gradients are
-/// then overwritten, and added into otherwise. Gains' and embeddings' are always added into; the
-/// step's beginning zeroes those (`LaneBuffers::begin_step`).
-pub fn backward(
-    model: Model,
-    tokens: &[u32],
-    dropout: Option<Dropout>,
-    is_first: bool,
-    lane: &mut LaneBuffers,
-) {
-    let n_rows = tokens.len();
-    let attention = lane.shape.attention();
-    let accum = if is_first { Accum::Replace } else { Accum::Add };
-
-    for (l, slots) in model.layout.layers.iter().enumerate().rev() {
-        let mut block = lane.block(l, n_rows);
-        mlp_branch(model, slots, dropout.map(|d| d.mask(l, 1)), accum, &mut block);
-        attention_branch(model, slots, dropout.map(|d| d.mask(l, 0)), accum, attention, &mut block);
-    }
-    let (dstream, grads) = lane.dstream(n_rows);
-    embedding_backward(model.layout.embed.of_mut(grads), dstream, tokens); // B1 embedding
-}
 
 /// Undoes F8 to F11.
 fn mlp_branch(
@@ -128,6 +104,31 @@ fn attention_branch(
     // B2 attention norm, added to the stream's gradient
     let (gain, dgain) = (slots.attn_norm.of(params), slots.attn_norm.of_mut(grads));
     rmsnorm_backward(scratch.dstream, dgain, dnorm, input, gain, acts.attn_rstd, Accum::Add);
+}
+
+/// Runs every block backwards for the micro-batch that `forward` just ran.
+///
+/// `is_first` says that this is the step's first micro-batch of the lane: matrices' gradients are
+/// then overwritten, and added into otherwise. Gains' and embeddings' are always added into; the
+/// step's beginning zeroes those (`LaneBuffers::begin_step`).
+pub fn backward(
+    model: Model,
+    tokens: &[u32],
+    dropout: Option<Dropout>,
+    is_first: bool,
+    lane: &mut LaneBuffers,
+) {
+    let n_rows = tokens.len();
+    let attention = lane.shape.attention();
+    let accum = if is_first { Accum::Replace } else { Accum::Add };
+
+    for (l, slots) in model.layout.layers.iter().enumerate().rev() {
+        let mut block = lane.block(l, n_rows);
+        mlp_branch(model, slots, dropout.map(|d| d.mask(l, 1)), accum, &mut block);
+        attention_branch(model, slots, dropout.map(|d| d.mask(l, 0)), accum, attention, &mut block);
+    }
+    let (dstream, grads) = lane.dstream(n_rows);
+    embedding_backward(model.layout.embed.of_mut(grads), dstream, tokens); // B1 embedding
 }
 
 /// The gradient of a branch as a product's operand: the stream's, through the branch's mask.

@@ -6,6 +6,7 @@
 
 use super::config::ModelConfig;
 use super::layout::Layout;
+use crate::head;
 use kernels::attention::{self, AttentionShape};
 use kernels::matmul::{self, MatmulShape};
 use kernels::{AlignedVec, Precision, RowsMut};
@@ -108,7 +109,27 @@ pub struct HeadActs<'a> {
     pub loss: &'a mut [f32],
 }
 
+/// Rows that a micro-batch aims at: enough for products to run near peak, few enough for its
+/// activations to stay near the cache.
+const MICRO_ROWS: usize = 1024;
+
 impl MicroShape {
+    /// The micro-batches of a lane that has `lane_seqs` sequences of a batch.
+    ///
+    /// A pure function of the shape: the order of sums, and so every bit, depends on it.
+    pub fn new(
+        config: &ModelConfig,
+        seq_len: usize,
+        lane_seqs: usize,
+        precision: Precision,
+    ) -> MicroShape {
+        let most = (MICRO_ROWS / seq_len).max(1);
+        // Equal micro-batches: a short last one would waste the rows it lacks.
+        let n_seqs = lane_seqs.div_ceil(lane_seqs.div_ceil(most));
+        let head_rows = head::full::block_rows(config.vocab_size, n_seqs * seq_len);
+        MicroShape { config: config.clone(), n_seqs, seq_len, precision, head_rows }
+    }
+
     /// Rows of the largest micro-batch, N.
     pub fn n_rows(&self) -> usize {
         self.n_seqs * self.seq_len

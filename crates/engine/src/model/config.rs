@@ -118,16 +118,15 @@ impl ModelConfig {
                 return bad(field, found, &format!("expected 1 to {limit}"));
             }
         }
-        if self.model_dim % 16 != 0 {
-            return bad("model_dim", self.model_dim, "expected a multiple of 16");
+        for (field, found) in [("model_dim", self.model_dim), ("ffn_dim", self.ffn_dim)] {
+            if !found.is_multiple_of(2) {
+                return bad(field, found, "expected an even number, best a multiple of 32");
+            }
         }
-        if self.ffn_dim % 16 != 0 {
-            return bad("ffn_dim", self.ffn_dim, "expected a multiple of 16");
-        }
-        if self.head_dim == 0 || self.head_dim % 2 != 0 || self.head_dim > 1024 {
+        if self.head_dim == 0 || !self.head_dim.is_multiple_of(2) || self.head_dim > 1024 {
             return bad("head_dim", self.head_dim, "expected an even number up to 1024");
         }
-        if self.n_heads % self.n_kv_heads != 0 {
+        if !self.n_heads.is_multiple_of(self.n_kv_heads) {
             return bad("n_kv_heads", self.n_kv_heads, "expected a divisor of n_heads");
         }
         Ok(())
@@ -158,7 +157,7 @@ mod tests {
         let good = ModelConfig::new(100, 64, 2, 4);
         let cases = [
             (ModelConfig { vocab_size: 0, ..good.clone() }, "vocab_size"),
-            (ModelConfig { model_dim: 60, ..good.clone() }, "model_dim"),
+            (ModelConfig { model_dim: 61, ..good.clone() }, "model_dim"),
             (ModelConfig { n_kv_heads: 3, ..good.clone() }, "n_kv_heads"),
             (ModelConfig { head_dim: 15, ..good.clone() }, "head_dim"),
             (ModelConfig { n_layers: 100_000, ..good.clone() }, "n_layers"),

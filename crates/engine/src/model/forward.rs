@@ -49,7 +49,8 @@ pub struct Model<'a> {
 }
 
 impl Model<'_> {
-    pub(super) fn heads(&self) -> Heads {
+    /// The heads of a fused query-key-value row.
+    pub fn heads(&self) -> Heads {
         let m = &self.layout.config;
         Heads { n_heads: m.n_heads, n_kv_heads: m.n_kv_heads, head_dim: m.head_dim }
     }
@@ -157,7 +158,8 @@ fn mlp_branch(
         slots.mlp_norm.of(params),
         eps,
     );
-    // F9 gate and up, F10 gated activation: in f32 mode straight into the saved rows
+    // F9 gate and up: in f32 mode straight into the saved rows
+    // F10 gated activation
     let (x, gate_up) = (acts.mlp_in.as_rows(), packed.forward(slots.gate_up));
     match &mut acts.gate_up {
         RowsMut::F32(saved) => {

@@ -117,6 +117,18 @@ impl Lanes {
         Lanes { lanes, pool: Pool::new(threads) }
     }
 
+    /// A lane for each of `threads` threads, without gradients: for [`Lanes::evaluate`] only.
+    pub fn for_evaluation(layout: &Layout, shape: &MicroShape, threads: usize) -> Lanes {
+        let lane = || Lane {
+            buffers: LaneBuffers::new(layout, shape.clone(), false),
+            sequences: 0..0,
+            tokens: vec![0; shape.n_rows()],
+            targets: vec![0; shape.n_rows()],
+            loss: LossSum::default(),
+        };
+        Lanes { lanes: (0..threads.max(1)).map(|_| lane()).collect(), pool: Pool::new(threads) }
+    }
+
     /// Runs `f` on every lane, on any thread.
     pub fn for_each(&mut self, f: impl Fn(&mut Lane) + Sync) {
         self.pool.for_each(&mut self.lanes, |_, lane| f(lane));

@@ -5,11 +5,11 @@
 //! stops being true.
 
 use super::lanes::{Lanes, SequenceSource};
-use super::optim::AdamW;
+use super::optim::{AdamW, AdamWOptions};
 use crate::head::full::LossSum;
 use crate::model::{Layout, Model, PackedWeights};
-use kernels::AlignedVec;
 use kernels::rope::RopeTable;
+use kernels::{AlignedVec, Pool, Precision};
 
 /// Everything that a step changes, and what it needs to know about the model.
 #[derive(Debug)]
@@ -76,6 +76,30 @@ pub enum StepError {
 }
 
 impl TrainState {
+    /// The state before the first step: parameters as given, moments zero, weights not packed yet
+    /// (see [`TrainState::pack`]).
+    pub fn new(
+        layout: Layout,
+        params: AlignedVec<f32>,
+        precision: Precision,
+        options: AdamWOptions,
+    ) -> TrainState {
+        let config = &layout.config;
+        TrainState {
+            packed: PackedWeights::new(&layout, precision, true),
+            optim: AdamW::new(&layout, options),
+            rope: RopeTable::new(config.seq_len, config.head_dim, config.rope_theta as f64),
+            params,
+            layout,
+        }
+    }
+
+    /// Packs the weights; once before the first step, and after parameters were written from
+    /// outside.
+    pub fn pack(&mut self, pool: &mut Pool) {
+        self.packed.pack(&self.params, pool);
+    }
+
     /// What the forward and backward passes read.
     pub fn model(&self) -> Model<'_> {
         let TrainState { layout, params, packed, rope, .. } = self;
@@ -112,7 +136,7 @@ pub fn training_step(
     }
     let clip = (plan.grad_norm_max as f64 / grad_norm).min(1.0);
     state.optim.update(&mut state.params, lanes, plan.lr, (mean * clip) as f32);
-    state.packed.pack(&state.params, lanes.pool());
+    state.pack(lanes.pool());
 
     Ok(StepReport { loss_nats, grad_norm, n_tok })
 }

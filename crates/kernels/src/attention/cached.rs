@@ -4,13 +4,16 @@
 //! a text is written. A *word* is one f32, or two bf16 that a product takes together. One head is
 //! one contiguous piece of [`CacheShape::head_words`] words: first the keys in panels of 16
 //! positions, `(T/16, D, 16)` with bf16 paired along D; then the values row by row, `(T, D)` with
-//! bf16 paired along T and D rounded up to 16. The layout is the same on every instruction set.
+//! bf16 paired along T and D rounded up to 16. It is the same on every instruction set.
 
-use crate::rows::{Precision, Rows, RowsMut, bf16_from_f32, f32_from_bf16};
-use std::ops::Range;
-
-/// Positions in a panel of keys, and the multiple to which rows of values are padded.
-const LANES: usize = 16;
+use super::dispatch;
+use super::forward::{Head, attend, attend_len};
+use super::layout::{HeadRows, Layout};
+use super::tile::{Kernel, Simd, Word};
+use crate::isa::Isa;
+#[cfg(test)]
+use crate::rows::f32_from_bf16;
+use crate::rows::{Precision, Rows, RowsMut, bf16_from_f32};
 
 /// The sizes of a key/value cache of one layer, and of the queries that read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +33,7 @@ pub struct CacheShape {
 impl CacheShape {
     /// u32 words of one key/value head: keys, then values; a multiple of 16.
     pub fn head_words(self) -> usize {
-        self.key_words() + self.value_words()
+        self.key_words() + self.layout().right(self.max_len)
     }
 
     /// u32 words of the whole cache, (K, [`head_words`](Self::head_words)); zeroed at first.
@@ -43,50 +46,19 @@ impl CacheShape {
         self.n_heads / self.n_kv_heads
     }
 
-    /// Numbers in a word.
-    fn per_word(self) -> usize {
-        match self.precision {
-            Precision::F32 => 1,
-            Precision::Bf16 => 2,
-        }
+    fn layout(self) -> Layout {
+        Layout { head_dim: self.head_dim, precision: self.precision }
     }
 
+    /// u32 words of the keys of one head; those of its values follow.
     fn key_words(self) -> usize {
-        self.max_len.next_multiple_of(LANES) * self.head_dim.div_ceil(self.per_word())
+        self.layout().panels(self.max_len)
     }
 
-    fn value_words(self) -> usize {
-        self.max_len.div_ceil(self.per_word()) * self.head_dim.next_multiple_of(LANES)
-    }
-
-    /// Word within a head, and number within the word, of element `d` of the key at `t`.
-    fn key_at(self, t: usize, d: usize) -> (usize, usize) {
-        let panel_words = LANES * self.head_dim.div_ceil(self.per_word());
-        let word = t / LANES * panel_words + d / self.per_word() * LANES + t % LANES;
-        (word, d % self.per_word())
-    }
-
-    /// Word within a head, and number within the word, of element `d` of the value at `t`.
-    fn value_at(self, t: usize, d: usize) -> (usize, usize) {
-        let row_words = self.head_dim.next_multiple_of(LANES);
-        (self.key_words() + t / self.per_word() * row_words + d, t % self.per_word())
-    }
-
-    fn put(self, cache: &mut [u32], (word, part): (usize, usize), x: f32) {
-        match self.precision {
-            Precision::F32 => cache[word] = x.to_bits(),
-            Precision::Bf16 => {
-                let bits = u32::from(bf16_from_f32(x)) << (16 * part);
-                cache[word] = cache[word] & !(0xffff << (16 * part)) | bits;
-            }
-        }
-    }
-
-    fn get(self, cache: &[u32], (word, part): (usize, usize)) -> f32 {
-        match self.precision {
-            Precision::F32 => f32::from_bits(cache[word]),
-            Precision::Bf16 => f32_from_bf16((cache[word] >> (16 * part)) as u16),
-        }
+    /// Rows of one key/value head's queries, or outputs, in a matrix with rows of `stride`.
+    fn head_rows(self, kv: usize, stride: usize) -> HeadRows {
+        let column = kv * self.group() * self.head_dim;
+        HeadRows { stride, column, head_dim: self.head_dim, group: self.group() }
     }
 
     fn check(self, function: &str) {
@@ -103,9 +75,11 @@ impl CacheShape {
 ///
 /// | argument    | shape             | meaning                                             |
 /// |-------------|-------------------|-----------------------------------------------------|
-/// | `cache`     | (K, head_words)   | the positions `start_pos..start_pos + n` overwritten |
+/// | `cache`     | (K, head_words)   | overwritten from position `start_pos` on            |
 /// | `qkv`       | (n, (H+2K)*D)     | fused rows of the new positions, already rotated    |
 /// | `start_pos` |                   | position of the first new row                       |
+///
+/// Positions are added in order; going back to an earlier one gives up those after it.
 ///
 /// # Panics
 /// If a length disagrees with `shape`, or the positions exceed `shape.max_len`.
@@ -118,15 +92,36 @@ pub fn attention_append(cache: &mut [u32], qkv: Rows, shape: CacheShape, start_p
     assert_eq!(cache.len(), shape.cache_words(), "attention_append: cache is not (K, head_words)");
     assert!(start_pos + n <= shape.max_len, "attention_append: start_pos + n exceeds max_len");
 
+    let layout = shape.layout();
     for (kv, head) in cache.chunks_exact_mut(shape.head_words()).enumerate() {
+        let (keys, values) = head.split_at_mut(shape.key_words());
         for row in 0..n {
-            let key = row * qkv_dim + (n_heads + kv) * dim;
+            let (pos, key) = (start_pos + row, row * qkv_dim + (n_heads + kv) * dim);
             let value = key + n_kv_heads * dim;
             for d in 0..dim {
-                shape.put(head, shape.key_at(start_pos + row, d), qkv.get(key + d));
-                shape.put(head, shape.value_at(start_pos + row, d), qkv.get(value + d));
+                put(keys, layout.panels_at(pos, d), qkv.get(key + d), shape.precision);
+                put(values, layout.right_at(pos, d), qkv.get(value + d), shape.precision);
             }
         }
+    }
+}
+
+/// Writes one number of a word. The first of two clears the second, which is of a later position
+/// or beyond the head, and of which products expect that it is finite.
+fn put(words: &mut [u32], (word, part): (usize, usize), x: f32, precision: Precision) {
+    words[word] = match (precision, part) {
+        (Precision::F32, _) => x.to_bits(),
+        (Precision::Bf16, 0) => u32::from(bf16_from_f32(x)),
+        (Precision::Bf16, _) => words[word] & 0xffff | u32::from(bf16_from_f32(x)) << 16,
+    };
+}
+
+/// Reads one number of a word.
+#[cfg(test)]
+fn get(words: &[u32], (word, part): (usize, usize), precision: Precision) -> f32 {
+    match precision {
+        Precision::F32 => f32::from_bits(words[word]),
+        Precision::Bf16 => f32_from_bf16((words[word] >> (16 * part)) as u16),
     }
 }
 
@@ -147,7 +142,7 @@ pub fn attention_append(cache: &mut [u32], qkv: Rows, shape: CacheShape, start_p
 /// # Panics
 /// If a length disagrees with `shape`, or the positions exceed `shape.max_len`.
 pub fn attention_cached(
-    mut y: RowsMut,
+    y: RowsMut,
     q: Rows,
     cache: &[u32],
     shape: CacheShape,
@@ -168,38 +163,83 @@ pub fn attention_cached(
     let scratch_len = attention_cached_scratch_len(shape);
     assert!(scratch.len() >= scratch_len, "attention_cached: scratch is too short");
 
-    for row in 0..n {
-        for h in 0..shape.n_heads {
-            let head = &cache[h / shape.group() * shape.head_words()..][..shape.head_words()];
-            let q =
-                q.slice(row * q_dim + h * shape.head_dim..row * q_dim + (h + 1) * shape.head_dim);
-            let at = row * y_dim + h * shape.head_dim;
-            one_query(y.slice_mut(at..at + shape.head_dim), q, head, shape, 0..start_pos + row + 1);
-        }
-    }
+    let kernel = Cached { y, q, cache, shape, start_pos, scratch };
+    dispatch(Isa::active(), shape.precision, kernel);
 }
 
-/// The definition: one query of one head against the keys at `positions`.
-fn one_query(mut y: RowsMut, q: Rows, head: &[u32], shape: CacheShape, positions: Range<usize>) {
-    let scale = 1.0 / (shape.head_dim as f32).sqrt();
-    let query = |d| match shape.precision {
-        Precision::F32 => q.get(d),
-        Precision::Bf16 => f32_from_bf16(bf16_from_f32(q.get(d))),
-    };
-    let score = |t| {
-        let key = |d| shape.get(head, shape.key_at(t, d));
-        (0..shape.head_dim).map(|d| query(d) * key(d)).sum::<f32>() * scale
-    };
-    let max = positions.clone().map(score).fold(f32::NEG_INFINITY, f32::max);
-    let sum = positions.clone().map(|t| (score(t) - max).exp()).sum::<f32>();
-    for d in 0..shape.head_dim {
-        let value = |t| shape.get(head, shape.value_at(t, d));
-        let y_d = positions.clone().map(|t| (score(t) - max).exp() / sum * value(t)).sum();
-        y.set(d, y_d);
+/// [`attention_cached`], checked.
+pub(super) struct Cached<'a> {
+    pub(super) y: RowsMut<'a>,
+    pub(super) q: Rows<'a>,
+    pub(super) cache: &'a [u32],
+    pub(super) shape: CacheShape,
+    pub(super) start_pos: usize,
+    pub(super) scratch: &'a mut [f32],
+}
+
+impl Kernel for Cached<'_> {
+    #[inline(always)]
+    fn run<S: Simd, W: Word, const ROWS: usize, const COLS: usize>(mut self, s: S) {
+        let shape = self.shape;
+        let y_dim = shape.n_heads * shape.head_dim;
+        let n = self.y.len() / y_dim;
+        let q_dim = self.q.len() / n;
+        for (kv, words) in self.cache.chunks_exact(shape.head_words()).enumerate() {
+            let (keys, values) = words.split_at(shape.key_words());
+            let head = Head {
+                q: self.q,
+                q_rows: shape.head_rows(kv, q_dim),
+                keys,
+                values,
+                n_rows: n * shape.group(),
+                start_pos: self.start_pos,
+            };
+            let (y, at, scratch) = (&mut self.y, shape.head_rows(kv, y_dim), &mut *self.scratch);
+            // Decoding has few rows: other tiles leave out products with rows that are not there.
+            match (head.n_rows, COLS > 1) {
+                (1, true) => attend::<S, W, 1, 8>(s, y, at, &mut [], &head, scratch),
+                (1, false) => attend::<S, W, 1, 4>(s, y, at, &mut [], &head, scratch),
+                (2, true) => attend::<S, W, 2, 4>(s, y, at, &mut [], &head, scratch),
+                (2, false) => attend::<S, W, 2, 2>(s, y, at, &mut [], &head, scratch),
+                (3 | 4, _) => attend::<S, W, 4, COLS>(s, y, at, &mut [], &head, scratch),
+                _ => attend::<S, W, ROWS, COLS>(s, y, at, &mut [], &head, scratch),
+            }
+        }
     }
 }
 
 /// Numbers of scratch that [`attention_cached`] needs, however many queries are given.
 pub fn attention_cached_scratch_len(shape: CacheShape) -> usize {
-    16 + shape.max_len
+    attend_len(shape.layout())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every number of the keys and values is found where the module says.
+    #[test]
+    fn appended_rows_are_found_in_the_layout() {
+        for precision in [Precision::F32, Precision::Bf16] {
+            let (n_heads, n_kv_heads, head_dim, max_len) = (4, 2, 5, 19);
+            let shape = CacheShape { n_heads, n_kv_heads, head_dim, max_len, precision };
+            let qkv_dim = (n_heads + 2 * n_kv_heads) * head_dim;
+            // Whole numbers below 256 are bf16 as they are; each is another one in its head.
+            let qkv: Vec<f32> = (0..max_len * qkv_dim).map(|i| (i * 31 % 251) as f32).collect();
+            let mut cache = vec![0; shape.cache_words()];
+            for (chunk, start) in [(0..7, 0), (7..8, 7), (8..19, 8)] {
+                let rows = &qkv[chunk.start * qkv_dim..chunk.end * qkv_dim];
+                attention_append(&mut cache, Rows::F32(rows), shape, start);
+            }
+            for (kv, head) in cache.chunks_exact(shape.head_words()).enumerate() {
+                let (keys, values) = head.split_at(shape.key_words());
+                for (t, d) in (0..max_len).flat_map(|t| (0..head_dim).map(move |d| (t, d))) {
+                    let key = t * qkv_dim + (n_heads + kv) * head_dim + d;
+                    let (k, v) = (shape.layout().panels_at(t, d), shape.layout().right_at(t, d));
+                    assert_eq!(get(keys, k, precision), qkv[key]);
+                    assert_eq!(get(values, v, precision), qkv[key + n_kv_heads * head_dim]);
+                }
+            }
+        }
+    }
 }

@@ -9,13 +9,30 @@
 //! No (T, T) matrix is ever stored: scratch is linear in T, after Dao et al., "FlashAttention",
 //! 2022. [`naive`] is the definition.
 
+mod backward;
 mod cached;
+mod forward;
+mod layout;
 pub mod naive;
+mod pack;
+#[cfg(test)]
+mod tests;
+mod tile;
+#[cfg(target_arch = "x86_64")]
+mod tile_avx2;
+#[cfg(target_arch = "x86_64")]
+mod tile_avx512;
+mod tile_portable;
 
 pub use cached::{CacheShape, attention_append, attention_cached, attention_cached_scratch_len};
 
+use crate::isa::Isa;
 use crate::rows::{Precision, Rows, RowsMut};
+use backward::Backward;
+use forward::Forward;
+use layout::HeadRows;
 use std::ops::Range;
+use tile::Kernel;
 
 /// The sizes of attention over one sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +90,33 @@ impl AttentionShape {
         start..start + self.head_dim
     }
 
+    /// The queries that share key/value head `kv`, in the fused rows.
+    fn query_rows(self, kv: usize) -> HeadRows {
+        HeadRows {
+            stride: self.qkv_dim(),
+            column: kv * self.group() * self.head_dim,
+            head_dim: self.head_dim,
+            group: self.group(),
+        }
+    }
+
+    /// The keys of head `kv`, in the fused rows.
+    fn key_rows(self, kv: usize) -> HeadRows {
+        let column = (self.n_heads + kv) * self.head_dim;
+        HeadRows { column, group: 1, ..self.query_rows(kv) }
+    }
+
+    /// The values of head `kv`, in the fused rows.
+    fn value_rows(self, kv: usize) -> HeadRows {
+        let column = (self.n_heads + self.n_kv_heads + kv) * self.head_dim;
+        HeadRows { column, group: 1, ..self.query_rows(kv) }
+    }
+
+    /// The outputs of the queries that share key/value head `kv`.
+    fn y_rows(self, kv: usize) -> HeadRows {
+        HeadRows { stride: self.y_dim(), ..self.query_rows(kv) }
+    }
+
     fn check(self, function: &str) {
         assert!(self.head_dim > 0, "{function}: shape.head_dim is 0");
         assert!(self.n_kv_heads > 0, "{function}: shape.n_kv_heads is 0");
@@ -112,10 +156,7 @@ pub fn attention_forward(
     let scratch_len = attention_scratch_len(shape, qkv.precision());
     assert!(scratch.len() >= scratch_len, "attention_forward: scratch is too short");
 
-    let qkv: Vec<f32> = (0..qkv.len()).map(|i| qkv.get(i)).collect();
-    let mut out = vec![0.0; y.len()];
-    naive::forward(&mut out, lse, &qkv, shape);
-    crate::rows::store_rows(y, &out);
+    dispatch(Isa::active(), qkv.precision(), Forward { y, lse, qkv, shape, scratch });
 }
 
 /// Backward of [`attention_forward`]; `y` and `lse` must be what it gave for the same `qkv`.
@@ -155,13 +196,27 @@ pub fn attention_backward(
     let scratch_len = attention_scratch_len(shape, qkv.precision());
     assert!(scratch.len() >= scratch_len, "attention_backward: scratch is too short");
 
-    let qkv: Vec<f32> = (0..qkv.len()).map(|i| qkv.get(i)).collect();
-    let y: Vec<f32> = (0..y.len()).map(|i| y.get(i)).collect();
-    naive::backward(dqkv, dy, &y, &qkv, lse, shape);
+    let kernel = Backward { dqkv, dy, y, qkv, lse, shape, scratch };
+    dispatch(Isa::active(), qkv.precision(), kernel);
 }
 
 /// Numbers of scratch that [`attention_forward`] and [`attention_backward`] need: linear in T.
 pub fn attention_scratch_len(shape: AttentionShape, precision: Precision) -> usize {
-    let _ = precision;
-    16 + 8 * shape.seq_len * shape.head_dim
+    forward::scratch_len(shape, precision).max(backward::scratch_len(shape, precision))
+}
+
+/// Runs `kernel` on the instructions of `isa`, with words of this format.
+fn dispatch<K: Kernel>(isa: Isa, precision: Precision, kernel: K) {
+    match (isa, precision) {
+        // SAFETY: the callers pass only instruction sets that the processor has.
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx512Bf16, Precision::Bf16) => unsafe { tile_avx512::run_bf16(kernel) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx512 | Isa::Avx512Bf16, _) => unsafe { tile_avx512::run(precision, kernel) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx2, _) => unsafe { tile_avx2::run(precision, kernel) },
+        _ => tile_portable::run(precision, kernel),
+    }
 }

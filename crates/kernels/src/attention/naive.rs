@@ -17,8 +17,6 @@ pub trait Scalar: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = 
     fn exp(self) -> Self;
     /// The natural logarithm.
     fn ln(self) -> Self;
-    /// `1 / self`.
-    fn recip(self) -> Self;
 }
 
 macro_rules! real_scalar {
@@ -35,9 +33,6 @@ macro_rules! real_scalar {
             }
             fn ln(self) -> Self {
                 self.ln()
-            }
-            fn recip(self) -> Self {
-                self.recip()
             }
         }
     };

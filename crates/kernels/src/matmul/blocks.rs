@@ -46,29 +46,37 @@ pub(super) fn multiply<E>(
     let MatmulShape { m, n, k } = shape;
     let full = tile.by_rows.len();
     let panel_len = k.div_ceil(tile.k_per_word) * tile.cols;
+    let n_panels = n.div_ceil(tile.cols);
     let k_block = k_block(k, tile.k_block);
     let row_bytes = k_block.max(1) * size_of::<E>();
     let m_block = (A_BLOCK_BYTES / row_bytes).max(full) / full * full;
 
     for m0 in (0..m).step_by(m_block) {
         let m1 = m.min(m0 + m_block);
-        for (n0, panel) in (0..n).step_by(tile.cols).enumerate() {
-            for k0 in (0..k.max(1)).step_by(k_block) {
-                let (step0, accum) =
-                    (k0 / tile.k_per_word, if k0 == 0 { accum } else { Accum::Add });
-                let b = &b[n0 * panel_len + step0 * tile.cols..(n0 + 1) * panel_len];
-                for row in (m0..m1).step_by(full) {
-                    let start = row * n + panel;
+        for k0 in (0..k.max(1)).step_by(k_block) {
+            let (step0, accum) = (k0 / tile.k_per_word, if k0 == 0 { accum } else { Accum::Add });
+            let k = k_block.min(k - k0);
+            let block = step0 * tile.cols..(step0 + k.div_ceil(tile.k_per_word)) * tile.cols;
+            for p in 0..n_panels {
+                let panel = &b[p * panel_len..][block.clone()];
+                let next =
+                    if p + 1 < n_panels { &b[(p + 1) * panel_len..][block.clone()] } else { &[] };
+                let tiles = (m1 - m0).div_ceil(full);
+                let ahead_len = next.len().div_ceil(tiles);
+                for (t, row) in (m0..m1).step_by(full).enumerate() {
+                    let start = row * n + p * tile.cols;
                     let mut call = TileCall {
                         c: &mut c[start..],
                         c_stride: n,
-                        cols: tile.cols.min(n - panel),
+                        cols: tile.cols.min(n - p * tile.cols),
                         accum: accum.from(start),
                         a: &a.elements[row / full * a.tile_stride + step0 * a.step..],
                         a_row_stride: a.row_stride,
                         a_step: a.step,
-                        b,
-                        k: k_block.min(k - k0),
+                        b: panel,
+                        ahead: &next
+                            [next.len().min(t * ahead_len)..next.len().min((t + 1) * ahead_len)],
+                        k,
                     };
                     // SAFETY: tiles are chosen by an instruction set that the processor has.
                     unsafe { tile.by_rows[full.min(m1 - row) - 1](&mut call) };

@@ -11,7 +11,7 @@
 //! The right operand of [`matmul`] is packed once and used many times: it is cut into panels of
 //! [`panel_cols`] columns, each stored row after row, so that the inner loop reads it as one
 //! stream. The left operand is read where it lies. Every product is made of register tiles
-//! ([`tile`]), one file per instruction set; [`naive`] is the definition they are tested against.
+//! (`tile`), one file per instruction set; `naive` is the definition they are tested against.
 //!
 //! **Bits.** An element of a result is summed along K in an order that depends on K alone: not on
 //! how many rows are in the call, nor on how rows or panels were dealt to threads. Another
@@ -20,8 +20,16 @@
 mod blocks;
 pub mod naive;
 mod pack;
+mod panels;
 mod tile;
+#[cfg(target_arch = "x86_64")]
+mod tile_avx2;
+#[cfg(target_arch = "x86_64")]
+mod tile_avx512;
+#[cfg(target_arch = "x86_64")]
+mod tile_avx512_bf16;
 mod tile_portable;
+mod transpose;
 mod wgrad;
 
 #[cfg(test)]

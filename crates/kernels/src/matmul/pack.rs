@@ -8,9 +8,10 @@
 //! The pair has its first element in the low half; an odd K ends with a zero in the high half. On
 //! an instruction set without products of bf16 pairs a word holds one number, rounded to bf16.
 
+use super::panels::{self, Kept, Pair, Part, Rounded, RoundedPair, Side, Widened};
 use super::{k_per_word, tile};
 use crate::isa::Isa;
-use crate::rows::{Precision, Rows, bf16_from_f32, f32_from_bf16};
+use crate::rows::{Precision, Rows};
 use std::ops::Range;
 
 /// A right operand (K, N), packed under the instruction set that was active then.
@@ -125,18 +126,14 @@ pub(super) fn transposed_on(
     panels: Range<usize>,
 ) {
     assert_eq!(w.len(), n * k, "pack_transposed: argument w is not (N, K)");
-    let columns = panel_columns_on(isa, n, panels.clone());
-    let panel_len = panel_len_on(isa, precision, k);
-    assert_eq!(dst.len(), panels.len() * panel_len, "pack_transposed: argument dst is not packed");
-    if panel_len == 0 {
-        return;
-    }
-    let cols = tile::for_f32(isa).cols;
-    for (panel, n0) in dst.chunks_exact_mut(panel_len).zip(columns.step_by(cols)) {
-        let width = cols.min(n - n0);
-        fill(panel, cols, k_per_word(isa, precision), precision, |step, j| {
-            if j < width && step < k { w[(n0 + j) * k + step] } else { 0.0 }
-        });
+    let rows = panel_columns_on(isa, n, panels.clone());
+    let len = panels.len() * panel_len_on(isa, precision, k);
+    assert_eq!(dst.len(), len, "pack_transposed: argument dst_part is not of packed length");
+    let part = Part { numbers: w, n_columns: k, rows, columns: 0..k };
+    match (precision, k_per_word(isa, precision)) {
+        (Precision::F32, _) => panels::transposed_on::<Kept>(isa, dst, &part),
+        (Precision::Bf16, 1) => panels::transposed_on::<Rounded>(isa, dst, &part),
+        (Precision::Bf16, _) => panels::transposed_on::<RoundedPair>(isa, dst, &part),
     }
 }
 
@@ -151,64 +148,37 @@ pub(super) fn straight_on(
 ) {
     assert_eq!(w.len(), k * n, "pack_straight: argument w is not (K, N)");
     let columns = panel_columns_on(isa, n, panels.clone());
-    let panel_len = panel_len_on(isa, precision, k);
-    assert_eq!(dst.len(), panels.len() * panel_len, "pack_straight: argument dst is not packed");
-    if panel_len == 0 {
-        return;
-    }
-    let cols = tile::for_f32(isa).cols;
-    for (panel, n0) in dst.chunks_exact_mut(panel_len).zip(columns.step_by(cols)) {
-        let width = cols.min(n - n0);
-        fill(panel, cols, k_per_word(isa, precision), precision, |step, j| {
-            if j < width && step < k { w[step * n + n0 + j] } else { 0.0 }
-        });
+    let len = panels.len() * panel_len_on(isa, precision, k);
+    assert_eq!(dst.len(), len, "pack_straight: argument dst_part is not of packed length");
+    let part = Part { numbers: w, n_columns: n, rows: 0..k, columns };
+    match (precision, k_per_word(isa, precision)) {
+        (Precision::F32, _) => panels::straight_on::<Kept>(isa, Side::Right, dst, &part),
+        (Precision::Bf16, 1) => panels::straight_on::<Rounded>(isa, Side::Right, dst, &part),
+        (Precision::Bf16, _) => panels::straight_on::<RoundedPair>(isa, Side::Right, dst, &part),
     }
 }
 
-/// Packs columns `columns` of rows `rows` of a matrix `x` of `n` columns, `width` to a panel.
-pub(super) fn pack_rows(
+/// Packs some rows and columns of `x`, which has `n_columns`, as either operand of a tile.
+pub(super) fn rows_on(
+    isa: Isa,
+    side: Side,
     dst: &mut [u32],
     x: Rows,
-    n: usize,
+    n_columns: usize,
     rows: Range<usize>,
     columns: Range<usize>,
-    width: usize,
-    per_word: usize,
 ) {
-    let panel_len = rows.len().div_ceil(per_word) * width;
-    if panel_len == 0 {
-        return;
-    }
-    for (panel, n0) in dst.chunks_exact_mut(panel_len).zip(columns.clone().step_by(width)) {
-        let live = width.min(columns.end - n0);
-        fill(panel, width, per_word, x.precision(), |step, j| {
-            if j < live && step < rows.len() {
-                x.get((rows.start + step) * n + n0 + j)
-            } else {
-                0.0
+    match x {
+        Rows::F32(numbers) => {
+            let part = Part { numbers, n_columns, rows, columns };
+            panels::straight_on::<Kept>(isa, side, dst, &part);
+        }
+        Rows::Bf16(numbers) => {
+            let part = Part { numbers, n_columns, rows, columns };
+            match k_per_word(isa, Precision::Bf16) {
+                1 => panels::straight_on::<Widened>(isa, side, dst, &part),
+                _ => panels::straight_on::<Pair>(isa, side, dst, &part),
             }
-        });
-    }
-}
-
-/// Writes the words of one panel from `at(row, column)`.
-fn fill(
-    panel: &mut [u32],
-    cols: usize,
-    per_word: usize,
-    precision: Precision,
-    at: impl Fn(usize, usize) -> f32,
-) {
-    for (step, row) in panel.chunks_exact_mut(cols).enumerate() {
-        for (j, word) in row.iter_mut().enumerate() {
-            *word = match (precision, per_word) {
-                (Precision::F32, _) => at(step, j).to_bits(),
-                (Precision::Bf16, 1) => f32_from_bf16(bf16_from_f32(at(step, j))).to_bits(),
-                (Precision::Bf16, _) => {
-                    let low = bf16_from_f32(at(2 * step, j)) as u32;
-                    low | (bf16_from_f32(at(2 * step + 1, j)) as u32) << 16
-                }
-            };
         }
     }
 }

@@ -9,6 +9,8 @@
 //! ```
 
 use super::{Accum, tile_portable};
+#[cfg(target_arch = "x86_64")]
+use super::{tile_avx2, tile_avx512, tile_avx512_bf16};
 use crate::isa::Isa;
 
 /// The tiles of one instruction set for left operands of elements `E`.
@@ -44,6 +46,8 @@ pub(super) struct TileCall<'a, E> {
     pub a_step: usize,
     /// The rows of the panel, one per step.
     pub b: &'a [u32],
+    /// Words that will be read after this tile: it asks for some of them early.
+    pub ahead: &'a [u32],
     /// Elements along K. If odd where steps are pairs, the last step has one element.
     pub k: usize,
 }
@@ -72,11 +76,25 @@ impl<E> TileCall<'_, E> {
 }
 
 /// The tiles for f32 rows.
-pub(super) fn for_f32(_isa: Isa) -> &'static Tile<f32> {
-    &tile_portable::F32
+pub(super) fn for_f32(isa: Isa) -> &'static Tile<f32> {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 | Isa::Avx512Bf16 => &tile_avx512::F32,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => &tile_avx2::F32,
+        _ => &tile_portable::F32,
+    }
 }
 
 /// The tiles for bf16 rows.
-pub(super) fn for_bf16(_isa: Isa) -> &'static Tile<u16> {
-    &tile_portable::BF16
+pub(super) fn for_bf16(isa: Isa) -> &'static Tile<u16> {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512Bf16 => &tile_avx512_bf16::BF16,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => &tile_avx512::BF16,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => &tile_avx2::BF16,
+        _ => &tile_portable::BF16,
+    }
 }

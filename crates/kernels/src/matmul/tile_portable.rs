@@ -4,8 +4,11 @@ use super::Accum;
 use super::tile::{Tile, TileCall};
 use crate::rows::f32_from_bf16;
 
+/// Rows of a full tile.
+pub(super) const ROWS: usize = 2;
+
 /// Columns of a panel: four vectors of a 128-bit instruction set.
-const COLS: usize = 16;
+pub(super) const COLS: usize = 16;
 
 pub(super) static F32: Tile<f32> =
     Tile { by_rows: &[tile::<f32, 1>, tile::<f32, 2>], cols: COLS, k_per_word: 1, k_block: 512 };
