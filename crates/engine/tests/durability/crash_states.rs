@@ -122,7 +122,7 @@ mod controls {
     }
 
     #[test]
-    #[should_panic(expected = "no checkpoints")]
+    #[should_panic(expected = "power cut")]
     fn no_sync_of_folders() {
         with_ignored_syncs(false, true);
     }
