@@ -45,8 +45,7 @@ impl LineFile {
     /// # Errors
     /// [`SaveError::Io`].
     pub fn create(fs: &dyn Fs, path: &Path) -> Result<LineFile, SaveError> {
-        let mut file = fs.create(path).map_err(SaveError::io("make", path))?;
-        file.sync().map_err(SaveError::io("sync", path))?;
+        let file = fs.create(path).map_err(SaveError::io("make", path))?;
         fs.sync_dir(parent(path)).map_err(SaveError::io("sync", parent(path)))?;
         Ok(LineFile { path: path.to_owned(), file, bytes: 0, n_rows: 0, is_torn: false })
     }

@@ -77,7 +77,7 @@ pub fn commit_folder(
         .and_then(|bytes| publish(fs, &temp, target).map(|()| bytes));
     outcome.map_err(|error| {
         // Best effort: what stays is removed at the next start.
-        let _ = remove_tree(fs, &temp, MANIFEST_NAME);
+        let _ = remove_tree(fs, &temp);
         explain_no_space(fs, error, target, needed_bytes)
     })
 }
@@ -235,4 +235,41 @@ pub(super) fn is_temp_name(name: &str) -> bool {
     let Some((pid, random)) = suffix.split_once('-') else { return false };
     let digits = !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit());
     digits && random.len() == 16 && random.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_lead_elsewhere_or_are_taken_are_refused() {
+        let long = "x".repeat(256);
+        for bad in
+            ["", ".", "..", "a/b", "/a", "a\\b", "a b", "\0", "ü", ".hidden", MANIFEST_NAME, &long]
+        {
+            assert!(check_name(bad, [].into_iter()).is_err(), "{bad:?}");
+        }
+        assert!(check_name("config.json", ["model.safetensors"].into_iter()).is_ok());
+        assert!(check_name("config.json", ["config.json"].into_iter()).is_err());
+    }
+
+    #[test]
+    fn temporary_names_are_new_each_time_and_recognised() {
+        let target = Path::new("run/step-00000001");
+        let (a, b) = (temp_path(target).unwrap(), temp_path(target).unwrap());
+        assert_ne!(a, b);
+        assert_eq!(a.parent(), target.parent());
+        assert!(is_temp_name(&a.file_name().unwrap().to_string_lossy()));
+        for other in [
+            "x",
+            "x.tmp",
+            "x.tmp-1",
+            "x.tmp-1-00",
+            "x.tmp--00000000000000ab",
+            "x.tmp-a-00000000000000ab",
+        ] {
+            assert!(!is_temp_name(other), "{other}");
+        }
+        assert!(temp_path(Path::new("/")).is_err());
+    }
 }

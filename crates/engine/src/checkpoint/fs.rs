@@ -100,13 +100,11 @@ pub fn ensure_dir(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes a folder and everything in it; `first` (if there) before all else.
-pub fn remove_tree(fs: &dyn Fs, dir: &Path, first: &str) -> io::Result<()> {
-    let mut entries = fs.list(dir)?;
-    entries.sort_by_key(|entry| entry.name != first);
-    for entry in entries {
+/// Removes a folder and everything in it.
+pub fn remove_tree(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
+    for entry in fs.list(dir)? {
         let path = dir.join(&entry.name);
-        if entry.is_dir { remove_tree(fs, &path, first)? } else { fs.remove_file(&path)? }
+        if entry.is_dir { remove_tree(fs, &path)? } else { fs.remove_file(&path)? }
     }
     fs.remove_dir(dir)
 }
@@ -209,4 +207,72 @@ fn sync(file: &File) -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 fn sync(file: &File) -> io::Result<()> {
     file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes a byte at a time, in between as many interruptions as a signal storm has.
+    struct Reluctant {
+        taken: Vec<u8>,
+        interruptions: u32,
+        left: u32,
+    }
+
+    impl WriteFile for Reluctant {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.left > 0 {
+                self.left -= 1;
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            self.left = self.interruptions;
+            self.taken.push(bytes[0]);
+            Ok(1)
+        }
+
+        fn set_len(&mut self, _len: u64) -> io::Result<()> {
+            unreachable!()
+        }
+
+        fn sync(&mut self) -> io::Result<()> {
+            unreachable!()
+        }
+    }
+
+    #[test]
+    fn everything_is_written_in_spite_of_interruptions() {
+        for interruptions in [0, 1, INTERRUPTIONS_MAX] {
+            let mut file = Reluctant { taken: Vec::new(), interruptions, left: interruptions };
+            write_all(&mut file, b"abc").unwrap();
+            assert_eq!(file.taken, b"abc");
+        }
+        let left = INTERRUPTIONS_MAX + 1;
+        let mut file = Reluctant { taken: Vec::new(), interruptions: 0, left };
+        assert_eq!(write_all(&mut file, b"abc").unwrap_err().kind(), io::ErrorKind::Interrupted);
+    }
+
+    /// A file that says it took nothing, or more than it was given.
+    struct Wrong(usize);
+
+    impl WriteFile for Wrong {
+        fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+            Ok(self.0)
+        }
+
+        fn set_len(&mut self, _len: u64) -> io::Result<()> {
+            unreachable!()
+        }
+
+        fn sync(&mut self) -> io::Result<()> {
+            unreachable!()
+        }
+    }
+
+    #[test]
+    fn a_file_that_takes_nothing_or_too_much_is_an_error() {
+        for (n, kind) in [(0, io::ErrorKind::WriteZero), (4, io::ErrorKind::InvalidData)] {
+            assert_eq!(write_all(&mut Wrong(n), b"abc").unwrap_err().kind(), kind);
+        }
+    }
 }

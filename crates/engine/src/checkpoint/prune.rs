@@ -3,7 +3,6 @@
 use super::commit::{is_temp_name, random_hex};
 use super::error::{LoadError, SaveError};
 use super::fs::{Fs, remove_tree};
-use super::manifest::MANIFEST_NAME;
 use super::scan::{Listed, list, step_name, val_loss, verify};
 use std::path::{Path, PathBuf};
 
@@ -106,7 +105,7 @@ pub fn clean(fs: &dyn Fs, dir: &Path) -> Result<Vec<PathBuf>, SaveError> {
         }
         let path = dir.join(&entry.name);
         let result = match entry.is_dir {
-            true => remove_tree(fs, &path, MANIFEST_NAME),
+            true => remove_tree(fs, &path),
             false => fs.remove_file(&path),
         };
         result.map_err(SaveError::io("remove", &path))?;
@@ -129,7 +128,7 @@ pub(super) fn remove_all(fs: &dyn Fs, dir: &Path, folders: &[PathBuf]) -> Result
         fs.sync_dir(dir).map_err(SaveError::io("sync", dir))?;
     }
     for folder in renamed {
-        remove_tree(fs, &folder, MANIFEST_NAME).map_err(SaveError::io("remove", &folder))?;
+        remove_tree(fs, &folder).map_err(SaveError::io("remove", &folder))?;
     }
     Ok(())
 }

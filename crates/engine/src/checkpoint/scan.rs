@@ -203,3 +203,19 @@ pub fn read_file(fs: &dyn Fs, path: &Path, bytes_max: u64) -> Result<Vec<u8>, Lo
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_are_given_out_are_names_of_checkpoints() {
+        for step in [0, 1, 99_999_999, 100_000_000, u64::MAX] {
+            assert_eq!(parse_step_name(&step_name(step)), Some(step));
+        }
+        for other in ["step-1", "step-+0000001", "step-", "step-000000001", "step-00000001.tmp-1-0"]
+        {
+            assert_eq!(parse_step_name(other), None, "{other}");
+        }
+    }
+}

@@ -2,7 +2,10 @@
 
 use super::scenario::{State, dir, disk_with, save};
 use super::sim_fs::SimFs;
-use engine::checkpoint::{Fs, LoadError, newest, read_file, step_name};
+use engine::checkpoint::{
+    FileRecord, Fs, LoadError, Manifest, discard_after, list, newest, read_file, read_manifest,
+    step_name, verify,
+};
 use std::path::PathBuf;
 
 /// A disk with a small checkpoint of step 1 and one of about 64 KiB of step 2.
@@ -107,7 +110,7 @@ fn a_newer_version_is_refused_and_not_passed_over() {
     });
     let error = newest(&fs, &dir()).unwrap_err();
     assert!(matches!(error, LoadError::NewerVersion { found: 2, .. }), "{error}");
-    assert!(engine::checkpoint::discard_after(&fs, &dir(), 1).is_err());
+    assert!(discard_after(&fs, &dir(), 1).is_err());
     assert!(fs.exists(&file).unwrap());
 }
 
@@ -117,6 +120,50 @@ fn a_loader_without_checksums_would_not_see_it() {
     let (fs, files) = prepared();
     let file = files.iter().find(|file| file.ends_with("model.safetensors")).unwrap();
     fs.damage(file, |bytes| *bytes.last_mut().unwrap() ^= 1);
-    assert!(engine::checkpoint::read_manifest(&fs, &dir().join(step_name(2))).is_ok());
+    assert!(read_manifest(&fs, &dir().join(step_name(2))).is_ok());
     assert_falls_back(&fs, file, "last byte");
+}
+
+/// Listing is quick and does not read the files, but sees what is missing from them.
+#[test]
+fn a_shorter_file_is_seen_without_reading_it() {
+    let (fs, files) = prepared();
+    for file in &files {
+        fs.damage(file, |bytes| bytes.truncate(bytes.len() - 1));
+        assert!(list(&fs, &dir()).unwrap()[0].manifest.is_err(), "{}", file.display());
+        fs.damage(file, |bytes| bytes.push(0));
+    }
+}
+
+/// A folder that somebody renamed would otherwise continue another step than its own.
+#[test]
+fn a_renamed_checkpoint_is_refused() {
+    let (fs, _) = prepared();
+    fs.rename(&dir().join(step_name(1)), &dir().join(step_name(9))).unwrap();
+    let found = newest(&fs, &dir()).unwrap();
+    assert_eq!(found.manifest.facts.step, 2);
+    let message = found.rejected[0].why.to_string();
+    assert!(message.contains("step is 1, expected 9"), "{message}");
+}
+
+/// A manifest with a right checksum that names files outside of its folder.
+#[test]
+fn a_manifest_cannot_lead_elsewhere() {
+    let (fs, _) = prepared();
+    let folder = dir().join(step_name(2));
+    let manifest = verify(&fs, &folder).unwrap();
+    let other = "../step-00000001/config.json";
+    let len = read_file(&fs, &dir().join("step-00000001/config.json"), 1 << 20).unwrap().len();
+    for names in [vec![other], vec!["config.json", "config.json"]] {
+        let record = |name: &str| FileRecord {
+            name: name.into(),
+            bytes: len as u64,
+            ..manifest.files[0].clone()
+        };
+        let files = names.into_iter().map(record).collect();
+        let bytes = Manifest::new(manifest.facts.clone(), files).to_bytes();
+        fs.damage(&folder.join("manifest.json"), |content| *content = bytes);
+        let message = read_manifest(&fs, &folder).unwrap_err().to_string();
+        assert!(message.contains("file name"), "{message}");
+    }
 }

@@ -78,6 +78,21 @@ fn what_cannot_be_written_is_refused() {
     assert!(written(&[t("a", &[4]), t("b", &[2, 2])]).is_ok());
 }
 
+/// The order of the names in the header is free.
+#[test]
+fn tensors_are_found_whatever_their_order() {
+    let header = r#"{"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    let mut bytes = file_of(header, 0);
+    bytes.extend([1.5f32, 2.5].map(f32::to_le_bytes).concat());
+    let mut file = open(&bytes).unwrap();
+    assert_eq!(file.tensors().iter().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    for (name, expected) in [("b", 2.5), ("a", 1.5)] {
+        let mut found = [0.0];
+        file.read(name, &[1], &mut found).unwrap();
+        assert_eq!(found, [expected]);
+    }
+}
+
 /// Each file breaks one rule; the error must come cleanly, before anything large is allocated.
 #[test]
 fn every_published_attack_is_refused() {

@@ -1,7 +1,8 @@
 //! Rows of a run: torn ends, and rows whose step comes again.
 
+use super::Rng;
 use super::scenario::disk_with;
-use super::sim_fs::SimFs;
+use super::sim_fs::{Fault, Kind, SimFs};
 use engine::checkpoint::{Fs, LineFile, Resumed, read_file, write_all};
 use std::path::Path;
 
@@ -74,4 +75,45 @@ fn a_resumed_file_goes_on_where_it_was_cut() {
     assert_eq!(text, b"{\"step\":1}\n{\"step\":2,\"loss\":null}\n");
     let (file, resumed) = LineFile::resume(&fs, Path::new("/run/new.jsonl"), 1).unwrap();
     assert_eq!((file.n_rows(), resumed), (0, Resumed::default()), "a missing file is made");
+}
+
+fn content(fs: &SimFs) -> String {
+    String::from_utf8(read_file(fs, Path::new(PATH), 1 << 20).unwrap()).unwrap()
+}
+
+/// A row that fails is gone at once; if even that fails, before the next row.
+#[test]
+fn half_a_row_is_cut_off_at_once_or_before_the_next() {
+    let row = |step: u64| serde_json::json!({"step": step});
+    for (can_be_cut, left) in [(true, "{\"step\":1}\n"), (false, "{\"step\":1}\n{\"ste")] {
+        let fs = disk_with(&[]);
+        let mut file = LineFile::create(&fs, Path::new(PATH)).unwrap();
+        file.append(&row(1)).unwrap();
+        fs.set_free_bytes(5);
+        let fault = Fault { kind: Kind::Eio, at: 1, sticky: true, syncs_only: false };
+        fs.set_fault(Some(fault).filter(|_| !can_be_cut));
+        assert!(file.append(&row(2)).is_err());
+        fs.set_fault(None);
+        assert_eq!(content(&fs), left);
+        fs.set_free_bytes(1 << 20);
+        file.append(&row(2)).unwrap();
+        assert_eq!(content(&fs), "{\"step\":1}\n{\"step\":2}\n");
+    }
+}
+
+/// Rows that were dropped stay away, even if the power is cut before the new ones are synced.
+#[test]
+fn no_power_cut_brings_dropped_rows_back() {
+    let fs = disk_of(ROWS.as_bytes());
+    fs.start_log();
+    let (mut file, _) = LineFile::resume(&fs, Path::new(PATH), 1).unwrap();
+    file.append(&serde_json::json!({"step": 2, "new": true})).unwrap();
+    let mut rng = Rng::new(27);
+    for _ in 0..200 {
+        let (after, _) = fs.power_cut(fs.log_len(), &mut rng);
+        LineFile::resume(&after, Path::new(PATH), 99).unwrap();
+        let text = content(&after);
+        let rest = text.strip_prefix("{\"step\":1}\n").unwrap();
+        assert!(["", "{\"step\":2,\"new\":true}\n"].contains(&rest), "{rest:?}");
+    }
 }

@@ -2,7 +2,9 @@
 //!
 //! Each test here also runs against a deliberately broken writer and must catch it. Random ones
 //! print their seed; `CRYSTALLINE_TEST_SEED` sets it, `CRYSTALLINE_TEST_CASES` multiplies counts.
-#![allow(clippy::unwrap_used)] // a panic is how a test fails
+
+// A failed `unwrap` is how a test fails; clippy knows that only of functions marked as tests.
+#![allow(clippy::unwrap_used)]
 
 mod bit_rot;
 mod crash_states;

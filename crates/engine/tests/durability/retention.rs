@@ -4,8 +4,8 @@ use super::scenario::{State, dir, disk_with};
 use super::sim_fs::SimFs;
 use super::{Rng, cases};
 use engine::checkpoint::{
-    Checkpoint, Facts, Fs, Listed, Retention, SaveError, best, list, prune, remove_tree,
-    save_checkpoint, step_name, verify,
+    Checkpoint, Facts, Fs, Listed, Retention, SaveError, best, discard_after, list, prune,
+    remove_tree, save_checkpoint, step_name, verify,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -134,7 +134,7 @@ fn pruning_by_names_alone_is_caught() {
             let is_best = retention.keep_best && best == Some(old.step);
             let is_multiple = retention.keep_every.is_some_and(|n| n > 0 && old.step % n == 0);
             if !(is_best || is_multiple) {
-                remove_tree(fs, &old.path, "manifest.json").unwrap();
+                remove_tree(fs, &old.path).unwrap();
             }
         }
         Ok(())
@@ -157,4 +157,15 @@ fn the_best_is_the_lowest_recorded_loss_that_verifies() {
         fs.damage(&dir().join(step_name(step)).join("config.json"), |bytes| bytes[0] ^= 1);
         assert_eq!(best_step(), next, "step {step} is damaged");
     }
+}
+
+#[test]
+fn nothing_is_discarded_in_favour_of_a_damaged_checkpoint() {
+    let fs = disk_with(&[]);
+    (1..=3).for_each(|step| save_at(&fs, step, None, None));
+    fs.damage(&dir().join(step_name(1)).join("config.json"), |bytes| bytes[0] ^= 1);
+    let error = discard_after(&fs, &dir(), 1).unwrap_err();
+    assert!(matches!(error, SaveError::KeptUnverified { .. }), "{error}");
+    assert_eq!(list(&fs, &dir()).unwrap().len(), 3);
+    assert_eq!(discard_after(&fs, &dir(), 2).unwrap(), [dir().join(step_name(3))]);
 }

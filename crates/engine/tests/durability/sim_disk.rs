@@ -174,7 +174,7 @@ mod tests {
 
     fn states(log: &[Op]) -> Vec<Disk> {
         let mut rng = Rng::new(11);
-        (0..300).map(|_| after_power_cut(&Disk::default(), log, &mut rng)).collect()
+        (0..3000).map(|_| after_power_cut(&Disk::default(), log, &mut rng)).collect()
     }
 
     #[test]
