@@ -110,8 +110,8 @@ impl Kernel for Backward<'_> {
         let mut weights = Weights { p_columns, ds_columns, ds_rows: words_mut(ds_rows) };
 
         for kv in 0..shape.n_kv_heads {
-            pack_panels::<S, W>(s, keys.panels, self.qkv, shape.key_rows(kv), t);
-            pack_panels::<S, W>(s, keys.value_panels, self.qkv, shape.value_rows(kv), t);
+            pack_panels::<S, W>(s, keys.panels, self.qkv, shape.key_rows(kv), 0..t);
+            pack_panels::<S, W>(s, keys.value_panels, self.qkv, shape.value_rows(kv), 0..t);
             pack_right::<S, W>(s, keys.right, self.qkv, shape.key_rows(kv), 0..t);
             let n_rows = t * shape.group();
             for first in (0..n_rows).step_by(BLOCK_ROWS) {

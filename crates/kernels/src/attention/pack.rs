@@ -117,22 +117,22 @@ pub(super) fn pack_right<S: Simd, W: Word>(
     }
 }
 
-/// Writes rows `0..n_rows` as panels; what completes the last panel is zero.
+/// Writes `rows` as panels; what completes the last panel is zero.
 #[inline(always)]
 pub(super) fn pack_panels<S: Simd, W: Word>(
     s: S,
-    dst: &mut [u32], // (n_rows / 16, left_row, 16)
+    dst: &mut [u32], // (>= rows / 16, left_row, 16)
     src: Rows,
     at: HeadRows,
-    n_rows: usize,
+    rows: Range<usize>,
 ) {
     let row_words = at.head_dim.div_ceil(W::PER);
     let mut square = [0; LANES * LANES];
     let mut transposed = [0; LANES * LANES];
-    for (panel, first) in dst.chunks_exact_mut(row_words * LANES).zip((0..n_rows).step_by(LANES)) {
+    for (panel, first) in dst.chunks_exact_mut(row_words * LANES).zip(rows.clone().step_by(LANES)) {
         for word in (0..row_words).step_by(LANES) {
             for i in 0..LANES {
-                let n = if first + i < n_rows { at.head_dim - word * W::PER } else { 0 };
+                let n = if first + i < rows.end { at.head_dim - word * W::PER } else { 0 };
                 let from = if n > 0 { at.at(first + i) + word * W::PER } else { 0 };
                 left_words::<S, W>(s, lanes_mut(&mut square, i * LANES), src, from, n);
             }

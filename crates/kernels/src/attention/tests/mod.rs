@@ -91,7 +91,7 @@ fn outside(got: &[f64], want: &[f64], bound: &[f64]) -> Option<String> {
     assert_eq!(got.len(), want.len());
     assert_eq!(got.len(), bound.len());
     (0..got.len())
-        .find(|&i| !((got[i] - want[i]).abs() <= bound[i]))
+        .find(|&i| (got[i] - want[i]).abs() > bound[i] || got[i].is_nan())
         .map(|i| format!("[{i}] is {:e}, should be {:e} within {:e}", got[i], want[i], bound[i]))
 }
 
