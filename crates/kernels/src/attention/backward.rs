@@ -9,7 +9,7 @@
 use super::AttentionShape;
 use super::forward::{product, store_left};
 use super::layout::{HeadRows, LANES, Layout, pieces_len, split, words_mut};
-use super::pack::{lanes, lanes_mut, pack_left, pack_panels, pack_right, read, write};
+use super::pack::{lanes, lanes_mut, pack_left, pack_panels, pack_right, read, vectors, write};
 use super::tile::{Kernel, Left, Right, Simd, Word, next_width, tile, with_width};
 use crate::rows::{Precision, Rows, RowsMut};
 use std::ops::Range;
@@ -150,7 +150,7 @@ impl Backward<'_> {
             let (head, position) = (r % shape.group(), r / shape.group());
             to.shift[i] = -lse[head * shape.seq_len + position] * std::f32::consts::LOG2_E;
             let mut delta = s.splat(0.0);
-            for d in (0..shape.head_dim).step_by(LANES) {
+            for d in vectors(shape.head_dim) {
                 let (at, n) = (y_rows.at(r) + d, shape.head_dim - d);
                 delta = s.mul_add(read(s, dy, at, n), read(s, self.y, at, n), delta);
             }
@@ -363,7 +363,7 @@ fn store_scaled<S: Simd>(
 ) {
     let row_len = at.head_dim.next_multiple_of(LANES);
     for (row, r) in sums.chunks_exact(row_len).zip(rows) {
-        for d in (0..at.head_dim).step_by(LANES) {
+        for d in vectors(at.head_dim) {
             let v = s.mul(s.load(lanes(row, d)), s.splat(factor));
             write(s, &mut RowsMut::F32(&mut *dst), at.at(r) + d, at.head_dim - d, v);
         }

@@ -7,7 +7,7 @@
 //! same query gives the same bits however many others are computed with it.
 
 use super::layout::{HeadRows, LANES, Layout, pieces_len, split, words_mut};
-use super::pack::{lanes, lanes_mut, pack_left, pack_panels, pack_right, write};
+use super::pack::{lanes, lanes_mut, pack_left, pack_panels, pack_right, vectors, write};
 use super::tile::{Kernel, Left, Right, Simd, Word, next_width, tile, with_width};
 use super::{AttentionShape, scale};
 use crate::rows::{Precision, Rows, RowsMut};
@@ -151,7 +151,7 @@ pub(super) fn attend<S: Simd, W: Word, const R: usize, const C: usize>(
         let (log_sums, factors) = softmax.finish();
         for i in 0..n {
             let r = first + i;
-            for d in (0..dim).step_by(LANES) {
+            for d in vectors(dim) {
                 let v = s.mul(s.load(lanes(out, i * right_row + d)), s.splat(factors[i]));
                 write(s, y, y_rows.at(r) + d, dim - d, v);
             }
@@ -196,7 +196,7 @@ impl Softmax {
     ) {
         let n_keys = seen[R - 1];
         let mut max = [s.splat(f32::NEG_INFINITY); R];
-        for c in (0..n_keys).step_by(LANES) {
+        for c in vectors(n_keys) {
             for r in 0..R {
                 let row = &mut scores[r * BLOCK_KEYS..][..BLOCK_KEYS];
                 let mut v = s.load_words(lanes(row, c));
@@ -214,7 +214,7 @@ impl Softmax {
         }
         let scale = s.splat(factor);
         let mut sum = [s.splat(0.0); R];
-        for c in (0..n_keys).step_by(LANES) {
+        for c in vectors(n_keys) {
             for r in 0..R {
                 let row = &mut scores[r * BLOCK_KEYS..][..BLOCK_KEYS];
                 let p = s.exp2(s.mul_add(s.load_words(lanes(row, c)), scale, shift[r]));
@@ -344,7 +344,7 @@ pub(super) fn product<S: Simd, W: Word, const R: usize, const C: usize>(
 #[inline(always)]
 fn rescale<S: Simd>(s: S, rows: &mut [f32], row_len: usize, factors: &[f32]) {
     for (row, factor) in rows.chunks_exact_mut(row_len).zip(factors) {
-        for d in (0..row_len).step_by(LANES) {
+        for d in vectors(row_len) {
             let v = s.mul(s.load(lanes(row, d)), s.splat(*factor));
             s.store(lanes_mut(row, d), v);
         }

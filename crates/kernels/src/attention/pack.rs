@@ -17,6 +17,13 @@ pub(super) fn lanes_mut<T>(x: &mut [T], at: usize) -> &mut [T; LANES] {
     x[at..at + LANES].first_chunk_mut().expect("a slice of 16 has 16 elements")
 }
 
+/// Where each vector of a row of `n` numbers starts. (As `step_by` counts its steps by a division,
+/// it would cost as much as the two to four steps that a row has.)
+#[inline(always)]
+pub(super) fn vectors(n: usize) -> impl Iterator<Item = usize> {
+    (0..n.div_ceil(LANES)).map(|v| v * LANES)
+}
+
 /// Up to sixteen of the `n` numbers from `at` on, as f32, and zeros after them.
 #[inline(always)]
 pub(super) fn read<S: Simd>(s: S, rows: Rows, at: usize, n: usize) -> S::V {
@@ -76,7 +83,7 @@ pub(super) fn pack_left<S: Simd, W: Word>(
     let (filled, padding) = dst.split_at_mut(rows.len() * row_words);
     padding.fill(0);
     for (row, r) in filled.chunks_exact_mut(row_words).zip(rows) {
-        for word in (0..row_words).step_by(LANES) {
+        for word in vectors(row_words) {
             let (from, n) = (at.at(r) + word * W::PER, at.head_dim - word * W::PER);
             if word + LANES <= row_words {
                 left_words::<S, W>(s, lanes_mut(row, word), src, from, n);
@@ -104,7 +111,7 @@ pub(super) fn pack_right<S: Simd, W: Word>(
     for (words, r) in filled.chunks_exact_mut(layout.right_row()).zip(rows.clone().step_by(W::PER))
     {
         let has_second = W::PER == 2 && r + 1 < rows.end;
-        for d in (0..at.head_dim).step_by(LANES) {
+        for d in vectors(at.head_dim) {
             let n = at.head_dim - d;
             let mut v = read(s, src, at.at(r) + d, n);
             if W::PER == 2 {
@@ -130,7 +137,7 @@ pub(super) fn pack_panels<S: Simd, W: Word>(
     let mut square = [0; LANES * LANES];
     let mut transposed = [0; LANES * LANES];
     for (panel, first) in dst.chunks_exact_mut(row_words * LANES).zip(rows.clone().step_by(LANES)) {
-        for word in (0..row_words).step_by(LANES) {
+        for word in vectors(row_words) {
             for i in 0..LANES {
                 let n = if first + i < rows.end { at.head_dim - word * W::PER } else { 0 };
                 let from = if n > 0 { at.at(first + i) + word * W::PER } else { 0 };
