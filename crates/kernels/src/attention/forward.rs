@@ -266,7 +266,7 @@ fn log2(x: f32) -> f32 {
     let t = (m - 1.0) / (m + 1.0);
     let t2 = t * t;
     let series = 1.0 + t2 * (1.0 / 3.0 + t2 * (1.0 / 5.0 + t2 * (1.0 / 7.0 + t2 * (1.0 / 9.0))));
-    exponent as f32 + 2.0 * std::f32::consts::LOG2_E * t * series + (x - x)
+    exponent as f32 + 2.0 * std::f32::consts::LOG2_E * t * series + 0.0 * x
 }
 
 /// Writes 16 numbers of a row from column `c` on as words paired along the row.

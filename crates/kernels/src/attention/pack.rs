@@ -30,13 +30,21 @@ pub(super) fn read<S: Simd>(s: S, rows: Rows, at: usize, n: usize) -> S::V {
     match rows {
         Rows::F32(x) if n >= LANES => s.load(lanes(x, at)),
         Rows::Bf16(x) if n >= LANES => s.load_bf16(lanes(x, at)),
+        _ if n == 0 => s.splat(0.0),
         _ => {
             let mut part = [0.0; LANES];
-            for i in 0..n {
-                part[i] = rows.get(at + i);
-            }
+            read_tail(&mut part, rows, at, n);
             s.load(&part)
         }
+    }
+}
+
+/// The first `n` of `dst`. (A call, because the rare loop would burden the loop around it.)
+#[cold]
+#[inline(never)]
+fn read_tail(dst: &mut [f32; LANES], rows: Rows, at: usize, n: usize) {
+    for i in 0..n {
+        dst[i] = rows.get(at + i);
     }
 }
 
@@ -49,10 +57,17 @@ pub(super) fn write<S: Simd>(s: S, rows: &mut RowsMut, at: usize, n: usize, v: S
         _ => {
             let mut part = [0.0; LANES];
             s.store(&mut part, v);
-            for i in 0..n {
-                rows.set(at + i, part[i]);
-            }
+            write_tail(rows, at, &part[..n]);
         }
+    }
+}
+
+/// Writes `src` from `at` on; a call for the same reason as [`read_tail`].
+#[cold]
+#[inline(never)]
+fn write_tail(rows: &mut RowsMut, at: usize, src: &[f32]) {
+    for (i, x) in src.iter().enumerate() {
+        rows.set(at + i, *x);
     }
 }
 
