@@ -205,7 +205,12 @@ impl Block {
                 let words = (key / LANES + panel) * row_words * LANES;
                 let q = Left { words: &queries.left[i * row_words..], row: row_words, step: 1 };
                 let dy = Left { words: &queries.dy_left[i * row_words..], ..q };
-                let k = Right { words: &keys.panels[words..], col: row_words * LANES, step: LANES };
+                let k = Right {
+                    words: &keys.panels[words..],
+                    col: row_words * LANES,
+                    step: LANES,
+                    ahead: 0,
+                };
                 let v = Right { words: &keys.value_panels[words..], ..k };
                 with_width!(width, C, N => {
                     let scores = tile::<S, W, R, N>(s, q, k, row_words);

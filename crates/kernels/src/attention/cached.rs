@@ -231,7 +231,7 @@ impl Kernel for Cached<'_> {
                 (1, false) => attend::<S, W, 1, 4>(s, y, at, &mut [], &head, scratch),
                 (2, true) => attend::<S, W, 2, 4>(s, y, at, &mut [], &head, scratch),
                 (2, false) => attend::<S, W, 2, 2>(s, y, at, &mut [], &head, scratch),
-                (3 | 4, _) => attend::<S, W, 4, COLS>(s, y, at, &mut [], &head, scratch),
+                (3 | 4, true) => attend::<S, W, 4, 4>(s, y, at, &mut [], &head, scratch),
                 _ => attend::<S, W, ROWS, COLS>(s, y, at, &mut [], &head, scratch),
             }
         }

@@ -19,6 +19,9 @@ pub(super) const BLOCK_KEYS: usize = 384;
 /// done for all of them before the next, so that no tile waits for the one before it.
 const BLOCK_ROWS: usize = 48;
 
+/// How many right rows ahead of the product they are fetched.
+const PREFETCH_STEPS: usize = 16;
+
 /// [`attention_forward`](super::attention_forward), checked.
 pub(super) struct Forward<'a> {
     pub(super) y: RowsMut<'a>,
@@ -259,7 +262,7 @@ impl Softmax {
 /// With `x = 2^e m`, `m` between the square roots of 1/2 and 2, and `t = (m-1) / (m+1)`:
 /// `log2(x) = e + 2/ln(2) (t + t^3/3 + t^5/5 + ...)`.
 #[inline(always)]
-fn log2(x: f32) -> f32 {
+pub(super) fn log2(x: f32) -> f32 {
     const SQRT_HALF: u32 = 0x3f35_04f3;
     let exponent = x.to_bits().wrapping_sub(SQRT_HALF).cast_signed() >> 23;
     let m = f32::from_bits(x.to_bits().wrapping_sub((exponent << 23).cast_unsigned()));
@@ -296,7 +299,8 @@ fn score<S: Simd, W: Word, const R: usize, const C: usize>(
         let width = next_width(n_panels - panel, C);
         let left = Left { words: queries, row: row_words, step: 1 };
         let words = &keys[panel * row_words * LANES..];
-        let right = Right { words, col: row_words * LANES, step: LANES };
+        let right =
+            Right { words, col: row_words * LANES, step: LANES, ahead: width * row_words * LANES };
         with_width!(width, C, N => {
             let acc = tile::<S, W, R, N>(s, left, right, row_words);
             for r in 0..R {
@@ -325,7 +329,12 @@ pub(super) fn product<S: Simd, W: Word, const R: usize, const C: usize>(
     let mut vector = 0;
     while vector < n_vectors {
         let width = next_width(n_vectors - vector, C);
-        let right = Right { words: &right[vector * LANES..], col: LANES, step: row_words };
+        let right = Right {
+            words: &right[vector * LANES..],
+            col: LANES,
+            step: row_words,
+            ahead: PREFETCH_STEPS * row_words,
+        };
         with_width!(width, C, N => {
             let acc = tile::<S, W, R, N>(s, left, right, steps);
             for r in 0..R {

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod cached;
+mod functions;
 mod gradients;
 
 use super::backward::Backward;
