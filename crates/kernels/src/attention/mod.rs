@@ -212,6 +212,7 @@ pub fn attention_scratch_len(shape: AttentionShape, precision: Precision) -> usi
 
 /// Runs `kernel` on the instructions of `isa`, with words of this format.
 fn dispatch<K: Kernel>(isa: Isa, precision: Precision, kernel: K) {
+    debug_assert!(isa.is_available());
     match (isa, precision) {
         // SAFETY: the callers pass only instruction sets that the processor has.
         #[cfg(target_arch = "x86_64")]

@@ -16,6 +16,7 @@ use bounds::{backward_bound, forward_bound};
 fn shapes() -> Vec<AttentionShape> {
     let sizes = [
         // T, D, H, K
+        (0, 4, 2, 1),
         (1, 2, 1, 1),
         (1, 64, 6, 2),
         (2, 1, 2, 1),
