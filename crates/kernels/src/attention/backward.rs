@@ -9,7 +9,7 @@
 use super::AttentionShape;
 use super::forward::{product, store_left};
 use super::layout::{HeadRows, LANES, Layout, pieces_len, split, words_mut};
-use super::pack::{lanes, lanes_mut, pack_left, pack_panels, pack_right, read, write};
+use super::pack::{lanes, lanes_mut, pack_left, pack_panels, pack_right, read, vectors, write};
 use super::tile::{Kernel, Left, Right, Simd, Word, next_width, tile, with_width};
 use crate::rows::{Precision, Rows, RowsMut};
 use std::ops::Range;
@@ -110,8 +110,8 @@ impl Kernel for Backward<'_> {
         let mut weights = Weights { p_columns, ds_columns, ds_rows: words_mut(ds_rows) };
 
         for kv in 0..shape.n_kv_heads {
-            pack_panels::<S, W>(s, keys.panels, self.qkv, shape.key_rows(kv), t);
-            pack_panels::<S, W>(s, keys.value_panels, self.qkv, shape.value_rows(kv), t);
+            pack_panels::<S, W>(s, keys.panels, self.qkv, shape.key_rows(kv), 0..t);
+            pack_panels::<S, W>(s, keys.value_panels, self.qkv, shape.value_rows(kv), 0..t);
             pack_right::<S, W>(s, keys.right, self.qkv, shape.key_rows(kv), 0..t);
             let n_rows = t * shape.group();
             for first in (0..n_rows).step_by(BLOCK_ROWS) {
@@ -150,7 +150,7 @@ impl Backward<'_> {
             let (head, position) = (r % shape.group(), r / shape.group());
             to.shift[i] = -lse[head * shape.seq_len + position] * std::f32::consts::LOG2_E;
             let mut delta = s.splat(0.0);
-            for d in (0..shape.head_dim).step_by(LANES) {
+            for d in vectors(shape.head_dim) {
                 let (at, n) = (y_rows.at(r) + d, shape.head_dim - d);
                 delta = s.mul_add(read(s, dy, at, n), read(s, self.y, at, n), delta);
             }
@@ -205,7 +205,12 @@ impl Block {
                 let words = (key / LANES + panel) * row_words * LANES;
                 let q = Left { words: &queries.left[i * row_words..], row: row_words, step: 1 };
                 let dy = Left { words: &queries.dy_left[i * row_words..], ..q };
-                let k = Right { words: &keys.panels[words..], col: row_words * LANES, step: LANES };
+                let k = Right {
+                    words: &keys.panels[words..],
+                    col: row_words * LANES,
+                    step: LANES,
+                    ahead: 0,
+                };
                 let v = Right { words: &keys.value_panels[words..], ..k };
                 with_width!(width, C, N => {
                     let scores = tile::<S, W, R, N>(s, q, k, row_words);
@@ -363,7 +368,7 @@ fn store_scaled<S: Simd>(
 ) {
     let row_len = at.head_dim.next_multiple_of(LANES);
     for (row, r) in sums.chunks_exact(row_len).zip(rows) {
-        for d in (0..at.head_dim).step_by(LANES) {
+        for d in vectors(at.head_dim) {
             let v = s.mul(s.load(lanes(row, d)), s.splat(factor));
             write(s, &mut RowsMut::F32(&mut *dst), at.at(r) + d, at.head_dim - d, v);
         }

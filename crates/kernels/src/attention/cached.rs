@@ -8,7 +8,8 @@
 
 use super::dispatch;
 use super::forward::{Head, attend, attend_len};
-use super::layout::{HeadRows, Layout};
+use super::layout::{HeadRows, LANES, Layout};
+use super::pack::{pack_panels, pack_right};
 use super::tile::{Kernel, Simd, Word};
 use crate::isa::Isa;
 #[cfg(test)]
@@ -92,15 +93,44 @@ pub fn attention_append(cache: &mut [u32], qkv: Rows, shape: CacheShape, start_p
     assert_eq!(cache.len(), shape.cache_words(), "attention_append: cache is not (K, head_words)");
     assert!(start_pos + n <= shape.max_len, "attention_append: start_pos + n exceeds max_len");
 
-    let layout = shape.layout();
-    for (kv, head) in cache.chunks_exact_mut(shape.head_words()).enumerate() {
-        let (keys, values) = head.split_at_mut(shape.key_words());
-        for row in 0..n {
-            let (pos, key) = (start_pos + row, row * qkv_dim + (n_heads + kv) * dim);
-            let value = key + n_kv_heads * dim;
-            for d in 0..dim {
-                put(keys, layout.panels_at(pos, d), qkv.get(key + d), shape.precision);
-                put(values, layout.right_at(pos, d), qkv.get(value + d), shape.precision);
+    dispatch(Isa::active(), shape.precision, Append { cache, qkv, shape, start_pos });
+}
+
+/// [`attention_append`], checked.
+struct Append<'a> {
+    cache: &'a mut [u32],
+    qkv: Rows<'a>,
+    shape: CacheShape,
+    start_pos: usize,
+}
+
+impl Kernel for Append<'_> {
+    #[inline(always)]
+    fn run<S: Simd, W: Word, const ROWS: usize, const COLS: usize>(self, s: S) {
+        let (shape, layout) = (self.shape, self.shape.layout());
+        let stride = (shape.n_heads + 2 * shape.n_kv_heads) * shape.head_dim;
+        let n = self.qkv.len() / stride;
+        // Up to the next whole panel number by number, which for one position is all.
+        let whole_pos = self.start_pos.next_multiple_of(LANES).min(self.start_pos + n);
+        let whole = whole_pos - self.start_pos..n;
+        for (kv, head) in self.cache.chunks_exact_mut(shape.head_words()).enumerate() {
+            let (keys, values) = head.split_at_mut(shape.key_words());
+            let column = (shape.n_heads + kv) * shape.head_dim;
+            let k = HeadRows { stride, column, head_dim: shape.head_dim, group: 1 };
+            let v = HeadRows { column: column + shape.n_kv_heads * shape.head_dim, ..k };
+            for row in 0..whole.start {
+                let pos = self.start_pos + row;
+                for d in 0..shape.head_dim {
+                    let (key, value) = (self.qkv.get(k.at(row) + d), self.qkv.get(v.at(row) + d));
+                    put(keys, layout.panels_at(pos, d), key, shape.precision);
+                    put(values, layout.right_at(pos, d), value, shape.precision);
+                }
+            }
+            if !whole.is_empty() {
+                let keys = &mut keys[layout.panels(whole_pos)..];
+                let values = &mut values[layout.right(whole_pos)..][..layout.right(whole.len())];
+                pack_panels::<S, W>(s, keys, self.qkv, k, whole.clone());
+                pack_right::<S, W>(s, values, self.qkv, v, whole.clone());
             }
         }
     }
@@ -201,7 +231,7 @@ impl Kernel for Cached<'_> {
                 (1, false) => attend::<S, W, 1, 4>(s, y, at, &mut [], &head, scratch),
                 (2, true) => attend::<S, W, 2, 4>(s, y, at, &mut [], &head, scratch),
                 (2, false) => attend::<S, W, 2, 2>(s, y, at, &mut [], &head, scratch),
-                (3 | 4, _) => attend::<S, W, 4, COLS>(s, y, at, &mut [], &head, scratch),
+                (3 | 4, true) => attend::<S, W, 4, 4>(s, y, at, &mut [], &head, scratch),
                 _ => attend::<S, W, ROWS, COLS>(s, y, at, &mut [], &head, scratch),
             }
         }

@@ -6,17 +6,21 @@
 //! "Online normalizer calculation for softmax", 2018). Blocks count from position 0, so that the
 //! same query gives the same bits however many others are computed with it.
 
-use super::AttentionShape;
 use super::layout::{HeadRows, LANES, Layout, pieces_len, split, words_mut};
-use super::pack::{lanes, lanes_mut, pack_left, pack_panels, pack_right, read, write};
+use super::pack::{lanes, lanes_mut, pack_left, pack_panels, pack_right, vectors, write};
 use super::tile::{Kernel, Left, Right, Simd, Word, next_width, tile, with_width};
+use super::{AttentionShape, scale};
 use crate::rows::{Precision, Rows, RowsMut};
 
 /// Keys whose scores are held at once: a multiple of every tile's width.
 pub(super) const BLOCK_KEYS: usize = 384;
 
-/// More than the rows of any register tile.
-pub(super) const MAX_ROWS: usize = 8;
+/// Query rows of a block: a multiple of the rows of every register tile. Each step of the work is
+/// done for all of them before the next, so that no tile waits for the one before it.
+const BLOCK_ROWS: usize = 48;
+
+/// How many right rows ahead of the product they are fetched.
+const PREFETCH_STEPS: usize = 16;
 
 /// [`attention_forward`](super::attention_forward), checked.
 pub(super) struct Forward<'a> {
@@ -42,7 +46,7 @@ impl Kernel for Forward<'_> {
         let [keys, values, scratch] = split(self.scratch, lens);
         let (keys, values) = (words_mut(keys), words_mut(values));
         for kv in 0..shape.n_kv_heads {
-            pack_panels::<S, W>(s, keys, self.qkv, shape.key_rows(kv), t);
+            pack_panels::<S, W>(s, keys, self.qkv, shape.key_rows(kv), 0..t);
             pack_right::<S, W>(s, values, self.qkv, shape.value_rows(kv), 0..t);
             let head = Head {
                 q: self.qkv,
@@ -78,8 +82,15 @@ impl Head<'_> {
         self.start_pos + r / self.q_rows.group + 1
     }
 
-    fn scale(&self) -> f32 {
-        1.0 / (self.q_rows.head_dim as f32).sqrt()
+    /// How many keys of the block from `key` on each of `R` rows sees; rows behind the last count
+    /// as it does.
+    fn seen<const R: usize>(&self, first: usize, key: usize) -> [usize; R] {
+        let mut seen = [0; R];
+        for (i, seen) in seen.iter_mut().enumerate() {
+            let row = (first + i).min(self.n_rows - 1);
+            *seen = self.n_keys(row).saturating_sub(key).min(BLOCK_KEYS);
+        }
+        seen
     }
 }
 
@@ -88,8 +99,9 @@ pub(super) fn attend_len(layout: Layout) -> usize {
     pieces_len(attend_pieces(layout))
 }
 
+/// Queries as left rows, scores, and sums of weighted values.
 fn attend_pieces(layout: Layout) -> [usize; 3] {
-    [MAX_ROWS * layout.left_row(), MAX_ROWS * BLOCK_KEYS, MAX_ROWS * layout.right_row()]
+    [layout.left_row(), BLOCK_KEYS, layout.right_row()].map(|len| BLOCK_ROWS * len)
 }
 
 /// Outputs of all query rows of one key/value head.
@@ -102,90 +114,162 @@ pub(super) fn attend<S: Simd, W: Word, const R: usize, const C: usize>(
     head: &Head,
     scratch: &mut [f32], // attend_len
 ) {
-    let layout = Layout { head_dim: y_rows.head_dim, precision: W::PRECISION };
+    let (dim, group) = (y_rows.head_dim, y_rows.group);
+    let layout = Layout { head_dim: dim, precision: W::PRECISION };
+    let (left_row, right_row) = (layout.left_row(), layout.right_row());
     let [queries, scores, out] = split(scratch, attend_pieces(layout));
     let (queries, scores) = (words_mut(queries), words_mut(scores));
-    let (queries, out) =
-        (&mut queries[..R * layout.left_row()], &mut out[..R * layout.right_row()]);
-    let factor = head.scale() * std::f32::consts::LOG2_E;
-    let (n_positions, group) = (head.n_rows / y_rows.group, y_rows.group);
+    let factor = scale(dim) * std::f32::consts::LOG2_E;
 
-    for first in (0..head.n_rows).step_by(R) {
-        let n = R.min(head.n_rows - first);
+    for first in (0..head.n_rows).step_by(BLOCK_ROWS) {
+        let n = BLOCK_ROWS.min(head.n_rows - first);
+        let padded = n.next_multiple_of(R);
+        let queries = &mut queries[..padded * left_row];
         pack_left::<S, W>(s, queries, head.q, head.q_rows, first..first + n);
-        let mut softmax = [RowSoftmax { max: f32::NEG_INFINITY, sum: 0.0 }; R];
-        let n_keys = head.n_keys(first + n - 1);
-        for key in (0..n_keys).step_by(BLOCK_KEYS) {
-            let n_block = BLOCK_KEYS.min(n_keys - key);
-            score::<S, W, R, C>(s, scores, queries, &head.keys[layout.panels(key)..], n_block);
-            for i in 0..n {
-                let seen = head.n_keys(first + i).saturating_sub(key).min(n_block);
-                let row = &mut scores[i * BLOCK_KEYS..][..n_block.next_multiple_of(LANES)];
-                let shrink = softmax[i].weigh::<S, W>(s, row, seen, factor);
-                if key > 0 {
-                    rescale(s, &mut out[i * layout.right_row()..][..layout.right_row()], shrink);
-                }
-            }
+        let mut softmax = Softmax::new();
+        for key in (0..head.n_keys(first + n - 1)).step_by(BLOCK_KEYS) {
+            let keys = &head.keys[layout.panels(key)..];
             let values = &head.values[layout.right(key)..];
-            let weights = Left { words: scores, row: BLOCK_KEYS, step: 1 };
-            product::<S, W, R, C>(s, out, weights, values, n_block.div_ceil(W::PER), key > 0);
+            for i in (0..n).step_by(R) {
+                let n_keys = head.seen::<R>(first + i, key)[R - 1];
+                let queries = &queries[i * left_row..][..R * left_row];
+                score::<S, W, R, C>(s, &mut scores[i * BLOCK_KEYS..], queries, keys, n_keys);
+            }
+            for i in (0..n).step_by(R) {
+                let seen = head.seen::<R>(first + i, key);
+                softmax.weigh::<S, W, R>(s, i, &mut scores[i * BLOCK_KEYS..], &seen, factor);
+            }
+            softmax.merge(s);
+            if key > 0 {
+                rescale(s, &mut out[..padded * right_row], right_row, &softmax.shrink);
+            }
+            for i in (0..n).step_by(R) {
+                let n_keys = head.seen::<R>(first + i, key)[R - 1];
+                let weights = Left { words: &scores[i * BLOCK_KEYS..], row: BLOCK_KEYS, step: 1 };
+                let (out, steps) =
+                    (&mut out[i * right_row..][..R * right_row], n_keys.div_ceil(W::PER));
+                product::<S, W, R, C>(s, out, weights, values, steps, key > 0);
+            }
         }
+        let (log_sums, factors) = softmax.finish();
         for i in 0..n {
             let r = first + i;
-            let row = &out[i * layout.right_row()..][..layout.right_row()];
-            finish_row(s, y, y_rows.at(r), y_rows.head_dim, row, softmax[i].sum);
+            for d in vectors(dim) {
+                let v = s.mul(s.load(lanes(out, i * right_row + d)), s.splat(factors[i]));
+                write(s, y, y_rows.at(r) + d, dim - d, v);
+            }
             if !lse.is_empty() {
-                lse[r % group * n_positions + r / group] = softmax[i].log_sum();
+                lse[r % group * (head.n_rows / group) + r / group] = log_sums[i];
             }
         }
     }
 }
 
-/// The largest scaled score of a row in powers of 2, and the sum of the weights relative to it.
-#[derive(Clone, Copy)]
-struct RowSoftmax {
-    max: f32,
-    sum: f32,
+/// The running softmax of the rows of a block.
+struct Softmax {
+    /// The largest scaled score so far, in powers of 2.
+    max: [f32; BLOCK_ROWS],
+    /// The sum of the weights so far, relative to `max`.
+    sum: [f32; BLOCK_ROWS],
+    /// The same of the last block of keys alone.
+    block_max: [f32; BLOCK_ROWS],
+    block_sum: [f32; BLOCK_ROWS],
+    /// The factor by which the last block shrinks whatever was summed before it.
+    shrink: [f32; BLOCK_ROWS],
 }
 
-impl RowSoftmax {
-    /// Turns scores into weights `2^(factor * score - max)`, zero from `seen` on, in place.
+impl Softmax {
+    fn new() -> Softmax {
+        let (max, sum) = ([f32::NEG_INFINITY; BLOCK_ROWS], [0.0; BLOCK_ROWS]);
+        Softmax { max, sum, block_max: max, block_sum: sum, shrink: sum }
+    }
+
+    /// Turns scores of `R` rows from row `i` on into weights `2^(factor * score - max)` in place.
     ///
-    /// Returns the factor by which the new maximum shrinks whatever was summed before.
+    /// Row `i + r` sees `seen[r]` keys; its other weights are zero. Columns go outside and rows
+    /// inside, so that `R` exponentials are under way at a time.
     #[inline(always)]
-    fn weigh<S: Simd, W: Word>(&mut self, s: S, row: &mut [u32], seen: usize, factor: f32) -> f32 {
-        let whole = seen / LANES * LANES;
-        let mut max = s.splat(f32::NEG_INFINITY);
-        for c in (0..whole).step_by(LANES) {
-            max = s.max(s.load_words(lanes(row, c)), max);
-        }
-        if seen > whole {
-            let v = s.load_words(lanes(row, whole));
-            max = s.max(s.first(seen - whole, v, f32::NEG_INFINITY), max);
-        }
-        let old = self.max;
-        let new = s.max_lane(max) * factor;
-        self.max = if new > old { new } else { old };
-
-        let (scale, shift) = (s.splat(factor), s.splat(-self.max));
-        let mut sum = s.splat(0.0);
-        for c in (0..row.len()).step_by(LANES) {
-            let mut p = s.exp2(s.mul_add(s.load_words(lanes(row, c)), scale, shift));
-            if c + LANES > seen {
-                p = s.first(seen.saturating_sub(c), p, 0.0);
+    fn weigh<S: Simd, W: Word, const R: usize>(
+        &mut self,
+        s: S,
+        i: usize,
+        scores: &mut [u32], // (R, BLOCK_KEYS)
+        seen: &[usize; R],
+        factor: f32,
+    ) {
+        let n_keys = seen[R - 1];
+        let mut max = [s.splat(f32::NEG_INFINITY); R];
+        for c in vectors(n_keys) {
+            for r in 0..R {
+                let row = &mut scores[r * BLOCK_KEYS..][..BLOCK_KEYS];
+                let mut v = s.load_words(lanes(row, c));
+                if c + LANES > seen[0] {
+                    v = s.first(seen[r].saturating_sub(c), v, f32::NEG_INFINITY);
+                    s.store_words(lanes_mut(row, c), v);
+                }
+                max[r] = s.max(v, max[r]);
             }
-            sum = s.add(sum, p);
-            store_left::<S, W>(s, row, c, p);
         }
-        let shrink = s.max_lane(s.exp2(s.splat(old - self.max)));
-        self.sum = self.sum * shrink + s.sum(sum);
-        shrink
+        let mut shift = [s.splat(0.0); R];
+        for r in 0..R {
+            self.block_max[i + r] = self.max[i + r].max(s.max_lane(max[r]) * factor);
+            shift[r] = s.splat(-self.block_max[i + r]);
+        }
+        let scale = s.splat(factor);
+        let mut sum = [s.splat(0.0); R];
+        for c in vectors(n_keys) {
+            for r in 0..R {
+                let row = &mut scores[r * BLOCK_KEYS..][..BLOCK_KEYS];
+                let p = s.exp2(s.mul_add(s.load_words(lanes(row, c)), scale, shift[r]));
+                sum[r] = s.add(sum[r], p);
+                store_left::<S, W>(s, row, c, p);
+            }
+        }
+        for r in 0..R {
+            self.block_sum[i + r] = s.sum(sum[r]);
+        }
     }
 
-    /// `log(sum(exp(scores)))`.
-    fn log_sum(self) -> f32 {
-        (self.max + self.sum.log2()) * std::f32::consts::LN_2
+    /// Takes the last block of keys into the running maximum and sum.
+    #[inline(always)]
+    fn merge<S: Simd>(&mut self, s: S) {
+        for i in (0..BLOCK_ROWS).step_by(LANES) {
+            let (old, new) = (lanes_mut(&mut self.max, i), lanes(&self.block_max, i));
+            let shrink = s.exp2(s.mul_add(s.load(new), s.splat(-1.0), s.load(old)));
+            *old = *new;
+            s.store(lanes_mut(&mut self.shrink, i), shrink);
+            let block_sum = s.load(lanes(&self.block_sum, i));
+            let sum = lanes_mut(&mut self.sum, i);
+            s.store(sum, s.mul_add(s.load(sum), shrink, block_sum));
+        }
     }
+
+    /// `log(sum(exp(scores)))` of each row, and the factor that makes its weights sum to 1.
+    #[inline(always)]
+    fn finish(&self) -> ([f32; BLOCK_ROWS], [f32; BLOCK_ROWS]) {
+        let (mut log_sums, mut factors) = ([0.0; BLOCK_ROWS], [0.0; BLOCK_ROWS]);
+        for i in 0..BLOCK_ROWS {
+            log_sums[i] = (self.max[i] + log2(self.sum[i])) * std::f32::consts::LN_2;
+            factors[i] = 1.0 / self.sum[i];
+        }
+        (log_sums, factors)
+    }
+}
+
+/// Binary logarithm to 3 ulp or 2^-23, of normal numbers; NaN if `x` is not finite. No branches, so
+/// that a loop over it becomes vector instructions.
+///
+/// With `x = 2^e m`, `m` between the square roots of 1/2 and 2, and `t = (m-1) / (m+1)`:
+/// `log2(x) = e + 2/ln(2) (t + t^3/3 + t^5/5 + ...)`.
+#[inline(always)]
+pub(super) fn log2(x: f32) -> f32 {
+    const SQRT_HALF: u32 = 0x3f35_04f3;
+    let exponent = x.to_bits().wrapping_sub(SQRT_HALF).cast_signed() >> 23;
+    let m = f32::from_bits(x.to_bits().wrapping_sub((exponent << 23).cast_unsigned()));
+    let t = (m - 1.0) / (m + 1.0);
+    let t2 = t * t;
+    let series = 1.0 + t2 * (1.0 / 3.0 + t2 * (1.0 / 5.0 + t2 * (1.0 / 7.0 + t2 * (1.0 / 9.0))));
+    exponent as f32 + 2.0 * std::f32::consts::LOG2_E * t * series + 0.0 * x
 }
 
 /// Writes 16 numbers of a row from column `c` on as words paired along the row.
@@ -215,7 +299,8 @@ fn score<S: Simd, W: Word, const R: usize, const C: usize>(
         let width = next_width(n_panels - panel, C);
         let left = Left { words: queries, row: row_words, step: 1 };
         let words = &keys[panel * row_words * LANES..];
-        let right = Right { words, col: row_words * LANES, step: LANES };
+        let right =
+            Right { words, col: row_words * LANES, step: LANES, ahead: width * row_words * LANES };
         with_width!(width, C, N => {
             let acc = tile::<S, W, R, N>(s, left, right, row_words);
             for r in 0..R {
@@ -244,7 +329,12 @@ pub(super) fn product<S: Simd, W: Word, const R: usize, const C: usize>(
     let mut vector = 0;
     while vector < n_vectors {
         let width = next_width(n_vectors - vector, C);
-        let right = Right { words: &right[vector * LANES..], col: LANES, step: row_words };
+        let right = Right {
+            words: &right[vector * LANES..],
+            col: LANES,
+            step: row_words,
+            ahead: PREFETCH_STEPS * row_words,
+        };
         with_width!(width, C, N => {
             let acc = tile::<S, W, R, N>(s, left, right, steps);
             for r in 0..R {
@@ -259,20 +349,13 @@ pub(super) fn product<S: Simd, W: Word, const R: usize, const C: usize>(
     }
 }
 
-/// `row *= factor`.
+/// Multiplies each row by its factor.
 #[inline(always)]
-fn rescale<S: Simd>(s: S, row: &mut [f32], factor: f32) {
-    for d in (0..row.len()).step_by(LANES) {
-        let v = s.mul(s.load(lanes(row, d)), s.splat(factor));
-        s.store(lanes_mut(row, d), v);
-    }
-}
-
-/// Writes `row / sum`, of `dim` numbers, from `at` on.
-#[inline(always)]
-fn finish_row<S: Simd>(s: S, y: &mut RowsMut, at: usize, dim: usize, row: &[f32], sum: f32) {
-    let factor = s.splat(1.0 / sum);
-    for d in (0..dim).step_by(LANES) {
-        write(s, y, at + d, dim - d, s.mul(read(s, Rows::F32(row), d, LANES), factor));
+fn rescale<S: Simd>(s: S, rows: &mut [f32], row_len: usize, factors: &[f32]) {
+    for (row, factor) in rows.chunks_exact_mut(row_len).zip(factors) {
+        for d in vectors(row_len) {
+            let v = s.mul(s.load(lanes(row, d)), s.splat(*factor));
+            s.store(lanes_mut(row, d), v);
+        }
     }
 }

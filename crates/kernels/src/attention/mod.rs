@@ -65,7 +65,7 @@ impl AttentionShape {
 
     /// `1 / sqrt(D)`, the factor on every score.
     pub fn scale(self) -> f32 {
-        1.0 / (self.head_dim as f32).sqrt()
+        scale(self.head_dim)
     }
 
     /// Where the query of head `h` at position `t` stands in the fused rows.
@@ -125,6 +125,11 @@ impl AttentionShape {
             "{function}: shape.n_heads is not a multiple of shape.n_kv_heads"
         );
     }
+}
+
+/// `1 / sqrt(D)`, the factor on every score.
+fn scale(head_dim: usize) -> f32 {
+    1.0 / (head_dim as f32).sqrt()
 }
 
 /// Causal attention over one sequence.
@@ -207,6 +212,7 @@ pub fn attention_scratch_len(shape: AttentionShape, precision: Precision) -> usi
 
 /// Runs `kernel` on the instructions of `isa`, with words of this format.
 fn dispatch<K: Kernel>(isa: Isa, precision: Precision, kernel: K) {
+    debug_assert!(isa.is_available());
     match (isa, precision) {
         // SAFETY: the callers pass only instruction sets that the processor has.
         #[cfg(target_arch = "x86_64")]

@@ -17,19 +17,34 @@ pub(super) fn lanes_mut<T>(x: &mut [T], at: usize) -> &mut [T; LANES] {
     x[at..at + LANES].first_chunk_mut().expect("a slice of 16 has 16 elements")
 }
 
+/// Where each vector of a row of `n` numbers starts. (As `step_by` counts its steps by a division,
+/// it would cost as much as the two to four steps that a row has.)
+#[inline(always)]
+pub(super) fn vectors(n: usize) -> impl Iterator<Item = usize> {
+    (0..n.div_ceil(LANES)).map(|v| v * LANES)
+}
+
 /// Up to sixteen of the `n` numbers from `at` on, as f32, and zeros after them.
 #[inline(always)]
 pub(super) fn read<S: Simd>(s: S, rows: Rows, at: usize, n: usize) -> S::V {
     match rows {
         Rows::F32(x) if n >= LANES => s.load(lanes(x, at)),
         Rows::Bf16(x) if n >= LANES => s.load_bf16(lanes(x, at)),
+        _ if n == 0 => s.splat(0.0),
         _ => {
             let mut part = [0.0; LANES];
-            for i in 0..n {
-                part[i] = rows.get(at + i);
-            }
+            read_tail(&mut part, rows, at, n);
             s.load(&part)
         }
+    }
+}
+
+/// The first `n` of `dst`. (A call, because the rare loop would burden the loop around it.)
+#[cold]
+#[inline(never)]
+fn read_tail(dst: &mut [f32; LANES], rows: Rows, at: usize, n: usize) {
+    for i in 0..n {
+        dst[i] = rows.get(at + i);
     }
 }
 
@@ -42,10 +57,17 @@ pub(super) fn write<S: Simd>(s: S, rows: &mut RowsMut, at: usize, n: usize, v: S
         _ => {
             let mut part = [0.0; LANES];
             s.store(&mut part, v);
-            for i in 0..n {
-                rows.set(at + i, part[i]);
-            }
+            write_tail(rows, at, &part[..n]);
         }
+    }
+}
+
+/// Writes `src` from `at` on; a call for the same reason as [`read_tail`].
+#[cold]
+#[inline(never)]
+fn write_tail(rows: &mut RowsMut, at: usize, src: &[f32]) {
+    for (i, x) in src.iter().enumerate() {
+        rows.set(at + i, *x);
     }
 }
 
@@ -76,7 +98,7 @@ pub(super) fn pack_left<S: Simd, W: Word>(
     let (filled, padding) = dst.split_at_mut(rows.len() * row_words);
     padding.fill(0);
     for (row, r) in filled.chunks_exact_mut(row_words).zip(rows) {
-        for word in (0..row_words).step_by(LANES) {
+        for word in vectors(row_words) {
             let (from, n) = (at.at(r) + word * W::PER, at.head_dim - word * W::PER);
             if word + LANES <= row_words {
                 left_words::<S, W>(s, lanes_mut(row, word), src, from, n);
@@ -104,7 +126,7 @@ pub(super) fn pack_right<S: Simd, W: Word>(
     for (words, r) in filled.chunks_exact_mut(layout.right_row()).zip(rows.clone().step_by(W::PER))
     {
         let has_second = W::PER == 2 && r + 1 < rows.end;
-        for d in (0..at.head_dim).step_by(LANES) {
+        for d in vectors(at.head_dim) {
             let n = at.head_dim - d;
             let mut v = read(s, src, at.at(r) + d, n);
             if W::PER == 2 {
@@ -117,22 +139,22 @@ pub(super) fn pack_right<S: Simd, W: Word>(
     }
 }
 
-/// Writes rows `0..n_rows` as panels; what completes the last panel is zero.
+/// Writes `rows` as panels; what completes the last panel is zero.
 #[inline(always)]
 pub(super) fn pack_panels<S: Simd, W: Word>(
     s: S,
-    dst: &mut [u32], // (n_rows / 16, left_row, 16)
+    dst: &mut [u32], // (>= rows / 16, left_row, 16)
     src: Rows,
     at: HeadRows,
-    n_rows: usize,
+    rows: Range<usize>,
 ) {
     let row_words = at.head_dim.div_ceil(W::PER);
     let mut square = [0; LANES * LANES];
     let mut transposed = [0; LANES * LANES];
-    for (panel, first) in dst.chunks_exact_mut(row_words * LANES).zip((0..n_rows).step_by(LANES)) {
-        for word in (0..row_words).step_by(LANES) {
+    for (panel, first) in dst.chunks_exact_mut(row_words * LANES).zip(rows.clone().step_by(LANES)) {
+        for word in vectors(row_words) {
             for i in 0..LANES {
-                let n = if first + i < n_rows { at.head_dim - word * W::PER } else { 0 };
+                let n = if first + i < rows.end { at.head_dim - word * W::PER } else { 0 };
                 let from = if n > 0 { at.at(first + i) + word * W::PER } else { 0 };
                 left_words::<S, W>(s, lanes_mut(&mut square, i * LANES), src, from, n);
             }

@@ -43,6 +43,12 @@ pub(super) trait Simd: Copy {
     /// Transposes 16 rows of 16 words, `src_row` words apart, into 16 packed rows.
     fn transpose(self, dst: &mut [u32; LANES * LANES], src: &[u32], src_row: usize);
 
+    /// Asks for the cache line at `at`, which need not exist.
+    #[inline(always)]
+    fn prefetch(self, at: *const u32) {
+        let _ = at;
+    }
+
     /// Sum of the lanes, in an order of its own.
     #[inline(always)]
     fn sum(self, v: Self::V) -> f32 {
@@ -162,7 +168,12 @@ pub(super) struct Right<'a> {
     pub(super) words: &'a [u32],
     pub(super) col: usize,
     pub(super) step: usize,
+    /// Words from what is read to what is fetched into the cache meanwhile, where that pays.
+    pub(super) ahead: usize,
 }
+
+/// Up to so many rows a tile waits for memory and not for arithmetic: decoding, that is.
+const PREFETCH_ROWS: usize = 4;
 
 /// The product of `R` left rows and `C` right vectors, summed step by step from 0.
 ///
@@ -188,6 +199,9 @@ pub(super) fn tile<S: Simd, W: Word, const R: usize, const C: usize>(
             let at = unsafe { b.words.as_ptr().add(c * b.col + k * b.step) };
             // SAFETY: as above; an array of u32 needs no more alignment than a u32.
             right[c] = s.load_words(unsafe { &*at.cast() });
+            if R <= PREFETCH_ROWS {
+                s.prefetch(at.wrapping_add(b.ahead));
+            }
         }
         for r in 0..R {
             // SAFETY: r < R and k < steps, so the assertion above keeps the word inside.

@@ -196,6 +196,11 @@ impl Simd for Avx2 {
         halves!(_mm256_fmadd_ps, a_high, b_high, acc)
     }
     #[inline(always)]
+    fn prefetch(self, at: *const u32) {
+        // SAFETY: a prefetch of any address is harmless.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+    #[inline(always)]
     fn transpose(self, dst: &mut [u32; LANES * LANES], src: &[u32], src_row: usize) {
         assert!(src.len() >= (LANES - 1) * src_row + LANES);
         for (r, c) in [(0, 0), (0, 8), (8, 0), (8, 8)] {

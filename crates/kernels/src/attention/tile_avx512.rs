@@ -172,6 +172,11 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
         }
     }
     #[inline(always)]
+    fn prefetch(self, at: *const u32) {
+        // SAFETY: a prefetch of any address is harmless.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+    #[inline(always)]
     fn transpose(self, dst: &mut [u32; LANES * LANES], src: &[u32], src_row: usize) {
         assert!(src.len() >= (LANES - 1) * src_row + LANES);
         // SAFETY: see above; the assertion covers the 16 loads, the array's size the 16 stores.
