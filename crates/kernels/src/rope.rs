@@ -2,6 +2,10 @@
 //!
 //! Su et al., 2021, arXiv:2104.09864, with the pairing ("rotate half") of the Llama checkpoints.
 
+use crate::RowsMut;
+use crate::arch::{Arch, dispatch};
+use crate::lanes::{Cell, map};
+
 /// The heads in one row of a fused projection: H query heads, K key heads, K value heads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heads {
@@ -25,7 +29,7 @@ impl Heads {
     }
 }
 
-/// Cosines and sines of every angle, `(max_T, D/2)` each.
+/// Cosines and sines of every angle, (max_T, D/2) each: made once, read by every layer.
 #[derive(Clone, Debug)]
 pub struct RopeTable {
     cos: Vec<f32>,
@@ -66,9 +70,28 @@ impl RopeTable {
     }
 }
 
-/// Rotates the query and key heads of `qkv` (N, (H+2K)·D) in place; values stay as they are.
+/// Where the rows of a fused projection stand: sequences of `seq_len` rows, one after another.
+#[derive(Clone, Copy, Debug)]
+struct Places {
+    heads: Heads,
+    seq_len: usize,
+    start_pos: usize,
+}
+
+/// Rotates the query and key heads of `qkv` in place; value heads stay as they are.
 ///
-/// Row `r` has position `start_pos + r % seq_len`: rows are sequences of `seq_len` one after another.
+/// | argument    | shape         | meaning                                                       |
+/// |-------------|---------------|---------------------------------------------------------------|
+/// | `qkv`       | (N, (H+2K)·D) | rows of query, key and value heads, rotated in place          |
+/// | `table`     |               | angles for heads of width D                                   |
+/// | `heads`     |               | H, K and D                                                    |
+/// | `seq_len`   |               | T: the rows are sequences of T, one after another             |
+/// | `start_pos` |               | position of the first row of a sequence: 0 when training      |
+///
+/// A pair (a, b) becomes (a cos - b sin, b cos + a sin). Cost: 3 flops per rotated element.
+///
+/// # Panics
+/// If a length disagrees with its shape, D with the table, or a position exceeds the table.
 pub fn rope_forward(
     qkv: &mut [f32],
     table: &RopeTable,
@@ -76,10 +99,36 @@ pub fn rope_forward(
     seq_len: usize,
     start_pos: usize,
 ) {
-    rotate(qkv, table, heads, seq_len, start_pos, 1.0);
+    let places = Places { heads, seq_len, start_pos };
+    check("rope_forward", qkv.len(), table, places);
+    dispatch!(arch => rotate_in_place(arch, qkv, table, places, 1.0))
+}
+
+/// As [`rope_forward`], but reads `qkv` and writes the rotated rows, values too, to `dst`.
+///
+/// # Panics
+/// As [`rope_forward`], or if `dst` and `qkv` differ in length.
+pub fn rope_forward_to(
+    dst: RowsMut,
+    qkv: &[f32],
+    table: &RopeTable,
+    heads: Heads,
+    seq_len: usize,
+    start_pos: usize,
+) {
+    let places = Places { heads, seq_len, start_pos };
+    check("rope_forward_to", qkv.len(), table, places);
+    assert_eq!(dst.len(), qkv.len(), "rope_forward_to: dst and qkv differ in length");
+    dispatch!(arch => match dst {
+        RowsMut::F32(dst) => rotate_to(arch, dst, qkv, table, places),
+        RowsMut::Bf16(dst) => rotate_to(arch, dst, qkv, table, places),
+    })
 }
 
 /// Backward of [`rope_forward`], in place: the rotation by the opposite angle.
+///
+/// # Panics
+/// As [`rope_forward`].
 pub fn rope_backward(
     dqkv: &mut [f32],
     table: &RopeTable,
@@ -87,32 +136,108 @@ pub fn rope_backward(
     seq_len: usize,
     start_pos: usize,
 ) {
-    rotate(dqkv, table, heads, seq_len, start_pos, -1.0);
+    let places = Places { heads, seq_len, start_pos };
+    check("rope_backward", dqkv.len(), table, places);
+    dispatch!(arch => rotate_in_place(arch, dqkv, table, places, -1.0))
 }
 
-fn rotate(
-    qkv: &mut [f32],
-    table: &RopeTable,
-    heads: Heads,
-    seq_len: usize,
-    start_pos: usize,
-    sign: f32,
-) {
-    let (half, width) = (table.half, heads.qkv_dim());
-    assert_eq!(heads.head_dim, 2 * half, "rope: the table is for another head_dim");
-    assert_eq!(qkv.len() % width, 0, "rope: qkv is not (N, (H+2K)*D)");
-    assert!(
-        start_pos + seq_len.min(qkv.len() / width) <= table.max_seq_len(),
-        "rope: position beyond the table"
-    );
-    for (r, row) in qkv.chunks_exact_mut(width).enumerate() {
-        let at = (start_pos + r % seq_len) * half;
-        for head in row.chunks_exact_mut(heads.head_dim).take(heads.n_query_key()) {
-            for i in 0..half {
-                let (a, b) = (head[i], head[i + half]);
-                let (cos, sin) = (table.cos[at + i], sign * table.sin[at + i]);
-                head[i] = a * cos - b * sin;
-                head[i + half] = b * cos + a * sin;
+fn check(name: &str, len: usize, table: &RopeTable, at: Places) {
+    let (width, dim) = (at.heads.qkv_dim(), at.heads.head_dim);
+    assert_eq!(dim, table.head_dim(), "{name}: head_dim is not that of the table");
+    assert!(len.is_multiple_of(width), "{name}: qkv is not (N, (H+2K)*D)");
+    let end = at.start_pos + at.seq_len.min(len / width);
+    assert!(end <= table.max_seq_len(), "{name}: position {end} is beyond the table");
+    assert!(at.seq_len > 0 || len == 0, "{name}: seq_len is 0");
+}
+
+/// Cosines and sines of row `r`.
+#[inline(always)]
+fn angles(table: &RopeTable, at: Places, r: usize) -> (&[f32], &[f32]) {
+    let start = (at.start_pos + r % at.seq_len) * table.half;
+    (&table.cos[start..start + table.half], &table.sin[start..start + table.half])
+}
+
+#[inline(always)]
+fn turn<A: Arch>(arch: A, a: f32, b: f32, cos: f32, sin: f32) -> [f32; 2] {
+    [arch.mul_add(a, cos, -(b * sin)), arch.mul_add(b, cos, a * sin)]
+}
+
+#[inline(always)]
+fn rotate_in_place<A: Arch>(arch: A, qkv: &mut [f32], table: &RopeTable, at: Places, sign: f32) {
+    let dim = at.heads.head_dim;
+    for (r, row) in qkv.chunks_exact_mut(at.heads.qkv_dim()).enumerate() {
+        let angles = angles(table, at, r);
+        for head in row.chunks_exact_mut(dim).take(at.heads.n_query_key()) {
+            let (a, b) = head.split_at_mut(dim / 2);
+            map(arch, [a, b], angles, |[a, b], (cos, sin)| turn(arch, a, b, cos, sign * sin));
+        }
+    }
+}
+
+#[inline(always)]
+fn rotate_to<A: Arch, C: Cell>(arch: A, dst: &mut [C], qkv: &[f32], table: &RopeTable, at: Places) {
+    let (width, dim) = (at.heads.qkv_dim(), at.heads.head_dim);
+    let n_rotated = at.heads.n_query_key() * dim;
+    for (r, (dst, row)) in dst.chunks_exact_mut(width).zip(qkv.chunks_exact(width)).enumerate() {
+        let (cos, sin) = angles(table, at, r);
+        let (dst, dst_values) = dst.split_at_mut(n_rotated);
+        let (row, values) = row.split_at(n_rotated);
+        for (dst, head) in dst.chunks_exact_mut(dim).zip(row.chunks_exact(dim)) {
+            let (dst_a, dst_b) = dst.split_at_mut(dim / 2);
+            let (a, b) = head.split_at(dim / 2);
+            map(arch, [dst_a, dst_b], (a, b, cos, sin), |_, (a, b, cos, sin)| {
+                turn(arch, a, b, cos, sin)
+            });
+        }
+        C::store(arch, dst_values, values);
+    }
+}
+
+/// The definition.
+pub mod naive {
+    use super::{Heads, RopeTable};
+    use crate::scalar::Scalar;
+
+    /// Definition of [`super::rope_forward`].
+    pub fn rope_forward<S: Scalar>(
+        qkv: &mut [S],
+        table: &RopeTable,
+        heads: Heads,
+        seq_len: usize,
+        start_pos: usize,
+    ) {
+        rotate(qkv, table, heads, |r| start_pos + r % seq_len, 1.0);
+    }
+
+    /// Definition of [`super::rope_backward`].
+    pub fn rope_backward<S: Scalar>(
+        dqkv: &mut [S],
+        table: &RopeTable,
+        heads: Heads,
+        seq_len: usize,
+        start_pos: usize,
+    ) {
+        rotate(dqkv, table, heads, |r| start_pos + r % seq_len, -1.0);
+    }
+
+    fn rotate<S: Scalar>(
+        qkv: &mut [S],
+        table: &RopeTable,
+        heads: Heads,
+        position: impl Fn(usize) -> usize,
+        sign: f64,
+    ) {
+        let half = heads.head_dim / 2;
+        for (r, row) in qkv.chunks_exact_mut(heads.qkv_dim()).enumerate() {
+            for head in row.chunks_exact_mut(heads.head_dim).take(heads.n_query_key()) {
+                for i in 0..half {
+                    let at = position(r) * half + i;
+                    let cos = S::from_f64(table.cos[at] as f64);
+                    let sin = S::from_f64(sign * table.sin[at] as f64);
+                    let (a, b) = (head[i], head[i + half]);
+                    head[i] = a * cos - b * sin;
+                    head[i + half] = b * cos + a * sin;
+                }
             }
         }
     }
