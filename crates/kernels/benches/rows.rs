@@ -101,7 +101,7 @@ fn norms(isa: Isa, cols: usize) {
 }
 
 fn rotation(isa: Isa, heads: Heads) {
-    let (dim, seq_len) = (heads.head_dim, 64);
+    let (dim, seq_len) = (heads.head_dim, 32);
     let rows = IN_CACHE / heads.qkv_dim() / seq_len * seq_len;
     let n = rows * heads.qkv_dim();
     let table = RopeTable::new(seq_len, dim, 10_000.0);

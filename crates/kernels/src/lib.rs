@@ -37,6 +37,6 @@ pub use pool::Pool;
 pub use qk_norm::{QkNormSaved, qk_norm_backward, qk_norm_forward};
 pub use reduce::{add_into, all_finite, scale, sum_lanes, sum_squares};
 pub use rmsnorm::{rmsnorm_backward, rmsnorm_forward};
-pub use rope::{Heads, RopeTable, rope_backward, rope_forward, rope_forward_to};
+pub use rope::{HEAD_DIM_MAX, Heads, RopeTable, rope_backward, rope_forward, rope_forward_to};
 pub use rows::{Precision, Rows, RowsMut, store_rows};
 pub use softmax::{argmax, softmax_in_place};

@@ -3,8 +3,11 @@
 //! Su et al., 2021, arXiv:2104.09864, with the pairing ("rotate half") of the Llama checkpoints.
 
 use crate::RowsMut;
-use crate::arch::{Arch, dispatch};
-use crate::lanes::{Cell, map};
+use crate::arch::{Arch, BLOCK, dispatch};
+use crate::lanes::Cell;
+
+/// The widest head that can be rotated.
+pub const HEAD_DIM_MAX: usize = 2 * BLOCK;
 
 /// The heads in one row of a fused projection: H query heads, K key heads, K value heads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +47,10 @@ impl RopeTable {
     /// that a model exported to them computes the same function at long distances too.
     ///
     /// # Panics
-    /// If `head_dim` is odd or zero.
+    /// If `head_dim` is odd, zero or above [`HEAD_DIM_MAX`].
     pub fn new(max_seq_len: usize, head_dim: usize, theta: f64) -> RopeTable {
-        assert!(
-            head_dim > 0 && head_dim.is_multiple_of(2),
-            "RopeTable::new: head_dim {head_dim} is odd"
-        );
+        let is_usable = head_dim.is_multiple_of(2) && (1..=HEAD_DIM_MAX).contains(&head_dim);
+        assert!(is_usable, "RopeTable::new: head_dim {head_dim} is odd, 0 or above {HEAD_DIM_MAX}");
         let half = head_dim / 2;
         let freq: Vec<f32> =
             (0..half).map(|i| 1.0 / theta.powf((2 * i) as f64 / head_dim as f64) as f32).collect();
@@ -68,6 +69,28 @@ impl RopeTable {
     pub fn max_seq_len(&self) -> usize {
         self.cos.len() / self.half
     }
+}
+
+/// Evaluates the body with `half` as a constant if it is a usual one: copies of a length known to
+/// the compiler are a few instructions, others are calls.
+macro_rules! with_half {
+    ($half:ident = $value:expr => $body:expr) => {
+        match $value {
+            16 => {
+                let $half = 16;
+                $body
+            }
+            32 => {
+                let $half = 32;
+                $body
+            }
+            64 => {
+                let $half = 64;
+                $body
+            }
+            $half => $body,
+        }
+    };
 }
 
 /// Where the rows of a fused projection stand: sequences of `seq_len` rows, one after another.
@@ -101,7 +124,9 @@ pub fn rope_forward(
 ) {
     let places = Places { heads, seq_len, start_pos };
     check("rope_forward", qkv.len(), table, places);
-    dispatch!(arch => rotate_in_place(arch, qkv, table, places, 1.0))
+    dispatch!(arch => with_half!(half = table.half => {
+        rotate_in_place(arch, qkv, table, places, half, 1.0)
+    }))
 }
 
 /// As [`rope_forward`], but reads `qkv` and writes the rotated rows, values too, to `dst`.
@@ -120,8 +145,12 @@ pub fn rope_forward_to(
     check("rope_forward_to", qkv.len(), table, places);
     assert_eq!(dst.len(), qkv.len(), "rope_forward_to: dst and qkv differ in length");
     dispatch!(arch => match dst {
-        RowsMut::F32(dst) => rotate_to(arch, dst, qkv, table, places),
-        RowsMut::Bf16(dst) => rotate_to(arch, dst, qkv, table, places),
+        RowsMut::F32(dst) => with_half!(half = table.half => {
+            rotate_to(arch, dst, qkv, table, places, half)
+        }),
+        RowsMut::Bf16(dst) => with_half!(half = table.half => {
+            rotate_to(arch, dst, qkv, table, places, half)
+        }),
     })
 }
 
@@ -138,7 +167,9 @@ pub fn rope_backward(
 ) {
     let places = Places { heads, seq_len, start_pos };
     check("rope_backward", dqkv.len(), table, places);
-    dispatch!(arch => rotate_in_place(arch, dqkv, table, places, -1.0))
+    dispatch!(arch => with_half!(half = table.half => {
+        rotate_in_place(arch, dqkv, table, places, half, -1.0)
+    }))
 }
 
 fn check(name: &str, len: usize, table: &RopeTable, at: Places) {
@@ -150,44 +181,101 @@ fn check(name: &str, len: usize, table: &RopeTable, at: Places) {
     assert!(at.seq_len > 0 || len == 0, "{name}: seq_len is 0");
 }
 
-/// Cosines and sines of row `r`.
+/// Cosines and sines of one row, repeated for as many heads as fit a block.
+struct Angles {
+    cos: [f32; BLOCK],
+    sin: [f32; BLOCK],
+}
+
+impl Angles {
+    /// Those of row `r`, the sines multiplied by `sign`.
+    #[inline(always)]
+    fn new(table: &RopeTable, at: Places, r: usize, half: usize, sign: f32) -> Angles {
+        let start = (at.start_pos + r % at.seq_len) * half;
+        let mut angles = Angles { cos: [0.0; BLOCK], sin: [0.0; BLOCK] };
+        for cos in angles.cos.chunks_exact_mut(half) {
+            cos.copy_from_slice(&table.cos[start..start + half]);
+        }
+        for sin in angles.sin.chunks_exact_mut(half) {
+            sin.copy_from_slice(&table.sin[start..start + half]);
+        }
+        for sin in &mut angles.sin {
+            *sin *= sign;
+        }
+        angles
+    }
+
+    /// The rotated first and second halves of some heads, side by side.
+    ///
+    /// One loop over the halves of several heads is vectors where a loop over 16 pairs is not.
+    #[inline(always)]
+    fn turn<A: Arch>(&self, arch: A, heads: &[f32], half: usize) -> [[f32; BLOCK]; 2] {
+        let (mut a, mut b) = ([0.0; BLOCK], [0.0; BLOCK]);
+        let sides = a.chunks_exact_mut(half).zip(b.chunks_exact_mut(half));
+        for (head, (a, b)) in heads.chunks_exact(2 * half).zip(sides) {
+            a.copy_from_slice(&head[..half]);
+            b.copy_from_slice(&head[half..]);
+        }
+        for i in 0..BLOCK {
+            let (x, y, cos, sin) = (a[i], b[i], self.cos[i], self.sin[i]);
+            a[i] = arch.mul_add(x, cos, -(y * sin));
+            b[i] = arch.mul_add(y, cos, x * sin);
+        }
+        [a, b]
+    }
+}
+
+/// Puts first and second halves that stand side by side back into heads.
 #[inline(always)]
-fn angles(table: &RopeTable, at: Places, r: usize) -> (&[f32], &[f32]) {
-    let start = (at.start_pos + r % at.seq_len) * table.half;
-    (&table.cos[start..start + table.half], &table.sin[start..start + table.half])
+fn put_back<C: Copy>(heads: &mut [C], [a, b]: &[[C; BLOCK]; 2], half: usize) {
+    let sides = a.chunks_exact(half).zip(b.chunks_exact(half));
+    for (head, (a, b)) in heads.chunks_exact_mut(2 * half).zip(sides) {
+        head[..half].copy_from_slice(a);
+        head[half..].copy_from_slice(b);
+    }
 }
 
 #[inline(always)]
-fn turn<A: Arch>(arch: A, a: f32, b: f32, cos: f32, sin: f32) -> [f32; 2] {
-    [arch.mul_add(a, cos, -(b * sin)), arch.mul_add(b, cos, a * sin)]
-}
-
-#[inline(always)]
-fn rotate_in_place<A: Arch>(arch: A, qkv: &mut [f32], table: &RopeTable, at: Places, sign: f32) {
-    let dim = at.heads.head_dim;
+fn rotate_in_place<A: Arch>(
+    arch: A,
+    qkv: &mut [f32],
+    table: &RopeTable,
+    at: Places,
+    half: usize,
+    sign: f32,
+) {
+    let n_rotated = at.heads.n_query_key() * 2 * half;
     for (r, row) in qkv.chunks_exact_mut(at.heads.qkv_dim()).enumerate() {
-        let angles = angles(table, at, r);
-        for head in row.chunks_exact_mut(dim).take(at.heads.n_query_key()) {
-            let (a, b) = head.split_at_mut(dim / 2);
-            map(arch, [a, b], angles, |[a, b], (cos, sin)| turn(arch, a, b, cos, sign * sin));
+        let angles = Angles::new(table, at, r, half, sign);
+        for heads in row[..n_rotated].chunks_mut(BLOCK / half * 2 * half) {
+            let turned = angles.turn(arch, heads, half);
+            put_back(heads, &turned, half);
         }
     }
 }
 
 #[inline(always)]
-fn rotate_to<A: Arch, C: Cell>(arch: A, dst: &mut [C], qkv: &[f32], table: &RopeTable, at: Places) {
-    let (width, dim) = (at.heads.qkv_dim(), at.heads.head_dim);
-    let n_rotated = at.heads.n_query_key() * dim;
-    for (r, (dst, row)) in dst.chunks_exact_mut(width).zip(qkv.chunks_exact(width)).enumerate() {
-        let (cos, sin) = angles(table, at, r);
+fn rotate_to<A: Arch, C: Cell>(
+    arch: A,
+    dst: &mut [C],
+    qkv: &[f32],
+    table: &RopeTable,
+    at: Places,
+    half: usize,
+) {
+    let (width, n_rotated) = (at.heads.qkv_dim(), at.heads.n_query_key() * 2 * half);
+    let rows = dst.chunks_exact_mut(width).zip(qkv.chunks_exact(width));
+    for (r, (dst, row)) in rows.enumerate() {
+        let angles = Angles::new(table, at, r, half, 1.0);
         let (dst, dst_values) = dst.split_at_mut(n_rotated);
         let (row, values) = row.split_at(n_rotated);
-        for (dst, head) in dst.chunks_exact_mut(dim).zip(row.chunks_exact(dim)) {
-            let (dst_a, dst_b) = dst.split_at_mut(dim / 2);
-            let (a, b) = head.split_at(dim / 2);
-            map(arch, [dst_a, dst_b], (a, b, cos, sin), |_, (a, b, cos, sin)| {
-                turn(arch, a, b, cos, sin)
-            });
+        let step = BLOCK / half * 2 * half;
+        for (dst, heads) in dst.chunks_mut(step).zip(row.chunks(step)) {
+            let turned = angles.turn(arch, heads, half);
+            let mut cells = [[C::default(); BLOCK]; 2];
+            C::store(arch, &mut cells[0], &turned[0]);
+            C::store(arch, &mut cells[1], &turned[1]);
+            put_back(dst, &cells, half);
         }
         C::store(arch, dst_values, values);
     }
