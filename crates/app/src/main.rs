@@ -1,2 +1,11 @@
 //! The `crystalline` program: reads what was typed, calls the engine, prints.
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod bench;
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

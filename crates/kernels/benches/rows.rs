@@ -3,7 +3,20 @@
 //! `cargo bench -p crystalline-kernels --bench rows [FILTER]` prints, per kernel, nanoseconds per
 //! element and the traffic in GB/s, counting each number read or written once. One thread.
 
-use kernels::*;
+use kernels::adamw::{AdamwStep, adamw_update};
+use kernels::cross_entropy::{cross_entropy, cross_entropy_loss};
+use kernels::dropout::{DropMask, dropout_add, dropout_backward};
+use kernels::embedding::embedding_backward;
+use kernels::exp::exp_all;
+use kernels::gated_mlp::{swiglu_backward, swiglu_forward};
+use kernels::isa;
+use kernels::qk_norm::{QkNormSaved, qk_norm_backward, qk_norm_forward};
+use kernels::reduce::{add_into, all_finite, scale, sum_lanes, sum_squares};
+use kernels::rmsnorm::{rmsnorm_backward, rmsnorm_forward};
+use kernels::rope::{Heads, RopeTable, rope_forward, rope_forward_to};
+use kernels::rows::store_rows;
+use kernels::softmax::{argmax, softmax_in_place};
+use kernels::{Accum, Isa, Rows, RowsMut};
 use std::time::Instant;
 
 /// Elements of the buffers that fit the second-level cache, and of those that fit no cache.

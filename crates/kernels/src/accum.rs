@@ -10,3 +10,13 @@ pub enum Accum<'a> {
     /// The output is overwritten with this matrix plus the result.
     Plus(&'a [f32]),
 }
+
+impl<'a> Accum<'a> {
+    /// The same for the part of the output that starts at element `start`.
+    pub(crate) fn from(self, start: usize) -> Accum<'a> {
+        match self {
+            Accum::Plus(other) => Accum::Plus(&other[start..]),
+            accum => accum,
+        }
+    }
+}

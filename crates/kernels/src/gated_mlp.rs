@@ -5,7 +5,8 @@
 use crate::arch::{Arch, dispatch};
 use crate::exp::sigmoid;
 use crate::lanes::{Cell, map};
-use crate::{Rows, RowsMut, store_rows};
+use crate::rows::store_rows;
+use crate::{Rows, RowsMut};
 
 /// Gates each row: `h = silu(gate) * up`.
 ///

@@ -3,10 +3,11 @@
 //! A call hands out task numbers from a counter, so a slow core takes fewer tasks; what a task
 //! computes depends on its number alone, never on who runs it, so results do not depend on timing.
 //! Workers spin between calls, because waking a parked thread costs tens of microseconds, and park
-//! after [`SPIN_LIMIT`] tries, because an idle program must not burn a core.
+//! after `SPIN_LIMIT` tries, because an idle program must not burn a core.
 //!
 //! One call at a time: `Pool` is used through `&mut self`, so calls cannot nest or overlap.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -144,6 +145,38 @@ impl Pool {
         ranges: &[Range<usize>],
         f: impl Fn(usize, [&mut [T]; N]) + Sync,
     ) {
+        let cut = Cut::new(slices, ranges);
+        // SAFETY: no two tasks have the same number, and the slices are borrowed until `run` ends.
+        self.run(ranges.len(), |i| f(i, unsafe { cut.parts(i) }));
+    }
+
+    /// As [`Pool::for_each_range`], with `&mut items[i]` beside the parts of range `i`.
+    ///
+    /// # Panics
+    /// If there are not as many items as ranges; else as [`Pool::for_each_range`].
+    pub fn for_each_range_with<U: Send, T: Send, const N: usize>(
+        &mut self,
+        items: &mut [U],
+        slices: [&mut [T]; N],
+        ranges: &[Range<usize>],
+        f: impl Fn(usize, &mut U, [&mut [T]; N]) + Sync,
+    ) {
+        assert_eq!(items.len(), ranges.len(), "for_each_range_with: items and ranges");
+        let cut = Cut::new(slices, ranges);
+        // SAFETY: as in `for_each_range`.
+        self.for_each(items, |i, item| f(i, item, unsafe { cut.parts(i) }));
+    }
+}
+
+/// Slices to be cut at the same checked ranges, a range a task.
+struct Cut<'a, T, const N: usize> {
+    starts: [SendPtr<T>; N],
+    ranges: &'a [Range<usize>],
+    borrow: PhantomData<&'a mut ()>,
+}
+
+impl<'a, T, const N: usize> Cut<'a, T, N> {
+    fn new(slices: [&'a mut [T]; N], ranges: &'a [Range<usize>]) -> Self {
         let mut end = 0;
         for range in ranges {
             assert!(end <= range.start && range.start <= range.end, "for_each_range: overlap");
@@ -153,16 +186,21 @@ impl Pool {
             assert!(end <= slice.len(), "for_each_range: a range ends beyond a slice");
         }
         let starts = slices.map(|slice| SendPtr(slice.as_mut_ptr()));
-        self.run(ranges.len(), |i| {
-            let range = &ranges[i];
-            let parts = std::array::from_fn(|s| {
-                let start = &starts[s];
-                // SAFETY: checked above: the range lies inside the slice and overlaps no other,
-                // and no two tasks have the same number.
-                unsafe { std::slice::from_raw_parts_mut(start.0.add(range.start), range.len()) }
-            });
-            f(i, parts);
-        });
+        Cut { starts, ranges, borrow: PhantomData }
+    }
+
+    /// Range `i` of every slice.
+    ///
+    /// # Safety
+    /// Each `i` at most once while parts of it live.
+    unsafe fn parts(&self, i: usize) -> [&'a mut [T]; N] {
+        let range = &self.ranges[i];
+        std::array::from_fn(|s| {
+            // SAFETY: `new` checked that the range lies inside the slice and overlaps no other.
+            unsafe {
+                std::slice::from_raw_parts_mut(self.starts[s].0.add(range.start), range.len())
+            }
+        })
     }
 }
 

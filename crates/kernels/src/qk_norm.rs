@@ -4,7 +4,8 @@
 
 use crate::arch::{Arch, dispatch};
 use crate::lanes::{Cell, map, sum};
-use crate::{Heads, Rows, RowsMut};
+use crate::rope::Heads;
+use crate::{Rows, RowsMut};
 
 /// What [`qk_norm_forward`] keeps for [`qk_norm_backward`].
 #[derive(Debug)]
@@ -137,8 +138,8 @@ fn backward<A: Arch, C: Cell>(
 
 /// The definition.
 pub mod naive {
-    use crate::Heads;
     use crate::rmsnorm::naive::{rmsnorm_backward, rmsnorm_forward};
+    use crate::rope::Heads;
     use crate::scalar::Scalar;
 
     /// Definition of [`super::qk_norm_forward`]: [`rmsnorm_forward`] of every query and key head.

@@ -1,1 +1,13 @@
-//! Prefill, KV cache, decoding and sampling.
+//! From a trained model to text: prefill, decoding against a KV cache, sampling, stopping.
+
+mod inference;
+mod sampler;
+mod session;
+mod stop;
+mod writer;
+
+pub use inference::InferenceModel;
+pub use sampler::{Sampler, SamplerError, Sampling};
+pub use session::{ContextFull, Session};
+pub use stop::StopScanner;
+pub use writer::{Finish, Request, Usage, generate};

@@ -1,1 +1,23 @@
-//! The decoder: its table of tensors, buffers, forward and backward passes.
+//! The decoder: its table of tensors, its buffers, and its mirror lists of forward and backward.
+//!
+//! A plain Llama: RMSNorm, rotary positions, gated MLP, grouped-query attention, no biases.
+//!
+//! Letters in shape comments, here and everywhere: **B** sequences, **T** time, **C** model_dim,
+//! **H** query heads, **K** key/value heads, **D** head_dim, **F** ffn_dim, **V** vocabulary,
+//! **L** layers, **N** = B·T rows, **Q** = (H + 2K)·D the width of a fused query-key-value row.
+
+mod backward;
+mod buffers;
+mod config;
+mod forward;
+mod layout;
+mod packed;
+mod params;
+
+pub use backward::backward;
+pub use buffers::{HeadActs, LaneBuffers, MicroBatch, MicroShape};
+pub use config::{ConfigError, ModelConfig, default_ffn_dim};
+pub use forward::{Dropout, Model, forward};
+pub use layout::{Init, LayerSlots, Layout, Matrix, Span, Tensor};
+pub use packed::PackedWeights;
+pub use params::init_params;

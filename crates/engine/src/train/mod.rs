@@ -1,1 +1,15 @@
-//! Training: steps, lanes, schedule, optimiser, runs.
+//! Training: one optimiser step, the lanes it runs on, the schedule, and whole runs.
+
+pub mod events;
+mod lanes;
+mod optim;
+pub mod run;
+mod schedule;
+pub mod settings;
+mod step;
+
+pub use lanes::{Lane, Lanes, SequenceSource};
+pub use optim::{AdamW, AdamWOptions};
+pub use run::{Run, RunError};
+pub use schedule::Schedule;
+pub use step::{StepError, StepPlan, StepReport, TrainState, training_step};

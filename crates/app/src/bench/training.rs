@@ -1,0 +1,162 @@
+//! Whole training steps: forward, backward, clip, optimiser, on random ids with Zipf's frequencies.
+
+use super::Shape;
+use anyhow::Result;
+use engine::data::rng::{Purpose, Rng};
+use engine::model::{Layout, MicroShape, init_params};
+use engine::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState, training_step};
+use kernels::{Isa, Precision, probe};
+use serde::Serialize;
+use std::fmt;
+use std::time::Instant;
+
+/// What was measured, per second and as a share of the probe taken between the steps.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    shape: String,
+    precision: &'static str,
+    isa: &'static str,
+    lanes: usize,
+    threads: usize,
+    tokens_per_step: usize,
+    steps: usize,
+    tokens_per_s: f64,
+    best_tokens_per_s: f64,
+    ms_step: f64,
+    probe_gflops: f64,
+    model_gflops: f64,
+    share_of_probe: f64,
+    peak_rss_mib: u64,
+    loss_first: f64,
+    loss_last: f64,
+}
+
+/// Ids drawn with frequency 1 / rank.
+struct Zipf {
+    ids: Vec<u32>,
+    seed: Rng,
+}
+
+impl Zipf {
+    fn new(vocab_size: usize) -> Zipf {
+        let weights: Vec<f64> = (1..=vocab_size)
+            .scan(0.0, |sum, rank| {
+                *sum += 1.0 / rank as f64;
+                Some(*sum)
+            })
+            .collect();
+        let total = weights[vocab_size - 1];
+        let rng = Rng::new(1, Purpose::Test, 0);
+        let id = |i| weights.partition_point(|w| *w < rng.f64_at(i) * total) as u32;
+        Zipf { ids: (0..1_000_000).map(id).collect(), seed: Rng::new(1, Purpose::Test, 1) }
+    }
+}
+
+impl SequenceSource for Zipf {
+    fn fill(&self, step: u64, index: usize, tokens: &mut [u32], targets: &mut [u32]) {
+        let last = (self.ids.len() - tokens.len() - 1) as u64;
+        let start = self.seed.below_at(step * 1024 + index as u64, last) as usize;
+        tokens.copy_from_slice(&self.ids[start..start + tokens.len()]);
+        targets.copy_from_slice(&self.ids[start + 1..start + 1 + tokens.len()]);
+    }
+}
+
+/// Steps before the clock starts.
+const WARM_UP: usize = 3;
+
+/// Times `steps` training steps of `shape`.
+pub fn measure(
+    shape: Shape,
+    precision: Precision,
+    n_lanes: usize,
+    threads: usize,
+    steps: usize,
+) -> Result<Report> {
+    let (config, batch) = shape.config();
+    let layout = Layout::new(&config)?;
+    let micro = MicroShape::new(&config, config.seq_len, batch.div_ceil(n_lanes), precision);
+    let params = init_params(&layout, 1);
+    let mut state = TrainState::new(layout, params, precision, AdamWOptions::default());
+    let mut lanes = Lanes::new(&state.layout, &micro, n_lanes, batch, threads);
+    state.pack(lanes.pool());
+    let source = Zipf::new(config.vocab_size);
+    let (mut times, mut probes, mut losses) = (Vec::new(), Vec::new(), Vec::new());
+    for step in 0..WARM_UP + steps {
+        let plan =
+            StepPlan { step: step as u64, lr: 1e-3, grad_norm_max: 1.0, dropout: 0.0, seed: 1 };
+        let start = Instant::now();
+        let report = training_step(&mut state, &mut lanes, &source, &plan)?;
+        let seconds = start.elapsed().as_secs_f64();
+        losses.push(report.loss_nats);
+        if step >= WARM_UP {
+            times.push(seconds);
+            probes.push(peak_on_all(threads, precision));
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    probes.sort_by(f64::total_cmp);
+    let (median, probe) = (times[times.len() / 2], probes[probes.len() / 2]);
+    let n_tok = batch * config.seq_len;
+    let flops = config.train_flops_per_token(config.seq_len) * n_tok as f64 / median;
+    Ok(Report {
+        shape: format!("{shape:?}").to_lowercase(),
+        precision: precision.name(),
+        isa: Isa::active().name(),
+        lanes: n_lanes,
+        threads,
+        tokens_per_step: n_tok,
+        steps,
+        tokens_per_s: n_tok as f64 / median,
+        best_tokens_per_s: n_tok as f64 / times[0],
+        ms_step: median * 1e3,
+        probe_gflops: probe / 1e9,
+        model_gflops: flops / 1e9,
+        share_of_probe: flops / probe,
+        peak_rss_mib: peak_rss_mib(),
+        loss_first: losses[0],
+        loss_last: losses[losses.len() - 1],
+    })
+}
+
+/// The peak of all threads together at this moment.
+fn peak_on_all(threads: usize, precision: Precision) -> f64 {
+    std::thread::scope(|scope| {
+        let probes: Vec<_> =
+            (0..threads).map(|_| scope.spawn(|| probe::peak_flops(precision, 0.002))).collect();
+        probes.into_iter().map(|probe| probe.join().unwrap_or(f64::NAN)).sum()
+    })
+}
+
+/// The most memory that this process ever held, from the kernel's own accounting; 0 where unknown.
+pub fn peak_rss_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) / 1024
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} {} on {}: {:.0} tokens/s (best {:.0}), {:.1} ms a step of {} tokens",
+            self.shape,
+            self.precision,
+            self.isa,
+            self.tokens_per_s,
+            self.best_tokens_per_s,
+            self.ms_step,
+            self.tokens_per_step
+        )?;
+        write!(
+            f,
+            "{:.0} of {:.0} GFLOP/s ({:.1} %), {} MiB, loss {:.3} -> {:.3}",
+            self.model_gflops,
+            self.probe_gflops,
+            100.0 * self.share_of_probe,
+            self.peak_rss_mib,
+            self.loss_first,
+            self.loss_last
+        )
+    }
+}

@@ -1,0 +1,73 @@
+//! `crystalline chat`: a plain terminal loop. You write, the model goes on.
+
+use super::generate::SamplingArgs;
+use super::signals::Signals;
+use super::{model, threads};
+use anyhow::Result;
+use engine::generate::{Session, generate};
+use kernels::Pool;
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Talk to a model in the terminal.
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = "Examples:\n  crystalline chat runs/book\n  echo \"Once upon a time\" | crystalline chat runs/book --seed 1"
+)]
+pub struct Args {
+    /// A run's folder or a model folder.
+    model: PathBuf,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+}
+
+pub fn run(args: Args) -> Result<ExitCode> {
+    let threads = threads(args.sampling.threads);
+    let mut pool = Pool::new(threads);
+    let precision = args.sampling.precision.resolve();
+    let opened = model::open(&args.model, precision, &mut pool)?;
+    talk(&opened, &args.sampling, &mut pool)
+}
+
+/// The loop: a line in, a text out, until the input ends.
+///
+/// A base model continues text, so each line of the user's is the beginning of a text of its own.
+pub fn talk(opened: &model::Opened, sampling: &SamplingArgs, pool: &mut Pool) -> Result<ExitCode> {
+    let signals = Signals::listen()?;
+    let is_person = std::io::stdin().is_terminal();
+    if is_person {
+        eprintln!("Write the beginning of a text and press Enter; Ctrl-D ends.");
+    }
+    let precision = opened.model.model().packed.precision();
+    let max_len = opened.model.max_len();
+    let mut session = Session::new(opened.model.layout(), precision, max_len, pool.threads());
+    let (mut request, mut line) = (sampling.request(), String::new());
+    loop {
+        if is_person {
+            eprint!("> ");
+        }
+        line.clear();
+        if signals.came() || std::io::stdin().lock().read_line(&mut line)? == 0 {
+            return Ok(ExitCode::SUCCESS);
+        }
+        let prompt = line.trim_end();
+        if prompt.is_empty() {
+            continue;
+        }
+        let mut out = std::io::stdout().lock();
+        write!(out, "{prompt}")?;
+        session.rewind(0);
+        let ids = opened.tokenizer.encode_ordinary(prompt);
+        let mut result = Ok(());
+        let mut on_text = |text: &str| {
+            result = write!(out, "{text}").and_then(|()| out.flush());
+            result.is_ok() && !signals.came()
+        };
+        let model = opened.model.model();
+        generate(&mut session, model, pool, &opened.tokenizer, &ids, &request, &mut on_text)?;
+        result?;
+        writeln!(out)?;
+        request.sampling.seed = request.sampling.seed.wrapping_add(1);
+    }
+}

@@ -1,0 +1,68 @@
+//! `crystalline inspect`: the table of tensors and the memory plan of a model.
+
+use super::bench::PrecisionArg;
+use super::model;
+use super::progress::thousands;
+use anyhow::Result;
+use engine::model::{LaneBuffers, Layout, MicroShape, PackedWeights};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Show a model's tensors and the memory that training it takes.
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = "Examples:\n  crystalline inspect runs/book\n  crystalline inspect runs/book --precision f32 --lanes 4"
+)]
+pub struct Args {
+    /// A run's folder or a model folder.
+    model: PathBuf,
+    /// Number format of matrix products in training.
+    #[arg(long, default_value = "auto")]
+    precision: PrecisionArg,
+    /// Data-parallel lanes in training.
+    #[arg(long, default_value_t = 2)]
+    lanes: usize,
+    /// Sequences in a training batch.
+    #[arg(long, default_value_t = 32)]
+    batch: usize,
+}
+
+pub fn run(args: Args) -> Result<ExitCode> {
+    let folder = model::folder(&args.model)?;
+    let layout = Layout::new(&model::config(&folder)?)?;
+    let m = &layout.config;
+    println!("{}", folder.display());
+    println!(
+        "V={} C={} L={} H={} K={} D={} F={} T={}",
+        m.vocab_size,
+        m.model_dim,
+        m.n_layers,
+        m.n_heads,
+        m.n_kv_heads,
+        m.head_dim,
+        m.ffn_dim,
+        m.seq_len
+    );
+    println!("{:<48} {:>16} {:>12}  decay", "tensor", "shape", "numbers");
+    for t in &layout.tensors {
+        let shape = format!("{:?}", t.shape);
+        println!("{:<48} {shape:>16} {:>12}  {}", t.name, thousands(t.span.len()), t.decay);
+    }
+    println!("{:<48} {:>16} {:>12}", "all", "", thousands(layout.n_params()));
+
+    let precision = args.precision.resolve();
+    let lanes = args.lanes.clamp(1, args.batch.max(1));
+    let micro = MicroShape::new(m, m.seq_len, args.batch.max(1).div_ceil(lanes), precision);
+    let n = layout.len * size_of::<f32>();
+    println!("\nmemory of training, {} lanes, {}:", lanes, precision.name());
+    let mut plan = vec![("parameters", n), ("moments", 2 * n)];
+    plan.push(("packed weights", PackedWeights::new(&layout, precision, true).bytes()));
+    let lane = LaneBuffers::new(&layout, micro, true);
+    plan.extend(lane.plan().map(|(name, bytes)| (name, bytes * lanes)));
+    for (name, bytes) in &plan {
+        println!("{name:<48} {:>12.1} MiB", *bytes as f64 / 1048576.0);
+    }
+    let sum: usize = plan.iter().map(|(_, bytes)| bytes).sum();
+    println!("{:<48} {:>12.1} MiB", "all", sum as f64 / 1048576.0);
+    Ok(ExitCode::SUCCESS)
+}

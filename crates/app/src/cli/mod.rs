@@ -1,0 +1,99 @@
+//! The command line: one file a command, one place that prints errors.
+
+mod bench;
+mod chat;
+mod eval;
+mod generate;
+mod inspect;
+mod model;
+mod progress;
+mod resume;
+mod signals;
+mod tokenizer;
+mod train;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Train a language model of your own on the CPU you have, and talk to it.
+#[derive(Debug, Parser)]
+#[command(version, about, before_help = EXAMPLES, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  crystalline train book.txt --time 10m       train on a text of yours
+  crystalline generate runs/book \"Once upon\"  let it write
+  crystalline chat runs/book                  talk to it";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Train(Box<train::Args>),
+    Resume(resume::Args),
+    Generate(generate::Args),
+    Chat(chat::Args),
+    Eval(eval::Args),
+    Inspect(inspect::Args),
+    #[command(subcommand)]
+    Tokenizer(tokenizer::Command),
+    Bench(bench::Args),
+}
+
+/// Runs the command that was typed; the exit code says how it went.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(message) = kernels::isa::requested() {
+        eprintln!("error: {message}");
+        return ExitCode::from(2);
+    }
+    let result = match cli.command {
+        Command::Train(args) => train::run(*args),
+        Command::Resume(args) => resume::run(args),
+        Command::Generate(args) => generate::run(args),
+        Command::Chat(args) => chat::run(args),
+        Command::Eval(args) => eval::run(args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Tokenizer(command) => tokenizer::run(command),
+        Command::Bench(args) => bench::run(args),
+    };
+    match result {
+        Ok(code) => code,
+        // The reader of our output left: nothing to say, and nobody to say it to.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// 2 where the user asked for something that cannot be, 28 for a full disk, else 1.
+fn exit_code(error: &anyhow::Error) -> u8 {
+    use engine::checkpoint::{LoadError, SaveError};
+    use engine::train::RunError;
+    match error.downcast_ref::<RunError>() {
+        Some(RunError::Save(SaveError::NoSpace { .. })) => 28,
+        Some(
+            RunError::Setting { .. }
+            | RunError::Config(_)
+            | RunError::ConfigFile { .. }
+            | RunError::Exists { .. }
+            | RunError::Load(LoadError::Mismatch { .. }),
+        ) => 2,
+        _ => 1,
+    }
+}
+
+/// Threads to use: as many as the machine has cores for us, unless told otherwise.
+fn threads(given: Option<usize>) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, |n| n.get());
+    given.unwrap_or_else(cores).clamp(1, 1024)
+}

@@ -1,0 +1,78 @@
+//! Opening a model by the path a user gives: a run, a checkpoint, or any model folder.
+
+use anyhow::{Context, Result, bail};
+use engine::checkpoint::{RealFs, best, parse_config, read_file};
+use engine::generate::InferenceModel;
+use engine::model::{Layout, ModelConfig};
+use engine::text::Tokenizer;
+use engine::train::run::{CHECKPOINTS_NAME, load_params};
+use kernels::{Pool, Precision};
+use std::path::{Path, PathBuf};
+
+/// A model, its tokeniser, and where they came from.
+pub struct Opened {
+    pub model: InferenceModel,
+    pub tokenizer: Tokenizer,
+    pub folder: PathBuf,
+}
+
+/// The largest config.json that is read.
+const CONFIG_BYTES_MAX: u64 = 1 << 20;
+
+/// The model folder that `path` means: itself, or the best checkpoint of the run in it.
+pub fn folder(path: &Path) -> Result<PathBuf> {
+    let checkpoints = path.join(CHECKPOINTS_NAME);
+    if checkpoints.is_dir() {
+        let found = best(&RealFs, &checkpoints)?;
+        for one in &found.rejected {
+            eprintln!("passed over {}: {}", one.path.display(), one.why);
+        }
+        return Ok(found.path);
+    }
+    if !path.join("config.json").is_file() {
+        bail!(
+            "{}: no model here; give a run's folder, such as runs/book, or a folder with \
+             config.json and model.safetensors",
+            path.display()
+        );
+    }
+    Ok(path.to_owned())
+}
+
+/// The shape in a model folder.
+pub fn config(folder: &Path) -> Result<ModelConfig> {
+    let path = folder.join("config.json");
+    let hf = parse_config(&read_file(&RealFs, &path, CONFIG_BYTES_MAX)?, &path)?;
+    Ok(ModelConfig {
+        vocab_size: hf.vocab_size,
+        model_dim: hf.model_dim,
+        n_layers: hf.n_layers,
+        n_heads: hf.n_heads,
+        n_kv_heads: hf.n_kv_heads,
+        head_dim: hf.head_dim,
+        ffn_dim: hf.ffn_dim,
+        seq_len: hf.max_seq_len,
+        tie_embeddings: hf.tie_embeddings,
+        qk_norm: hf.qk_norm,
+        rope_theta: hf.rope_theta,
+        norm_eps: hf.norm_eps,
+    })
+}
+
+/// Opens the model that `path` means.
+pub fn open(path: &Path, precision: Precision, pool: &mut Pool) -> Result<Opened> {
+    let folder = folder(path)?;
+    let layout = Layout::new(&config(&folder)?)
+        .with_context(|| format!("{}", folder.join("config.json").display()))?;
+    let params = load_params(&folder, &layout)?;
+    let tokenizer = Tokenizer::load(&folder.join("tokenizer.json"))?;
+    if tokenizer.vocab_size() > layout.config.vocab_size {
+        bail!(
+            "{}: the tokeniser has {} tokens, the model {}",
+            folder.display(),
+            tokenizer.vocab_size(),
+            layout.config.vocab_size
+        );
+    }
+    Ok(Opened { model: InferenceModel::new(layout, params, precision, pool), tokenizer, folder })
+}

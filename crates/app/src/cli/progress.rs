@@ -1,0 +1,228 @@
+//! What a run looks like: a moving line on a terminal, plain lines elsewhere; all on stderr.
+
+use super::signals::Signals;
+use engine::train::events::{Event, Metrics, Observer, Started};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+/// Seconds between plain lines.
+const LINE_SECONDS: u64 = 10;
+
+/// Shows a run to a person.
+pub struct Progress {
+    signals: Signals,
+    /// There only on a terminal.
+    bar: Option<ProgressBar>,
+    n_steps: u64,
+    first_step: u64,
+    began: Instant,
+    last_line: Option<Instant>,
+    /// Losses since the last line, for their mean.
+    losses: Vec<f64>,
+    /// Whether the plan is left out, as in the demo.
+    pub is_brief: bool,
+}
+
+impl Progress {
+    /// Shows a run on stderr.
+    pub fn new(signals: Signals) -> Progress {
+        Progress {
+            signals,
+            bar: None,
+            n_steps: 0,
+            first_step: 0,
+            began: Instant::now(),
+            last_line: None,
+            losses: Vec::new(),
+            is_brief: false,
+        }
+    }
+
+    /// Prints a line without disturbing the bar.
+    pub fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            // A closed stderr must not stop a training.
+            None => drop(writeln!(std::io::stderr(), "{text}")),
+        }
+    }
+
+    fn start(&mut self, started: &Started) {
+        let Started { dir, config, n_params, n_tokens, step, memory } = started;
+        let (m, t) = (&config.model, &config.train);
+        (self.n_steps, self.first_step, self.began) = (t.n_steps, *step, Instant::now());
+        if !self.is_brief {
+            self.line(&format!(
+                "model     {} parameters: width {}, {} layers, {} heads, vocabulary {}",
+                thousands(*n_params),
+                m.model_dim,
+                m.n_layers,
+                m.n_heads,
+                thousands(m.vocab_size)
+            ));
+            self.line(&format!(
+                "text      {} tokens to train on, {} held out ({} tokeniser)",
+                thousands(n_tokens.0),
+                thousands(n_tokens.1),
+                config.tokenizer.kind
+            ));
+            self.line(&format!(
+                "training  {} steps of {} tokens, {:.1} passes over the text, {} on {}, {} lanes",
+                thousands(t.n_steps as usize),
+                thousands(t.batch_seqs * m.seq_len),
+                (t.n_steps as usize * t.batch_seqs * m.seq_len) as f64 / n_tokens.0.max(1) as f64,
+                t.precision.kernels().name(),
+                kernels::Isa::active().name(),
+                t.n_lanes
+            ));
+            let mib = memory.iter().map(|(_, bytes)| bytes).sum::<usize>() as f64 / 1048576.0;
+            self.line(&format!("memory    {mib:.0} MiB"));
+            self.line(&format!("folder    {}", dir.display()));
+        }
+        if kernels::Isa::active().name() != t.isa {
+            self.line(&format!(
+                "note      the run began on {}, this processor takes {}: precision stays {}, but \
+                 the last bits of results will differ",
+                t.isa,
+                kernels::Isa::active().name(),
+                t.precision.kernels().name()
+            ));
+        }
+        if *step > 0 {
+            self.line(&format!("resumed   at step {step}"));
+        }
+        if std::io::stderr().is_terminal() && std::env::var_os("CI").is_none() {
+            let style = "{bar:30.cyan} {pos}/{len} · {elapsed} · {eta} left · {msg}";
+            let style = ProgressStyle::with_template(style)
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            let bar = ProgressBar::new(t.n_steps).with_style(style).with_position(*step);
+            bar.reset_eta();
+            self.bar = Some(bar);
+        }
+    }
+
+    fn step(&mut self, row: &Metrics) {
+        self.losses.push(row.train_loss);
+        if let Some(bar) = &self.bar {
+            let recent = &self.losses[self.losses.len().saturating_sub(20)..];
+            bar.set_position(row.step);
+            bar.set_message(format!(
+                "loss {:.3} · {}/s",
+                recent.iter().sum::<f64>() / recent.len() as f64,
+                thousands(row.tok_s as usize)
+            ));
+            return;
+        }
+        let is_due = self.last_line.is_none_or(|t| t.elapsed().as_secs() >= LINE_SECONDS);
+        if is_due || row.step == self.n_steps {
+            let mean = self.losses.iter().sum::<f64>() / self.losses.len() as f64;
+            let taken = row.step - self.first_step;
+            let left = self.began.elapsed().as_secs_f64() / taken.max(1) as f64
+                * (self.n_steps - row.step) as f64;
+            self.line(&format!(
+                "step {}/{}  loss {mean:.3}  {} tokens/s  {} left",
+                row.step,
+                self.n_steps,
+                thousands(row.tok_s as usize),
+                duration(Duration::from_secs_f64(left))
+            ));
+            self.losses.clear();
+            self.last_line = Some(Instant::now());
+        }
+    }
+}
+
+impl Observer for Progress {
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::Preparing { what, done, of } if done == of => {
+                self.line(&format!("{what}: done"))
+            }
+            Event::Preparing { .. } => {}
+            Event::Started(started) => self.start(started),
+            Event::Step(row) => self.step(row),
+            Event::Skipped(error) => self.line(&format!("skipped   {error}")),
+            Event::Evaluated(e) => {
+                let best = if e.is_best { "" } else { " (not the best)" };
+                let bits = e.bits_per_byte.map_or(String::new(), |b| format!(", {b:.3} bits/byte"));
+                self.line(&format!(
+                    "step {}  held-out loss {:.4}, perplexity {:.2}{bits}{best}",
+                    e.step,
+                    e.val_loss,
+                    e.val_loss.exp()
+                ));
+            }
+            Event::Sampled { step, prompt, text } => {
+                self.line(&format!("step {step}  it writes:\n  {}", indent(prompt, text)));
+            }
+            Event::Saved(saved) if !self.is_brief => {
+                self.line(&format!("saved     {}", saved.path.display()));
+            }
+            Event::Saved(_) => {}
+            Event::SaveFailed(error) => {
+                self.line(&format!(
+                    "NOT saved: {error}; training goes on, the next save tries again"
+                ));
+            }
+            Event::Rejected(rejected) => {
+                for one in *rejected {
+                    self.line(&format!("passed over {}: {}", one.path.display(), one.why));
+                }
+            }
+        }
+    }
+
+    fn should_stop(&self) -> bool {
+        self.signals.came()
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn indent(prompt: &str, text: &str) -> String {
+    format!("{prompt}{text}").trim().replace('\n', "\n  ")
+}
+
+/// 1234567 as "1,234,567".
+pub fn thousands(n: usize) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// "1 h 05 min", "3 min 20 s", "12 s".
+pub fn duration(time: Duration) -> String {
+    let s = time.as_secs();
+    match (s / 3600, s / 60 % 60, s % 60) {
+        (0, 0, s) => format!("{s} s"),
+        (0, min, s) => format!("{min} min {s:02} s"),
+        (h, min, _) => format!("{h} h {min:02} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(thousands(999), "999");
+        assert_eq!(thousands(1234567), "1,234,567");
+        assert_eq!(duration(Duration::from_secs(12)), "12 s");
+        assert_eq!(duration(Duration::from_secs(200)), "3 min 20 s");
+        assert_eq!(duration(Duration::from_secs(3900)), "1 h 05 min");
+    }
+}

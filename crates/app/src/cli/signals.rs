@@ -1,0 +1,45 @@
+//! Ctrl-C and SIGTERM: the first asks for an orderly end, the second ends at once.
+
+use anyhow::{Context, Result};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// Whether a signal came, and which.
+#[derive(Clone, Debug)]
+pub struct Signals {
+    came: Arc<AtomicUsize>,
+}
+
+impl Signals {
+    /// Listens from now on.
+    pub fn listen() -> Result<Signals> {
+        let came = Arc::new(AtomicUsize::new(0));
+        let again = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            // Registered first, so that it sees the flag of an earlier signal only.
+            signal_hook::flag::register_conditional_shutdown(
+                signal,
+                128 + signal,
+                Arc::clone(&again),
+            )
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&again)))
+            .and_then(|_| {
+                signal_hook::flag::register_usize(signal, Arc::clone(&came), signal as usize)
+            })
+            .context("cannot listen for Ctrl-C")?;
+        }
+        Ok(Signals { came })
+    }
+
+    /// Whether one came.
+    pub fn came(&self) -> bool {
+        self.came.load(Ordering::Relaxed) != 0
+    }
+
+    /// What a program that ended because of it exits with.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(128 + self.came.load(Ordering::Relaxed) as u8)
+    }
+}

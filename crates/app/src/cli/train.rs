@@ -1,0 +1,258 @@
+//! `crystalline train`: from text files to a model.
+
+use super::progress::Progress;
+use super::signals::Signals;
+use super::threads;
+use anyhow::{Context, Result, bail};
+use engine::text::TokenizerKind;
+use engine::train::events::Outcome;
+use engine::train::run::{Budget, Run, prepare};
+use engine::train::settings::{PrecisionName, Settings};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Train a model on your text.
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = "Examples:\n  crystalline train book.txt\n  crystalline train a.txt b.txt --time 30m --tokenizer bpe --out runs/mine"
+)]
+pub struct Args {
+    /// Text files, UTF-8.
+    files: Vec<PathBuf>,
+    /// Settings in a TOML file; flags win over it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder of the run; by default runs/ and the name of the first file.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// How long to train, such as 90s, 10m or 2h.
+    #[arg(long, value_parser = parse_time, conflicts_with = "steps")]
+    time: Option<Duration>,
+    /// How many steps to train.
+    #[arg(long)]
+    steps: Option<u64>,
+    /// A file to validate with, instead of holding out part of the text.
+    #[arg(long, value_name = "FILE")]
+    valid: Option<PathBuf>,
+    /// Share of the text to hold out.
+    #[arg(long)]
+    holdout: Option<f64>,
+    /// Read bytes that are not UTF-8 as U+FFFD instead of refusing them.
+    #[arg(long)]
+    replace_invalid_utf8: bool,
+    /// How text becomes tokens: word, split, bpe or char.
+    #[arg(long)]
+    tokenizer: Option<TokenizerKind>,
+    /// Largest vocabulary.
+    #[arg(long)]
+    vocab: Option<usize>,
+    /// Words and characters rarer than this get no token of their own.
+    #[arg(long)]
+    min_count: Option<u64>,
+    /// Width of the model.
+    #[arg(long)]
+    dim: Option<usize>,
+    /// Layers.
+    #[arg(long)]
+    layers: Option<usize>,
+    /// Attention heads.
+    #[arg(long)]
+    heads: Option<usize>,
+    /// Key/value heads.
+    #[arg(long)]
+    kv_heads: Option<usize>,
+    /// Tokens of a training sequence.
+    #[arg(long)]
+    seq_len: Option<usize>,
+    /// Give the output layer a matrix of its own.
+    #[arg(long)]
+    untied: bool,
+    /// Normalise queries and keys per head.
+    #[arg(long)]
+    qk_norm: bool,
+    /// Sequences in a batch.
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Peak learning rate.
+    #[arg(long)]
+    lr: Option<f32>,
+    /// Residual dropout, from 0 to below 1.
+    #[arg(long)]
+    dropout: Option<f32>,
+    /// Seed of weights, data order and dropout.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Number format of matrix products: f32, bf16 or auto.
+    #[arg(long, default_value = "auto")]
+    precision: super::bench::PrecisionArg,
+    /// Data-parallel lanes; part of the run, unlike --threads.
+    #[arg(long)]
+    lanes: Option<usize>,
+    /// Threads.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Steps between evaluations.
+    #[arg(long)]
+    eval_every: Option<u64>,
+    /// Steps between checkpoints.
+    #[arg(long)]
+    save_every: Option<u64>,
+    /// Steps between samples.
+    #[arg(long)]
+    sample_every: Option<u64>,
+    /// What samples continue.
+    #[arg(long)]
+    prompt: Option<String>,
+}
+
+/// The default length of a run.
+const DEFAULT_TIME: Duration = Duration::from_secs(600);
+
+pub fn run(args: Args) -> Result<ExitCode> {
+    let began = Instant::now();
+    let signals = Signals::listen()?;
+    let threads = threads(args.threads);
+    let settings = settings(&args)?;
+    let Some(first) = settings.data.files.as_ref().and_then(|files| files.first()) else {
+        bail!("no text given: name one or more files, as in `crystalline train book.txt`");
+    };
+    let dir = args.out.clone().unwrap_or_else(|| default_dir(first));
+    let budget = match (args.steps, args.time) {
+        (Some(steps), _) => Budget::Steps(steps),
+        (None, time) => Budget::Time(began, time.unwrap_or(DEFAULT_TIME)),
+    };
+    let mut progress = Progress::new(signals.clone());
+    prepare(&dir, &settings, budget, threads, &mut progress)?;
+    let mut run = Run::open(&dir, threads)?;
+    drive(&mut run, progress, &signals)
+}
+
+/// Drives a run and says how it ended; shared with `resume`.
+pub fn drive(run: &mut Run, mut progress: Progress, signals: &Signals) -> Result<ExitCode> {
+    let outcome = run.drive(&mut progress)?;
+    drop(progress);
+    let dir = run.dir().display();
+    match outcome {
+        Outcome::Finished => {
+            eprintln!("finished: let it write with `crystalline generate {dir} \"...\"`");
+            println!("{dir}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Outcome::Stopped { step } => {
+            eprintln!("stopped at step {step}, saved; go on with `crystalline resume {dir}`");
+            Ok(signals.exit_code())
+        }
+    }
+}
+
+fn settings(args: &Args) -> Result<Settings> {
+    let mut s = match &args.config {
+        None => Settings::default(),
+        Some(path) => read_settings(path)?,
+    };
+    fn set<T: Clone>(setting: &mut Option<T>, given: &Option<T>) {
+        if given.is_some() {
+            setting.clone_from(given);
+        }
+    }
+    if !args.files.is_empty() {
+        s.data.files = Some(args.files.clone());
+    }
+    set(&mut s.data.valid, &args.valid);
+    set(&mut s.data.holdout, &args.holdout);
+    set(&mut s.data.replace_invalid_utf8, &args.replace_invalid_utf8.then_some(true));
+    set(&mut s.tokenizer.kind, &args.tokenizer);
+    set(&mut s.tokenizer.vocab_size, &args.vocab);
+    set(&mut s.tokenizer.min_count, &args.min_count);
+    set(&mut s.model.model_dim, &args.dim);
+    set(&mut s.model.n_layers, &args.layers);
+    set(&mut s.model.n_heads, &args.heads);
+    set(&mut s.model.n_kv_heads, &args.kv_heads);
+    set(&mut s.model.seq_len, &args.seq_len);
+    set(&mut s.model.tie_embeddings, &args.untied.then_some(false));
+    set(&mut s.model.qk_norm, &args.qk_norm.then_some(true));
+    set(&mut s.train.batch_seqs, &args.batch);
+    set(&mut s.train.lr, &args.lr);
+    set(&mut s.train.dropout, &args.dropout);
+    set(&mut s.train.seed, &args.seed);
+    set(&mut s.train.n_lanes, &args.lanes);
+    set(&mut s.train.eval_every, &args.eval_every);
+    set(&mut s.train.save_every, &args.save_every);
+    set(&mut s.train.sample_every, &args.sample_every);
+    set(&mut s.train.sample_prompt, &args.prompt);
+    if args.steps.is_some() || args.time.is_some() {
+        s.train.n_steps = args.steps;
+    }
+    use super::bench::PrecisionArg;
+    match args.precision {
+        PrecisionArg::F32 => s.train.precision = Some(PrecisionName::F32),
+        PrecisionArg::Bf16 => s.train.precision = Some(PrecisionName::Bf16),
+        PrecisionArg::Auto => {}
+    }
+    check(&s)?;
+    Ok(s)
+}
+
+/// Settings that clap cannot judge.
+fn check(s: &Settings) -> Result<()> {
+    if let Some(dropout) = s.train.dropout.filter(|d| !(0.0..1.0).contains(d)) {
+        bail!("--dropout {dropout}: expected a number from 0 to below 1");
+    }
+    if let Some(lr) = s.train.lr.filter(|lr| !(*lr > 0.0 && lr.is_finite())) {
+        bail!("--lr {lr}: expected a number above 0, such as 0.003");
+    }
+    if s.train.batch_seqs == Some(0) {
+        bail!("--batch 0: expected at least 1 sequence");
+    }
+    if s.train.n_steps == Some(0) {
+        bail!("--steps 0: expected at least 1 step");
+    }
+    Ok(())
+}
+
+fn read_settings(path: &Path) -> Result<Settings> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the settings {}", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("{}", path.display()))
+}
+
+/// runs/ and the file's name without its ending, with a number if that is taken.
+fn default_dir(first: &Path) -> PathBuf {
+    let stem = first.file_stem().map_or("run".into(), |stem| stem.to_string_lossy());
+    let dir = |suffix: String| Path::new("runs").join(format!("{stem}{suffix}"));
+    let numbered = (2..).map(|i| dir(format!("-{i}")));
+    let mut dirs = std::iter::once(dir(String::new())).chain(numbered);
+    dirs.find(|dir| !dir.join("config.toml").exists()).unwrap_or_else(|| dir(String::new()))
+}
+
+/// "90s", "10m", "2h", "90" (seconds).
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "" | "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("expected a time such as 90s, 10m or 2h".to_string()),
+    };
+    let n: f64 = digits.parse().map_err(|_| "expected a time such as 90s, 10m or 2h")?;
+    if !(n > 0.0 && n * unit < 1e8) {
+        return Err("expected a time above 0 and below three years".to_string());
+    }
+    Ok(Duration::from_secs_f64(n * unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read() {
+        assert_eq!(parse_time("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_time("1.5h"), Ok(Duration::from_secs(5400)));
+        assert_eq!(parse_time("10m"), Ok(Duration::from_secs(600)));
+        for bad in ["", "m", "-3s", "5 parsecs", "nan", "0s"] {
+            assert!(parse_time(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Rule: crates depend on lower layers only, and in the engine `model` does not know `train`.
+
+use crate::repo::{Repo, assert_caught, assert_none, crate_of};
+use crate::rust_text::{code_of, has_word};
+
+/// The crates from bottom to top; equal layers do not know each other.
+const LAYERS: [(&str, u32); 4] = [("kernels", 0), ("lattice", 0), ("engine", 1), ("app", 2)];
+
+fn layer(name: &str) -> Option<u32> {
+    LAYERS.iter().find(|(known, _)| *known == name).map(|(_, layer)| *layer)
+}
+
+fn upward_dependencies(repo: &Repo) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for path in repo.paths().filter(|p| p.starts_with("crates/") && p.ends_with("/Cargo.toml")) {
+        let name = crate_of(path).unwrap_or_default();
+        let Some(own) = layer(name) else {
+            complaints.push(format!("{path}: `{name}` has no layer; give it one in this test"));
+            continue;
+        };
+        for dependency in dependencies(repo.get(path).unwrap_or_default()) {
+            if layer(&dependency).is_some_and(|other| other >= own) {
+                complaints.push(format!("{path}: `{name}` must not depend on `{dependency}`"));
+            }
+        }
+    }
+    complaints
+}
+
+/// Names of all dependencies in a manifest, those of this repository by their folder's name.
+fn dependencies(manifest: &str) -> Vec<String> {
+    let manifest: toml::Table = manifest.parse().expect("cargo has read it before this test");
+    let targets = manifest.get("target").and_then(|t| t.as_table());
+    let tables = targets.into_iter().flat_map(|t| t.values()).filter_map(|t| t.as_table());
+    let mut names = Vec::new();
+    for table in tables.chain([&manifest]) {
+        for kind in ["dependencies", "dev-dependencies", "build-dependencies"] {
+            for (key, value) in table.get(kind).and_then(|t| t.as_table()).into_iter().flatten() {
+                let package = value.get("package").and_then(|p| p.as_str()).unwrap_or(key);
+                names.push(match package {
+                    "crystalline" => "app".to_string(),
+                    other => other.trim_start_matches("crystalline-").to_string(),
+                });
+            }
+        }
+    }
+    names
+}
+
+fn model_knowing_train(repo: &Repo) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let model = repo.rust_files().filter(|(p, _)| p.starts_with("crates/engine/src/model/"));
+    for (path, text) in model {
+        for (i, line) in code_of(text).lines().enumerate() {
+            if line.contains("crate::") && has_word(line, "train") {
+                complaints.push(format!("{path}:{}: `model` must not import `train`", i + 1));
+            }
+        }
+    }
+    complaints
+}
+
+#[test]
+fn arrows_point_down() {
+    assert_none(upward_dependencies(&Repo::here()));
+    assert_none(model_knowing_train(&Repo::here()));
+}
+
+#[test]
+fn catches_upward_dependencies() {
+    let check = |name: &str, manifest: &str| {
+        upward_dependencies(&Repo::of(&[(&format!("crates/{name}/Cargo.toml"), manifest)]))
+    };
+    assert_none(check("app", "[dependencies]\nengine.workspace = true\nkernels.workspace = true"));
+    assert_none(check("engine", "[dependencies]\nkernels.workspace = true\nserde = \"1\""));
+    let upward = [
+        ("kernels", "[dependencies]\nengine.workspace = true"),
+        ("kernels", "[dev-dependencies]\nlattice.workspace = true"),
+        (
+            "lattice",
+            "[build-dependencies]\nk = { path = \"../k\", package = \"crystalline-kernels\" }",
+        ),
+        ("engine", "[target.'cfg(unix)'.dependencies]\ncrystalline = { path = \"../app\" }"),
+    ];
+    for (name, manifest) in upward {
+        assert_caught(&check(name, manifest), "must not depend on");
+    }
+    assert_caught(&check("gadget", ""), "`gadget` has no layer");
+}
+
+#[test]
+fn catches_model_importing_train() {
+    let check =
+        |text| model_knowing_train(&Repo::of(&[("crates/engine/src/model/forward.rs", text)]));
+    assert_none(check("use crate::head; // crate::train is above\nfn train() {}\n"));
+    assert_caught(&check("use crate::train::AdamW;\n"), "forward.rs:1");
+    assert_caught(&check("\nuse crate::{data, train};\n"), "forward.rs:2");
+}

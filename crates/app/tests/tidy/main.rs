@@ -1,0 +1,14 @@
+//! The rules of this repository that a machine can check; each is shown a violation it must catch.
+//!
+//! A rule is a function from the files to a list of complaints. Its module holds two kinds of test:
+//! the rule finds nothing here, and it finds what is planted in a made-up repository.
+
+mod first_line;
+mod layers;
+mod mirror;
+mod names;
+mod readme_tree;
+mod repo;
+mod rust_text;
+mod sizes;
+mod words;

@@ -1,0 +1,147 @@
+//! Files of JSON lines that only grow: metrics, samples and events of a run.
+//!
+//! A row is one line with a `step`, handed to the system before [`LineFile::append`] returns, so a
+//! killed process loses none. Sync before a checkpoint of a step and every row up to that step
+//! outlives a power cut with it. Write the rows of a step before its checkpoint: a run that goes on
+//! from there drops the rows after it and writes them anew, so none is missing and none is double.
+
+use super::error::SaveError;
+use super::fs::{Fs, WriteFile, parent, write_all};
+use serde::{Deserialize, Serialize};
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+/// An open file of JSON lines.
+pub struct LineFile {
+    path: PathBuf,
+    file: Box<dyn WriteFile>,
+    /// Length of the complete rows.
+    bytes: u64,
+    n_rows: u64,
+    /// Whether part of a row may stand behind them.
+    is_torn: bool,
+}
+
+/// What [`LineFile::resume`] found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resumed {
+    /// Rows that stay.
+    pub n_rows: u64,
+    /// Complete rows that were dropped because their step comes again.
+    pub n_dropped: u64,
+    /// Bytes of a row whose writing was cut off, dropped too.
+    pub torn_bytes: u64,
+}
+
+/// The one part of a row that matters here.
+#[derive(Deserialize)]
+struct Row {
+    step: Option<u64>,
+}
+
+impl LineFile {
+    /// Makes an empty file, which must not exist, durable in its folder.
+    ///
+    /// # Errors
+    /// [`SaveError::Io`].
+    pub fn create(fs: &dyn Fs, path: &Path) -> Result<LineFile, SaveError> {
+        let mut file = fs.create(path).map_err(SaveError::io("make", path))?;
+        file.sync().map_err(SaveError::io("sync", path))?;
+        fs.sync_dir(parent(path)).map_err(SaveError::io("sync", parent(path)))?;
+        Ok(LineFile { path: path.to_owned(), file, bytes: 0, n_rows: 0, is_torn: false })
+    }
+
+    /// Opens a file to go on after `step`: the first row of a later step goes, and all behind it,
+    /// and so does a row at the end that was cut off. A missing file is made.
+    ///
+    /// # Errors
+    /// [`SaveError::Io`].
+    pub fn resume(fs: &dyn Fs, path: &Path, step: u64) -> Result<(LineFile, Resumed), SaveError> {
+        if !fs.exists(path).map_err(SaveError::io("look for", path))? {
+            return Ok((LineFile::create(fs, path)?, Resumed::default()));
+        }
+        let file = fs.open(path).map_err(SaveError::io("open", path))?;
+        let (bytes, resumed) =
+            rows_up_to(BufReader::new(file), step).map_err(SaveError::io("read", path))?;
+        let mut file = fs.append(path).map_err(SaveError::io("open", path))?;
+        if resumed.n_dropped > 0 || resumed.torn_bytes > 0 {
+            // Synced, so that no power cut brings the dropped rows back among the new ones.
+            file.set_len(bytes).map_err(SaveError::io("cut", path))?;
+            file.sync().map_err(SaveError::io("sync", path))?;
+        }
+        let (path, n_rows) = (path.to_owned(), resumed.n_rows);
+        Ok((LineFile { path, file, bytes, n_rows, is_torn: false }, resumed))
+    }
+
+    /// Adds a row, which has a field `step` unless it belongs to the row before it. NaN and
+    /// infinity are written as `null`.
+    ///
+    /// # Errors
+    /// [`SaveError::Io`]: the row is not in the file, and the rows before it are as they were.
+    /// [`SaveError::Invalid`] if the row has no JSON form.
+    pub fn append(&mut self, row: &impl Serialize) -> Result<(), SaveError> {
+        let mut line = serde_json::to_vec(row).map_err(|error| {
+            let expected = "something that has a JSON form";
+            SaveError::Invalid { field: "row", found: error.to_string(), expected }
+        })?;
+        line.push(b'\n');
+        if self.is_torn {
+            self.cut_torn_row()?;
+        }
+        self.is_torn = true;
+        if let Err(error) = write_all(self.file.as_mut(), &line) {
+            let _ = self.cut_torn_row(); // or by the next call, or by `resume`
+            return Err(SaveError::io("append to", &self.path)(error));
+        }
+        self.is_torn = false;
+        self.bytes += line.len() as u64;
+        self.n_rows += 1;
+        Ok(())
+    }
+
+    /// Makes every row so far durable.
+    ///
+    /// # Errors
+    /// [`SaveError::Io`].
+    pub fn sync(&mut self) -> Result<(), SaveError> {
+        self.file.sync().map_err(SaveError::io("sync", &self.path))
+    }
+
+    /// Rows in the file.
+    pub fn n_rows(&self) -> u64 {
+        self.n_rows
+    }
+
+    fn cut_torn_row(&mut self) -> Result<(), SaveError> {
+        self.file.set_len(self.bytes).map_err(SaveError::io("cut", &self.path))?;
+        self.is_torn = false;
+        Ok(())
+    }
+}
+
+/// Length of the rows up to `step`, and what stands behind them.
+///
+/// A line that is no row but has rows up to `step` behind it stays: only an end can be torn.
+fn rows_up_to(mut file: impl BufRead, step: u64) -> io::Result<(u64, Resumed)> {
+    let (mut kept_bytes, mut seen_bytes) = (0, 0);
+    let mut resumed = Resumed::default();
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let n = file.read_until(b'\n', &mut line)? as u64;
+        if n == 0 {
+            return Ok((kept_bytes, resumed));
+        }
+        seen_bytes += n;
+        let row = line.strip_suffix(b"\n").and_then(|json| serde_json::from_slice(json).ok());
+        match row {
+            Some(Row { step: row_step }) if resumed.n_dropped == 0 && row_step <= Some(step) => {
+                resumed.n_rows += 1;
+                resumed.torn_bytes = 0;
+                kept_bytes = seen_bytes;
+            }
+            Some(_) => resumed.n_dropped += 1,
+            None => resumed.torn_bytes += n,
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! What can go wrong when state is saved or read back, each with where, what was found and what to do.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why something was not saved. What was on disk before is intact.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SaveError {
+    /// A file operation failed.
+    #[error("{doing} {path}: {source}", path = path.display())]
+    Io {
+        /// What was being done, such as "write".
+        doing: &'static str,
+        /// To which file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The disk, or the user's quota of it, is full.
+    #[error(
+        "no space left for {path}: {needed_bytes} bytes are needed and {free} are free; free some \
+         space and it will be saved next time", path = path.display(), free = Free(*free_bytes)
+    )]
+    NoSpace {
+        /// What was being written.
+        path: PathBuf,
+        /// Size of all that was to be written.
+        needed_bytes: u64,
+        /// Free space once the failed attempt was removed, if the system says.
+        free_bytes: Option<u64>,
+    },
+    /// A tensor holds NaN or infinity: such a state is worth nothing, so it never replaces a good one.
+    #[error("tensor {tensor} holds {count} values of {len} that are not finite; it was not saved")]
+    NotFinite {
+        /// Name of the tensor.
+        tensor: String,
+        /// How many of its values are NaN or infinite.
+        count: usize,
+        /// How many values it has.
+        len: usize,
+    },
+    /// Something already stands where the result was to go.
+    #[error("{path} exists already; choose another name or remove it", path = path.display())]
+    Exists {
+        /// The place.
+        path: PathBuf,
+    },
+    /// A name or shape in the request is impossible: a mistake of the caller.
+    #[error("{field} {found:?}: expected {expected}")]
+    Invalid {
+        /// Which part of the request.
+        field: &'static str,
+        /// What it was.
+        found: String,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// What was to be kept cannot be relied on, so nothing was removed.
+    #[error("nothing was removed: {source}")]
+    KeptUnverified {
+        /// What is wrong with the one to be kept.
+        source: LoadError,
+    },
+    /// The thread that writes checkpoints is gone.
+    #[error("the thread that writes checkpoints has stopped; restart the program with `resume`")]
+    WriterStopped,
+}
+
+impl SaveError {
+    /// Turns the error of an operation `doing` on `path` into a [`SaveError`].
+    pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SaveError {
+        let path = path.to_owned();
+        move |source| SaveError::Io { doing, path, source }
+    }
+
+    /// Whether the disk or the quota was full: the caller may want to exit with code 28.
+    pub fn is_no_space(&self) -> bool {
+        match self {
+            SaveError::NoSpace { .. } => true,
+            SaveError::Io { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Why something on disk was not accepted. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// A file operation failed.
+    #[error("{doing} {path}: {source}", path = path.display())]
+    Io {
+        /// What was being done, such as "read".
+        doing: &'static str,
+        /// To which file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is not what it was when it was written, or breaks its format.
+    #[error("{path} is damaged: {field} is {found}, expected {expected}", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Which part of it, such as "size" or "tensor x: shape".
+        field: String,
+        /// What is there.
+        found: String,
+        /// What should be there.
+        expected: String,
+    },
+    /// The file is sound, but not the one that is needed here.
+    #[error("{path}: {field} is {found}, expected {expected}", path = path.display())]
+    Mismatch {
+        /// The file.
+        path: PathBuf,
+        /// Which part of it.
+        field: String,
+        /// What is there.
+        found: String,
+        /// What is needed.
+        expected: String,
+    },
+    /// The file asks for more than is allowed; nothing was allocated for it.
+    #[error("{path}: {field} is {found}; at most {limit} is accepted", path = path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Which part of it.
+        field: String,
+        /// What is there.
+        found: u64,
+        /// What is accepted.
+        limit: u64,
+    },
+    /// The file uses something that this program does not have.
+    #[error("{path}: {field} {found} is not supported; supported: {supported}", path = path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// Which part of it.
+        field: String,
+        /// What is there.
+        found: String,
+        /// What would be accepted.
+        supported: String,
+    },
+    /// The file was written by a later version of this program.
+    #[error(
+        "{path} has format version {found}; this program reads versions up to {newest}: \
+         use the program that wrote it, or a newer one", path = path.display()
+    )]
+    NewerVersion {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u64,
+        /// The newest version known here.
+        newest: u64,
+    },
+    /// No checkpoint of the folder can be used.
+    #[error("no usable checkpoint in {dir}{rejected}", dir = dir.display(), rejected = RejectedList(rejected))]
+    NoCheckpoint {
+        /// The folder that was searched.
+        dir: PathBuf,
+        /// The checkpoints that were found and cannot be used.
+        rejected: Vec<Rejected>,
+    },
+}
+
+impl LoadError {
+    /// Turns the error of an operation `doing` on `path` into a [`LoadError`].
+    pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LoadError {
+        let path = path.to_owned();
+        move |source| LoadError::Io { doing, path, source }
+    }
+
+    /// Whether the files are to blame, so that an older checkpoint is the way on. Otherwise the
+    /// same files may be fine for a newer program, another user, or a moment later, and going back
+    /// would throw away work.
+    pub fn blames_files(&self) -> bool {
+        match self {
+            LoadError::Damaged { .. } | LoadError::Mismatch { .. } => true,
+            LoadError::Io { source, .. } => {
+                let out_of_files = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE]
+                    .map(|errno| errno.raw_os_error());
+                let kinds = [
+                    io::ErrorKind::PermissionDenied,
+                    io::ErrorKind::OutOfMemory,
+                    io::ErrorKind::Interrupted,
+                ];
+                !kinds.contains(&source.kind())
+                    && !source.raw_os_error().is_some_and(|errno| out_of_files.contains(&errno))
+            }
+            _ => false,
+        }
+    }
+
+    /// [`LoadError::Damaged`] from anything that can be shown.
+    pub(super) fn damaged(
+        path: &Path,
+        field: impl Into<String>,
+        found: impl fmt::Display,
+        expected: impl fmt::Display,
+    ) -> LoadError {
+        LoadError::Damaged {
+            path: path.to_owned(),
+            field: field.into(),
+            found: found.to_string(),
+            expected: expected.to_string(),
+        }
+    }
+
+    /// [`LoadError::Mismatch`] from anything that can be shown.
+    pub(super) fn mismatch(
+        path: &Path,
+        field: impl Into<String>,
+        found: impl fmt::Display,
+        expected: impl fmt::Display,
+    ) -> LoadError {
+        LoadError::Mismatch {
+            path: path.to_owned(),
+            field: field.into(),
+            found: found.to_string(),
+            expected: expected.to_string(),
+        }
+    }
+}
+
+/// A checkpoint that was found and cannot be used.
+#[derive(Debug)]
+pub struct Rejected {
+    /// Its folder.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub why: LoadError,
+}
+
+struct Free(Option<u64>);
+
+impl fmt::Display for Free {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(bytes) => write!(f, "{bytes}"),
+            None => f.write_str("an unknown number"),
+        }
+    }
+}
+
+struct RejectedList<'a>(&'a [Rejected]);
+
+impl fmt::Display for RejectedList<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str(": it holds none");
+        }
+        self.0.iter().try_for_each(|rejected| write!(f, "; {}", rejected.why))
+    }
+}

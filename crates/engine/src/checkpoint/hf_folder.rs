@@ -1,0 +1,377 @@
+//! `config.json` and `generation_config.json` of a Hugging Face model folder: Llama, or Qwen3 where
+//! queries and keys are normalised.
+//!
+//! Both ways of saying the same are written: transformers 4 reads `rope_theta` and `torch_dtype`,
+//! transformers 5 `rope_parameters` and `dtype`. A config that is read may come from anybody, and
+//! may ask for things that this program does not compute: those are refused by name.
+
+use super::error::LoadError;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::path::Path;
+
+/// The largest `config.json` that is worth reading; real ones have a few kilobytes.
+pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
+
+/// What a model folder says about its model, in this program's words.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HfConfig {
+    /// Distinct tokens, V.
+    pub vocab_size: usize,
+    /// Width of the residual stream, C.
+    pub model_dim: usize,
+    /// Blocks, L.
+    pub n_layers: usize,
+    /// Query heads, H.
+    pub n_heads: usize,
+    /// Key/value heads, K; a divisor of H.
+    pub n_kv_heads: usize,
+    /// Width of a head, D.
+    pub head_dim: usize,
+    /// Width of the gated MLP, F.
+    pub ffn_dim: usize,
+    /// Longest sequence, T.
+    pub max_seq_len: usize,
+    /// Base of the rotary frequencies.
+    pub rope_theta: f32,
+    /// Added to the mean square in every RMSNorm.
+    pub norm_eps: f32,
+    /// Whether the output matrix is the embedding table.
+    pub tie_embeddings: bool,
+    /// Whether queries and keys are normalised per head, which makes it a Qwen3.
+    pub qk_norm: bool,
+    /// The token before a text, if there is one.
+    pub bos_id: Option<u32>,
+    /// The token after a text, if there is one.
+    pub eos_id: Option<u32>,
+    /// The token that fills up batches, if there is one.
+    pub pad_id: Option<u32>,
+}
+
+/// The file as it is written, in this order.
+#[derive(Serialize)]
+struct Written {
+    architectures: [&'static str; 1],
+    model_type: &'static str,
+    vocab_size: usize,
+    hidden_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    num_key_value_heads: usize,
+    head_dim: usize,
+    intermediate_size: usize,
+    max_position_embeddings: usize,
+    hidden_act: &'static str,
+    rms_norm_eps: f32,
+    rope_theta: f32,
+    rope_parameters: RopeParameters,
+    attention_bias: bool,
+    attention_dropout: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mlp_bias: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    use_sliding_window: Option<bool>,
+    initializer_range: f32,
+    tie_word_embeddings: bool,
+    bos_token_id: Option<u32>,
+    eos_token_id: Option<u32>,
+    pad_token_id: Option<u32>,
+    use_cache: bool,
+    dtype: &'static str,
+    torch_dtype: &'static str,
+}
+
+#[derive(Serialize)]
+struct RopeParameters {
+    rope_type: &'static str,
+    rope_theta: f32,
+}
+
+/// The text of `config.json`.
+pub fn config_json(config: &HfConfig) -> String {
+    let (architecture, model_type) = match config.qk_norm {
+        false => ("LlamaForCausalLM", "llama"),
+        true => ("Qwen3ForCausalLM", "qwen3"),
+    };
+    let rope_theta = config.rope_theta;
+    pretty(&Written {
+        architectures: [architecture],
+        model_type,
+        vocab_size: config.vocab_size,
+        hidden_size: config.model_dim,
+        num_hidden_layers: config.n_layers,
+        num_attention_heads: config.n_heads,
+        num_key_value_heads: config.n_kv_heads,
+        head_dim: config.head_dim,
+        intermediate_size: config.ffn_dim,
+        max_position_embeddings: config.max_seq_len,
+        hidden_act: "silu",
+        rms_norm_eps: config.norm_eps,
+        rope_theta,
+        rope_parameters: RopeParameters { rope_type: "default", rope_theta },
+        attention_bias: false,
+        attention_dropout: 0.0,
+        mlp_bias: (!config.qk_norm).then_some(false),
+        use_sliding_window: config.qk_norm.then_some(false),
+        initializer_range: 0.02,
+        tie_word_embeddings: config.tie_embeddings,
+        bos_token_id: config.bos_id,
+        eos_token_id: config.eos_id,
+        pad_token_id: config.pad_id,
+        use_cache: true,
+        dtype: "float32",
+        torch_dtype: "float32",
+    })
+}
+
+/// The text of `generation_config.json`.
+pub fn generation_config_json(config: &HfConfig) -> String {
+    pretty(&serde_json::json!({
+        "_from_model_config": true,
+        "bos_token_id": config.bos_id,
+        "eos_token_id": config.eos_id,
+        "pad_token_id": config.pad_id,
+    }))
+}
+
+fn pretty(value: &impl Serialize) -> String {
+    let json = serde_json::to_string_pretty(value).expect("plain structs always have a JSON form");
+    json + "\n"
+}
+
+/// Upper bounds of what is accepted, so that no size computed from them overflows.
+const LIMITS: [(&str, u64); 8] = [
+    ("vocab_size", 1 << 20),
+    ("hidden_size", 1 << 16),
+    ("num_hidden_layers", 512),
+    ("num_attention_heads", 1024),
+    ("num_key_value_heads", 1024),
+    ("head_dim", 1024),
+    ("intermediate_size", 1 << 18),
+    ("max_position_embeddings", 1 << 20),
+];
+
+/// The parts of a foreign `config.json` that matter; `null` is the same as absent.
+#[derive(Deserialize)]
+struct Read {
+    model_type: Option<String>,
+    vocab_size: Option<u64>,
+    hidden_size: Option<u64>,
+    num_hidden_layers: Option<u64>,
+    num_attention_heads: Option<u64>,
+    num_key_value_heads: Option<u64>,
+    head_dim: Option<u64>,
+    intermediate_size: Option<u64>,
+    max_position_embeddings: Option<u64>,
+    hidden_act: Option<String>,
+    rms_norm_eps: Option<f32>,
+    rope_theta: Option<f32>,
+    rope_parameters: Option<serde_json::Map<String, Value>>,
+    rope_scaling: Option<serde_json::Map<String, Value>>,
+    tie_word_embeddings: Option<bool>,
+    attention_bias: Option<bool>,
+    mlp_bias: Option<bool>,
+    use_sliding_window: Option<bool>,
+    partial_rotary_factor: Option<f64>,
+    quantization_config: Option<Value>,
+    bos_token_id: Option<TokenId>,
+    eos_token_id: Option<TokenId>,
+    pad_token_id: Option<TokenId>,
+}
+
+/// Some models end at any of several tokens; the first one is taken.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum TokenId {
+    One(i64),
+    Several(Vec<i64>),
+}
+
+/// Reads a `config.json`, which need not come from this program; `path` is for messages.
+///
+/// # Errors
+/// [`LoadError::Damaged`] if it is not a config or contradicts itself, [`LoadError::TooLarge`]
+/// beyond the limits, [`LoadError::Unsupported`] naming what this program does not compute.
+pub fn parse_config(bytes: &[u8], path: &Path) -> Result<HfConfig, LoadError> {
+    let read: Read = serde_json::from_slice(bytes)
+        .map_err(|error| LoadError::damaged(path, "content", error, "a model's config"))?;
+    let reader = Reader { path };
+    let qk_norm = reader.check_features(&read)?;
+    let [vocab_size, model_dim, n_layers, n_heads, n_kv_heads, head_dim, ffn_dim, max_seq_len] =
+        reader.sizes(&read)?;
+    let (rope_theta, norm_eps) = reader.constants(&read)?;
+    let token = |field, id| reader.token(field, id, vocab_size);
+    Ok(HfConfig {
+        vocab_size,
+        model_dim,
+        n_layers,
+        n_heads,
+        n_kv_heads,
+        head_dim,
+        ffn_dim,
+        max_seq_len,
+        rope_theta,
+        norm_eps,
+        // As transformers has it where the file is silent.
+        tie_embeddings: read.tie_word_embeddings.unwrap_or(false),
+        qk_norm,
+        bos_id: token("bos_token_id", &read.bos_token_id)?,
+        eos_id: token("eos_token_id", &read.eos_token_id)?,
+        pad_id: token("pad_token_id", &read.pad_token_id)?,
+    })
+}
+
+/// Checks the parts of one file.
+struct Reader<'a> {
+    path: &'a Path,
+}
+
+impl Reader<'_> {
+    /// Refuses what this program does not compute; returns whether queries and keys are normalised.
+    fn check_features(&self, read: &Read) -> Result<bool, LoadError> {
+        let qk_norm = match read.model_type.as_deref() {
+            Some("llama") => false,
+            Some("qwen3") => true,
+            other => {
+                return Err(self.unsupported(
+                    "model_type",
+                    other.unwrap_or("none"),
+                    "llama, qwen3",
+                ));
+            }
+        };
+        match read.hidden_act.as_deref() {
+            None | Some("silu" | "swish") => {}
+            Some(other) => return Err(self.unsupported("hidden_act", other, "silu")),
+        }
+        let switches = [
+            ("attention_bias", read.attention_bias),
+            ("mlp_bias", read.mlp_bias),
+            ("use_sliding_window", read.use_sliding_window),
+        ];
+        for (field, switch) in switches {
+            if switch == Some(true) {
+                return Err(self.unsupported(field, "true", "false"));
+            }
+        }
+        if let Some(factor) = read.partial_rotary_factor.filter(|factor| *factor != 1.0) {
+            return Err(self.unsupported("partial_rotary_factor", &factor.to_string(), "1"));
+        }
+        if read.quantization_config.is_some() {
+            return Err(self.unsupported("quantization_config", "present", "plain weights"));
+        }
+        for (field, rope) in
+            [("rope_scaling", &read.rope_scaling), ("rope_parameters", &read.rope_parameters)]
+        {
+            let Some(rope) = rope else { continue };
+            let kind = rope.get("rope_type").or(rope.get("type")).and_then(Value::as_str);
+            if kind.is_some_and(|kind| kind != "default") || kind.is_none() && !only_theta(rope) {
+                let found = Value::Object(rope.clone()).to_string();
+                return Err(self.unsupported(field, &found, "rope_type default"));
+            }
+        }
+        Ok(qk_norm)
+    }
+
+    /// The sizes in the order of [`LIMITS`], each within its limit and all of them consistent.
+    fn sizes(&self, read: &Read) -> Result<[usize; 8], LoadError> {
+        let n_heads = read.num_attention_heads;
+        let head_dim = read.head_dim.or_else(|| {
+            let (width, n_heads) = (read.hidden_size?, n_heads.filter(|n| *n > 0)?);
+            width.is_multiple_of(n_heads).then(|| width / n_heads)
+        });
+        let found = [
+            read.vocab_size,
+            read.hidden_size,
+            read.num_hidden_layers,
+            n_heads,
+            read.num_key_value_heads.or(n_heads),
+            head_dim,
+            read.intermediate_size,
+            read.max_position_embeddings,
+        ];
+        let mut sizes = [0; 8];
+        for (((field, limit), found), size) in LIMITS.into_iter().zip(found).zip(&mut sizes) {
+            *size = match found {
+                None | Some(0) => {
+                    let found = found.map_or("missing", |_| "0");
+                    return Err(LoadError::damaged(
+                        self.path,
+                        field,
+                        found,
+                        format!("1 to {limit}"),
+                    ));
+                }
+                Some(found) if found > limit => {
+                    let (path, field) = (self.path.to_owned(), field.to_string());
+                    return Err(LoadError::TooLarge { path, field, found, limit });
+                }
+                Some(found) => usize::try_from(found).expect("the limits fit in 32 bits"),
+            };
+        }
+        let [_, _, _, n_heads, n_kv_heads, head_dim, ..] = sizes;
+        if !n_heads.is_multiple_of(n_kv_heads) {
+            let expected = format!("a divisor of the {n_heads} query heads");
+            return Err(LoadError::damaged(self.path, "num_key_value_heads", n_kv_heads, expected));
+        }
+        if !head_dim.is_multiple_of(2) {
+            return Err(LoadError::damaged(self.path, "head_dim", head_dim, "an even number"));
+        }
+        Ok(sizes)
+    }
+
+    /// The base of the rotary frequencies and the epsilon of the norms.
+    fn constants(&self, read: &Read) -> Result<(f32, f32), LoadError> {
+        let in_parameters = read.rope_parameters.as_ref().and_then(|rope| rope.get("rope_theta"));
+        let rope_theta = match in_parameters {
+            Some(theta) => theta.as_f64().map_or(f32::NAN, |theta| theta as f32),
+            None => read.rope_theta.unwrap_or(10_000.0), // transformers' default
+        };
+        let norm_eps = read.rms_norm_eps.unwrap_or(1e-6); // transformers' default
+        for (field, found, low, high) in
+            [("rope_theta", rope_theta, 1.0, 1e9), ("rms_norm_eps", norm_eps, 1e-12, 1e-1)]
+        {
+            if !(low..=high).contains(&found) {
+                let expected = format!("{low:e} to {high:e}");
+                return Err(LoadError::damaged(self.path, field, found, expected));
+            }
+        }
+        Ok((rope_theta, norm_eps))
+    }
+
+    /// A special token; a negative number means that there is none.
+    fn token(
+        &self,
+        field: &str,
+        id: &Option<TokenId>,
+        vocab_size: usize,
+    ) -> Result<Option<u32>, LoadError> {
+        let id = match id {
+            None => return Ok(None),
+            Some(TokenId::One(id)) => *id,
+            Some(TokenId::Several(ids)) => match ids.first() {
+                Some(id) => *id,
+                None => return Ok(None),
+            },
+        };
+        match u32::try_from(id) {
+            Ok(id) if (id as usize) < vocab_size => Ok(Some(id)),
+            _ if id < 0 => Ok(None),
+            _ => Err(LoadError::damaged(self.path, field, id, format!("below {vocab_size}"))),
+        }
+    }
+
+    fn unsupported(&self, field: &str, found: &str, supported: &str) -> LoadError {
+        LoadError::Unsupported {
+            path: self.path.to_owned(),
+            field: field.to_string(),
+            found: found.to_string(),
+            supported: supported.to_string(),
+        }
+    }
+}
+
+/// Whether a table about rotary embeddings says nothing but their base.
+fn only_theta(rope: &serde_json::Map<String, Value>) -> bool {
+    rope.keys().all(|key| key == "rope_theta")
+}

@@ -1,0 +1,207 @@
+//! One trainer per run: a lock that its holder cannot leave behind.
+//!
+//! The system's advisory lock on `run.lock` ends with the process that took it, however it ends.
+//! The file says who holds it, for the message to whoever comes second; an entry in it that nobody
+//! holds is stale and shows that the last trainer did not end in order.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+/// Name of the lock in the run's folder.
+pub const LOCK_NAME: &str = "run.lock";
+
+/// The largest lock file that is read; real ones have under 100 bytes.
+const LOCK_BYTES_MAX: u64 = 4096;
+
+/// A process, on a boot of a machine: process numbers mean nothing after a restart.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Owner {
+    /// Its number.
+    pub pid: u32,
+    /// Differs after every start of the machine; empty where the system does not tell.
+    pub boot_id: String,
+}
+
+/// The right to train in a folder, given up when dropped.
+#[derive(Debug)]
+pub struct RunLock {
+    file: File,
+    stale: Option<Owner>,
+}
+
+/// Why the lock was not taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LockError {
+    /// Another trainer has it.
+    #[error(
+        "{dir} is being trained by {owner}; stop that first, or train into another folder",
+        dir = dir.display(), owner = Holder(owner)
+    )]
+    Held {
+        /// The run's folder.
+        dir: PathBuf,
+        /// Who has it, if the file says so.
+        owner: Option<Owner>,
+    },
+    /// A file operation failed.
+    #[error("lock {path}: {source}", path = path.display())]
+    Io {
+        /// The lock's file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+struct Holder<'a>(&'a Option<Owner>);
+
+impl std::fmt::Display for Holder<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(owner) => write!(f, "process {}", owner.pid),
+            None => f.write_str("another process"),
+        }
+    }
+}
+
+impl Owner {
+    /// This process.
+    pub fn current() -> Owner {
+        let boot_id =
+            std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        Owner { pid: std::process::id(), boot_id: boot_id.trim().to_string() }
+    }
+
+    /// Whether this process, or a later one of its number, runs on this boot of this machine.
+    fn may_be_alive(&self) -> bool {
+        let pid = i32::try_from(self.pid).ok().and_then(rustix::process::Pid::from_raw);
+        self.boot_id == Owner::current().boot_id
+            && pid.is_some_and(|pid| {
+                // Not being allowed to signal it means that it exists.
+                rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
+            })
+    }
+}
+
+impl RunLock {
+    /// Takes the lock of the run in `dir`, which exists.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] naming the process that has it; [`LockError::Io`].
+    pub fn take(dir: &Path) -> Result<RunLock, LockError> {
+        let path = dir.join(LOCK_NAME);
+        let io_error = |source| LockError::Io { path: path.clone(), source };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(io_error)?;
+        let locked = file.try_lock();
+        let owner = read_owner(&mut file);
+        let held = |owner| Err(LockError::Held { dir: dir.to_owned(), owner });
+        match locked {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return held(owner),
+            // Some network file systems have no locks: the entry is then all there is.
+            Err(TryLockError::Error(error)) if is_unsupported(&error) => {
+                if owner.as_ref().is_some_and(Owner::may_be_alive) {
+                    return held(owner);
+                }
+            }
+            Err(TryLockError::Error(error)) => return Err(io_error(error)),
+        }
+        write_owner(&mut file, &Owner::current()).map_err(io_error)?;
+        Ok(RunLock { file, stale: owner })
+    }
+
+    /// The trainer before this one, if it did not end in order.
+    pub fn stale(&self) -> Option<&Owner> {
+        self.stale.as_ref()
+    }
+}
+
+impl Drop for RunLock {
+    fn drop(&mut self) {
+        // The file stays: removing it would let two processes lock two files of one name.
+        let _ = self.file.set_len(0);
+    }
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    let errnos = [rustix::io::Errno::NOLCK, rustix::io::Errno::NOSYS, rustix::io::Errno::OPNOTSUPP];
+    error.kind() == io::ErrorKind::Unsupported
+        || errnos.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+/// The entry in the file; `None` if it is empty or makes no sense.
+fn read_owner(file: &mut File) -> Option<Owner> {
+    let mut text = String::new();
+    file.take(LOCK_BYTES_MAX).read_to_string(&mut text).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+fn write_owner(file: &mut File, owner: &Owner) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(format!("{}\n", serde_json::json!(owner)).as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_trainer_is_refused_by_process_number() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = RunLock::take(dir.path()).unwrap();
+        assert_eq!(lock.stale(), None);
+        for _ in 0..100 {
+            let error = RunLock::take(dir.path()).unwrap_err();
+            assert!(
+                matches!(&error, LockError::Held { owner: Some(o), .. } if *o == Owner::current())
+            );
+            let message = error.to_string();
+            assert!(message.contains(&format!("process {}", std::process::id())), "{message}");
+        }
+        drop(lock);
+        assert_eq!(RunLock::take(dir.path()).unwrap().stale(), None, "it ended in order");
+    }
+
+    #[test]
+    fn a_lock_left_by_a_dead_process_is_taken_and_reported() {
+        let dir = tempfile::tempdir().unwrap();
+        let dead = Owner { pid: 4_000_000, boot_id: "another boot".into() };
+        let text = serde_json::to_string(&dead).unwrap();
+        std::fs::write(dir.path().join(LOCK_NAME), text).unwrap();
+        assert_eq!(RunLock::take(dir.path()).unwrap().stale(), Some(&dead));
+    }
+
+    #[test]
+    fn nonsense_in_the_file_does_no_harm() {
+        let dir = tempfile::tempdir().unwrap();
+        for nonsense in [&b"\xff\xfe"[..], b"{", b"{\"pid\": -1}", &[b'9'; 10_000]] {
+            std::fs::write(dir.path().join(LOCK_NAME), nonsense).unwrap();
+            assert_eq!(RunLock::take(dir.path()).unwrap().stale(), None);
+        }
+    }
+
+    #[test]
+    fn a_missing_folder_is_an_error_with_its_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = RunLock::take(&dir.path().join("missing")).unwrap_err();
+        assert!(error.to_string().contains("missing/run.lock"), "{error}");
+    }
+
+    #[test]
+    fn liveness_tells_this_process_from_others() {
+        let own = Owner::current();
+        assert!(own.may_be_alive());
+        assert!(!Owner { boot_id: "another boot".into(), ..own.clone() }.may_be_alive());
+        assert!(!Owner { pid: u32::MAX, ..own.clone() }.may_be_alive());
+        assert!(!Owner { pid: 0, ..own }.may_be_alive());
+    }
+}

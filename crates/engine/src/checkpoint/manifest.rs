@@ -1,0 +1,286 @@
+//! `manifest.json`: what a checkpoint holds, how far its run was, and the checksum of every file.
+//!
+//! It is a JSON object whose last entry, alone on its line, is the BLAKE3 of everything before that
+//! line. So any JSON reader can read it, and one flipped bit anywhere in it is seen. That form is
+//! the same in every version, so that a sound file of a later version can be told from a damaged one.
+
+use super::error::LoadError;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// The name of the file in a checkpoint.
+pub const MANIFEST_NAME: &str = "manifest.json";
+
+/// The version that is written, and the newest that is read.
+pub const MANIFEST_VERSION: u64 = 1;
+
+/// The largest manifest that is read; real ones have a few kilobytes.
+pub const MANIFEST_BYTES_MAX: u64 = 16 << 20;
+
+/// Stands first in every manifest.
+const FORMAT: &str = "crystalline-checkpoint";
+
+/// Around the checksum's 64 hexadecimal digits, at the end of the file.
+const CHECKSUM_BEFORE: &str = ",\n  \"checksum\": \"";
+const CHECKSUM_AFTER: &str = "\"\n}\n";
+const CHECKSUM_LEN: usize = CHECKSUM_BEFORE.len() + 64 + CHECKSUM_AFTER.len();
+
+/// What is recorded about a checkpoint besides its files.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// Steps taken: the next one has this number.
+    pub step: u64,
+    /// Mean loss on the held-out text at this step, in nats per token, if it was measured.
+    pub val_loss_nats: Option<f64>,
+    /// Version of the program that wrote it.
+    pub build: String,
+    /// Number format of matrix products: "f32" or "bf16".
+    pub precision: String,
+    /// The instructions that computed it, such as "avx512".
+    pub instruction_path: String,
+    /// Data-parallel lanes.
+    pub n_lanes: u32,
+    /// The text it was trained on.
+    pub dataset: Fingerprint,
+    /// BLAKE3 of `tokenizer.json`.
+    pub tokenizer_blake3: String,
+    /// Where the run stands.
+    pub state: RunState,
+    /// The resolved configuration of the run.
+    pub config: serde_json::Value,
+}
+
+/// Identifies a corpus.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint {
+    /// Its size.
+    pub bytes: u64,
+    /// BLAKE3 of its content.
+    pub blake3: String,
+}
+
+/// All that a run carries from step to step besides its tensors.
+///
+/// Random numbers are functions of (seed, step, index) and the order of the data is a function of
+/// (seed, epoch), so no generator has a state to keep.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunState {
+    /// Updates the optimiser has made: smaller than the step if steps were skipped.
+    pub n_updates: u64,
+    /// Tokens trained on.
+    pub n_tok: u64,
+    /// Passes over the data that are complete.
+    pub epoch: u64,
+    /// Sequences taken in this pass.
+    pub position: u64,
+    /// Lowest held-out loss so far, in nats per token, and the step it was measured at.
+    pub best_val_loss_nats: Option<f64>,
+    /// The step of the lowest held-out loss.
+    pub best_step: Option<u64>,
+    /// Evaluations since the lowest held-out loss.
+    pub n_evals_since_best: u64,
+    /// Steps skipped because a number was not finite.
+    pub n_skipped: u64,
+    /// Of these, those at the end, one after the other.
+    pub n_skipped_in_row: u64,
+    /// Rows of `metrics.jsonl`.
+    pub n_metrics_rows: u64,
+    /// Time spent training, over all sessions.
+    pub train_seconds: f64,
+}
+
+/// One file of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// Its name in the checkpoint's folder.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// BLAKE3 of its content, as 64 hexadecimal digits.
+    pub blake3: String,
+}
+
+/// The content of `manifest.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    format: String,
+    version: u64,
+    /// What is recorded about the checkpoint.
+    #[serde(flatten)]
+    pub facts: Facts,
+    /// Every other file of the folder.
+    pub files: Vec<FileRecord>,
+}
+
+/// What is read first, to tell another version from damage.
+#[derive(Deserialize)]
+struct Head {
+    format: String,
+    version: u64,
+}
+
+impl Manifest {
+    /// A manifest of the current version.
+    pub fn new(facts: Facts, files: Vec<FileRecord>) -> Manifest {
+        Manifest { format: FORMAT.to_string(), version: MANIFEST_VERSION, facts, files }
+    }
+
+    /// Size of the checkpoint's other files.
+    pub fn file_bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).fold(0, u64::saturating_add)
+    }
+
+    /// The file as it is written, checksum included.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let json = serde_json::to_string_pretty(self)
+            .expect("plain structs and JSON values always have a JSON form");
+        let body = json.strip_suffix("\n}").expect("a pretty object ends so");
+        [body.as_bytes(), checksum_line(body.as_bytes()).as_bytes()].concat()
+    }
+
+    /// Reads what [`Manifest::to_bytes`] wrote; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`LoadError::Damaged`] if the checksum does not match or the content makes no sense,
+    /// [`LoadError::NewerVersion`] if it is sound but of a later version.
+    pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Manifest, LoadError> {
+        let sum = bytes.len().checked_sub(CHECKSUM_LEN).and_then(|at| bytes.split_at_checked(at));
+        let Some((body, found)) = sum else {
+            let expected = format!("at least {CHECKSUM_LEN}");
+            return Err(LoadError::damaged(path, "size", bytes.len(), expected));
+        };
+        if found != checksum_line(body).as_bytes() {
+            let found = String::from_utf8_lossy(found);
+            let expected = checksum_line(body);
+            return Err(LoadError::damaged(path, "checksum", found.trim(), expected.trim()));
+        }
+        let json = |error| LoadError::damaged(path, "content", error, "a manifest");
+        let head: Head = serde_json::from_slice(bytes).map_err(json)?;
+        if head.format != FORMAT {
+            return Err(LoadError::damaged(path, "format", head.format, FORMAT));
+        }
+        if head.version > MANIFEST_VERSION {
+            let path = path.to_owned();
+            let newest = MANIFEST_VERSION;
+            return Err(LoadError::NewerVersion { path, found: head.version, newest });
+        }
+        serde_json::from_slice(bytes).map_err(json)
+    }
+
+    /// Checks that a run may go on from here with this text and this tokeniser; `path` is that of
+    /// the manifest, for messages.
+    ///
+    /// # Errors
+    /// [`LoadError::Mismatch`] naming the first field that differs.
+    pub fn check_inputs(
+        &self,
+        path: &Path,
+        dataset: &Fingerprint,
+        tokenizer_blake3: &str,
+    ) -> Result<(), LoadError> {
+        let facts = &self.facts;
+        let fields = [
+            ("dataset.bytes", facts.dataset.bytes.to_string(), dataset.bytes.to_string()),
+            ("dataset.blake3", facts.dataset.blake3.clone(), dataset.blake3.clone()),
+            ("tokenizer_blake3", facts.tokenizer_blake3.clone(), tokenizer_blake3.to_string()),
+        ];
+        match fields.into_iter().find(|(_, stored, current)| stored != current) {
+            Some((field, stored, current)) => {
+                Err(LoadError::mismatch(path, field, current, format!("{stored} as at its start")))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The last entry of a manifest whose text before it is `body`.
+fn checksum_line(body: &[u8]) -> String {
+    format!("{CHECKSUM_BEFORE}{}{CHECKSUM_AFTER}", blake3::hash(body).to_hex())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> Manifest {
+        let state =
+            RunState { train_seconds: 0.1 + 0.2, position: u64::MAX, ..RunState::default() };
+        let config = serde_json::json!({"b": 1, "a": [0.1, null, "text"]});
+        let facts =
+            Facts { step: 7, val_loss_nats: Some(1.0 / 3.0), state, config, ..Facts::default() };
+        let file = FileRecord { name: "x".into(), bytes: 3, blake3: "00".into() };
+        Manifest::new(facts, vec![file])
+    }
+
+    /// Exact resume needs every float and integer back bit by bit.
+    #[test]
+    fn survives_a_round_trip_and_is_json() {
+        let bytes = example().to_bytes();
+        assert_eq!(Manifest::from_bytes(&bytes, Path::new("m")).unwrap(), example());
+        let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(json["step"], 7);
+        assert_eq!(json["checksum"].as_str().unwrap().len(), 64);
+    }
+
+    #[test]
+    fn floats_come_back_exactly() {
+        for i in 0..2000u64 {
+            let x = f64::from_bits(blake3_bits(i) >> 2); // finite, of every size
+            let facts = Facts { val_loss_nats: Some(x), ..Facts::default() };
+            let bytes = Manifest::new(facts, vec![]).to_bytes();
+            let back = Manifest::from_bytes(&bytes, Path::new("m")).unwrap();
+            assert_eq!(back.facts.val_loss_nats.unwrap().to_bits(), x.to_bits(), "{x}");
+        }
+    }
+
+    fn blake3_bits(i: u64) -> u64 {
+        let hash = blake3::hash(&i.to_le_bytes());
+        u64::from_le_bytes(hash.as_bytes()[..8].try_into().unwrap())
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_length_is_damage() {
+        let bytes = example().to_bytes();
+        for i in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut bad = bytes.clone();
+                bad[i] ^= 1 << bit;
+                let error = Manifest::from_bytes(&bad, Path::new("m")).unwrap_err();
+                assert!(matches!(error, LoadError::Damaged { .. }), "byte {i}: {error}");
+            }
+            let error = Manifest::from_bytes(&bytes[..i], Path::new("m")).unwrap_err();
+            assert!(matches!(error, LoadError::Damaged { .. }), "length {i}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_sound_file_of_a_later_version_is_refused_by_name() {
+        let mut later = example();
+        later.version = 2;
+        let error = Manifest::from_bytes(&later.to_bytes(), Path::new("run/manifest.json"));
+        let message = error.unwrap_err().to_string();
+        assert!(message.contains("run/manifest.json has format version 2"), "{message}");
+    }
+
+    /// A later version may have other fields: they must not be taken for damage.
+    #[test]
+    fn a_later_version_with_other_fields_is_still_told_from_damage() {
+        let body = "{\n  \"format\": \"crystalline-checkpoint\",\n  \"version\": 9,\n  \"new\": 1";
+        let bytes = format!("{body}{}", checksum_line(body.as_bytes()));
+        let error = Manifest::from_bytes(bytes.as_bytes(), Path::new("m")).unwrap_err();
+        assert!(matches!(error, LoadError::NewerVersion { found: 9, .. }), "{error}");
+    }
+
+    #[test]
+    fn changed_inputs_are_named() {
+        let manifest = example();
+        let (same, path) = (Fingerprint::default(), Path::new("m"));
+        manifest.check_inputs(path, &same, "").unwrap();
+        let other = Fingerprint { bytes: 1, ..same.clone() };
+        let message = manifest.check_inputs(path, &other, "").unwrap_err().to_string();
+        assert!(message.contains("dataset.bytes is 1, expected 0"), "{message}");
+        let message = manifest.check_inputs(path, &same, "ff").unwrap_err().to_string();
+        assert!(message.contains("tokenizer_blake3"), "{message}");
+    }
+}

@@ -1,0 +1,135 @@
+//! Removing checkpoints that are no longer wanted, never the last one that can be relied on.
+
+use super::commit::{is_temp_name, random_hex};
+use super::error::{LoadError, SaveError};
+use super::fs::{Fs, remove_tree};
+use super::manifest::MANIFEST_NAME;
+use super::scan::{Listed, list, step_name, val_loss, verify};
+use std::path::{Path, PathBuf};
+
+/// What stands in front of the name of a checkpoint that is being removed.
+const DELETED: &str = ".del-";
+
+/// Which checkpoints of a run stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// The newest ones, this many; at least 2, so that a damaged newest one has one behind it.
+    pub keep_last: usize,
+    /// The one of lowest loss on held-out text.
+    pub keep_best: bool,
+    /// Those whose step is a multiple of this.
+    pub keep_every: Option<u64>,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Retention { keep_last: 2, keep_best: true, keep_every: None }
+    }
+}
+
+/// Removes the checkpoints of `dir` that `retention` does not keep, oldest first; returns them.
+///
+/// Folders whose manifest is damaged are left for the user to look at. At least one that was read
+/// and verified in full stays, whatever `retention` says; if there is none, nothing is removed.
+///
+/// # Errors
+/// [`SaveError::Io`]. Some may then be removed and others not.
+pub fn prune(fs: &dyn Fs, dir: &Path, retention: &Retention) -> Result<Vec<PathBuf>, SaveError> {
+    let mut sound = list(fs, dir).map_err(|error| SaveError::KeptUnverified { source: error })?;
+    sound.retain(|listed| listed.manifest.is_ok());
+    let (kept, unwanted) = split(sound, retention);
+    if unwanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let verifies = |listed: &&Listed| verify(fs, &listed.path).is_ok();
+    let mut removed: Vec<PathBuf> = Vec::new();
+    if kept.iter().any(|listed| verifies(&listed)) {
+        removed.extend(unwanted.iter().rev().map(|listed| listed.path.clone()));
+    } else if let Some(newest) = unwanted.iter().find(verifies) {
+        let others = unwanted.iter().filter(|listed| listed.step != newest.step);
+        removed.extend(others.rev().map(|listed| listed.path.clone()));
+    }
+    remove_all(fs, dir, &removed)?;
+    Ok(removed)
+}
+
+/// Divides checkpoints, newest first, into those kept and the others, both newest first.
+fn split(sound: Vec<Listed>, retention: &Retention) -> (Vec<Listed>, Vec<Listed>) {
+    let keep_last = retention.keep_last.max(2);
+    let losses = sound.iter().filter_map(|listed| Some((val_loss(listed)?, listed.step)));
+    let best = losses.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    let best_step = best.filter(|_| retention.keep_best).map(|(_, step)| step);
+    let mut rank = 0;
+    sound.into_iter().partition(|listed| {
+        rank += 1;
+        let is_multiple = |n| n > 0 && listed.step.is_multiple_of(n);
+        rank <= keep_last
+            || best_step == Some(listed.step)
+            || retention.keep_every.is_some_and(is_multiple)
+    })
+}
+
+/// Removes the checkpoints of `dir` after `step`, sound or not, and returns them: a run that goes
+/// on from `step` writes these steps anew, and they must not be taken for its own.
+///
+/// # Errors
+/// [`SaveError::KeptUnverified`] if the checkpoint of `step` does not verify, or a later one is of a
+/// newer version of this program: nothing is removed.
+/// [`SaveError::Io`].
+pub fn discard_after(fs: &dyn Fs, dir: &Path, step: u64) -> Result<Vec<PathBuf>, SaveError> {
+    let kept = |source: LoadError| SaveError::KeptUnverified { source };
+    verify(fs, &dir.join(step_name(step))).map_err(kept)?;
+    let mut later = Vec::new();
+    for Listed { path, manifest, .. } in
+        list(fs, dir).map_err(kept)?.into_iter().filter(|l| l.step > step)
+    {
+        match manifest {
+            Err(newer @ LoadError::NewerVersion { .. }) => return Err(kept(newer)),
+            _ => later.push(path),
+        }
+    }
+    remove_all(fs, dir, &later)?;
+    Ok(later)
+}
+
+/// Removes what a crash left in `dir`: temporary names, and removals that were not finished.
+/// Returns what was removed. Call it while holding the run's lock, so that none is in use.
+///
+/// # Errors
+/// [`SaveError::Io`]. Some may then be removed and others not.
+pub fn clean(fs: &dyn Fs, dir: &Path) -> Result<Vec<PathBuf>, SaveError> {
+    let mut removed = Vec::new();
+    for entry in fs.list(dir).map_err(SaveError::io("list", dir))? {
+        let is_deleted = entry.is_dir && entry.name.starts_with(DELETED);
+        if !(is_deleted || is_temp_name(&entry.name)) {
+            continue;
+        }
+        let path = dir.join(&entry.name);
+        let result = match entry.is_dir {
+            true => remove_tree(fs, &path, MANIFEST_NAME),
+            false => fs.remove_file(&path),
+        };
+        result.map_err(SaveError::io("remove", &path))?;
+        removed.push(path);
+    }
+    Ok(removed)
+}
+
+/// Removes folders of `dir` in the order given. Their names go first, durably, so that a crash
+/// leaves no half of one under the name of a checkpoint.
+pub(super) fn remove_all(fs: &dyn Fs, dir: &Path, folders: &[PathBuf]) -> Result<(), SaveError> {
+    let mut renamed = Vec::with_capacity(folders.len());
+    for folder in folders {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        let deleted = dir.join(format!("{DELETED}{name}-{}", random_hex()));
+        fs.rename(folder, &deleted).map_err(SaveError::io("rename", folder))?;
+        renamed.push(deleted);
+    }
+    if !renamed.is_empty() {
+        fs.sync_dir(dir).map_err(SaveError::io("sync", dir))?;
+    }
+    for folder in renamed {
+        remove_tree(fs, &folder, MANIFEST_NAME).map_err(SaveError::io("remove", &folder))?;
+    }
+    Ok(())
+}

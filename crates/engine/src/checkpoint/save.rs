@@ -1,0 +1,85 @@
+//! Saving a checkpoint of a run: commit it, then remove those no longer wanted.
+
+use super::commit::{FileEntry, commit_folder};
+use super::error::{LoadError, SaveError};
+use super::fs::Fs;
+use super::manifest::Facts;
+use super::prune::{Retention, prune, remove_all};
+use super::scan::{step_name, verify};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// A state to be saved.
+#[derive(Clone, Debug)]
+pub struct Checkpoint<'a> {
+    /// Everything in the manifest but the list of files.
+    pub facts: Facts,
+    /// The files.
+    pub files: Vec<FileEntry<'a>>,
+}
+
+/// What became of a state that was to be saved: it is on disk.
+#[derive(Debug)]
+pub struct Saved {
+    /// Its step.
+    pub step: u64,
+    /// Its folder.
+    pub path: PathBuf,
+    /// Its size; 0 if it was there already.
+    pub bytes: u64,
+    /// Whether a sound checkpoint of this step was there already, and nothing was written.
+    pub was_there: bool,
+    /// From the start of writing until it was durable.
+    pub elapsed: Duration,
+    /// The checkpoints that were removed in its favour.
+    pub removed: Vec<PathBuf>,
+    /// Why those no longer wanted could not be removed: they take space, nothing else is wrong.
+    pub prune_error: Option<SaveError>,
+}
+
+/// Saves `checkpoint` as `dir/step-…` and then removes what `retention` does not keep.
+///
+/// A sound checkpoint of the same step is left as it is: the state at a step is always the same. A
+/// damaged one is replaced.
+///
+/// # Errors
+/// As [`commit_folder`]: `checkpoint` is then not on disk, and the older ones are as they were.
+pub fn save_checkpoint(
+    fs: &dyn Fs,
+    dir: &Path,
+    checkpoint: &Checkpoint<'_>,
+    retention: &Retention,
+) -> Result<Saved, SaveError> {
+    let start = Instant::now();
+    let step = checkpoint.facts.step;
+    let path = dir.join(step_name(step));
+    let was_there = is_there(fs, dir, &path)?;
+    let bytes = match was_there {
+        true => 0,
+        false => commit_folder(fs, &path, &checkpoint.files, Some(&checkpoint.facts))?,
+    };
+    let elapsed = start.elapsed();
+    let (removed, prune_error) = match prune(fs, dir, retention) {
+        Ok(removed) => (removed, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
+    Ok(Saved { step, path, bytes, was_there, elapsed, removed, prune_error })
+}
+
+/// Whether a sound checkpoint is at `path`; a damaged one is moved out of the way.
+fn is_there(fs: &dyn Fs, dir: &Path, path: &Path) -> Result<bool, SaveError> {
+    if !fs.exists(path).map_err(SaveError::io("look for", path))? {
+        return Ok(false);
+    }
+    let is_damage = |why: &LoadError| match why {
+        LoadError::Damaged { .. } | LoadError::Mismatch { .. } => true,
+        LoadError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+        _ => false,
+    };
+    match verify(fs, path) {
+        Ok(_) => Ok(true),
+        Err(why) if is_damage(&why) => remove_all(fs, dir, &[path.to_owned()]).map(|()| false),
+        Err(_) => Err(SaveError::Exists { path: path.to_owned() }),
+    }
+}

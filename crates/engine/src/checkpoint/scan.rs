@@ -1,0 +1,205 @@
+//! Finding the checkpoint to go on from: by what the folders hold, never by a pointer to one.
+
+use super::commit::is_plain_name;
+use super::error::{LoadError, Rejected};
+use super::fs::Fs;
+use super::manifest::{FileRecord, MANIFEST_BYTES_MAX, MANIFEST_NAME, Manifest};
+use rustc_hash::FxHashSet;
+use std::cmp::Reverse;
+use std::io::{Read, SeekFrom};
+use std::path::{Path, PathBuf};
+
+/// Files are hashed in pieces of this many bytes.
+const PIECE_BYTES: usize = 128 << 10;
+
+/// A checkpoint whose every file was read and has the checksum of its manifest.
+#[derive(Debug)]
+pub struct Found {
+    /// Its folder.
+    pub path: PathBuf,
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// Those that would have been chosen before it but cannot be used; tell the user.
+    pub rejected: Vec<Rejected>,
+}
+
+/// A folder named as a checkpoint, and its manifest if that is sound and the files have their sizes.
+#[derive(Debug)]
+pub struct Listed {
+    /// The folder.
+    pub path: PathBuf,
+    /// The step in its name.
+    pub step: u64,
+    /// Its manifest, or what is wrong.
+    pub manifest: Result<Manifest, LoadError>,
+}
+
+/// Name of the folder for the checkpoint of a step.
+pub fn step_name(step: u64) -> String {
+    format!("step-{step:08}")
+}
+
+/// The step of a folder named by [`step_name`].
+pub fn parse_step_name(name: &str) -> Option<u64> {
+    let step = name.strip_prefix("step-")?.parse().ok()?;
+    (step_name(step) == name).then_some(step)
+}
+
+/// Every checkpoint in `dir`, newest first. Manifests and sizes are checked, contents are not.
+///
+/// # Errors
+/// [`LoadError::Io`] if `dir` cannot be listed.
+pub fn list(fs: &dyn Fs, dir: &Path) -> Result<Vec<Listed>, LoadError> {
+    let entries = fs.list(dir).map_err(LoadError::io("list", dir))?;
+    let steps = entries.iter().filter(|e| e.is_dir).filter_map(|e| parse_step_name(&e.name));
+    let mut listed: Vec<Listed> = steps
+        .map(|step| {
+            let path = dir.join(step_name(step));
+            let manifest =
+                read_manifest(fs, &path).and_then(|manifest| match manifest.facts.step {
+                    found if found == step => Ok(manifest),
+                    found => {
+                        let path = path.join(MANIFEST_NAME);
+                        Err(LoadError::mismatch(
+                            &path,
+                            "step",
+                            found,
+                            format!("{step} by its folder"),
+                        ))
+                    }
+                });
+            Listed { path, step, manifest }
+        })
+        .collect();
+    listed.sort_by_key(|listed| Reverse(listed.step));
+    Ok(listed)
+}
+
+/// The newest checkpoint in `dir` that verifies.
+///
+/// # Errors
+/// [`LoadError::NoCheckpoint`] naming every one that was found and what is wrong with it. Where
+/// going back to an older one would throw away work, the reason instead: [`LoadError::NewerVersion`],
+/// or [`LoadError::Io`] such as a missing permission.
+pub fn newest(fs: &dyn Fs, dir: &Path) -> Result<Found, LoadError> {
+    first_verified(fs, dir, list(fs, dir)?)
+}
+
+/// The checkpoint in `dir` that verifies and has the lowest recorded loss on held-out text; the
+/// earlier one of two equals, and the newest if none has a recorded loss.
+///
+/// # Errors
+/// As [`newest`].
+pub fn best(fs: &dyn Fs, dir: &Path) -> Result<Found, LoadError> {
+    let mut listed = list(fs, dir)?;
+    // Stable, and the list is newest first: those without a loss stay in that order behind.
+    listed.sort_by(|a, b| match (val_loss(a), val_loss(b)) {
+        (Some(x), Some(y)) => x.total_cmp(&y).then(a.step.cmp(&b.step)),
+        (x, y) => x.is_none().cmp(&y.is_none()),
+    });
+    first_verified(fs, dir, listed)
+}
+
+/// The recorded loss on held-out text, unless it is NaN or the manifest is bad.
+pub(super) fn val_loss(listed: &Listed) -> Option<f64> {
+    listed.manifest.as_ref().ok()?.facts.val_loss_nats.filter(|loss| !loss.is_nan())
+}
+
+fn first_verified(fs: &dyn Fs, dir: &Path, listed: Vec<Listed>) -> Result<Found, LoadError> {
+    let mut rejected = Vec::new();
+    for Listed { path, manifest, .. } in listed {
+        let verified = manifest.and_then(|m| verify_files(fs, &path, &m).map(|()| m));
+        match verified {
+            Ok(manifest) => return Ok(Found { path, manifest, rejected }),
+            Err(why) if why.blames_files() => rejected.push(Rejected { path, why }),
+            Err(why) => return Err(why),
+        }
+    }
+    Err(LoadError::NoCheckpoint { dir: dir.to_owned(), rejected })
+}
+
+/// Reads every byte of a checkpoint and compares with its manifest.
+///
+/// # Errors
+/// [`LoadError`] naming the first file that is missing, damaged or of a newer version.
+pub fn verify(fs: &dyn Fs, folder: &Path) -> Result<Manifest, LoadError> {
+    let manifest = read_manifest(fs, folder)?;
+    verify_files(fs, folder, &manifest)?;
+    Ok(manifest)
+}
+
+/// Reads the manifest of a checkpoint and checks that the files it names have their sizes.
+///
+/// # Errors
+/// [`LoadError`] naming the first file that is missing, damaged or of a newer version.
+pub fn read_manifest(fs: &dyn Fs, folder: &Path) -> Result<Manifest, LoadError> {
+    let path = folder.join(MANIFEST_NAME);
+    let bytes = read_file(fs, &path, MANIFEST_BYTES_MAX)?;
+    let manifest = Manifest::from_bytes(&bytes, &path)?;
+    let mut names = FxHashSet::default();
+    for file in &manifest.files {
+        if !is_plain_name(&file.name) || !names.insert(&file.name) {
+            let expected = "plain names, each once";
+            return Err(LoadError::damaged(&path, "file name", &file.name, expected));
+        }
+        let path = folder.join(&file.name);
+        let mut open = fs.open(&path).map_err(LoadError::io("open", &path))?;
+        let bytes = open.seek(SeekFrom::End(0)).map_err(LoadError::io("measure", &path))?;
+        if bytes != file.bytes {
+            return Err(LoadError::damaged(&path, "size", bytes, file.bytes));
+        }
+    }
+    Ok(manifest)
+}
+
+/// Compares the content of every file with its checksum.
+fn verify_files(fs: &dyn Fs, folder: &Path, manifest: &Manifest) -> Result<(), LoadError> {
+    let mut piece = vec![0; PIECE_BYTES];
+    manifest.files.iter().try_for_each(|file| verify_file(fs, folder, file, &mut piece))
+}
+
+fn verify_file(
+    fs: &dyn Fs,
+    folder: &Path,
+    file: &FileRecord,
+    piece: &mut [u8],
+) -> Result<(), LoadError> {
+    let path = folder.join(&file.name);
+    let mut open = fs.open(&path).map_err(LoadError::io("open", &path))?;
+    let mut hasher = blake3::Hasher::new();
+    loop {
+        match open.read(piece) {
+            Ok(0) => break,
+            Ok(n) => hasher.update(&piece[..n]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(LoadError::io("read", &path)(error)),
+        };
+    }
+    let found = hasher.finalize().to_hex();
+    if found.as_str() != file.blake3 {
+        return Err(LoadError::damaged(&path, "BLAKE3", found, &file.blake3));
+    }
+    Ok(())
+}
+
+/// The content of a file of at most `bytes_max` bytes.
+///
+/// # Errors
+/// [`LoadError::TooLarge`], [`LoadError::Io`].
+pub fn read_file(fs: &dyn Fs, path: &Path, bytes_max: u64) -> Result<Vec<u8>, LoadError> {
+    let file = fs.open(path).map_err(LoadError::io("open", path))?;
+    let mut bytes = Vec::new();
+    file.take(bytes_max.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(LoadError::io("read", path))?;
+    if bytes.len() as u64 > bytes_max {
+        let (path, field) = (path.to_owned(), "size".to_string());
+        return Err(LoadError::TooLarge {
+            path,
+            field,
+            found: bytes.len() as u64,
+            limit: bytes_max,
+        });
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,154 @@
+//! What can be wrong with the text and the token files that a user gives.
+
+use std::path::PathBuf;
+
+/// An error about data; each says what was found, what was expected, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No path was given.
+    #[error("no text file was given; name at least one")]
+    NoFiles,
+    /// There is nothing at a path.
+    #[error("{path}: there is no such file; check the spelling and the current folder", path = path.display())]
+    Missing {
+        /// The path given.
+        path: PathBuf,
+    },
+    /// A path is a folder.
+    #[error("{path}: this is a folder; name the text files in it (for example {path}/*.txt)", path = path.display())]
+    Folder {
+        /// The path given.
+        path: PathBuf,
+    },
+    /// A path is a pipe, a device or a socket.
+    #[error("{path}: this is not a regular file; save the text to a file first", path = path.display())]
+    NotRegular {
+        /// The path given.
+        path: PathBuf,
+    },
+    /// The system refused to open or read a file.
+    #[error("{path}: cannot be read ({source}); check its permissions and the disk", path = path.display())]
+    Unreadable {
+        /// The path given.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file has no bytes besides a byte order mark.
+    #[error("{path}: the file is empty; give a file with text", path = path.display())]
+    Empty {
+        /// The path given.
+        path: PathBuf,
+    },
+    /// A file is in a two-byte encoding.
+    #[error("{path}: the file is UTF-16; convert it first: iconv -f UTF-16 -t UTF-8", path = path.display())]
+    Utf16 {
+        /// The path given.
+        path: PathBuf,
+    },
+    /// A byte that no UTF-8 text has at that place.
+    #[error(
+        "{path}: not UTF-8 at byte {offset} (0x{byte:02x}); convert it (iconv -t UTF-8), \
+         or ask for invalid bytes to be replaced",
+        path = path.display()
+    )]
+    NotUtf8 {
+        /// The path given.
+        path: PathBuf,
+        /// Where, in bytes from the start of the file.
+        offset: u64,
+        /// The first byte that does not fit.
+        byte: u8,
+    },
+    /// A zero byte, which text files do not have.
+    #[error(
+        "{path}: zero byte at {offset}: this looks like a binary file; give plain text, \
+         or ask for invalid bytes to be replaced",
+        path = path.display()
+    )]
+    ZeroByte {
+        /// The path given.
+        path: PathBuf,
+        /// Where, in bytes from the start of the file.
+        offset: u64,
+    },
+    /// A file is no longer what it was when it was first read.
+    #[error(
+        "{path}: the file changed (it had {expected}, it has {found}); \
+         restore it, or start a new run",
+        path = path.display()
+    )]
+    Changed {
+        /// The path given.
+        path: PathBuf,
+        /// Size and hash that were recorded.
+        expected: String,
+        /// Size and hash now.
+        found: String,
+    },
+    /// Not enough tokens for one window and its last target.
+    #[error(
+        "the text has {found} tokens, and one training window needs {}; \
+         give more text or lower seq_len (now {seq_len})",
+        seq_len + 1
+    )]
+    TooFewTokens {
+        /// Tokens that there are.
+        found: usize,
+        /// Tokens of a window.
+        seq_len: usize,
+    },
+    /// A share of held-out text that leaves nothing to train on, or is no share at all.
+    #[error("validation fraction: found {found}, expected at least 0 and below 1")]
+    BadFraction {
+        /// The fraction given.
+        found: f64,
+    },
+    /// A text too short to hold the asked share of it out.
+    #[error(
+        "the text has {found} bytes, too few to hold some out for validation; \
+         give more text, a separate validation file, or a validation fraction of 0"
+    )]
+    TooShortToSplit {
+        /// Bytes that there are.
+        found: u64,
+    },
+    /// A token file that is damaged or of another kind.
+    #[error("{path}: {field}: found {found}, expected {expected}; remove the file and tokenise again", path = path.display())]
+    TokenFile {
+        /// The token file.
+        path: PathBuf,
+        /// Which part of it is wrong.
+        field: &'static str,
+        /// What stands there.
+        found: String,
+        /// What should stand there.
+        expected: String,
+    },
+    /// A token that the vocabulary does not have.
+    #[error("token {found} is outside the vocabulary of {vocab_size}; the tokenizer does not fit")]
+    TokenOutside {
+        /// The token.
+        found: u32,
+        /// Tokens of the vocabulary.
+        vocab_size: u64,
+    },
+    /// Writing a file failed; nothing of it is left and no older file was touched.
+    #[error("{path}: cannot be written ({source}); check the free space and the permissions", path = path.display())]
+    Unwritable {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// Whether the cause is that no space is left where a file was to be written.
+    pub fn is_disk_full(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Error::Unwritable { source, .. }
+            if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+}

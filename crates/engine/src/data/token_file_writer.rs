@@ -1,0 +1,118 @@
+//! Writes a token file beside its final name, and moves it there only when all of it is on disk.
+
+use super::token_file::{HEADER_BYTES, encode_header};
+use super::{Error, TokenFile, TokenOrigin};
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// Bytes gathered before they are written.
+const BUFFER_BYTES: usize = 1 << 18;
+
+/// A token file being written. Dropped before [`TokenFileWriter::finish`], it leaves nothing.
+///
+/// The bytes go to `NAME.tmp-PROCESS` in the same folder, are synchronised, and only then renamed
+/// to `NAME`, so that at any moment `NAME` is the old file, complete, or the new one.
+#[derive(Debug)]
+pub struct TokenFileWriter {
+    path: PathBuf,
+    temporary: PathBuf,
+    file: File,
+    buffer: Vec<u8>,
+    hasher: blake3::Hasher,
+    n_tokens: u64,
+    origin: TokenOrigin,
+}
+
+impl TokenFileWriter {
+    pub(super) fn create(path: &Path, origin: TokenOrigin) -> Result<TokenFileWriter, Error> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".tmp-{}", std::process::id()));
+        let temporary = PathBuf::from(name);
+        let unwritable = |source| Error::Unwritable { path: path.to_owned(), source };
+        let file = File::create(&temporary).map_err(unwritable)?;
+        let mut writer = TokenFileWriter {
+            path: path.to_owned(),
+            temporary,
+            file,
+            buffer: Vec::with_capacity(BUFFER_BYTES + 4),
+            hasher: blake3::Hasher::new(),
+            n_tokens: 0,
+            origin,
+        };
+        // Its place is kept; what stands there is known at the end.
+        writer.file.write_all(&[0; HEADER_BYTES]).map_err(unwritable)?;
+        Ok(writer)
+    }
+
+    /// Tokens written so far.
+    pub fn n_tokens(&self) -> u64 {
+        self.n_tokens
+    }
+
+    /// Appends `tokens`.
+    ///
+    /// # Errors
+    /// [`Error::TokenOutside`] if one is not in the vocabulary; [`Error::Unwritable`]. The writer
+    /// is then of no more use.
+    pub fn push(&mut self, tokens: &[u32]) -> Result<(), Error> {
+        let vocab_size = self.origin.vocab_size;
+        if let Some(found) = tokens.iter().copied().find(|t| u64::from(*t) >= vocab_size) {
+            return Err(Error::TokenOutside { found, vocab_size });
+        }
+        let width = self.origin.width();
+        for token in tokens {
+            self.buffer.extend_from_slice(&token.to_le_bytes()[..width]);
+            if self.buffer.len() >= BUFFER_BYTES {
+                self.flush()?;
+            }
+        }
+        self.n_tokens += tokens.len() as u64;
+        Ok(())
+    }
+
+    /// Puts the file in its place, durably, then opens and verifies it.
+    ///
+    /// # Errors
+    /// [`Error::Unwritable`]: a file that stood there before is untouched. Or what
+    /// [`TokenFile::open`] finds wrong.
+    pub fn finish(mut self) -> Result<TokenFile, Error> {
+        self.flush()?;
+        let hash = *self.hasher.finalize().as_bytes();
+        let header = encode_header(&self.origin, self.n_tokens, &hash);
+        self.commit(&header).map_err(|source| self.unwritable(source))?;
+        TokenFile::open(&self.path)
+    }
+
+    fn commit(&mut self, header: &[u8]) -> std::io::Result<()> {
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.write_all(header)?;
+        self.file.sync_all()?;
+        std::fs::rename(&self.temporary, &self.path)?;
+        // The rename itself lasts only once its folder is on disk.
+        #[cfg(unix)]
+        {
+            let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty());
+            File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        self.hasher.update(&self.buffer);
+        let written = self.file.write_all(&self.buffer);
+        self.buffer.clear();
+        written.map_err(|source| self.unwritable(source))
+    }
+
+    fn unwritable(&self, source: std::io::Error) -> Error {
+        Error::Unwritable { path: self.path.clone(), source }
+    }
+}
+
+impl Drop for TokenFileWriter {
+    fn drop(&mut self) {
+        // After a commit there is no file of this name; a failure to remove one loses only space.
+        let _ = std::fs::remove_file(&self.temporary);
+    }
+}

@@ -1,0 +1,233 @@
+//! Choosing the next token: repetition penalty, temperature, top-k, top-p, min-p, in this order.
+//!
+//! The order is that of Hugging Face transformers. The choice is a pure function of the logits, the
+//! settings and (seed, position): a text can be made again from its seed.
+
+use crate::data::rng::{Purpose, Rng};
+use serde::{Deserialize, Serialize};
+
+/// How to choose.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sampling {
+    /// Divides the logits; 0 always takes the likeliest token.
+    pub temperature: f32,
+    /// Only the k likeliest tokens; 0 is all.
+    pub top_k: usize,
+    /// Only the fewest likeliest tokens whose probabilities reach p together; 1 is all.
+    pub top_p: f32,
+    /// Only tokens at least this many times as likely as the likeliest; 0 is all.
+    pub min_p: f32,
+    /// Divides the logits of tokens already in the text where positive, multiplies them where
+    /// negative (Keskar et al. 2019, section 4.1); 1 is none.
+    pub repetition_penalty: f32,
+    /// Seed of the choices.
+    pub seed: u64,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Sampling {
+            temperature: 0.8,
+            top_k: 50,
+            top_p: 0.95,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            seed: 0,
+        }
+    }
+}
+
+/// A setting that makes no sense.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{field} = {found}: expected {expected}")]
+pub struct SamplerError {
+    /// The setting.
+    pub field: &'static str,
+    /// Its value.
+    pub found: f32,
+    /// What would do.
+    pub expected: &'static str,
+}
+
+/// Chooses tokens; allocates when made, not when used.
+#[derive(Debug)]
+pub struct Sampler {
+    settings: Sampling,
+    rng: Rng,
+    /// (logit or probability, token), as far as still possible.
+    candidates: Vec<(f32, u32)>,
+    seen: Vec<bool>,
+}
+
+impl Sampler {
+    /// A sampler for a vocabulary of this size.
+    ///
+    /// # Errors
+    /// The first setting that makes no sense.
+    pub fn new(settings: Sampling, vocab_size: usize) -> Result<Sampler, SamplerError> {
+        let Sampling { temperature, top_p, min_p, repetition_penalty, seed, .. } = settings;
+        let checks = [
+            ("temperature", temperature, temperature >= 0.0, "a number from 0 on"),
+            ("top_p", top_p, top_p > 0.0 && top_p <= 1.0, "a number above 0, at most 1"),
+            ("min_p", min_p, (0.0..=1.0).contains(&min_p), "a number from 0 to 1"),
+            ("repetition_penalty", repetition_penalty, repetition_penalty > 0.0, "above 0"),
+        ];
+        for (field, found, holds, expected) in checks {
+            if !(holds && found.is_finite()) {
+                return Err(SamplerError { field, found, expected });
+            }
+        }
+        Ok(Sampler {
+            settings,
+            rng: Rng::new(seed, Purpose::Generation, 0),
+            candidates: Vec::with_capacity(vocab_size),
+            seen: vec![false; vocab_size],
+        })
+    }
+
+    /// Notes that the text contains `token`, for the repetition penalty.
+    pub fn note(&mut self, token: u32) {
+        if let Some(seen) = self.seen.get_mut(token as usize) {
+            *seen = true;
+        }
+    }
+
+    /// Chooses the token at `position` of the text; NaN logits are never chosen while others are.
+    pub fn choose(&mut self, logits: &[f32], position: usize) -> u32 {
+        self.distribution(logits);
+        let u = self.rng.f64_at(position as u64);
+        let total: f64 = self.candidates.iter().map(|c| c.0 as f64).sum();
+        let mut left = u * total;
+        for (p, token) in &self.candidates {
+            left -= *p as f64;
+            if left < 0.0 {
+                return *token;
+            }
+        }
+        self.candidates.last().map_or(0, |c| c.1)
+    }
+
+    /// What [`Sampler::choose`] draws from: (probability, token), likeliest first.
+    pub fn distribution(&mut self, logits: &[f32]) -> &[(f32, u32)] {
+        let Sampling { temperature, top_k, top_p, min_p, repetition_penalty, .. } = self.settings;
+        self.candidates.clear();
+        for (token, logit) in logits.iter().enumerate() {
+            let seen = repetition_penalty != 1.0 && self.seen[token];
+            let logit = match (seen, *logit > 0.0) {
+                (false, _) => *logit,
+                (true, true) => logit / repetition_penalty,
+                (true, false) => logit * repetition_penalty,
+            };
+            let logit = if logit.is_nan() { f32::NEG_INFINITY } else { logit };
+            self.candidates.push((logit, token as u32));
+        }
+        let k = match (temperature == 0.0, top_k) {
+            (true, _) => 1,
+            (false, 0) => self.candidates.len(),
+            (false, k) => k.min(self.candidates.len()),
+        };
+        // Ties go to the smaller id, so that the result does not depend on how the sort works.
+        let order = |a: &(f32, u32), b: &(f32, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
+        if k < self.candidates.len() {
+            self.candidates.select_nth_unstable_by(k - 1, order);
+            self.candidates.truncate(k);
+        }
+        self.candidates.sort_unstable_by(order);
+        self.softmax(if temperature == 0.0 { 1.0 } else { temperature });
+        self.keep_top_p(top_p);
+        let floor = min_p * self.candidates[0].0;
+        let n_kept = self.candidates.partition_point(|c| c.0 >= floor).max(1);
+        self.candidates.truncate(n_kept);
+        &self.candidates
+    }
+
+    /// Candidates' logits become probabilities.
+    fn softmax(&mut self, temperature: f32) {
+        let max = self.candidates[0].0;
+        let mut sum = 0.0f64;
+        for c in &mut self.candidates {
+            // An infinite best logit would make NaN of the difference to itself.
+            c.0 = if c.0 == max { 1.0 } else { ((c.0 - max) / temperature).exp() };
+            sum += c.0 as f64;
+        }
+        self.candidates.iter_mut().for_each(|c| c.0 = (c.0 as f64 / sum) as f32);
+    }
+
+    fn keep_top_p(&mut self, top_p: f32) {
+        if top_p >= 1.0 {
+            return;
+        }
+        let mut sum = 0.0;
+        let reached = self.candidates.iter().position(|c| {
+            sum += c.0;
+            sum >= top_p
+        });
+        if let Some(last) = reached {
+            self.candidates.truncate(last + 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOGITS: [f32; 5] = [0.0, 2.0, 1.0, -1.0, 2.5];
+
+    fn all() -> Sampling {
+        let off = Sampling { top_k: 0, top_p: 1.0, ..Sampling::default() };
+        Sampling { temperature: 1.0, ..off }
+    }
+
+    fn tokens(settings: Sampling) -> Vec<u32> {
+        let mut sampler = Sampler::new(settings, 5).unwrap();
+        sampler.distribution(&LOGITS).iter().map(|c| c.1).collect()
+    }
+
+    #[test]
+    fn each_setting_keeps_what_it_says() {
+        assert_eq!(tokens(all()), [4, 1, 2, 0, 3]);
+        assert_eq!(tokens(Sampling { temperature: 0.0, ..all() }), [4]);
+        assert_eq!(tokens(Sampling { top_k: 2, ..all() }), [4, 1]);
+        // Probabilities are about 0.50, 0.30, 0.11, 0.04, 0.01 (times 1 / 1.0).
+        assert_eq!(tokens(Sampling { top_p: 0.6, ..all() }), [4, 1]);
+        assert_eq!(tokens(Sampling { min_p: 0.2, ..all() }), [4, 1, 2]);
+    }
+
+    #[test]
+    fn draws_follow_the_distribution() {
+        let mut sampler = Sampler::new(all(), 5).unwrap();
+        let expected: Vec<_> = sampler.distribution(&LOGITS).to_vec();
+        let n = 20_000;
+        let mut counts = [0u32; 5];
+        (0..n).for_each(|i| counts[sampler.choose(&LOGITS, i) as usize] += 1);
+        for (p, token) in expected {
+            // Five standard deviations of a binomial count.
+            let sd = (n as f64 * p as f64 * (1.0 - p as f64)).sqrt();
+            let difference = counts[token as usize] as f64 - n as f64 * p as f64;
+            assert!(difference.abs() < 5.0 * sd, "token {token}: {difference} off, sd {sd}");
+        }
+    }
+
+    #[test]
+    fn repetition_penalty_lowers_both_signs() {
+        let settings = Sampling { repetition_penalty: 2.0, ..all() };
+        let mut sampler = Sampler::new(settings, 5).unwrap();
+        sampler.note(4);
+        sampler.note(3);
+        let order: Vec<_> = sampler.distribution(&LOGITS).iter().map(|c| c.1).collect();
+        assert_eq!(order, [1, 4, 2, 0, 3]);
+    }
+
+    #[test]
+    fn bad_settings_are_named_and_bad_logits_survive() {
+        let bad = Sampling { top_p: 0.0, ..all() };
+        assert_eq!(Sampler::new(bad, 5).unwrap_err().field, "top_p");
+        let nan = Sampling { temperature: f32::NAN, ..all() };
+        assert_eq!(Sampler::new(nan, 5).unwrap_err().field, "temperature");
+        let mut sampler = Sampler::new(all(), 3).unwrap();
+        assert_eq!(sampler.choose(&[f32::NAN, f32::INFINITY, f32::NAN], 0), 1);
+        sampler.choose(&[f32::NAN; 3], 0);
+    }
+}

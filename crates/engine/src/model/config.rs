@@ -1,0 +1,178 @@
+//! The numbers that define a model, and the checks they must pass.
+
+use serde::{Deserialize, Serialize};
+
+/// Shape and constants of a decoder; everything else about it follows from these.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Distinct tokens, V.
+    pub vocab_size: usize,
+    /// Width of the residual stream, C.
+    pub model_dim: usize,
+    /// Blocks, L.
+    pub n_layers: usize,
+    /// Query heads, H.
+    pub n_heads: usize,
+    /// Key/value heads, K; query head h reads key/value head h·K/H.
+    pub n_kv_heads: usize,
+    /// Width of a head, D.
+    pub head_dim: usize,
+    /// Width of the gated MLP, F.
+    pub ffn_dim: usize,
+    /// Longest sequence, T.
+    pub seq_len: usize,
+    /// Whether the output matrix is the embedding table.
+    pub tie_embeddings: bool,
+    /// Whether queries and keys are normalised per head (as Qwen3 does).
+    pub qk_norm: bool,
+    /// Base of the rotary frequencies.
+    pub rope_theta: f32,
+    /// Added to the mean square in every RMSNorm.
+    pub norm_eps: f32,
+}
+
+/// A field of a [`ModelConfig`] that cannot be, and what would do.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{field} = {found}: {expected}")]
+pub struct ConfigError {
+    /// Name of the field.
+    pub field: &'static str,
+    /// Its value.
+    pub found: usize,
+    /// What it must be.
+    pub expected: String,
+}
+
+/// Upper bounds of what a file may ask for, so that no size computed from them overflows.
+const LIMITS: [(&str, usize); 7] = [
+    ("vocab_size", 1 << 20),
+    ("model_dim", 1 << 16),
+    ("n_layers", 512),
+    ("n_heads", 1024),
+    ("n_kv_heads", 1024),
+    ("ffn_dim", 1 << 18),
+    ("seq_len", 1 << 20),
+];
+
+impl ModelConfig {
+    /// A model of width `model_dim` with the usual proportions: heads of 32 or 64, and an MLP of
+    /// 8/3 the width rounded up to a multiple of 32.
+    pub fn new(vocab_size: usize, model_dim: usize, n_layers: usize, n_heads: usize) -> Self {
+        ModelConfig {
+            vocab_size,
+            model_dim,
+            n_layers,
+            n_heads,
+            n_kv_heads: n_heads,
+            head_dim: model_dim / n_heads.max(1),
+            ffn_dim: default_ffn_dim(model_dim),
+            seq_len: 128,
+            tie_embeddings: true,
+            qk_norm: false,
+            rope_theta: 10_000.0,
+            norm_eps: 1e-5,
+        }
+    }
+
+    /// Width of a fused query-key-value row, Q = (H + 2K)·D.
+    pub fn qkv_dim(&self) -> usize {
+        (self.n_heads + 2 * self.n_kv_heads) * self.head_dim
+    }
+
+    /// Width of the attention output, H·D.
+    pub fn attn_dim(&self) -> usize {
+        self.n_heads * self.head_dim
+    }
+
+    /// Model arithmetic of training, FLOP per token: 6·N + 6·V·C + 6·L·T·H·D, with N the weights
+    /// outside embedding and head. Causal attention counts half; recomputation earns nothing.
+    pub fn train_flops_per_token(&self, seq_len: usize) -> f64 {
+        let per_layer = self.model_dim * (self.qkv_dim() + self.attn_dim() + 3 * self.ffn_dim)
+            + 2 * self.model_dim;
+        let n = self.n_layers * per_layer + self.model_dim;
+        let head = self.vocab_size * self.model_dim;
+        let attention = self.n_layers * seq_len * self.attn_dim();
+        6.0 * (n + head + attention) as f64
+    }
+
+    /// Checks that the shape can be built.
+    ///
+    /// # Errors
+    /// The first field that cannot be, with what would do.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let bad = |field, found, expected: &str| {
+            Err(ConfigError { field, found, expected: expected.to_string() })
+        };
+        let values = [
+            self.vocab_size,
+            self.model_dim,
+            self.n_layers,
+            self.n_heads,
+            self.n_kv_heads,
+            self.ffn_dim,
+            self.seq_len,
+        ];
+        for ((field, limit), found) in LIMITS.into_iter().zip(values) {
+            if found == 0 || found > limit {
+                return bad(field, found, &format!("expected 1 to {limit}"));
+            }
+        }
+        for (field, found) in [("model_dim", self.model_dim), ("ffn_dim", self.ffn_dim)] {
+            if !found.is_multiple_of(2) {
+                return bad(field, found, "expected an even number, best a multiple of 32");
+            }
+        }
+        if self.head_dim == 0 || !self.head_dim.is_multiple_of(2) || self.head_dim > 1024 {
+            return bad("head_dim", self.head_dim, "expected an even number up to 1024");
+        }
+        if !self.n_heads.is_multiple_of(self.n_kv_heads) {
+            return bad("n_kv_heads", self.n_kv_heads, "expected a divisor of n_heads");
+        }
+        Ok(())
+    }
+}
+
+/// 8/3 of the width, rounded up to a multiple of 32: the parameters of an ungated MLP of 4 widths.
+pub fn default_ffn_dim(model_dim: usize) -> usize {
+    (8 * model_dim).div_ceil(3).div_ceil(32) * 32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_shapes_pass() {
+        for (v, c, l, h) in [(4096, 128, 4, 4), (8192, 384, 6, 6), (50257, 768, 12, 12)] {
+            ModelConfig::new(v, c, l, h).check().unwrap();
+        }
+        assert_eq!(default_ffn_dim(128), 352);
+        assert_eq!(default_ffn_dim(384), 1024);
+        assert_eq!(default_ffn_dim(768), 2048);
+    }
+
+    #[test]
+    fn impossible_shapes_are_named() {
+        let good = ModelConfig::new(100, 64, 2, 4);
+        let cases = [
+            (ModelConfig { vocab_size: 0, ..good.clone() }, "vocab_size"),
+            (ModelConfig { model_dim: 61, ..good.clone() }, "model_dim"),
+            (ModelConfig { n_kv_heads: 3, ..good.clone() }, "n_kv_heads"),
+            (ModelConfig { head_dim: 15, ..good.clone() }, "head_dim"),
+            (ModelConfig { n_layers: 100_000, ..good.clone() }, "n_layers"),
+        ];
+        for (config, field) in cases {
+            assert_eq!(config.check().unwrap_err().field, field);
+        }
+    }
+
+    /// The count used to compare speeds, worked out by hand for one shape.
+    #[test]
+    fn flops_per_token_of_nano() {
+        let config = ModelConfig::new(4096, 128, 4, 4);
+        let n = 4 * (4 * 128 * 128 + 3 * 128 * 352 + 2 * 128) + 128;
+        let expected = 6.0 * (n + 4096 * 128 + 4 * 128 * 128) as f64;
+        assert_eq!(config.train_flops_per_token(128), expected);
+    }
+}

@@ -1,0 +1,184 @@
+//! The forward pass: token ids to the residual stream after the last block.
+//!
+//! Read it beside `backward.rs`, which is the same list from the bottom up: `F7` here is undone by
+//! `B7` there, and a test keeps the two lists mirrored. The final norm and the logits belong to the
+//! output layer (`head`).
+
+use super::buffers::{Block, LaneBuffers};
+use super::layout::{LayerSlots, Layout};
+use super::packed::PackedWeights;
+use kernels::accum::Accum;
+use kernels::attention::{AttentionShape, attention_forward};
+use kernels::dropout::{DropMask, dropout_add};
+use kernels::embedding::embedding_forward;
+use kernels::gated_mlp::swiglu_forward;
+use kernels::matmul::matmul;
+use kernels::qk_norm::{QkNormSaved, qk_norm_forward};
+use kernels::rmsnorm::rmsnorm_forward;
+use kernels::rope::{Heads, RopeTable, rope_forward};
+use kernels::rows::{Precision, RowsMut, store_rows};
+
+/// Residual dropout of one micro-batch: the masks are a pure function of the key.
+#[derive(Clone, Copy, Debug)]
+pub struct Dropout {
+    /// Probability that an element of a branch is dropped.
+    pub rate: f32,
+    /// Stands for (seed, step, micro-batch).
+    pub key: u64,
+}
+
+impl Dropout {
+    /// The mask of a block's attention (`branch` 0) or MLP (`branch` 1).
+    pub(super) fn mask(self, layer: usize, branch: usize) -> DropMask {
+        let stream = (2 * layer + branch + 1) as u64;
+        DropMask { key: self.key ^ stream.wrapping_mul(0x9e37_79b9_7f4a_7c15), rate: self.rate }
+    }
+}
+
+/// What both passes read and neither writes.
+#[derive(Clone, Copy, Debug)]
+pub struct Model<'a> {
+    /// The table of tensors.
+    pub layout: &'a Layout,
+    /// All parameters.
+    pub params: &'a [f32],
+    /// The matrices among them, as products read them.
+    pub packed: &'a PackedWeights,
+    /// Rotary angles of every position.
+    pub rope: &'a RopeTable,
+}
+
+impl Model<'_> {
+    /// The heads of a fused query-key-value row.
+    pub fn heads(&self) -> Heads {
+        let m = &self.layout.config;
+        Heads { n_heads: m.n_heads, n_kv_heads: m.n_kv_heads, head_dim: m.head_dim }
+    }
+}
+
+/// Runs every block on `tokens` (B·T ids), leaving the stream and the activations in `lane`.
+///
+/// # Panics
+/// If there are more tokens than the lane was sized for, or a part of a sequence.
+pub fn forward(model: Model, tokens: &[u32], dropout: Option<Dropout>, lane: &mut LaneBuffers) {
+    let n_rows = tokens.len();
+    assert!(n_rows <= lane.shape.n_rows(), "forward: more tokens than the lane was sized for");
+    assert_eq!(n_rows % lane.shape.seq_len, 0, "forward: tokens are not whole sequences");
+    let attention = lane.shape.attention();
+
+    let first = lane.block(0, n_rows);
+    embedding_forward(first.input, model.layout.embed.of(model.params), tokens); // F1 embedding
+    for (l, slots) in model.layout.layers.iter().enumerate() {
+        let mut block = lane.block(l, n_rows);
+        attention_branch(model, slots, l, dropout, attention, &mut block);
+        mlp_branch(model, slots, l, dropout, &mut block);
+    }
+}
+
+/// mid = input + out(attention(rope(qkv(norm(input)))))
+fn attention_branch(
+    model: Model,
+    slots: &LayerSlots,
+    l: usize,
+    dropout: Option<Dropout>,
+    attention: AttentionShape,
+    block: &mut Block,
+) {
+    let Block { input, acts, scratch, .. } = block;
+    let (params, packed, eps) = (model.params, model.packed, model.layout.config.norm_eps);
+
+    // F2 attention norm
+    rmsnorm_forward(
+        acts.attn_in.reborrow(),
+        acts.attn_rstd,
+        input,
+        slots.attn_norm.of(params),
+        eps,
+    );
+    // F3 query, key, value: in f32 mode straight into the saved rows
+    let precision = packed.precision();
+    let qkv: &mut [f32] = match &mut acts.qkv {
+        RowsMut::F32(saved) => saved,
+        RowsMut::Bf16(_) => scratch.qkv,
+    };
+    matmul(qkv, acts.attn_in.as_rows(), packed.forward(slots.qkv), Accum::Replace);
+    // F4 norm of queries and keys
+    if let Some((q_norm, k_norm)) = slots.qk_norm {
+        let saved = QkNormSaved { normed: acts.qk_normed.reborrow(), rstd: acts.qk_rstd };
+        let gains = [q_norm.of(params), k_norm.of(params)];
+        qk_norm_forward(qkv, Some(saved), gains, model.heads(), eps);
+    }
+    // F5 rotary positions
+    rope_forward(qkv, model.rope, model.heads(), attention.seq_len, 0);
+    if precision == Precision::Bf16 {
+        store_rows(acts.qkv.reborrow(), scratch.qkv);
+    }
+    // F6 attention, one sequence at a time
+    let (t, width, heads) =
+        (attention.seq_len, acts.qkv.len() / acts.attn_rstd.len(), acts.lse.len());
+    let out_dim = acts.attn_out.len() / acts.attn_rstd.len();
+    for s in 0..acts.attn_rstd.len() / t {
+        let per_seq = heads / acts.attn_rstd.len() * t;
+        attention_forward(
+            acts.attn_out.slice_mut(s * t * out_dim..(s + 1) * t * out_dim),
+            &mut acts.lse[s * per_seq..(s + 1) * per_seq],
+            acts.qkv.as_rows().slice(s * t * width..(s + 1) * t * width),
+            attention,
+            scratch.attention,
+        );
+    }
+    // F7 attention output, added to the stream
+    let (y, out) = (acts.attn_out.as_rows(), packed.forward(slots.out));
+    match dropout {
+        None => matmul(acts.mid, y, out, Accum::Plus(input)),
+        Some(dropout) => {
+            matmul(scratch.branch, y, out, Accum::Replace);
+            dropout_add(acts.mid, input, scratch.branch, dropout.mask(l, 0));
+        }
+    }
+}
+
+/// output = mid + down(silu(gate(norm(mid))) * up(norm(mid)))
+fn mlp_branch(
+    model: Model,
+    slots: &LayerSlots,
+    l: usize,
+    dropout: Option<Dropout>,
+    block: &mut Block,
+) {
+    let Block { output, acts, scratch, .. } = block;
+    let (params, packed, eps) = (model.params, model.packed, model.layout.config.norm_eps);
+    let ffn_dim = model.layout.config.ffn_dim;
+
+    // F8 mlp norm
+    rmsnorm_forward(
+        acts.mlp_in.reborrow(),
+        acts.mlp_rstd,
+        acts.mid,
+        slots.mlp_norm.of(params),
+        eps,
+    );
+    // F9 gate and up: in f32 mode straight into the saved rows
+    // F10 gated activation
+    let (x, gate_up) = (acts.mlp_in.as_rows(), packed.forward(slots.gate_up));
+    match &mut acts.gate_up {
+        RowsMut::F32(saved) => {
+            matmul(saved, x, gate_up, Accum::Replace);
+            swiglu_forward(acts.hidden.reborrow(), None, saved, ffn_dim);
+        }
+        saved @ RowsMut::Bf16(_) => {
+            matmul(scratch.gate_up, x, gate_up, Accum::Replace);
+            let saved = Some(saved.reborrow());
+            swiglu_forward(acts.hidden.reborrow(), saved, scratch.gate_up, ffn_dim);
+        }
+    }
+    // F11 down, added to the stream
+    let (h, down) = (acts.hidden.as_rows(), packed.forward(slots.down));
+    match dropout {
+        None => matmul(output, h, down, Accum::Plus(acts.mid)),
+        Some(dropout) => {
+            matmul(scratch.branch, h, down, Accum::Replace);
+            dropout_add(output, acts.mid, scratch.branch, dropout.mask(l, 1));
+        }
+    }
+}

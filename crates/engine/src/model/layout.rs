@@ -1,0 +1,263 @@
+//! THE TABLE: every tensor's name, shape, place, initialiser and weight decay.
+//!
+//! Parameters, gradients and both moments are one allocation each, sliced by this table; checkpoint
+//! names, optimiser groups, `inspect` and the labels of gradient tests come from it too. Tensors
+//! that one product reads stand side by side, so that query, key and value are one matrix of
+//! (H + 2K)·D rows to the engine and three tensors to a file.
+
+use super::config::{ConfigError, ModelConfig};
+
+/// Matrices and gains start at multiples of this many floats: one cache line.
+const ALIGN_FLOATS: usize = 16;
+
+/// A run of elements in a parameter-shaped allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// First element.
+    pub start: usize,
+    /// One past the last element.
+    pub end: usize,
+}
+
+impl Span {
+    /// Number of elements.
+    pub fn len(self) -> usize {
+        self.end - self.start
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+
+    /// The elements, to read.
+    pub fn of<T>(self, all: &[T]) -> &[T] {
+        &all[self.start..self.end]
+    }
+
+    /// The elements, to write.
+    pub fn of_mut<T>(self, all: &mut [T]) -> &mut [T] {
+        &mut all[self.start..self.end]
+    }
+}
+
+/// How a tensor starts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    /// Independent normal numbers of mean 0 and this standard deviation.
+    Normal(f32),
+    /// All ones: the gains of norms.
+    Ones,
+}
+
+/// One row of the table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// The name in a checkpoint, as the Hugging Face Llama has it.
+    pub name: String,
+    /// (rows, columns) of a matrix or (columns) of a gain; a weight is (outputs, inputs).
+    pub shape: Vec<usize>,
+    /// Where it lies.
+    pub span: Span,
+    /// How it starts.
+    pub init: Init,
+    /// Whether weight decay applies: to matrices, not to gains.
+    pub decay: bool,
+}
+
+/// A matrix that a product reads: possibly several tensors of the table, one under the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Matrix {
+    /// Its number among the matrices of the model.
+    pub index: usize,
+    /// Where it lies.
+    pub span: Span,
+    /// Outputs: its rows.
+    pub n_out: usize,
+    /// Inputs: its columns.
+    pub n_in: usize,
+}
+
+/// Where the tensors of one block lie.
+#[derive(Clone, Debug)]
+pub struct LayerSlots {
+    /// (C) gains before attention.
+    pub attn_norm: Span,
+    /// (Q, C) query, key and value projections.
+    pub qkv: Matrix,
+    /// (D) gains of query and key heads, where `qk_norm` is on.
+    pub qk_norm: Option<(Span, Span)>,
+    /// (C, H·D) attention output projection.
+    pub out: Matrix,
+    /// (C) gains before the MLP.
+    pub mlp_norm: Span,
+    /// (2F, C) gate and up projections.
+    pub gate_up: Matrix,
+    /// (C, F) down projection.
+    pub down: Matrix,
+}
+
+/// The table of a model.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// The model it is for.
+    pub config: ModelConfig,
+    /// Every tensor, in the order they lie in memory.
+    pub tensors: Vec<Tensor>,
+    /// The blocks' places.
+    pub layers: Vec<LayerSlots>,
+    /// (V, C) token embeddings.
+    pub embed: Span,
+    /// (C) gains before the output layer.
+    pub final_norm: Span,
+    /// (V, C) output matrix: the embeddings again where they are tied.
+    pub head: Matrix,
+    /// Floats in a parameter-shaped allocation, padding included.
+    pub len: usize,
+}
+
+/// Standard deviation of a fresh weight, as GPT-2 chose it.
+const INIT_STD: f32 = 0.02;
+
+impl Layout {
+    /// Lays out the tensors of `config`.
+    ///
+    /// # Errors
+    /// As [`ModelConfig::check`].
+    pub fn new(config: &ModelConfig) -> Result<Layout, ConfigError> {
+        config.check()?;
+        let (c, d, f) = (config.model_dim, config.head_dim, config.ffn_dim);
+        let kv_rows = config.n_kv_heads * d;
+        // Branches that add into the residual stream start smaller, so that the stream's variance
+        // does not grow with depth (GPT-2, section 2.3).
+        let branch = Init::Normal(INIT_STD / ((2 * config.n_layers) as f32).sqrt());
+        let weight = Init::Normal(INIT_STD);
+
+        let mut table = Table::default();
+        let embed = table.matrix("model.embed_tokens.weight", config.vocab_size, c, weight);
+        let mut layers = Vec::with_capacity(config.n_layers);
+        for l in 0..config.n_layers {
+            let name = |rest: &str| format!("model.layers.{l}.{rest}.weight");
+            let attn_norm = table.gain(&name("input_layernorm"), c);
+            let q = table.matrix(&name("self_attn.q_proj"), config.attn_dim(), c, weight);
+            let k = table.more_rows(&name("self_attn.k_proj"), kv_rows, c, weight);
+            let v = table.more_rows(&name("self_attn.v_proj"), kv_rows, c, weight);
+            let qkv = table.join(&[q, k, v], c);
+            let qk_norm = config.qk_norm.then(|| {
+                let q_norm = table.gain(&name("self_attn.q_norm"), d);
+                (q_norm, table.gain(&name("self_attn.k_norm"), d))
+            });
+            let out = table.matrix(&name("self_attn.o_proj"), c, config.attn_dim(), branch);
+            let out = table.join(&[out], config.attn_dim());
+            let mlp_norm = table.gain(&name("post_attention_layernorm"), c);
+            let gate = table.matrix(&name("mlp.gate_proj"), f, c, weight);
+            let up = table.more_rows(&name("mlp.up_proj"), f, c, weight);
+            let gate_up = table.join(&[gate, up], c);
+            let down = table.matrix(&name("mlp.down_proj"), c, f, branch);
+            let down = table.join(&[down], f);
+            layers.push(LayerSlots { attn_norm, qkv, qk_norm, out, mlp_norm, gate_up, down });
+        }
+        let final_norm = table.gain("model.norm.weight", c);
+        let head = match config.tie_embeddings {
+            true => embed,
+            false => table.matrix("lm_head.weight", config.vocab_size, c, weight),
+        };
+        let head = table.join(&[head], c);
+        let Table { tensors, len, .. } = table;
+        let len = len.next_multiple_of(ALIGN_FLOATS);
+        Ok(Layout { config: config.clone(), tensors, layers, embed, final_norm, head, len })
+    }
+
+    /// Every matrix that products read, in the order of [`Matrix::index`].
+    pub fn matrices(&self) -> impl Iterator<Item = Matrix> {
+        let blocks = self.layers.iter().flat_map(|l| [l.qkv, l.out, l.gate_up, l.down]);
+        blocks.chain([self.head])
+    }
+
+    /// Parameters of the model, without the padding between tensors.
+    pub fn n_params(&self) -> usize {
+        self.tensors.iter().map(|t| t.span.len()).sum()
+    }
+}
+
+/// The table while it is being laid out.
+#[derive(Default)]
+struct Table {
+    tensors: Vec<Tensor>,
+    len: usize,
+    n_matrices: usize,
+}
+
+impl Table {
+    fn tensor(&mut self, name: &str, shape: Vec<usize>, init: Init) -> Span {
+        self.len = self.len.next_multiple_of(ALIGN_FLOATS);
+        self.tensor_behind(name, shape, init)
+    }
+
+    /// A tensor right behind the one before: the next rows of the same matrix.
+    fn tensor_behind(&mut self, name: &str, shape: Vec<usize>, init: Init) -> Span {
+        let span = Span { start: self.len, end: self.len + shape.iter().product::<usize>() };
+        self.len = span.end;
+        let decay = shape.len() == 2;
+        self.tensors.push(Tensor { name: name.to_string(), shape, span, init, decay });
+        span
+    }
+
+    fn matrix(&mut self, name: &str, n_out: usize, n_in: usize, init: Init) -> Span {
+        self.tensor(name, vec![n_out, n_in], init)
+    }
+
+    fn more_rows(&mut self, name: &str, n_out: usize, n_in: usize, init: Init) -> Span {
+        self.tensor_behind(name, vec![n_out, n_in], init)
+    }
+
+    fn gain(&mut self, name: &str, len: usize) -> Span {
+        self.tensor(name, vec![len], Init::Ones)
+    }
+
+    /// The matrix made of tensors that lie one under the other.
+    fn join(&mut self, parts: &[Span], n_in: usize) -> Matrix {
+        for pair in parts.windows(2) {
+            assert_eq!(pair[0].end, pair[1].start, "Layout: joined tensors do not touch");
+        }
+        let span = Span { start: parts[0].start, end: parts[parts.len() - 1].end };
+        let index = self.n_matrices;
+        self.n_matrices += 1;
+        Matrix { index, span, n_out: span.len() / n_in, n_in }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tensors_are_aligned_and_do_not_overlap() {
+        for tie_embeddings in [true, false] {
+            let mut config = ModelConfig::new(97, 48, 3, 4);
+            config.tie_embeddings = tie_embeddings;
+            config.qk_norm = true;
+            let layout = Layout::new(&config).unwrap();
+            let mut end = 0;
+            for tensor in &layout.tensors {
+                assert!(tensor.span.start >= end);
+                let joins = ["k_proj", "v_proj", "up_proj"].iter().any(|n| tensor.name.contains(n));
+                assert!(joins || tensor.span.start.is_multiple_of(ALIGN_FLOATS));
+                end = tensor.span.end;
+            }
+            assert!(layout.len >= end);
+            assert_eq!(layout.matrices().count(), 13);
+            for (i, matrix) in layout.matrices().enumerate() {
+                assert_eq!(matrix.index, i);
+                assert_eq!(matrix.span.len(), matrix.n_out * matrix.n_in);
+            }
+        }
+    }
+
+    #[test]
+    fn parameters_of_the_124m_shape() {
+        let layout = Layout::new(&ModelConfig::new(50257, 768, 12, 12)).unwrap();
+        let block = 4 * 768 * 768 + 3 * 768 * 2048 + 2 * 768;
+        assert_eq!(layout.n_params(), 50257 * 768 + 12 * block + 768);
+    }
+}

@@ -1,0 +1,132 @@
+//! The weights as matrix products read them: converted and packed once per step, for all lanes.
+
+use super::layout::{Layout, Matrix, Span};
+use kernels::matmul::{self, Packed};
+use kernels::{AlignedVec, Pool, Precision};
+use std::ops::Range;
+
+/// Which side of a layer a product is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    /// Y = X·Wᵀ.
+    Forward,
+    /// dX = dY·W.
+    Backward,
+}
+
+/// A piece of packing work: some panels of one matrix for one side.
+#[derive(Clone, Debug)]
+struct Task {
+    matrix: Matrix,
+    side: Side,
+    panels: Range<usize>,
+}
+
+/// Words that one packing task writes at most, so that both cores have something to do.
+const TASK_WORDS: usize = 1 << 16;
+
+/// Every matrix of a model in panels, for the forward and, when training, the backward products.
+#[derive(Debug)]
+pub struct PackedWeights {
+    words: AlignedVec<u32>,
+    precision: Precision,
+    /// By matrix index: where the forward and the backward panels lie.
+    spans: Vec<(Span, Option<Span>)>,
+    tasks: Vec<Task>,
+    ranges: Vec<Range<usize>>,
+}
+
+impl PackedWeights {
+    /// Room for the panels of every matrix; `training` adds those of the backward products.
+    pub fn new(layout: &Layout, precision: Precision, training: bool) -> PackedWeights {
+        let mut packed = PackedWeights {
+            words: AlignedVec::zeroed(0),
+            precision,
+            spans: Vec::new(),
+            tasks: Vec::new(),
+            ranges: Vec::new(),
+        };
+        let mut len = 0;
+        for matrix in layout.matrices() {
+            let forward = packed.plan(matrix, Side::Forward, &mut len);
+            let backward = training.then(|| packed.plan(matrix, Side::Backward, &mut len));
+            packed.spans.push((forward, backward));
+        }
+        packed.words = AlignedVec::zeroed(len);
+        packed
+    }
+
+    fn plan(&mut self, matrix: Matrix, side: Side, len: &mut usize) -> Span {
+        let (k, n) = side.shape(matrix);
+        let start = len.next_multiple_of(16);
+        let n_panels = n.div_ceil(matmul::panel_cols());
+        let panel_words = matmul::packed_len(self.precision, k, n) / n_panels;
+        let step = (TASK_WORDS / panel_words).max(1);
+        for first in (0..n_panels).step_by(step) {
+            let panels = first..(first + step).min(n_panels);
+            self.ranges.push(start + panels.start * panel_words..start + panels.end * panel_words);
+            self.tasks.push(Task { matrix, side, panels });
+        }
+        *len = start + n_panels * panel_words;
+        Span { start, end: *len }
+    }
+
+    /// Converts and packs `params` anew; call it after every change of them.
+    pub fn pack(&mut self, params: &[f32], pool: &mut Pool) {
+        let (tasks, precision) = (&self.tasks, self.precision);
+        pool.for_each_range([&mut self.words], &self.ranges, |i, [words]| {
+            let Task { matrix, side, panels } = &tasks[i];
+            let weights = matrix.span.of(params);
+            let (k, n) = side.shape(*matrix);
+            match side {
+                Side::Forward => {
+                    matmul::pack_transposed_panels(words, weights, k, n, precision, panels.clone())
+                }
+                Side::Backward => {
+                    matmul::pack_straight_panels(words, weights, k, n, precision, panels.clone())
+                }
+            }
+        });
+    }
+
+    /// The right operand of Y = X·Wᵀ.
+    pub fn forward(&self, matrix: Matrix) -> Packed<'_> {
+        let (span, _) = self.spans[matrix.index];
+        self.view(matrix, Side::Forward, span)
+    }
+
+    /// The right operand of dX = dY·W.
+    ///
+    /// # Panics
+    /// If the weights were packed for inference only.
+    pub fn backward(&self, matrix: Matrix) -> Packed<'_> {
+        let (_, span) = self.spans[matrix.index];
+        let span = span.expect("PackedWeights::backward: packed for inference only");
+        self.view(matrix, Side::Backward, span)
+    }
+
+    fn view(&self, matrix: Matrix, side: Side, span: Span) -> Packed<'_> {
+        let (k, n) = side.shape(matrix);
+        Packed { words: span.of(&self.words), precision: self.precision, k, n }
+    }
+
+    /// The format of the operands.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Bytes of the allocation.
+    pub fn bytes(&self) -> usize {
+        self.words.len() * size_of::<u32>()
+    }
+}
+
+impl Side {
+    /// (K, N) of the right operand.
+    fn shape(self, matrix: Matrix) -> (usize, usize) {
+        match self {
+            Side::Forward => (matrix.n_in, matrix.n_out),
+            Side::Backward => (matrix.n_out, matrix.n_in),
+        }
+    }
+}

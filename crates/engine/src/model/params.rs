@@ -1,0 +1,22 @@
+//! Fresh parameters: a pure function of (seed, table).
+
+use super::layout::{Init, Layout};
+use crate::data::rng::{Purpose, Rng};
+use kernels::AlignedVec;
+
+/// Parameters as the table says they start; each tensor draws from a stream of its own, so that a
+/// tensor's numbers do not depend on what stands before it.
+pub fn init_params(layout: &Layout, seed: u64) -> AlignedVec<f32> {
+    let mut params = AlignedVec::zeroed(layout.len);
+    for (i, tensor) in layout.tensors.iter().enumerate() {
+        let values = tensor.span.of_mut(&mut params);
+        match tensor.init {
+            Init::Ones => values.fill(1.0),
+            Init::Normal(std) => {
+                let rng = Rng::new(seed, Purpose::Initialisation, i as u64);
+                rng.fill_normal(values, 0, std as f64);
+            }
+        }
+    }
+    params
+}

@@ -1,0 +1,220 @@
+//! Large text in chunks: cut where cutting changes nothing, worked on by threads, put in order.
+//!
+//! No split rule looks past a place where a blank follows a non-blank (`pretokenize` tests it),
+//! and special tokens have no blanks; so the ids of the chunks, one after the other, are the ids
+//! of the whole. Chunk `i` goes to thread `i mod n` and comes back through that thread's own short
+//! channel, so that results arrive in order, and only a few chunks are in memory at a time.
+
+use super::error::TextError;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+/// A chunk is at least this long, in bytes: about 20 ms of work.
+const CHUNK_LEN: usize = 1 << 20;
+
+/// Chunks that a thread may be ahead of the consumer.
+const N_AHEAD: usize = 2;
+
+/// How a long piece of work is shared out, watched and stopped.
+#[derive(Default)]
+pub struct Control<'a> {
+    /// Number of threads; 0 counts as 1. Results never depend on it.
+    pub threads: usize,
+    /// Looked at before every chunk; once true, the work ends with [`TextError::Cancelled`].
+    pub cancel: Option<&'a AtomicBool>,
+    /// Called after every chunk with the bytes done and the bytes in all.
+    pub progress: Option<&'a mut dyn FnMut(u64, u64)>,
+}
+
+impl std::fmt::Debug for Control<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").field("threads", &self.threads).finish_non_exhaustive()
+    }
+}
+
+impl Control<'_> {
+    /// This many threads, nobody watching.
+    pub fn threads(threads: usize) -> Control<'static> {
+        Control { threads, ..Control::default() }
+    }
+
+    /// # Errors
+    /// [`TextError::Cancelled`] if the flag is set.
+    pub(super) fn check(&self) -> Result<(), TextError> {
+        if is_set(self.cancel) { Err(TextError::Cancelled) } else { Ok(()) }
+    }
+}
+
+fn is_set(cancel: Option<&AtomicBool>) -> bool {
+    cancel.is_some_and(|flag| flag.load(Ordering::Relaxed))
+}
+
+/// Cuts each text into chunks of at least `len_min` bytes before blanks that follow non-blanks.
+pub(super) fn chunks_of<'t>(texts: &[&'t str], len_min: usize) -> Vec<&'t str> {
+    let mut chunks = Vec::new();
+    for &text in texts {
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (chunk, after) = rest.split_at(safe_cut(rest, len_min.max(1)));
+            chunks.push(chunk);
+            rest = after;
+        }
+    }
+    chunks
+}
+
+/// The first safe place to cut at `from` or later; the end of the text if there is none.
+fn safe_cut(text: &str, from: usize) -> usize {
+    if from >= text.len() {
+        return text.len();
+    }
+    let from = (from..text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or(text.len());
+    let mut after_blank = text[..from].chars().next_back().is_none_or(char::is_whitespace);
+    for (at, c) in text[from..].char_indices() {
+        if c.is_whitespace() && !after_blank {
+            return from + at;
+        }
+        after_blank = c.is_whitespace();
+    }
+    text.len()
+}
+
+/// Applies `work` to the chunks of `texts` on the threads of `control`, each with a state of its
+/// own from `start`, and gives the results to `sink` in order on the calling thread.
+///
+/// # Errors
+/// [`TextError::Cancelled`], or what `sink` returns; the threads have ended by then.
+pub(super) fn map_in_order<'t, S, R: Send, E: From<TextError>>(
+    texts: &[&'t str],
+    control: &mut Control,
+    start: impl Fn() -> S + Sync,
+    work: impl Fn(&mut S, &'t str) -> R + Sync,
+    mut sink: impl FnMut(R) -> Result<(), E>,
+) -> Result<(), E> {
+    let chunks = chunks_of(texts, CHUNK_LEN);
+    let n_bytes: u64 = texts.iter().map(|text| text.len() as u64).sum();
+    let mut n_done = 0;
+    let mut finish = |control: &mut Control, chunk: &str, result: R| {
+        sink(result)?;
+        n_done += chunk.len() as u64;
+        if let Some(progress) = &mut control.progress {
+            progress(n_done, n_bytes);
+        }
+        Ok::<(), E>(())
+    };
+
+    let n_threads = control.threads.clamp(1, chunks.len().max(1));
+    if n_threads == 1 {
+        let mut state = start();
+        for chunk in chunks {
+            control.check()?;
+            finish(control, chunk, work(&mut state, chunk))?;
+        }
+        return Ok(());
+    }
+
+    let cancel = control.cancel;
+    std::thread::scope(|scope| {
+        let receivers: Vec<_> = (0..n_threads)
+            .map(|thread| {
+                let (sender, receiver) = sync_channel(N_AHEAD);
+                let (start, work) = (&start, &work);
+                let mine = chunks.iter().skip(thread).step_by(n_threads);
+                scope.spawn(move || work_on(mine, cancel, &sender, start(), work));
+                receiver
+            })
+            .collect();
+        for (i, chunk) in chunks.iter().enumerate() {
+            control.check()?;
+            // A thread stops early only when cancelled, or by a panic, which the scope passes on.
+            let result = receivers[i % n_threads].recv().map_err(|_| TextError::Cancelled)?;
+            finish(control, chunk, result)?;
+        }
+        Ok(())
+        // Here the receivers go, which stops the threads that still want to send.
+    })
+}
+
+/// One thread's share of [`map_in_order`].
+fn work_on<'t, 'c, S, R>(
+    chunks: impl Iterator<Item = &'c &'t str>,
+    cancel: Option<&AtomicBool>,
+    sender: &SyncSender<R>,
+    mut state: S,
+    work: &impl Fn(&mut S, &'t str) -> R,
+) where
+    't: 'c,
+{
+    for chunk in chunks {
+        if is_set(cancel) || sender.send(work(&mut state, chunk)).is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_cut_before_blanks_and_lose_nothing() {
+        let text = "one two  three\n\nfour ünf";
+        assert_eq!(chunks_of(&[text], 1), ["one", " two", "  three", "\n\nfour", " ünf"]);
+        assert_eq!(chunks_of(&[text], 5), ["one two", "  three", "\n\nfour", " ünf"]);
+        assert_eq!(chunks_of(&[text], 100), [text]);
+        assert_eq!(chunks_of(&["", "日本日本日本", "  "], 2), ["日本日本日本", "  "]);
+    }
+
+    fn lengths(texts: &[&str], control: &mut Control) -> Result<Vec<usize>, TextError> {
+        let mut lengths = Vec::new();
+        let sink = |length| {
+            lengths.push(length);
+            Ok::<_, TextError>(())
+        };
+        map_in_order(texts, control, || (), |(), chunk| chunk.len(), sink)?;
+        Ok(lengths)
+    }
+
+    #[test]
+    fn results_come_in_order_for_any_number_of_threads() {
+        let text = "word ".repeat(1 << 20);
+        let expected: Vec<usize> = chunks_of(&[&text], CHUNK_LEN).iter().map(|c| c.len()).collect();
+        assert!(expected.len() > 4);
+        for threads in [0, 1, 2, 3, 9] {
+            let (mut seen, mut last) = (0, 0);
+            let mut progress = |done, all| {
+                assert!(done > last && done <= all);
+                (seen, last) = (seen + 1, done);
+            };
+            let mut control = Control { threads, cancel: None, progress: Some(&mut progress) };
+            assert_eq!(lengths(&[&text], &mut control).unwrap(), expected);
+            assert_eq!((seen, last), (expected.len(), text.len() as u64));
+        }
+    }
+
+    #[test]
+    fn cancelling_stops_after_the_chunk() {
+        let text = "word ".repeat(1 << 20);
+        for threads in [1, 2] {
+            let cancel = AtomicBool::new(false);
+            let mut n_seen = 0;
+            let mut progress = |_, _| {
+                n_seen += 1;
+                cancel.store(true, Ordering::Relaxed);
+            };
+            let mut control =
+                Control { threads, cancel: Some(&cancel), progress: Some(&mut progress) };
+            assert!(matches!(lengths(&[&text], &mut control), Err(TextError::Cancelled)));
+            assert_eq!(n_seen, 1);
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_sink_stops_the_threads() {
+        let text = "word ".repeat(1 << 20);
+        let sink = |_| Err(TextError::NoWords { min_count: 7 });
+        let result =
+            map_in_order(&[&text], &mut Control::threads(3), || (), |(), chunk| chunk.len(), sink);
+        assert!(matches!(result, Err(TextError::NoWords { min_count: 7 })));
+    }
+}

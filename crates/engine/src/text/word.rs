@@ -1,0 +1,115 @@
+//! Word level: which words, bytes and pieces make the vocabulary.
+//!
+//! A blank belongs to the word after it, as in GPT-2: ` house`. Blanks of their own would make
+//! every text 1.6 to 1.8 times as long, and a mark for "no blank here" cannot be written in
+//! tokenizer.json. The price is that a word that also stands without a blank (after a line end, a
+//! quote, a bracket) has two forms. A form is in the vocabulary only if it occurs `min_count`
+//! times itself, so at counts of 2 to 5 second forms are 6 to 12 % of the vocabulary (plays,
+//! Wikipedia); a rare form is spelt by pieces, which cost nothing twice.
+//!
+//! Clitics (`'s`, `'ll`) are words of their own, lest every noun come twice; marks (`\p{M}`)
+//! belong to their letter; a run of line ends is one token; a run of punctuation is one if it is
+//! frequent, like any other word.
+//!
+//! Ids: special tokens, words by falling count, the bytes that are no words, the pieces.
+
+use super::bpe::ByteBpe;
+use super::bpe_train::{self, Learnt};
+use super::count::{self, Counts, LEARNT_LEN_MAX};
+use super::error::TextError;
+use super::options::TrainOptions;
+use super::parallel::Control;
+use super::pretokenize::SplitRule;
+use super::specials::Specials;
+use rustc_hash::FxHashSet;
+
+/// Trains a word-level tokeniser.
+pub(super) fn train(
+    options: &TrainOptions,
+    texts: &[&str],
+    specials: &Specials,
+    control: &mut Control,
+) -> Result<ByteBpe, TextError> {
+    let counts = count::count(texts, specials, |text| SplitRule::Words.split(text), control)?;
+    if counts.is_empty() {
+        return Err(TextError::NoWords { min_count: 1 });
+    }
+    control.check()?;
+    let learnt = learn_pieces(&counts, options.n_pieces())?;
+    let tokens = choose(options, &counts, specials, &learnt.tokens);
+    ByteBpe::new(SplitRule::Words, tokens, |id| specials.contains(id), &learnt.merges)
+}
+
+/// Learns pieces from every distinct word counted once: what has to be spelt later are words
+/// that are rare or new, and those are most like the other rare words, which are most words.
+fn learn_pieces(counts: &Counts, n_pieces: usize) -> Result<Learnt, TextError> {
+    let mut once = count::limited(counts);
+    once.iter_mut().for_each(|(_, count)| *count = 1);
+    bpe_train::learn(&once, 256 + n_pieces, 2)
+}
+
+/// The tokens by id. A word that is a byte or a piece as well costs no further token.
+fn choose(
+    options: &TrainOptions,
+    counts: &Counts,
+    specials: &Specials,
+    learnt: &[Box<[u8]>],
+) -> Vec<Box<[u8]>> {
+    let learnt_set: FxHashSet<&[u8]> = learnt.iter().map(|token| &**token).collect();
+    let mut n_free = options.vocab_size - specials.tokens().len() - learnt.len();
+    let mut tokens: Vec<Box<[u8]>> =
+        specials.tokens().iter().map(|(name, _)| name.as_bytes().into()).collect();
+    let mut chosen: FxHashSet<&[u8]> = FxHashSet::default();
+    for &(word, count) in counts {
+        let is_learnt = learnt_set.contains(word.as_bytes());
+        if count < options.min_count || (n_free == 0 && !is_learnt) {
+            break;
+        }
+        if word.len() <= LEARNT_LEN_MAX {
+            n_free -= !is_learnt as usize;
+            chosen.insert(word.as_bytes());
+            tokens.push(word.as_bytes().into());
+        }
+    }
+    tokens.extend(learnt.iter().filter(|token| !chosen.contains(&***token)).cloned());
+    tokens
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::options::TokenizerKind;
+    use super::*;
+
+    fn tokens(text: &str, vocab_size: usize, min_count: u64, n_pieces: usize) -> Vec<String> {
+        let options = TrainOptions {
+            vocab_size,
+            min_count,
+            n_pieces: Some(n_pieces),
+            ..TrainOptions::new(TokenizerKind::Word)
+        };
+        let specials = Specials::new(vec![("<|endoftext|>".into(), 0)]);
+        let model = train(&options, &[text], &specials, &mut Control::threads(1)).unwrap();
+        model.tokens().iter().map(|token| String::from_utf8_lossy(token).into_owned()).collect()
+    }
+
+    #[test]
+    fn words_come_by_falling_count_then_bytes_then_pieces() {
+        let found = tokens("the cat. the dog, the cow. the the cat", 400, 1, 2);
+        assert_eq!(
+            found[..9],
+            ["<|endoftext|>", " the", " cat", ".", " cow", " dog", ",", "the", "!"]
+        );
+        // Four words are neither bytes nor pieces; "he" and "the" were learnt as pieces.
+        assert_eq!(found.len(), 1 + 256 + 4 + 2);
+        assert_eq!(found.last().unwrap(), "he");
+    }
+
+    #[test]
+    fn the_limits_hold() {
+        assert_eq!(tokens("one two two three three three", 260, 1, 0).len(), 260);
+        let found = tokens("one two two three three three", 400, 2, 0);
+        assert_eq!(found[..4], ["<|endoftext|>", " three", " two", "!"]);
+        let long = format!("{0} {0} short short", "x".repeat(300));
+        assert!(tokens(&long, 400, 2, 0).iter().all(|token| token.len() < 300));
+    }
+}

@@ -1,0 +1,179 @@
+//! Data-parallel lanes: each runs its share of the batch with gradients of its own.
+//!
+//! The number of lanes is part of a run's configuration, never taken from the machine afterwards:
+//! lane i always has the same sequences, and lanes' gradients are summed in order. How many threads
+//! there are decides only who runs which lane.
+
+use super::step::StepPlan;
+use crate::head::full::{self, LossSum};
+use crate::model::{
+    Dropout, LaneBuffers, Layout, MicroBatch, MicroShape, Model, backward, forward,
+};
+use kernels::Pool;
+use std::ops::Range;
+
+/// Where batches come from: a pure function of (step, sequence).
+pub trait SequenceSource: Sync {
+    /// Writes sequence `index` of step `step`: T tokens and what follows each.
+    fn fill(&self, step: u64, index: usize, tokens: &mut [u32], targets: &mut [u32]);
+}
+
+/// One lane: its memory, and its share of the batch.
+#[derive(Debug)]
+pub struct Lane {
+    /// Gradients, activations, workspace.
+    pub buffers: LaneBuffers,
+    /// The sequences of a batch that are this lane's.
+    sequences: Range<usize>,
+    tokens: Vec<u32>,
+    targets: Vec<u32>,
+    loss: LossSum,
+}
+
+/// All lanes and the threads that run them.
+#[derive(Debug)]
+pub struct Lanes {
+    lanes: Vec<Lane>,
+    pool: Pool,
+}
+
+impl Lane {
+    fn new(layout: &Layout, shape: &MicroShape, sequences: Range<usize>) -> Lane {
+        Lane {
+            buffers: LaneBuffers::new(layout, shape.clone(), true),
+            sequences,
+            tokens: vec![0; shape.n_rows()],
+            targets: vec![0; shape.n_rows()],
+            loss: LossSum::default(),
+        }
+    }
+
+    /// Forward and backward over the lane's sequences, micro-batch by micro-batch; gradients of the
+    /// sum of losses are left in the lane.
+    pub fn accumulate(&mut self, model: Model, source: &dyn SequenceSource, plan: &StepPlan) {
+        let (t, n_seqs) = (self.buffers.shape.seq_len, self.buffers.shape.n_seqs);
+        self.buffers.begin_step(model.layout);
+        self.loss = LossSum::default();
+        for first in self.sequences.clone().step_by(n_seqs) {
+            let n_here = n_seqs.min(self.sequences.end - first);
+            for i in 0..n_here {
+                let row = i * t..(i + 1) * t;
+                let (tokens, targets) = (&mut self.tokens[row.clone()], &mut self.targets[row]);
+                source.fill(plan.step, first + i, tokens, targets);
+            }
+            let tokens = &self.tokens[..n_here * t];
+            let batch = MicroBatch { tokens, targets: &self.targets[..n_here * t] };
+            let dropout = dropout(plan, first);
+            let is_first = first == self.sequences.start;
+            forward(model, tokens, dropout, &mut self.buffers);
+            self.loss.add(full::loss_and_gradient(model, batch, is_first, &mut self.buffers));
+            backward(model, tokens, dropout, is_first, &mut self.buffers);
+        }
+    }
+
+    /// Loss of each given sequence, without gradients: `sequences` are indices for `source`.
+    pub fn evaluate(
+        &mut self,
+        model: Model,
+        source: &dyn SequenceSource,
+        sequences: Range<usize>,
+    ) -> LossSum {
+        let (t, n_seqs) = (self.buffers.shape.seq_len, self.buffers.shape.n_seqs);
+        let mut sum = LossSum::default();
+        for first in sequences.clone().step_by(n_seqs) {
+            let n_here = n_seqs.min(sequences.end - first);
+            for i in 0..n_here {
+                let row = i * t..(i + 1) * t;
+                let (tokens, targets) = (&mut self.tokens[row.clone()], &mut self.targets[row]);
+                source.fill(0, first + i, tokens, targets);
+            }
+            forward(model, &self.tokens[..n_here * t], None, &mut self.buffers);
+            sum.add(full::loss(model, &self.targets[..n_here * t], &mut self.buffers));
+        }
+        sum
+    }
+}
+
+/// The masks of a micro-batch, keyed by seed, step and its first sequence.
+fn dropout(plan: &StepPlan, first_sequence: usize) -> Option<Dropout> {
+    use crate::data::rng::{Purpose, Rng};
+    let key = Rng::new(plan.seed, Purpose::Dropout, plan.step).u64_at(first_sequence as u64);
+    (plan.dropout > 0.0).then_some(Dropout { rate: plan.dropout, key })
+}
+
+impl Lanes {
+    /// `n_lanes` lanes that share batches of `batch_seqs` sequences, run by `threads` threads.
+    pub fn new(
+        layout: &Layout,
+        shape: &MicroShape,
+        n_lanes: usize,
+        batch_seqs: usize,
+        threads: usize,
+    ) -> Lanes {
+        let n_lanes = n_lanes.clamp(1, batch_seqs);
+        let share = |i: usize| i * batch_seqs / n_lanes;
+        let lanes =
+            (0..n_lanes).map(|i| Lane::new(layout, shape, share(i)..share(i + 1))).collect();
+        Lanes { lanes, pool: Pool::new(threads) }
+    }
+
+    /// A lane for each of `threads` threads, without gradients: for [`Lanes::evaluate`] only.
+    pub fn for_evaluation(layout: &Layout, shape: &MicroShape, threads: usize) -> Lanes {
+        let lane = || Lane {
+            buffers: LaneBuffers::new(layout, shape.clone(), false),
+            sequences: 0..0,
+            tokens: vec![0; shape.n_rows()],
+            targets: vec![0; shape.n_rows()],
+            loss: LossSum::default(),
+        };
+        Lanes { lanes: (0..threads.max(1)).map(|_| lane()).collect(), pool: Pool::new(threads) }
+    }
+
+    /// Runs `f` on every lane, on any thread.
+    pub fn for_each(&mut self, f: impl Fn(&mut Lane) + Sync) {
+        self.pool.for_each(&mut self.lanes, |_, lane| f(lane));
+    }
+
+    /// The batch's loss: lanes' sums in order.
+    pub fn loss_sum(&self) -> LossSum {
+        let mut sum = LossSum::default();
+        self.lanes.iter().for_each(|lane| sum.add(lane.loss));
+        sum
+    }
+
+    /// Loss over sequences `0..n` of `source`, without gradients, in chunks fixed by the shape.
+    pub fn evaluate(&mut self, model: Model, source: &dyn SequenceSource, n: usize) -> LossSum {
+        let n_lanes = self.lanes.len();
+        let mut sums = vec![LossSum::default(); n_lanes];
+        let lanes = self.lanes.iter_mut().zip(&mut sums).enumerate();
+        let mut work: Vec<_> = lanes.collect();
+        self.pool.for_each(&mut work, |_, (i, (lane, sum))| {
+            **sum = lane.evaluate(model, source, *i * n / n_lanes..(*i + 1) * n / n_lanes);
+        });
+        let mut total = LossSum::default();
+        sums.into_iter().for_each(|sum| total.add(sum));
+        total
+    }
+
+    /// The first lane's gradients: after `AdamW::sum_over_lanes`, the sum over all lanes.
+    pub fn summed_grads(&self) -> &[f32] {
+        &self.lanes[0].buffers.grads
+    }
+
+    /// The lanes and the threads.
+    pub(super) fn parts(&mut self) -> (&mut [Lane], &mut Pool) {
+        (&mut self.lanes, &mut self.pool)
+    }
+
+    /// The threads.
+    pub fn pool(&mut self) -> &mut Pool {
+        &mut self.pool
+    }
+
+    /// Name and bytes of the lanes' allocations, all lanes together.
+    pub fn plan(&self) -> Vec<(&'static str, usize)> {
+        let n_lanes = self.lanes.len();
+        let one = self.lanes[0].buffers.plan();
+        one.into_iter().map(|(name, bytes)| (name, bytes * n_lanes)).collect()
+    }
+}

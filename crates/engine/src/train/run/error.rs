@@ -1,0 +1,98 @@
+//! Why a run cannot start or go on.
+
+use crate::checkpoint::{LoadError, LockError, SaveError};
+use crate::generate::SamplerError;
+use crate::model::ConfigError;
+use crate::text::TextError;
+use crate::train::StepError;
+use std::path::{Path, PathBuf};
+
+/// Why a run cannot start or go on; what is on disk is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The text or a token file.
+    #[error(transparent)]
+    Data(#[from] crate::data::Error),
+    /// The tokeniser.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// The shape of the model.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A checkpoint that cannot be read.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A checkpoint or row that cannot be written.
+    #[error(transparent)]
+    Save(#[from] SaveError),
+    /// Another trainer has the run.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A sampling setting.
+    #[error(transparent)]
+    Sampler(#[from] SamplerError),
+    /// A setting that makes no sense.
+    #[error("{field} = {found}: expected {expected}")]
+    Setting {
+        /// The setting.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// What would do.
+        expected: String,
+    },
+    /// A configuration file that cannot be read.
+    #[error("{}: {message}", path.display())]
+    ConfigFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with line and column.
+        message: String,
+    },
+    /// The run's folder has something in it.
+    #[error("{}: there is a run here already; go on with `crystalline resume`, or choose another --out", dir.display())]
+    Exists {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// There is no run in the folder.
+    #[error("{}: no run here ({CONFIG} is missing); give the folder that `crystalline train` printed", dir.display(), CONFIG = super::CONFIG_NAME)]
+    NoRun {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// Too many steps in a row were not finite.
+    #[error(
+        "{n} steps in a row were skipped, the last because {last}; the last good state is saved; try a lower --lr"
+    )]
+    Diverged {
+        /// Skipped steps.
+        n: u64,
+        /// The last of them.
+        last: StepError,
+    },
+    /// The run was told to stop before its first step.
+    #[error("stopped before the first step; nothing to save")]
+    Cancelled,
+    /// The disk.
+    #[error("cannot {what} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl RunError {
+    /// A function that wraps what the system said about `path`.
+    pub(super) fn io<'a>(
+        what: &'static str,
+        path: &'a Path,
+    ) -> impl FnOnce(std::io::Error) -> RunError + use<'a> {
+        move |source| RunError::Io { what, path: path.to_owned(), source }
+    }
+}

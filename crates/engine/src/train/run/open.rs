@@ -1,0 +1,251 @@
+//! The machinery of a run: everything allocated before the first step, fresh or as it was saved.
+
+use super::error::RunError;
+use super::prepare::text_rules;
+use super::{CHECKPOINTS_NAME, CONFIG_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME, save};
+use crate::checkpoint::{
+    Fingerprint, Found, LineFile, LoadError, RealFs, Rejected, Retention, RunLock, RunState,
+    SaveMode, Saver, SaverOptions, clean, discard_after, newest,
+};
+use crate::data::{Batches, Corpus, EvalWindows, TokenFile, TokenSource};
+use crate::generate::Session;
+use crate::model::{Layout, MicroShape, init_params};
+use crate::text::Tokenizer;
+use crate::train::settings::RunConfig;
+use crate::train::{Lanes, SequenceSource, StepPlan, TrainState, training_step};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Snapshots up to this size are taken; a larger state is written from where it lies.
+const SNAPSHOT_BYTES_MAX: usize = 256 << 20;
+
+/// The part of a run that computes.
+pub(super) struct Machine {
+    pub config: RunConfig,
+    pub state: TrainState,
+    pub lanes: Lanes,
+    pub train: TrainSource,
+    pub valid: Option<ValidSource>,
+    pub session: Session,
+}
+
+/// Training sequences.
+pub(super) struct TrainSource {
+    pub tokens: TokenFile,
+    pub batches: Batches,
+}
+
+/// Held-out sequences.
+pub(super) struct ValidSource {
+    pub tokens: TokenFile,
+    pub windows: EvalWindows,
+    /// Windows that the evaluation under way takes.
+    pub n_taken: usize,
+}
+
+/// A run that is ready to take steps.
+pub struct Run {
+    pub(super) dir: PathBuf,
+    pub(super) machine: Machine,
+    pub(super) tokenizer: Tokenizer,
+    pub(super) dataset: Fingerprint,
+    pub(super) files: save::ConstantFiles,
+    pub(super) saver: Saver,
+    pub(super) metrics: LineFile,
+    pub(super) samples: LineFile,
+    pub(super) at: RunState,
+    pub(super) step: u64,
+    pub(super) last_saved: Option<u64>,
+    pub(super) rejected: Vec<Rejected>,
+    _lock: RunLock,
+}
+
+impl SequenceSource for TrainSource {
+    fn fill(&self, step: u64, index: usize, tokens: &mut [u32], targets: &mut [u32]) {
+        self.batches.fill(&self.tokens, step, index, tokens, targets);
+    }
+}
+
+impl SequenceSource for ValidSource {
+    fn fill(&self, _step: u64, index: usize, tokens: &mut [u32], targets: &mut [u32]) {
+        // The same windows every time, spread over the text.
+        let window = index * self.windows.n_windows() / self.n_taken;
+        self.windows.fill(&self.tokens, window, tokens, targets);
+    }
+}
+
+impl Machine {
+    pub fn open(dir: &Path, config: &RunConfig, threads: usize) -> Result<Machine, RunError> {
+        let (model, train) = (&config.model, &config.train);
+        let tokens = TokenFile::open(&dir.join(TRAIN_NAME))?;
+        let batches = Batches::new(tokens.len(), model.seq_len, train.batch_seqs, train.seed)?;
+        let valid_path = dir.join(VALID_NAME);
+        let valid = match valid_path.exists() {
+            true => {
+                let tokens = TokenFile::open(&valid_path)?;
+                let windows = EvalWindows::new(tokens.len(), model.seq_len)?;
+                Some(ValidSource { tokens, n_taken: windows.n_windows(), windows })
+            }
+            false => None,
+        };
+        let (layout, precision) = (Layout::new(model)?, train.precision.kernels());
+        let lane_seqs = train.batch_seqs.div_ceil(train.n_lanes);
+        let micro = MicroShape::new(model, model.seq_len, lane_seqs, precision);
+        let mut lanes = Lanes::new(&layout, &micro, train.n_lanes, train.batch_seqs, threads);
+        let session = Session::new(&layout, precision, model.seq_len, threads);
+        let params = init_params(&layout, train.seed);
+        let mut state = TrainState::new(layout, params, precision, train.optimizer);
+        state.pack(lanes.pool());
+        let train = TrainSource { tokens, batches };
+        Ok(Machine { config: config.clone(), state, lanes, train, valid, session })
+    }
+
+    pub fn plan(&self, step: u64) -> StepPlan {
+        let train = &self.config.train;
+        let schedule = crate::train::Schedule {
+            lr: train.lr,
+            n_steps: train.n_steps,
+            warmup_steps: train.warmup_steps,
+            decay_steps: train.decay_steps,
+        };
+        StepPlan {
+            step,
+            lr: schedule.at(step),
+            grad_norm_max: train.grad_norm_max,
+            dropout: train.dropout,
+            seed: train.seed,
+        }
+    }
+
+    /// Seconds of a training step, evaluations' share included; the state is of no use afterwards.
+    pub fn measure_step(mut self) -> f64 {
+        let (mut times, start) = (Vec::new(), Instant::now());
+        for step in 0.. {
+            let plan = StepPlan { lr: 0.0, ..self.plan(step) };
+            let one = Instant::now();
+            // A step that fails here fails again as the run's first, which says so.
+            let _ = training_step(&mut self.state, &mut self.lanes, &self.train, &plan);
+            times.push(one.elapsed().as_secs_f64());
+            if times.len() >= 5 && start.elapsed().as_secs_f64() > 1.5 || times.len() >= 100 {
+                break;
+            }
+        }
+        times.sort_by(f64::total_cmp);
+        // Evaluations and samples take about a twentieth.
+        1.05 * times[times.len() / 2]
+    }
+}
+
+impl Run {
+    /// Opens the run in `dir`: where its newest sound checkpoint is, or at its beginning.
+    ///
+    /// # Errors
+    /// [`RunError`]; among others if the text, the tokeniser or the configuration is another than
+    /// the checkpoint's.
+    pub fn open(dir: &Path, threads: usize) -> Result<Run, RunError> {
+        let lock_dir = dir.join(CONFIG_NAME);
+        if !lock_dir.exists() {
+            return Err(RunError::NoRun { dir: dir.to_owned() });
+        }
+        let lock = RunLock::take(dir)?;
+        let config = read_config(dir)?;
+        let tokenizer = Tokenizer::load(&dir.join(TOKENIZER_NAME))?;
+        let mut machine = Machine::open(dir, &config, threads)?;
+        let dataset = dataset(&config, &machine.train.tokens)?;
+        let files = save::ConstantFiles::new(&config.model, &tokenizer);
+
+        let checkpoints = dir.join(CHECKPOINTS_NAME);
+        clean(&RealFs, &checkpoints)?;
+        let (mut at, mut step, mut rejected) = (RunState::default(), 0, Vec::new());
+        let found = match newest(&RealFs, &checkpoints) {
+            Ok(found) => Some(found),
+            Err(LoadError::NoCheckpoint { rejected: why, .. }) if why.is_empty() => None,
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(Found { path, manifest, rejected: why }) = found {
+            let hash = tokenizer.hash().to_hex().to_string();
+            manifest.check_inputs(&path, &dataset, &hash)?;
+            save::check_config(&manifest.facts.config, &config)?;
+            save::load_state(&path, &mut machine.state)?;
+            machine.state.optim.n_updates = manifest.facts.state.n_updates;
+            machine.state.pack(machine.lanes.pool());
+            (at, step, rejected) = (manifest.facts.state, manifest.facts.step, why);
+            discard_after(&RealFs, &checkpoints, step)?;
+        }
+        let (metrics, _) = LineFile::resume(&RealFs, &dir.join("metrics.jsonl"), step)?;
+        let (samples, _) = LineFile::resume(&RealFs, &dir.join("samples.jsonl"), step)?;
+        let snapshot_len = 3 * machine.state.layout.len;
+        let mode = match snapshot_len * size_of::<f32>() <= SNAPSHOT_BYTES_MAX {
+            true => SaveMode::Background { snapshot_len },
+            false => SaveMode::Inline,
+        };
+        let options = SaverOptions {
+            fs: Arc::new(RealFs),
+            dir: checkpoints,
+            retention: Retention::default(),
+            mode,
+        };
+        let saver = Saver::start(options).map_err(RunError::io("start a thread for", dir))?;
+        let last_saved = (step > 0).then_some(step);
+        Ok(Run {
+            dir: dir.to_owned(),
+            machine,
+            tokenizer,
+            dataset,
+            files,
+            saver,
+            metrics,
+            samples,
+            at,
+            step,
+            last_saved,
+            rejected,
+            _lock: lock,
+        })
+    }
+
+    /// Steps taken.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &RunConfig {
+        &self.machine.config
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Name and bytes of every allocation.
+    pub(super) fn memory(&self) -> Vec<(&'static str, usize)> {
+        let (state, float) = (&self.machine.state, size_of::<f32>());
+        let n = state.layout.len * float;
+        let snapshot = if 3 * n <= SNAPSHOT_BYTES_MAX { 3 * n } else { 0 };
+        let mut plan = vec![("parameters", n), ("moments", 2 * n)];
+        plan.push(("packed weights", state.packed.bytes()));
+        plan.extend(self.machine.lanes.plan());
+        plan.push(("snapshot of a save", snapshot));
+        plan
+    }
+}
+
+/// The configuration in a run's folder.
+fn read_config(dir: &Path) -> Result<RunConfig, RunError> {
+    let path = dir.join(CONFIG_NAME);
+    let text = std::fs::read_to_string(&path).map_err(RunError::io("read", &path))?;
+    toml::from_str(&text).map_err(|error| RunError::ConfigFile { path, message: error.to_string() })
+}
+
+/// The text that the run has now: its files if they are all there, else what its tokens came from.
+fn dataset(config: &RunConfig, tokens: &TokenFile) -> Result<Fingerprint, RunError> {
+    let text_hash = match config.data.files.iter().all(|path| path.exists()) {
+        true => Corpus::open(&config.data.files, text_rules(&config.data))?.hash(),
+        false => tokens.origin().text_hash,
+    };
+    let blake3 = text_hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Fingerprint { bytes: tokens.len() as u64, blake3 })
+}

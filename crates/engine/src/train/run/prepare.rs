@@ -1,0 +1,247 @@
+//! Making a run's folder: text to tokeniser to tokens, and every setting resolved.
+//!
+//! The configuration is written last: a folder without one is no run, whatever else is in it.
+
+use super::error::RunError;
+use super::open::Machine;
+use super::{CHECKPOINTS_NAME, CONFIG_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME};
+use crate::checkpoint::{RealFs, commit_file, ensure_dir};
+use crate::data::{
+    Batches, Corpus, InvalidBytes, Piece, Span, TextRules, TokenFile, TokenOrigin, TokenSource,
+    hold_out,
+};
+use crate::text::{Control, TextError, Tokenizer, TokenizerKind, TrainOptions};
+use crate::train::events::{Event, Observer};
+use crate::train::settings::{DataConfig, RunConfig, Settings, TokenizerConfig};
+use std::cell::RefCell;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long a run is to be.
+#[derive(Clone, Copy, Debug)]
+pub enum Budget {
+    /// So many steps.
+    Steps(u64),
+    /// As many steps as fit, at the speed measured before the first, from this instant on.
+    Time(Instant, Duration),
+}
+
+/// Share of a time budget that is planned for: the rest absorbs what the measurement missed.
+const PLANNED_SHARE: f64 = 0.97;
+
+/// Makes the folder `dir` of a run; returns its configuration.
+///
+/// # Errors
+/// [`RunError`]; `dir` is then no run, and can be used again.
+pub fn prepare(
+    dir: &Path,
+    settings: &Settings,
+    budget: Budget,
+    threads: usize,
+    observer: &mut dyn Observer,
+) -> Result<RunConfig, RunError> {
+    if dir.join(CONFIG_NAME).exists() {
+        return Err(RunError::Exists { dir: dir.to_owned() });
+    }
+    ensure_dir(&RealFs, &dir.join(CHECKPOINTS_NAME)).map_err(RunError::io("make", dir))?;
+    let data = data_config(settings)?;
+    let rules = text_rules(&data);
+    let corpus = Corpus::open(&data.files, rules)?;
+    let (train_span, valid) = match &data.valid {
+        Some(path) => {
+            let valid = Corpus::open(std::slice::from_ref(path), rules)?;
+            let all = valid.all();
+            (corpus.all(), Some((valid, all)))
+        }
+        None => {
+            let split = hold_out(&corpus, data.holdout)?;
+            (split.train, split.validation.map(|span| (corpus.clone(), span)))
+        }
+    };
+    let texts = read(&corpus, train_span)?;
+    let options = tokenizer_options(settings, texts.iter().map(|t| t.len()).sum());
+    let tokenizer = train_tokenizer(&options, &texts, threads, observer)?;
+    let json = tokenizer.to_json();
+    commit_file(&RealFs, &dir.join(TOKENIZER_NAME), &json)?;
+
+    let origin = TokenOrigin {
+        vocab_size: tokenizer.vocab_size() as u64,
+        tokenizer_hash: *tokenizer.hash().as_bytes(),
+        text_hash: corpus.hash(),
+    };
+    let path = dir.join(TRAIN_NAME);
+    let train = encode(&tokenizer, &texts, &path, origin, threads, observer)?;
+    drop(texts);
+    if let Some((corpus, span)) = valid {
+        let path = dir.join(VALID_NAME);
+        encode(&tokenizer, &read(&corpus, span)?, &path, origin, threads, observer)?;
+    }
+    let tokenizer_config = TokenizerConfig {
+        kind: options.kind,
+        vocab_size: options.vocab_size,
+        min_count: options.min_count,
+    };
+    let config =
+        resolve(settings, data, tokenizer_config, &tokenizer, &train, budget, threads, dir)?;
+    let toml = toml::to_string_pretty(&config).map_err(|error| RunError::ConfigFile {
+        path: dir.join(CONFIG_NAME),
+        message: error.to_string(),
+    })?;
+    commit_file(&RealFs, &dir.join(CONFIG_NAME), toml.as_bytes())?;
+    Ok(config)
+}
+
+fn data_config(settings: &Settings) -> Result<DataConfig, RunError> {
+    let data = &settings.data;
+    let holdout = data.holdout.unwrap_or(0.05);
+    if !(0.0..1.0).contains(&holdout) {
+        let expected = "a share from 0 to below 1".to_string();
+        return Err(RunError::Setting { field: "holdout", found: holdout.to_string(), expected });
+    }
+    Ok(DataConfig {
+        files: data.files.clone().unwrap_or_default(),
+        valid: data.valid.clone(),
+        holdout,
+        replace_invalid_utf8: data.replace_invalid_utf8.unwrap_or(false),
+    })
+}
+
+/// How the files of a run are read.
+pub(super) fn text_rules(data: &DataConfig) -> TextRules {
+    let invalid_bytes = match data.replace_invalid_utf8 {
+        true => InvalidBytes::Replace,
+        false => InvalidBytes::Refuse,
+    };
+    TextRules { invalid_bytes, ..TextRules::default() }
+}
+
+/// Characters below which single characters are the only tokens that a text has often enough.
+const CHAR_BYTES: usize = 20_000;
+
+fn tokenizer_options(settings: &Settings, n_bytes: usize) -> TrainOptions {
+    let given = &settings.tokenizer;
+    let auto = if n_bytes < CHAR_BYTES { TokenizerKind::Char } else { TokenizerKind::Word };
+    let kind = given.kind.unwrap_or(auto);
+    let mut options = TrainOptions::new(kind);
+    // Vocabulary grows with the square root of a text (Heaps' law); embeddings should not outgrow
+    // what the text can teach them.
+    let words = (((n_bytes as f64).sqrt() * 4.0) as usize).clamp(1_000, 16_384);
+    match kind {
+        TokenizerKind::Word => options.vocab_size = words.max(2_000),
+        TokenizerKind::Bpe => options.vocab_size = words.min(8_192),
+        TokenizerKind::Split | TokenizerKind::Char => {}
+    }
+    options.vocab_size = given.vocab_size.unwrap_or(options.vocab_size);
+    options.min_count = given.min_count.unwrap_or(options.min_count);
+    options
+}
+
+/// The text of `span`, a string for each file in it.
+fn read(corpus: &Corpus, span: Span) -> Result<Vec<String>, RunError> {
+    let (mut texts, mut text) = (Vec::new(), String::new());
+    corpus.read(span, |piece| {
+        match piece {
+            Piece::Text(piece) => text.push_str(piece),
+            Piece::EndOfFile => texts.push(std::mem::take(&mut text)),
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(texts)
+}
+
+fn train_tokenizer(
+    options: &TrainOptions,
+    texts: &[String],
+    threads: usize,
+    observer: &mut dyn Observer,
+) -> Result<Tokenizer, RunError> {
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    with_control(threads, "learning the vocabulary", observer, |control| {
+        Tokenizer::train(options, &texts, control).map_err(RunError::from)
+    })
+}
+
+/// Writes the ids of `texts`, an end-of-text token after each.
+fn encode(
+    tokenizer: &Tokenizer,
+    texts: &[String],
+    path: &Path,
+    origin: TokenOrigin,
+    threads: usize,
+    observer: &mut dyn Observer,
+) -> Result<TokenFile, RunError> {
+    let mut writer = TokenFile::create(path, origin)?;
+    for text in texts {
+        with_control(threads, "encoding", observer, |control| {
+            tokenizer.encode_chunks(text, control, |ids| writer.push(ids).map_err(RunError::from))
+        })?;
+        if let (Some(end), false) = (tokenizer.eos_id(), tokenizer.kind() == TokenizerKind::Split) {
+            writer.push(&[end])?;
+        }
+    }
+    Ok(writer.finish()?)
+}
+
+/// Runs `work` with a control that reports to `observer` and is cancelled when it says stop.
+fn with_control<T>(
+    threads: usize,
+    what: &'static str,
+    observer: &mut dyn Observer,
+    work: impl FnOnce(&mut Control) -> Result<T, RunError>,
+) -> Result<T, RunError> {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let cancel = AtomicBool::new(observer.should_stop());
+    let observer = RefCell::new(observer);
+    let mut progress = |done, of| {
+        let mut observer = observer.borrow_mut();
+        observer.event(&Event::Preparing { what, done, of });
+        cancel.store(observer.should_stop(), Ordering::Relaxed);
+    };
+    let mut control = Control { threads, cancel: Some(&cancel), progress: Some(&mut progress) };
+    match work(&mut control) {
+        Err(RunError::Text(TextError::Cancelled)) => Err(RunError::Cancelled),
+        result => result,
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "everything that is known when settings resolve")]
+fn resolve(
+    settings: &Settings,
+    data: DataConfig,
+    tokenizer_config: TokenizerConfig,
+    tokenizer: &Tokenizer,
+    train: &TokenFile,
+    budget: Budget,
+    threads: usize,
+    dir: &Path,
+) -> Result<RunConfig, RunError> {
+    let n_tokens = train.len();
+    let is_char = tokenizer.kind() == TokenizerKind::Char;
+    if let Some(found) = settings.model.vocab_size.filter(|v| *v != tokenizer.vocab_size()) {
+        let expected = format!("{}, as the text gives it", tokenizer.vocab_size());
+        return Err(RunError::Setting {
+            field: "model.vocab_size",
+            found: found.to_string(),
+            expected,
+        });
+    }
+    let model = settings.model.resolve(tokenizer.vocab_size(), n_tokens, is_char);
+    model.check()?;
+    let batch_seqs = settings.train.batch_seqs(model.seq_len, n_tokens);
+    Batches::new(n_tokens, model.seq_len, batch_seqs, 0)?;
+    let with_steps = |n_steps| RunConfig {
+        data: data.clone(),
+        tokenizer: tokenizer_config.clone(),
+        train: settings.train.resolve(&model, batch_seqs, n_steps, n_tokens, threads),
+        model: model.clone(),
+    };
+    match (settings.train.n_steps, budget) {
+        (Some(n), _) | (None, Budget::Steps(n)) => Ok(with_steps(n.max(1))),
+        (None, Budget::Time(start, time)) => {
+            let seconds = Machine::open(dir, &with_steps(1), threads)?.measure_step();
+            let left = time.as_secs_f64() * PLANNED_SHARE - start.elapsed().as_secs_f64();
+            Ok(with_steps(((left / seconds) as u64).max(1)))
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! A run's state as the files of a checkpoint, and back.
+
+use super::error::RunError;
+use super::open::Run;
+use crate::checkpoint::{
+    Checkpoint, Facts, FileContents, FileEntry, HfConfig, LoadError, RealFs, TensorFile, TensorRef,
+    config_json, generation_config_json,
+};
+use crate::model::{Layout, ModelConfig, Span};
+use crate::text::Tokenizer;
+use crate::train::TrainState;
+use crate::train::settings::RunConfig;
+use kernels::AlignedVec;
+use std::path::Path;
+use std::sync::Arc;
+
+const MODEL_NAME: &str = "model.safetensors";
+const OPTIMIZER_NAME: &str = "optimizer.safetensors";
+
+/// Files that are the same in every checkpoint of a run.
+pub(super) struct ConstantFiles {
+    files: [(&'static str, Arc<[u8]>); 4],
+    tokenizer_blake3: String,
+}
+
+impl ConstantFiles {
+    pub fn new(model: &ModelConfig, tokenizer: &Tokenizer) -> ConstantFiles {
+        let hf = hf_config(model, tokenizer.eos_id());
+        let json = tokenizer.to_json();
+        ConstantFiles {
+            tokenizer_blake3: tokenizer.hash().to_hex().to_string(),
+            files: [
+                ("config.json", config_json(&hf).into_bytes().into()),
+                ("generation_config.json", generation_config_json(&hf).into_bytes().into()),
+                ("tokenizer.json", json.into()),
+                ("tokenizer_config.json", tokenizer.config_json().into()),
+            ],
+        }
+    }
+}
+
+fn hf_config(m: &ModelConfig, eos_id: Option<u32>) -> HfConfig {
+    HfConfig {
+        vocab_size: m.vocab_size,
+        model_dim: m.model_dim,
+        n_layers: m.n_layers,
+        n_heads: m.n_heads,
+        n_kv_heads: m.n_kv_heads,
+        head_dim: m.head_dim,
+        ffn_dim: m.ffn_dim,
+        max_seq_len: m.seq_len,
+        rope_theta: m.rope_theta,
+        norm_eps: m.norm_eps,
+        tie_embeddings: m.tie_embeddings,
+        qk_norm: m.qk_norm,
+        bos_id: None,
+        eos_id,
+        pad_id: None,
+    }
+}
+
+impl Run {
+    /// Hands the state to the saver; it may change as soon as this returns.
+    pub(super) fn save(&mut self, val_loss_nats: Option<f64>) -> Result<(), RunError> {
+        self.metrics.sync()?;
+        self.samples.sync()?;
+        let state = &self.machine.state;
+        let mut at = self.at.clone();
+        at.n_updates = state.optim.n_updates;
+        at.n_metrics_rows = self.metrics.n_rows();
+        let train = &self.machine.config.train;
+        let facts = Facts {
+            step: self.step,
+            val_loss_nats,
+            build: env!("CARGO_PKG_VERSION").to_string(),
+            precision: train.precision.kernels().name().to_string(),
+            instruction_path: kernels::Isa::active().name().to_string(),
+            n_lanes: train.n_lanes as u32,
+            dataset: self.dataset.clone(),
+            tokenizer_blake3: self.files.tokenizer_blake3.clone(),
+            state: at,
+            config: config_value(&self.machine.config),
+        };
+        let mut files: Vec<_> = self
+            .files
+            .files
+            .iter()
+            .map(|(name, bytes)| FileEntry {
+                name: name.to_string(),
+                contents: FileContents::Bytes(Arc::clone(bytes)),
+            })
+            .collect();
+        let tensors = |prefix: &str, values| tensor_refs(&state.layout, prefix, values);
+        let mut moments = tensors("m.", &state.optim.m);
+        moments.extend(tensors("v.", &state.optim.v));
+        let contents = FileContents::Tensors(tensors("", &state.params));
+        files.push(FileEntry { name: MODEL_NAME.to_string(), contents });
+        let contents = FileContents::Tensors(moments);
+        files.push(FileEntry { name: OPTIMIZER_NAME.to_string(), contents });
+        self.saver.save(&Checkpoint { facts, files });
+        self.last_saved = Some(self.step);
+        Ok(())
+    }
+}
+
+/// The tensors of a parameter-shaped allocation, named by the table.
+fn tensor_refs<'a>(layout: &Layout, prefix: &str, values: &'a [f32]) -> Vec<TensorRef<'a>> {
+    let tensors = layout.tensors.iter();
+    tensors
+        .map(|t| TensorRef {
+            name: format!("{prefix}{}", t.name),
+            shape: t.shape.clone(),
+            data: t.span.of(values),
+        })
+        .collect()
+}
+
+/// Reads parameters and moments from a checkpoint's folder.
+pub(super) fn load_state(folder: &Path, state: &mut TrainState) -> Result<(), LoadError> {
+    let layout = &state.layout;
+    load_tensors(&folder.join(MODEL_NAME), layout, &mut [("", &mut state.params)])?;
+    let moments = &mut [("m.", &mut *state.optim.m), ("v.", &mut *state.optim.v)];
+    load_tensors(&folder.join(OPTIMIZER_NAME), layout, moments)
+}
+
+/// Reads the parameters of a model folder.
+///
+/// # Errors
+/// [`LoadError`] naming the tensor that is missing or has another shape than the table's.
+pub fn load_params(folder: &Path, layout: &Layout) -> Result<AlignedVec<f32>, LoadError> {
+    let mut params = AlignedVec::zeroed(layout.len);
+    load_tensors(&folder.join(MODEL_NAME), layout, &mut [("", &mut params)])?;
+    Ok(params)
+}
+
+fn load_tensors(
+    path: &Path,
+    layout: &Layout,
+    into: &mut [(&str, &mut [f32])],
+) -> Result<(), LoadError> {
+    let mut file = TensorFile::open(&RealFs, path)?;
+    let named: Vec<(String, &[usize], Span)> = into
+        .iter()
+        .flat_map(|(prefix, _)| layout.tensors.iter().map(move |t| (prefix, t)))
+        .map(|(prefix, t)| (format!("{prefix}{}", t.name), &t.shape[..], t.span))
+        .collect();
+    file.expect_exactly(named.iter().map(|(name, shape, _)| (name.as_str(), *shape)))?;
+    for (i, (name, shape, span)) in named.iter().enumerate() {
+        let values = &mut *into[i / layout.tensors.len()].1;
+        file.read(name, shape, span.of_mut(values))?;
+    }
+    Ok(())
+}
+
+fn config_value(config: &RunConfig) -> serde_json::Value {
+    serde_json::to_value(config).expect("a configuration always has a JSON form")
+}
+
+/// Checks that the run's configuration is the one its checkpoint was made with.
+pub(super) fn check_config(stored: &serde_json::Value, now: &RunConfig) -> Result<(), RunError> {
+    // Through text, so that f32 settings compare as they were written.
+    let text = config_value(now).to_string();
+    let now: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    let stored: serde_json::Value = serde_json::from_str(&stored.to_string()).unwrap_or_default();
+    match first_difference("", &stored, &now) {
+        None => Ok(()),
+        Some((field, expected, found)) => Err(RunError::ConfigFile {
+            path: super::CONFIG_NAME.into(),
+            message: format!(
+                "{field} = {found}, but the checkpoint was made with {expected}; \
+                 put it back, or begin a new run"
+            ),
+        }),
+    }
+}
+
+fn first_difference(
+    at: &str,
+    a: &serde_json::Value,
+    b: &serde_json::Value,
+) -> Option<(String, String, String)> {
+    match (a, b) {
+        (serde_json::Value::Object(a), serde_json::Value::Object(b)) => {
+            let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
+            let null = serde_json::Value::Null;
+            keys.into_iter().find_map(|key| {
+                let at = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+                first_difference(&at, a.get(key).unwrap_or(&null), b.get(key).unwrap_or(&null))
+            })
+        }
+        (a, b) if a == b => None,
+        (a, b) => Some((at.to_string(), a.to_string(), b.to_string())),
+    }
+}

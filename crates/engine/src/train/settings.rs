@@ -1,0 +1,266 @@
+//! What a run is configured by: settings as given, every one optional, and as resolved.
+//!
+//! Both have the same keys, so that the resolved configuration in a run's folder is itself a
+//! settings file, and reproduces the run.
+
+use super::optim::AdamWOptions;
+use crate::model::{ModelConfig, default_ffn_dim};
+use crate::text::TokenizerKind;
+use kernels::Precision;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Settings as a user gives them; what is missing is chosen from the text and the machine.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// The text.
+    pub data: DataSettings,
+    /// The tokeniser.
+    pub tokenizer: TokenizerSettings,
+    /// The model.
+    pub model: ModelSettings,
+    /// The training.
+    pub train: TrainSettings,
+}
+
+/// Settings of the text.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)] // each is described where it is resolved: `DataConfig`
+pub struct DataSettings {
+    pub files: Option<Vec<PathBuf>>,
+    pub valid: Option<PathBuf>,
+    pub holdout: Option<f64>,
+    pub replace_invalid_utf8: Option<bool>,
+}
+
+/// Settings of the tokeniser.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)] // `TokenizerConfig`
+pub struct TokenizerSettings {
+    pub kind: Option<TokenizerKind>,
+    pub vocab_size: Option<usize>,
+    pub min_count: Option<u64>,
+}
+
+/// Settings of the model.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)] // `ModelConfig`
+pub struct ModelSettings {
+    pub vocab_size: Option<usize>,
+    pub model_dim: Option<usize>,
+    pub n_layers: Option<usize>,
+    pub n_heads: Option<usize>,
+    pub n_kv_heads: Option<usize>,
+    pub head_dim: Option<usize>,
+    pub ffn_dim: Option<usize>,
+    pub seq_len: Option<usize>,
+    pub tie_embeddings: Option<bool>,
+    pub qk_norm: Option<bool>,
+    pub rope_theta: Option<f32>,
+    pub norm_eps: Option<f32>,
+}
+
+/// Settings of the training.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)] // `TrainConfig`
+pub struct TrainSettings {
+    pub batch_seqs: Option<usize>,
+    pub n_steps: Option<u64>,
+    pub lr: Option<f32>,
+    pub warmup_steps: Option<u64>,
+    pub decay_steps: Option<u64>,
+    pub optimizer: Option<AdamWOptions>,
+    pub grad_norm_max: Option<f32>,
+    pub dropout: Option<f32>,
+    pub seed: Option<u64>,
+    pub n_lanes: Option<usize>,
+    pub precision: Option<PrecisionName>,
+    pub isa: Option<String>,
+    pub eval_every: Option<u64>,
+    pub eval_tokens: Option<usize>,
+    pub save_every: Option<u64>,
+    pub sample_every: Option<u64>,
+    pub sample_prompt: Option<String>,
+}
+
+/// Number format of products, as it stands in files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PrecisionName {
+    /// Single precision.
+    F32,
+    /// Operands rounded to bf16.
+    Bf16,
+}
+
+impl PrecisionName {
+    /// The kernels' name for it.
+    pub fn kernels(self) -> Precision {
+        match self {
+            PrecisionName::F32 => Precision::F32,
+            PrecisionName::Bf16 => Precision::Bf16,
+        }
+    }
+}
+
+/// The configuration of a run, complete.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// The text.
+    pub data: DataConfig,
+    /// The tokeniser.
+    pub tokenizer: TokenizerConfig,
+    /// The model.
+    pub model: ModelConfig,
+    /// The training.
+    pub train: TrainConfig,
+}
+
+/// The text of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// Files to train on.
+    pub files: Vec<PathBuf>,
+    /// A file to validate with; without one, part of the text is held out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub valid: Option<PathBuf>,
+    /// Share of the text, at its end, that is held out for validation.
+    pub holdout: f64,
+    /// Whether bytes that are not UTF-8 are read as U+FFFD instead of refused.
+    pub replace_invalid_utf8: bool,
+}
+
+/// The tokeniser of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenizerConfig {
+    /// Words, pre-tokenised words, BPE or characters.
+    pub kind: TokenizerKind,
+    /// Tokens at most.
+    pub vocab_size: usize,
+    /// A word or character that is rarer gets no token of its own.
+    pub min_count: u64,
+}
+
+/// The training of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Sequences in a batch.
+    pub batch_seqs: usize,
+    /// Optimiser steps.
+    pub n_steps: u64,
+    /// Peak learning rate.
+    pub lr: f32,
+    /// Steps of linear warm-up.
+    pub warmup_steps: u64,
+    /// Steps of linear decay at the end.
+    pub decay_steps: u64,
+    /// Larger gradients are scaled down to this norm.
+    pub grad_norm_max: f32,
+    /// Residual dropout.
+    pub dropout: f32,
+    /// Seed of initial weights, data order and dropout.
+    pub seed: u64,
+    /// Data-parallel lanes.
+    pub n_lanes: usize,
+    /// Number format of products.
+    pub precision: PrecisionName,
+    /// Instruction path that the run began on.
+    pub isa: String,
+    /// Steps between evaluations.
+    pub eval_every: u64,
+    /// Held-out tokens of an evaluation on the way; the last takes all.
+    pub eval_tokens: usize,
+    /// Steps between checkpoints.
+    pub save_every: u64,
+    /// Steps between samples.
+    pub sample_every: u64,
+    /// What samples continue.
+    pub sample_prompt: String,
+    /// Constants of AdamW.
+    pub optimizer: AdamWOptions,
+}
+
+impl ModelSettings {
+    /// The model for a vocabulary and a text of this many tokens: larger for more text, since a
+    /// small text is learnt by heart by a large model.
+    pub fn resolve(&self, vocab_size: usize, n_tokens: usize, is_char: bool) -> ModelConfig {
+        let (dim, layers) = match n_tokens {
+            0..200_000 => (96, 3),
+            200_000..20_000_000 if is_char => (192, 4),
+            200_000..5_000_000 => (128, 4),
+            5_000_000..50_000_000 => (256, 6),
+            _ => (384, 6),
+        };
+        let model_dim = self.model_dim.unwrap_or(dim);
+        let per_head = if model_dim >= 384 && model_dim.is_multiple_of(64) { 64 } else { 32 };
+        let n_heads = self.n_heads.unwrap_or((model_dim / per_head).max(1));
+        ModelConfig {
+            vocab_size,
+            model_dim,
+            n_layers: self.n_layers.unwrap_or(layers),
+            n_heads,
+            n_kv_heads: self.n_kv_heads.unwrap_or(n_heads),
+            head_dim: self.head_dim.unwrap_or(model_dim / n_heads.max(1)),
+            ffn_dim: self.ffn_dim.unwrap_or_else(|| default_ffn_dim(model_dim)),
+            seq_len: self.seq_len.unwrap_or(128),
+            tie_embeddings: self.tie_embeddings.unwrap_or(true),
+            qk_norm: self.qk_norm.unwrap_or(false),
+            rope_theta: self.rope_theta.unwrap_or(10_000.0),
+            norm_eps: self.norm_eps.unwrap_or(1e-5),
+        }
+    }
+}
+
+impl TrainSettings {
+    /// The training of `model`, for `n_steps` steps over a text of `n_tokens` tokens.
+    pub fn resolve(
+        &self,
+        model: &ModelConfig,
+        batch_seqs: usize,
+        n_steps: u64,
+        n_tokens: usize,
+        threads: usize,
+    ) -> TrainConfig {
+        let epochs = n_steps as f64 * (batch_seqs * model.seq_len) as f64 / n_tokens.max(1) as f64;
+        let isa = kernels::Isa::active();
+        let auto = match isa {
+            kernels::Isa::Avx512Bf16 => PrecisionName::Bf16,
+            _ => PrecisionName::F32,
+        };
+        TrainConfig {
+            batch_seqs,
+            n_steps,
+            lr: self.lr.unwrap_or(5e-3 * (128.0 / model.model_dim as f32).clamp(0.1, 1.0)),
+            warmup_steps: self.warmup_steps.unwrap_or((n_steps / 20).clamp(1, 100)),
+            decay_steps: self.decay_steps.unwrap_or(n_steps * 8 / 10),
+            optimizer: self.optimizer.unwrap_or_default(),
+            grad_norm_max: self.grad_norm_max.unwrap_or(1.0),
+            // A text seen a few times needs no noise; one seen many times is learnt by heart.
+            dropout: self.dropout.unwrap_or(if epochs > 4.0 { 0.1 } else { 0.0 }),
+            seed: self.seed.unwrap_or(1),
+            n_lanes: self.n_lanes.unwrap_or(threads).clamp(1, batch_seqs),
+            precision: self.precision.unwrap_or(auto),
+            isa: isa.name().to_string(),
+            eval_every: self.eval_every.unwrap_or((n_steps / 12).max(1)),
+            eval_tokens: self.eval_tokens.unwrap_or(40_000),
+            save_every: self.save_every.unwrap_or((n_steps / 6).max(1)),
+            sample_every: self.sample_every.unwrap_or((n_steps / 6).max(1)),
+            sample_prompt: self.sample_prompt.clone().unwrap_or_default(),
+        }
+    }
+
+    /// Sequences in a batch: about 4,096 tokens, fewer for a text that has few.
+    pub fn batch_seqs(&self, seq_len: usize, n_tokens: usize) -> usize {
+        let tokens = if n_tokens < 50_000 { 1_024 } else { 4_096 };
+        self.batch_seqs.unwrap_or((tokens / seq_len).max(1))
+    }
+}

@@ -1,0 +1,162 @@
+//! One optimiser step. This is the file to open first.
+//!
+//! tokens -> forward -> loss -> backward -> sum over lanes -> clip -> AdamW -> pack. Nothing here
+//! allocates: every buffer was sized before the first step, and `tests/no_alloc.rs` fails if that
+//! stops being true.
+
+use super::lanes::{Lanes, SequenceSource};
+use super::optim::{AdamW, AdamWOptions};
+use crate::head::full::LossSum;
+use crate::model::{Layout, Model, PackedWeights};
+use kernels::rope::RopeTable;
+use kernels::{AlignedVec, Pool, Precision};
+
+/// Everything that a step changes, and what it needs to know about the model.
+#[derive(Debug)]
+pub struct TrainState {
+    /// The table of tensors.
+    pub layout: Layout,
+    /// Parameters.
+    pub params: AlignedVec<f32>,
+    /// The matrices among them, packed for products; always those of `params`.
+    pub packed: PackedWeights,
+    /// The optimiser and its moments.
+    pub optim: AdamW,
+    /// Rotary angles.
+    pub rope: RopeTable,
+}
+
+/// What this step is to do.
+#[derive(Clone, Copy, Debug)]
+pub struct StepPlan {
+    /// The step's number, from 0: decides data and dropout masks.
+    pub step: u64,
+    /// Learning rate.
+    pub lr: f32,
+    /// Gradients of a larger global norm are scaled down to this one.
+    pub grad_norm_max: f32,
+    /// Probability of residual dropout; 0 is off.
+    pub dropout: f32,
+    /// Seed of the dropout masks.
+    pub seed: u64,
+}
+
+/// What one step did. Sums and means are over the tokens that had a target.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepReport {
+    /// Mean negative log likelihood per token.
+    pub loss_nats: f64,
+    /// Global L2 norm of the mean gradient, before clipping.
+    pub grad_norm: f64,
+    /// Tokens that had a target.
+    pub n_tok: usize,
+}
+
+/// A step that was not taken; parameters and moments are exactly as they were before.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum StepError {
+    /// No token of the batch had a target.
+    #[error("step {step}: no token of the batch has a target")]
+    NoTargets {
+        /// The step.
+        step: u64,
+    },
+    /// A number is NaN or infinite.
+    #[error("step {step}: {what} is not finite (loss {loss_nats}, gradient norm {grad_norm})")]
+    NotFinite {
+        /// The step.
+        step: u64,
+        /// The loss, or the first tensor in the table with such a gradient or moment.
+        what: String,
+        /// Mean loss.
+        loss_nats: f64,
+        /// Norm of the mean gradient.
+        grad_norm: f64,
+    },
+}
+
+impl TrainState {
+    /// The state before the first step: parameters as given, moments zero, weights not packed yet
+    /// (see [`TrainState::pack`]).
+    pub fn new(
+        layout: Layout,
+        params: AlignedVec<f32>,
+        precision: Precision,
+        options: AdamWOptions,
+    ) -> TrainState {
+        let config = &layout.config;
+        TrainState {
+            packed: PackedWeights::new(&layout, precision, true),
+            optim: AdamW::new(&layout, options),
+            rope: RopeTable::new(config.seq_len, config.head_dim, config.rope_theta as f64),
+            params,
+            layout,
+        }
+    }
+
+    /// Packs the weights; once before the first step, and after parameters were written from
+    /// outside.
+    pub fn pack(&mut self, pool: &mut Pool) {
+        self.packed.pack(&self.params, pool);
+    }
+
+    /// What the forward and backward passes read.
+    pub fn model(&self) -> Model<'_> {
+        let TrainState { layout, params, packed, rope, .. } = self;
+        Model { layout, params, packed, rope }
+    }
+}
+
+/// Runs every lane forward and backward over its share of the batch, then updates once.
+///
+/// Gradients are summed over micro-batches in order, over lanes in order, and divided by the total
+/// token count once, so the bits do not depend on which thread ran which lane.
+///
+/// # Errors
+/// [`StepError`]; the state is then exactly as it was before.
+pub fn training_step(
+    state: &mut TrainState,
+    lanes: &mut Lanes,
+    source: &dyn SequenceSource,
+    plan: &StepPlan,
+) -> Result<StepReport, StepError> {
+    let model = state.model();
+    lanes.for_each(|lane| lane.accumulate(model, source, plan));
+
+    let LossSum { nats, n_tok } = lanes.loss_sum();
+    if n_tok == 0 {
+        return Err(StepError::NoTargets { step: plan.step });
+    }
+    let mean = 1.0 / n_tok as f64;
+    let loss_nats = nats * mean;
+    let grad_norm = state.optim.sum_over_lanes(lanes).sqrt() * mean;
+    if !(loss_nats.is_finite() && grad_norm.is_finite()) {
+        let what = not_finite(state, lanes, loss_nats);
+        return Err(StepError::NotFinite { step: plan.step, what, loss_nats, grad_norm });
+    }
+    let clip = (plan.grad_norm_max as f64 / grad_norm).min(1.0);
+    state.optim.update(&mut state.params, lanes, plan.lr, (mean * clip) as f32);
+    state.pack(lanes.pool());
+
+    Ok(StepReport { loss_nats, grad_norm, n_tok })
+}
+
+/// Names what went bad; called once it is known that something did.
+fn not_finite(state: &TrainState, lanes: &Lanes, loss_nats: f64) -> String {
+    let bad = |values: &[f32]| values.iter().any(|x| !x.is_finite());
+    for tensor in &state.layout.tensors {
+        let (span, name) = (tensor.span, &tensor.name);
+        if bad(span.of(&state.params)) {
+            return format!("parameter {name}");
+        }
+        if bad(span.of(&state.optim.m)) || bad(span.of(&state.optim.v)) {
+            return format!("a moment of {name}");
+        }
+    }
+    if !loss_nats.is_finite() {
+        return "the loss".to_string();
+    }
+    let tensors = state.layout.tensors.iter();
+    let bad_grad = tensors.into_iter().find(|t| bad(t.span.of(lanes.summed_grads())));
+    bad_grad.map_or("the gradient's norm".to_string(), |t| format!("the gradient of {}", t.name))
+}

@@ -1,0 +1,77 @@
+//! Rows of a run: torn ends, and rows whose step comes again.
+
+use super::scenario::disk_with;
+use super::sim_fs::SimFs;
+use engine::checkpoint::{Fs, LineFile, Resumed, read_file, write_all};
+use std::path::Path;
+
+const PATH: &str = "/run/metrics.jsonl";
+
+/// A disk whose file of rows has this content.
+fn disk_of(content: &[u8]) -> SimFs {
+    let fs = disk_with(&[]);
+    let mut file = fs.create(Path::new(PATH)).unwrap();
+    write_all(file.as_mut(), content).unwrap();
+    fs
+}
+
+/// Goes on after `step`; returns what is then in the file.
+fn resume(content: &[u8], step: u64) -> (Vec<u8>, Resumed) {
+    let fs = disk_of(content);
+    let (_, resumed) = LineFile::resume(&fs, Path::new(PATH), step).unwrap();
+    (read_file(&fs, Path::new(PATH), 1 << 20).unwrap(), resumed)
+}
+
+const ROWS: &str =
+    "{\"step\":1}\n{\"step\":2}\n{\"step\":2,\"text\":\"a\\nb\"}\n{\"note\":1}\n{\"step\":5}\n";
+
+/// However much of the last write reached the disk, only whole rows stay.
+#[test]
+fn every_torn_end_is_dropped() {
+    for len in 0..=ROWS.len() {
+        let content = &ROWS.as_bytes()[..len];
+        let whole = content.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        let (left, resumed) = resume(content, 9);
+        assert_eq!(left, &content[..whole], "cut to {len}");
+        assert_eq!(resumed.torn_bytes, (len - whole) as u64, "cut to {len}");
+        assert_eq!(resumed.n_rows, content.iter().filter(|b| **b == b'\n').count() as u64);
+    }
+}
+
+#[test]
+fn rows_after_the_step_go_and_rows_without_one_stay_with_the_row_before() {
+    let lines: Vec<&str> = ROWS.split_inclusive('\n').collect();
+    for (step, n_left) in [(0, 0), (1, 1), (2, 4), (4, 4), (5, 5)] {
+        let (left, resumed) = resume(ROWS.as_bytes(), step);
+        assert_eq!(String::from_utf8(left).unwrap(), lines[..n_left].concat(), "step {step}");
+        assert_eq!((resumed.n_rows, resumed.n_dropped), (n_left as u64, 5 - n_left as u64));
+    }
+}
+
+/// A power cut may leave blocks of zeros or old bytes at the end, or even before a whole row.
+#[test]
+fn nonsense_at_the_end_goes_and_nonsense_in_the_middle_stays() {
+    for nonsense in
+        [&b"\0\0\0\0\n"[..], b"\xff\n\0\n", b"{\"step\":7", b"\n", b"{\"step\":-1}\n", b"[]]\n"]
+    {
+        let torn = [ROWS.as_bytes(), nonsense].concat();
+        let (left, resumed) = resume(&torn, 9);
+        assert_eq!(left, ROWS.as_bytes(), "{nonsense:?}");
+        assert_eq!(resumed.torn_bytes, nonsense.len() as u64);
+    }
+    let middle = [b"{\"step\":1}\n", &b"\0\0\n"[..], b"{\"step\":2}\n"].concat();
+    let (left, resumed) = resume(&middle, 9);
+    assert_eq!((left, resumed.n_rows, resumed.torn_bytes), (middle, 2, 0));
+}
+
+#[test]
+fn a_resumed_file_goes_on_where_it_was_cut() {
+    let fs = disk_of(&ROWS.as_bytes()[..ROWS.len() - 3]);
+    let (mut file, _) = LineFile::resume(&fs, Path::new(PATH), 1).unwrap();
+    file.append(&serde_json::json!({"step": 2, "loss": f64::NAN})).unwrap();
+    assert_eq!(file.n_rows(), 2);
+    let text = read_file(&fs, Path::new(PATH), 1 << 20).unwrap();
+    assert_eq!(text, b"{\"step\":1}\n{\"step\":2,\"loss\":null}\n");
+    let (file, resumed) = LineFile::resume(&fs, Path::new("/run/new.jsonl"), 1).unwrap();
+    assert_eq!((file.n_rows(), resumed), (0, Resumed::default()), "a missing file is made");
+}

@@ -1,0 +1,158 @@
+//! `config.json` of a model folder: written for others, and read from anybody.
+
+use engine::checkpoint::{HfConfig, LoadError, config_json, generation_config_json, parse_config};
+use serde_json::{Value, json};
+use std::path::Path;
+
+fn config() -> HfConfig {
+    HfConfig {
+        vocab_size: 4096,
+        model_dim: 128,
+        n_layers: 4,
+        n_heads: 4,
+        n_kv_heads: 2,
+        head_dim: 32,
+        ffn_dim: 352,
+        max_seq_len: 256,
+        rope_theta: 10_000.0,
+        norm_eps: 1e-5,
+        tie_embeddings: true,
+        qk_norm: false,
+        bos_id: None,
+        eos_id: Some(2),
+        pad_id: None,
+    }
+}
+
+fn parse(json: &Value) -> Result<HfConfig, LoadError> {
+    parse_config(json.to_string().as_bytes(), Path::new("model/config.json"))
+}
+
+fn written(config: &HfConfig) -> Value {
+    serde_json::from_str(&config_json(config)).unwrap()
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    for (qk_norm, tie_embeddings) in [(false, true), (true, false)] {
+        let config = HfConfig { qk_norm, tie_embeddings, ..config() };
+        assert_eq!(parse(&written(&config)).unwrap(), config);
+    }
+}
+
+/// Both generations of transformers find what they look for, with integers as integers.
+#[test]
+fn both_generations_of_readers_are_served() {
+    let json = written(&config());
+    assert_eq!(json["architectures"], json!(["LlamaForCausalLM"]));
+    assert_eq!(json["rope_theta"], json!(10000.0));
+    assert_eq!(json["rope_parameters"], json!({"rope_type": "default", "rope_theta": 10000.0}));
+    assert_eq!((&json["dtype"], &json["torch_dtype"]), (&json!("float32"), &json!("float32")));
+    assert_eq!(json["rms_norm_eps"].as_f64(), Some(1e-5), "not the f64 nearest to an f32");
+    assert!(json["hidden_size"].is_u64() && json["bos_token_id"].is_null());
+    let qwen = written(&HfConfig { qk_norm: true, ..config() });
+    assert_eq!(qwen["architectures"], json!(["Qwen3ForCausalLM"]));
+    assert_eq!(qwen["model_type"], "qwen3");
+    let generation: Value = serde_json::from_str(&generation_config_json(&config())).unwrap();
+    assert_eq!(generation["eos_token_id"], 2);
+}
+
+/// A config as others write it: defaults left out, several end tokens, unknown fields.
+#[test]
+fn foreign_configs_are_read() {
+    let json = json!({
+        "model_type": "llama", "vocab_size": 1000, "hidden_size": 64, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "intermediate_size": 128, "max_position_embeddings": 512,
+        "eos_token_id": [7, 8], "pad_token_id": -1, "bos_token_id": 1, "rope_scaling": null,
+        "something": {"else": [1, 2]},
+    });
+    let config = parse(&json).unwrap();
+    assert_eq!((config.n_kv_heads, config.head_dim), (4, 16));
+    assert_eq!((config.rope_theta, config.norm_eps), (10_000.0, 1e-6));
+    assert_eq!((config.bos_id, config.eos_id, config.pad_id), (Some(1), Some(7), None));
+    assert!(!config.tie_embeddings);
+}
+
+#[test]
+fn what_is_not_computed_here_is_refused_by_name() {
+    let unsupported = [
+        ("model_type", json!("gpt2")),
+        ("model_type", Value::Null),
+        ("hidden_act", json!("gelu")),
+        ("attention_bias", json!(true)),
+        ("mlp_bias", json!(true)),
+        ("use_sliding_window", json!(true)),
+        ("partial_rotary_factor", json!(0.5)),
+        ("quantization_config", json!({"bits": 4})),
+        ("rope_scaling", json!({"type": "linear", "factor": 2.0})),
+        ("rope_scaling", json!({"factor": 2.0})),
+        ("rope_parameters", json!({"rope_type": "yarn", "factor": 4.0})),
+    ];
+    for (field, value) in unsupported {
+        let mut json = written(&config());
+        json[field] = value.clone();
+        let error = parse(&json).unwrap_err();
+        let is_named = matches!(&error, LoadError::Unsupported { field: f, .. } if f == field);
+        assert!(is_named, "{field} = {value}: {error}");
+    }
+}
+
+#[test]
+fn impossible_numbers_are_refused_by_name() {
+    let sizes = [
+        "vocab_size",
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "num_key_value_heads",
+        "head_dim",
+        "intermediate_size",
+        "max_position_embeddings",
+    ];
+    let numbers = [
+        json!(0),
+        json!(-1),
+        json!(1.5),
+        json!("8"),
+        json!(1 << 30),
+        json!(u64::MAX),
+        json!(1e300),
+        json!([]),
+    ];
+    for (field, value) in sizes.into_iter().flat_map(|f| numbers.iter().map(move |n| (f, n))) {
+        let mut json = written(&config());
+        json[field] = value.clone();
+        let error = parse(&json).unwrap_err();
+        let is_refused = matches!(error, LoadError::Damaged { .. } | LoadError::TooLarge { .. });
+        assert!(is_refused, "{field} = {value}: {error}");
+    }
+    let contradictions = [
+        ("num_key_value_heads", json!(3)),
+        ("head_dim", json!(31)),
+        ("rms_norm_eps", json!(0.0)),
+        ("rms_norm_eps", json!(-1e-5)),
+        ("rope_parameters", json!({"rope_type": "default", "rope_theta": -5})),
+        ("rope_parameters", json!({"rope_type": "default", "rope_theta": "x"})),
+        ("eos_token_id", json!(4096)),
+        ("bos_token_id", json!("x")),
+    ];
+    for (field, value) in contradictions {
+        let mut json = written(&config());
+        json[field] = value.clone();
+        assert!(matches!(parse(&json), Err(LoadError::Damaged { .. })), "{field} = {value}");
+    }
+}
+
+/// Cut off anywhere, nested without end, or not JSON: an error, no panic.
+#[test]
+fn damaged_files_are_errors() {
+    let text = config_json(&config());
+    let path = Path::new("config.json");
+    for len in 0..text.len() - 2 {
+        assert!(parse_config(&text.as_bytes()[..len], path).is_err(), "cut to {len}");
+    }
+    let nested = format!("{{\"model_type\":{}", "[".repeat(100_000));
+    for bad in [nested.as_bytes(), b"\xff\xfe{}", b"[]", b"null", b"{}"] {
+        assert!(parse_config(bad, path).is_err());
+    }
+}

@@ -1,0 +1,105 @@
+//! A model small enough to train in a test, on a text that repeats itself.
+#![allow(dead_code, clippy::unwrap_used)] // each test file uses a part; a panic is how a test fails
+
+use engine::model::{Layout, MicroShape, ModelConfig, init_params};
+use engine::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState, training_step};
+use kernels::Precision;
+
+/// What to train.
+#[derive(Clone, Debug)]
+pub struct Tiny {
+    pub vocab_size: usize,
+    pub n_lanes: usize,
+    pub batch_seqs: usize,
+    pub micro_seqs: usize,
+    pub seq_len: usize,
+    pub precision: Precision,
+    pub dropout: f32,
+    pub qk_norm: bool,
+    pub tie_embeddings: bool,
+    pub lr: f32,
+}
+
+impl Default for Tiny {
+    fn default() -> Self {
+        Tiny {
+            vocab_size: 37,
+            n_lanes: 2,
+            batch_seqs: 6,
+            micro_seqs: 2,
+            seq_len: 12,
+            precision: Precision::F32,
+            dropout: 0.0,
+            qk_norm: false,
+            tie_embeddings: true,
+            lr: 3e-3,
+        }
+    }
+}
+
+/// Every token is followed by itself times three, plus one, modulo the vocabulary.
+pub struct Cycle(pub usize);
+
+impl SequenceSource for Cycle {
+    fn fill(&self, step: u64, index: usize, tokens: &mut [u32], targets: &mut [u32]) {
+        let next = |t: u32| ((3 * t as usize + 1) % self.0) as u32;
+        let mut token = ((step as usize * 31 + index * 7) % self.0) as u32;
+        for (t, target) in tokens.iter_mut().zip(targets) {
+            *t = token;
+            token = next(token);
+            *target = token;
+        }
+    }
+}
+
+pub struct Trained {
+    pub losses: Vec<f64>,
+    pub params: Vec<f32>,
+}
+
+impl Tiny {
+    pub fn config(&self) -> ModelConfig {
+        ModelConfig {
+            seq_len: self.seq_len,
+            n_kv_heads: 2,
+            qk_norm: self.qk_norm,
+            tie_embeddings: self.tie_embeddings,
+            ..ModelConfig::new(self.vocab_size, 32, 2, 4)
+        }
+    }
+
+    /// Fresh parameters and zero moments.
+    pub fn state(&self) -> TrainState {
+        let config = self.config();
+        let layout = Layout::new(&config).unwrap();
+        let params = init_params(&layout, 1);
+        TrainState::new(layout, params, self.precision, AdamWOptions::default())
+    }
+
+    pub fn lanes(&self, layout: &Layout, threads: usize) -> Lanes {
+        let shape = MicroShape {
+            config: self.config(),
+            n_seqs: self.micro_seqs,
+            seq_len: self.seq_len,
+            precision: self.precision,
+            head_rows: 8,
+        };
+        Lanes::new(layout, &shape, self.n_lanes, self.batch_seqs, threads)
+    }
+
+    pub fn plan(&self, step: u64) -> StepPlan {
+        StepPlan { step, lr: self.lr, grad_norm_max: 1.0, dropout: self.dropout, seed: 1 }
+    }
+}
+
+/// Trains for `n_steps` on `threads` threads.
+pub fn train(tiny: &Tiny, threads: usize, n_steps: u64) -> Trained {
+    let mut state = tiny.state();
+    let mut lanes = tiny.lanes(&state.layout, threads);
+    state.pack(lanes.pool());
+    let source = Cycle(tiny.vocab_size);
+    let losses = (0..n_steps).map(|step| {
+        training_step(&mut state, &mut lanes, &source, &tiny.plan(step)).unwrap().loss_nats
+    });
+    Trained { losses: losses.collect(), params: state.params.to_vec() }
+}

@@ -1,0 +1,156 @@
+//! Attention against a cache is the forward pass, however the positions are cut into calls.
+
+use super::super::cached::Cached;
+use super::super::{
+    AttentionShape, CacheShape, attention_append, attention_cached_scratch_len, dispatch,
+};
+use super::{Buffer, check_forward, each_path, forward_on, noise};
+use crate::isa::Isa;
+use crate::rows::{Precision, Rows};
+use std::ops::Range;
+
+/// A sequence that is fed to a cache piece by piece.
+struct Text {
+    isa: Isa,
+    shape: AttentionShape,
+    cache_shape: CacheShape,
+    cache: Vec<u32>,
+    y: Vec<f32>,
+}
+
+impl Text {
+    fn new(isa: Isa, shape: AttentionShape, precision: Precision) -> Text {
+        let cache_shape = CacheShape {
+            n_heads: shape.n_heads,
+            n_kv_heads: shape.n_kv_heads,
+            head_dim: shape.head_dim,
+            max_len: shape.seq_len + 3,
+            precision,
+        };
+        let y = vec![f32::NAN; shape.seq_len * shape.y_dim()];
+        Text { isa, shape, cache_shape, cache: vec![0; cache_shape.cache_words()], y }
+    }
+
+    /// Appends `positions` and attends from them.
+    fn feed(&mut self, qkv: Rows, positions: Range<usize>) {
+        let dim = self.shape.qkv_dim();
+        let rows = qkv.slice(positions.start * dim..positions.end * dim);
+        attention_append(&mut self.cache, rows, self.cache_shape, positions.start);
+        let y_dim = self.shape.y_dim();
+        let y = &mut self.y[positions.start * y_dim..positions.end * y_dim];
+        run(self.isa, y, rows, &self.cache, self.cache_shape, positions.start);
+    }
+}
+
+fn run(isa: Isa, y: &mut [f32], q: Rows, cache: &[u32], shape: CacheShape, start_pos: usize) {
+    let mut scratch = vec![f32::NAN; attention_cached_scratch_len(shape)];
+    let y = crate::rows::RowsMut::F32(y);
+    let kernel = Cached { y, q, cache, shape, start_pos, scratch: &mut scratch };
+    dispatch(isa, shape.precision, kernel);
+}
+
+fn shapes() -> Vec<AttentionShape> {
+    // The groups of 1, 2, 3, 4, 5 and 12 heads take different tiles when decoding.
+    let sizes =
+        [(20, 6, 1), (2, 2, 1), (8, 3, 1), (33, 8, 2), (16, 5, 1), (128, 12, 1), (64, 2, 2)];
+    sizes
+        .map(|(head_dim, n_heads, n_kv_heads)| AttentionShape {
+            n_heads,
+            n_kv_heads,
+            head_dim,
+            seq_len: 150,
+        })
+        .into()
+}
+
+#[test]
+fn pieces_give_the_bits_of_the_whole() {
+    for shape in shapes() {
+        each_path(|isa, precision| {
+            let qkv = Buffer::new(&noise(shape.seq_len * shape.qkv_dim(), 11), precision);
+            let (whole, lse) = forward_on(isa, &qkv, shape);
+            for pieces in [vec![0, 150], vec![0, 1, 2, 50, 131, 150], (0..=150).collect()] {
+                let mut text = Text::new(isa, shape, precision);
+                for piece in pieces.windows(2) {
+                    text.feed(qkv.rows(), piece[0]..piece[1]);
+                }
+                let y = Buffer::new(&text.y, precision);
+                assert_eq!(y, whole, "{} {precision:?} {shape:?}", isa.name());
+                assert_eq!(check_forward(&qkv, &y, &lse, shape), None);
+            }
+        });
+    }
+}
+
+/// Beyond one block of keys, and from f32 rows into a cache of either format.
+#[test]
+fn a_long_text_is_the_definition() {
+    let shape = AttentionShape { n_heads: 2, n_kv_heads: 1, head_dim: 20, seq_len: 800 };
+    each_path(|isa, precision| {
+        let x = noise(shape.seq_len * shape.qkv_dim(), 12);
+        let qkv = Buffer::new(&x, precision);
+        let mut text = Text::new(isa, shape, precision);
+        text.feed(Rows::F32(&x), 0..766);
+        (766..769).chain(769..shape.seq_len).for_each(|t| text.feed(Rows::F32(&x), t..t + 1));
+        let (whole, lse) = forward_on(isa, &qkv, shape);
+        let y = Buffer::new(&text.y, precision);
+        assert_eq!(y, whole, "{} {precision:?}", isa.name());
+        assert_eq!(check_forward(&qkv, &y, &lse, shape), None);
+    });
+}
+
+#[test]
+fn heads_and_rows_can_be_shared_among_threads() {
+    let shape = AttentionShape { n_heads: 6, n_kv_heads: 3, head_dim: 24, seq_len: 100 };
+    each_path(|isa, precision| {
+        let qkv = Buffer::new(&noise(shape.seq_len * shape.qkv_dim(), 13), precision);
+        let mut text = Text::new(isa, shape, precision);
+        text.feed(qkv.rows(), 0..100);
+
+        let (part, q_dim) = (CacheShape { n_heads: 2, n_kv_heads: 1, ..text.cache_shape }, 2 * 24);
+        let mut last = vec![f32::NAN; shape.y_dim()];
+        for (kv, y) in last.chunks_exact_mut(q_dim).enumerate() {
+            let q =
+                qkv.rows().slice(shape.query(99, 2 * kv).start..shape.query(99, 2 * kv + 2).start);
+            let cache = &text.cache[kv * part.head_words()..][..part.head_words()];
+            run(isa, y, q, cache, part, 99);
+        }
+        assert_eq!(last, text.y[99 * shape.y_dim()..]);
+
+        let mut rows = vec![f32::NAN; 7 * shape.y_dim()];
+        let q = qkv.rows().slice(40 * shape.qkv_dim()..47 * shape.qkv_dim());
+        run(isa, &mut rows, q, &text.cache, text.cache_shape, 40);
+        assert_eq!(rows, text.y[40 * shape.y_dim()..47 * shape.y_dim()]);
+    });
+}
+
+/// What an earlier text left behind the end is not read, NaN included.
+#[test]
+fn a_used_cache_can_be_filled_again() {
+    let shape = AttentionShape { n_heads: 2, n_kv_heads: 1, head_dim: 9, seq_len: 21 };
+    each_path(|isa, precision| {
+        let qkv = Buffer::new(&noise(shape.seq_len * shape.qkv_dim(), 14), precision);
+        let bad = vec![f32::NAN; shape.seq_len * shape.qkv_dim()];
+        let mut text = Text::new(isa, shape, precision);
+        text.feed(Rows::F32(&bad), 0..21);
+        (0..21).for_each(|t| text.feed(qkv.rows(), t..t + 1));
+        let (whole, _) = forward_on(isa, &qkv, shape);
+        assert_eq!(Buffer::new(&text.y, precision), whole, "{} {precision:?}", isa.name());
+    });
+}
+
+#[test]
+fn a_wrong_position_is_noticed() {
+    let shape = AttentionShape { n_heads: 2, n_kv_heads: 1, head_dim: 20, seq_len: 40 };
+    each_path(|isa, precision| {
+        let qkv = Buffer::new(&noise(shape.seq_len * shape.qkv_dim(), 15), precision);
+        let mut text = Text::new(isa, shape, precision);
+        text.feed(qkv.rows(), 0..40);
+        let q = qkv.rows().slice(39 * shape.qkv_dim()..40 * shape.qkv_dim());
+        let y = &mut text.y[39 * shape.y_dim()..];
+        run(isa, y, q, &text.cache, text.cache_shape, 38);
+        let (_, lse) = forward_on(isa, &qkv, shape);
+        let y = Buffer::new(&text.y, precision);
+        assert!(check_forward(&qkv, &y, &lse, shape).is_some());
+    });
+}
