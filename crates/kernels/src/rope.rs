@@ -6,9 +6,6 @@ use crate::RowsMut;
 use crate::arch::{Arch, BLOCK, dispatch};
 use crate::lanes::Cell;
 
-/// The widest head that can be rotated.
-pub const HEAD_DIM_MAX: usize = 2 * BLOCK;
-
 /// The heads in one row of a fused projection: H query heads, K key heads, K value heads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heads {
@@ -47,10 +44,10 @@ impl RopeTable {
     /// that a model exported to them computes the same function at long distances too.
     ///
     /// # Panics
-    /// If `head_dim` is odd, zero or above [`HEAD_DIM_MAX`].
+    /// If `head_dim` is odd or zero.
     pub fn new(max_seq_len: usize, head_dim: usize, theta: f64) -> RopeTable {
-        let is_usable = head_dim.is_multiple_of(2) && (1..=HEAD_DIM_MAX).contains(&head_dim);
-        assert!(is_usable, "RopeTable::new: head_dim {head_dim} is odd, 0 or above {HEAD_DIM_MAX}");
+        let is_even = head_dim > 0 && head_dim.is_multiple_of(2);
+        assert!(is_even, "RopeTable::new: head_dim {head_dim} is odd or zero");
         let half = head_dim / 2;
         let freq: Vec<f32> =
             (0..half).map(|i| 1.0 / theta.powf((2 * i) as f64 / head_dim as f64) as f32).collect();
@@ -69,28 +66,6 @@ impl RopeTable {
     pub fn max_seq_len(&self) -> usize {
         self.cos.len() / self.half
     }
-}
-
-/// Evaluates the body with `half` as a constant if it is a usual one: copies of a length known to
-/// the compiler are a few instructions, others are calls.
-macro_rules! with_half {
-    ($half:ident = $value:expr => $body:expr) => {
-        match $value {
-            16 => {
-                let $half = 16;
-                $body
-            }
-            32 => {
-                let $half = 32;
-                $body
-            }
-            64 => {
-                let $half = 64;
-                $body
-            }
-            $half => $body,
-        }
-    };
 }
 
 /// Where the rows of a fused projection stand: sequences of `seq_len` rows, one after another.
@@ -124,9 +99,7 @@ pub fn rope_forward(
 ) {
     let places = Places { heads, seq_len, start_pos };
     check("rope_forward", qkv.len(), table, places);
-    dispatch!(arch => with_half!(half = table.half => {
-        rotate_in_place(arch, qkv, table, places, half, 1.0)
-    }))
+    dispatch!(arch => rotate_in_place(arch, qkv, table, places, 1.0))
 }
 
 /// As [`rope_forward`], but reads `qkv` and writes the rotated rows, values too, to `dst`.
@@ -145,12 +118,8 @@ pub fn rope_forward_to(
     check("rope_forward_to", qkv.len(), table, places);
     assert_eq!(dst.len(), qkv.len(), "rope_forward_to: dst and qkv differ in length");
     dispatch!(arch => match dst {
-        RowsMut::F32(dst) => with_half!(half = table.half => {
-            rotate_to(arch, dst, qkv, table, places, half)
-        }),
-        RowsMut::Bf16(dst) => with_half!(half = table.half => {
-            rotate_to(arch, dst, qkv, table, places, half)
-        }),
+        RowsMut::F32(dst) => rotate_to(arch, dst, qkv, table, places),
+        RowsMut::Bf16(dst) => rotate_to(arch, dst, qkv, table, places),
     })
 }
 
@@ -167,9 +136,7 @@ pub fn rope_backward(
 ) {
     let places = Places { heads, seq_len, start_pos };
     check("rope_backward", dqkv.len(), table, places);
-    dispatch!(arch => with_half!(half = table.half => {
-        rotate_in_place(arch, dqkv, table, places, half, -1.0)
-    }))
+    dispatch!(arch => rotate_in_place(arch, dqkv, table, places, -1.0))
 }
 
 fn check(name: &str, len: usize, table: &RopeTable, at: Places) {
@@ -181,7 +148,50 @@ fn check(name: &str, len: usize, table: &RopeTable, at: Places) {
     assert!(at.seq_len > 0 || len == 0, "{name}: seq_len is 0");
 }
 
-/// Cosines and sines of one row, repeated for as many heads as fit a block.
+/// The pairs `start..start + width` of heads of 2 * `half`, at most a block of them.
+///
+/// A block holds such parts of several heads side by side: one loop over them is vectors, where a
+/// loop over the 16 pairs of a narrow head is not.
+#[derive(Clone, Copy)]
+struct Part {
+    half: usize,
+    start: usize,
+    width: usize,
+}
+
+impl Part {
+    /// Elements in as many whole heads as a block has room for.
+    #[inline(always)]
+    fn span(self) -> usize {
+        BLOCK / self.width * 2 * self.half
+    }
+
+    /// The first and second halves of some heads, side by side.
+    #[inline(always)]
+    fn gather(self, heads: &[f32]) -> [[f32; BLOCK]; 2] {
+        let Part { half, start, width } = self;
+        let (mut a, mut b) = ([0.0; BLOCK], [0.0; BLOCK]);
+        let sides = a.chunks_exact_mut(width).zip(b.chunks_exact_mut(width));
+        for (head, (a, b)) in heads.chunks_exact(2 * half).zip(sides) {
+            a.copy_from_slice(&head[start..start + width]);
+            b.copy_from_slice(&head[half + start..half + start + width]);
+        }
+        [a, b]
+    }
+
+    /// The reverse of `gather`.
+    #[inline(always)]
+    fn scatter<C: Copy>(self, heads: &mut [C], [a, b]: &[[C; BLOCK]; 2]) {
+        let Part { half, start, width } = self;
+        let sides = a.chunks_exact(width).zip(b.chunks_exact(width));
+        for (head, (a, b)) in heads.chunks_exact_mut(2 * half).zip(sides) {
+            head[start..start + width].copy_from_slice(a);
+            head[half + start..half + start + width].copy_from_slice(b);
+        }
+    }
+}
+
+/// Cosines and sines for one part of one row, repeated over a block.
 struct Angles {
     cos: [f32; BLOCK],
     sin: [f32; BLOCK],
@@ -190,14 +200,14 @@ struct Angles {
 impl Angles {
     /// Those of row `r`, the sines multiplied by `sign`.
     #[inline(always)]
-    fn new(table: &RopeTable, at: Places, r: usize, half: usize, sign: f32) -> Angles {
-        let start = (at.start_pos + r % at.seq_len) * half;
+    fn new(table: &RopeTable, at: Places, r: usize, part: Part, sign: f32) -> Angles {
+        let start = (at.start_pos + r % at.seq_len) * part.half + part.start;
         let mut angles = Angles { cos: [0.0; BLOCK], sin: [0.0; BLOCK] };
-        for cos in angles.cos.chunks_exact_mut(half) {
-            cos.copy_from_slice(&table.cos[start..start + half]);
+        for cos in angles.cos.chunks_exact_mut(part.width) {
+            cos.copy_from_slice(&table.cos[start..start + part.width]);
         }
-        for sin in angles.sin.chunks_exact_mut(half) {
-            sin.copy_from_slice(&table.sin[start..start + half]);
+        for sin in angles.sin.chunks_exact_mut(part.width) {
+            sin.copy_from_slice(&table.sin[start..start + part.width]);
         }
         for sin in &mut angles.sin {
             *sin *= sign;
@@ -205,17 +215,9 @@ impl Angles {
         angles
     }
 
-    /// The rotated first and second halves of some heads, side by side.
-    ///
-    /// One loop over the halves of several heads is vectors where a loop over 16 pairs is not.
+    /// Turns a block of pairs.
     #[inline(always)]
-    fn turn<A: Arch>(&self, arch: A, heads: &[f32], half: usize) -> [[f32; BLOCK]; 2] {
-        let (mut a, mut b) = ([0.0; BLOCK], [0.0; BLOCK]);
-        let sides = a.chunks_exact_mut(half).zip(b.chunks_exact_mut(half));
-        for (head, (a, b)) in heads.chunks_exact(2 * half).zip(sides) {
-            a.copy_from_slice(&head[..half]);
-            b.copy_from_slice(&head[half..]);
-        }
+    fn turn<A: Arch>(&self, arch: A, [mut a, mut b]: [[f32; BLOCK]; 2]) -> [[f32; BLOCK]; 2] {
         for i in 0..BLOCK {
             let (x, y, cos, sin) = (a[i], b[i], self.cos[i], self.sin[i]);
             a[i] = arch.mul_add(x, cos, -(y * sin));
@@ -225,60 +227,64 @@ impl Angles {
     }
 }
 
-/// Puts first and second halves that stand side by side back into heads.
-#[inline(always)]
-fn put_back<C: Copy>(heads: &mut [C], [a, b]: &[[C; BLOCK]; 2], half: usize) {
-    let sides = a.chunks_exact(half).zip(b.chunks_exact(half));
-    for (head, (a, b)) in heads.chunks_exact_mut(2 * half).zip(sides) {
-        head[..half].copy_from_slice(a);
-        head[half..].copy_from_slice(b);
-    }
+/// Runs the body for each [`Part`] of the heads, of a width that the compiler knows if it is usual:
+/// copies of such a length are a few instructions, others are calls.
+macro_rules! for_each_part {
+    ($half:expr, $part:ident => $body:expr) => {
+        match $half {
+            16 => {
+                let $part = Part { half: 16, start: 0, width: 16 };
+                $body
+            }
+            32 => {
+                let $part = Part { half: 32, start: 0, width: 32 };
+                $body
+            }
+            64 => {
+                let $part = Part { half: 64, start: 0, width: 64 };
+                $body
+            }
+            half => {
+                for start in (0..half).step_by(BLOCK) {
+                    let $part = Part { half, start, width: BLOCK.min(half - start) };
+                    $body
+                }
+            }
+        }
+    };
 }
 
 #[inline(always)]
-fn rotate_in_place<A: Arch>(
-    arch: A,
-    qkv: &mut [f32],
-    table: &RopeTable,
-    at: Places,
-    half: usize,
-    sign: f32,
-) {
-    let n_rotated = at.heads.n_query_key() * 2 * half;
-    for (r, row) in qkv.chunks_exact_mut(at.heads.qkv_dim()).enumerate() {
-        let angles = Angles::new(table, at, r, half, sign);
-        for heads in row[..n_rotated].chunks_mut(BLOCK / half * 2 * half) {
-            let turned = angles.turn(arch, heads, half);
-            put_back(heads, &turned, half);
+fn rotate_in_place<A: Arch>(arch: A, qkv: &mut [f32], table: &RopeTable, at: Places, sign: f32) {
+    let (width, n_rotated) = (at.heads.qkv_dim(), at.heads.n_query_key() * at.heads.head_dim);
+    for_each_part!(table.half, part => {
+        for (r, row) in qkv.chunks_exact_mut(width).enumerate() {
+            let angles = Angles::new(table, at, r, part, sign);
+            for heads in row[..n_rotated].chunks_mut(part.span()) {
+                part.scatter(heads, &angles.turn(arch, part.gather(heads)));
+            }
         }
-    }
+    });
 }
 
 #[inline(always)]
-fn rotate_to<A: Arch, C: Cell>(
-    arch: A,
-    dst: &mut [C],
-    qkv: &[f32],
-    table: &RopeTable,
-    at: Places,
-    half: usize,
-) {
-    let (width, n_rotated) = (at.heads.qkv_dim(), at.heads.n_query_key() * 2 * half);
-    let rows = dst.chunks_exact_mut(width).zip(qkv.chunks_exact(width));
-    for (r, (dst, row)) in rows.enumerate() {
-        let angles = Angles::new(table, at, r, half, 1.0);
-        let (dst, dst_values) = dst.split_at_mut(n_rotated);
-        let (row, values) = row.split_at(n_rotated);
-        let step = BLOCK / half * 2 * half;
-        for (dst, heads) in dst.chunks_mut(step).zip(row.chunks(step)) {
-            let turned = angles.turn(arch, heads, half);
-            let mut cells = [[C::default(); BLOCK]; 2];
-            C::store(arch, &mut cells[0], &turned[0]);
-            C::store(arch, &mut cells[1], &turned[1]);
-            put_back(dst, &cells, half);
+fn rotate_to<A: Arch, C: Cell>(arch: A, dst: &mut [C], qkv: &[f32], table: &RopeTable, at: Places) {
+    let (width, n_rotated) = (at.heads.qkv_dim(), at.heads.n_query_key() * at.heads.head_dim);
+    for_each_part!(table.half, part => {
+        for (r, dst) in dst.chunks_exact_mut(width).enumerate() {
+            let angles = Angles::new(table, at, r, part, 1.0);
+            let (row, values) = qkv[r * width..][..width].split_at(n_rotated);
+            let (dst, dst_values) = dst.split_at_mut(n_rotated);
+            for (dst, heads) in dst.chunks_mut(part.span()).zip(row.chunks(part.span())) {
+                let turned = angles.turn(arch, part.gather(heads));
+                let mut cells = [[C::default(); BLOCK]; 2];
+                C::store(arch, &mut cells[0], &turned[0]);
+                C::store(arch, &mut cells[1], &turned[1]);
+                part.scatter(dst, &cells);
+            }
+            C::store(arch, dst_values, values);
         }
-        C::store(arch, dst_values, values);
-    }
+    });
 }
 
 /// The definition.
