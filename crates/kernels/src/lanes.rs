@@ -15,7 +15,7 @@ use std::array::from_fn;
 use std::ops::Range;
 
 /// A stored element: an f32, or a `u16` that holds a bf16.
-pub(crate) trait Cell: Copy {
+pub(crate) trait Cell: Copy + Default {
     /// The value of the element.
     fn load(self) -> f32;
 

@@ -2,6 +2,10 @@
 //!
 //! Su et al., 2021, arXiv:2104.09864, with the pairing ("rotate half") of the Llama checkpoints.
 
+use crate::RowsMut;
+use crate::arch::{Arch, BLOCK, dispatch};
+use crate::lanes::Cell;
+
 /// The heads in one row of a fused projection: H query heads, K key heads, K value heads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heads {
@@ -25,7 +29,7 @@ impl Heads {
     }
 }
 
-/// Cosines and sines of every angle, `(max_T, D/2)` each.
+/// Cosines and sines of every angle, (max_T, D/2) each: made once, read by every layer.
 #[derive(Clone, Debug)]
 pub struct RopeTable {
     cos: Vec<f32>,
@@ -42,10 +46,8 @@ impl RopeTable {
     /// # Panics
     /// If `head_dim` is odd or zero.
     pub fn new(max_seq_len: usize, head_dim: usize, theta: f64) -> RopeTable {
-        assert!(
-            head_dim > 0 && head_dim.is_multiple_of(2),
-            "RopeTable::new: head_dim {head_dim} is odd"
-        );
+        let is_even = head_dim > 0 && head_dim.is_multiple_of(2);
+        assert!(is_even, "RopeTable::new: head_dim {head_dim} is odd or zero");
         let half = head_dim / 2;
         let freq: Vec<f32> =
             (0..half).map(|i| 1.0 / theta.powf((2 * i) as f64 / head_dim as f64) as f32).collect();
@@ -66,9 +68,28 @@ impl RopeTable {
     }
 }
 
-/// Rotates the query and key heads of `qkv` (N, (H+2K)·D) in place; values stay as they are.
+/// Where the rows of a fused projection stand: sequences of `seq_len` rows, one after another.
+#[derive(Clone, Copy, Debug)]
+struct Places {
+    heads: Heads,
+    seq_len: usize,
+    start_pos: usize,
+}
+
+/// Rotates the query and key heads of `qkv` in place; value heads stay as they are.
 ///
-/// Row `r` has position `start_pos + r % seq_len`: rows are sequences of `seq_len` one after another.
+/// | argument    | shape         | meaning                                                       |
+/// |-------------|---------------|---------------------------------------------------------------|
+/// | `qkv`       | (N, (H+2K)·D) | rows of query, key and value heads, rotated in place          |
+/// | `table`     |               | angles for heads of width D                                   |
+/// | `heads`     |               | H, K and D                                                    |
+/// | `seq_len`   |               | T: the rows are sequences of T, one after another             |
+/// | `start_pos` |               | position of the first row of a sequence: 0 when training      |
+///
+/// A pair (a, b) becomes (a cos - b sin, b cos + a sin). Cost: 3 flops per rotated element.
+///
+/// # Panics
+/// If a length disagrees with its shape, D with the table, or a position exceeds the table.
 pub fn rope_forward(
     qkv: &mut [f32],
     table: &RopeTable,
@@ -76,10 +97,36 @@ pub fn rope_forward(
     seq_len: usize,
     start_pos: usize,
 ) {
-    rotate(qkv, table, heads, seq_len, start_pos, 1.0);
+    let places = Places { heads, seq_len, start_pos };
+    check("rope_forward", qkv.len(), table, places);
+    dispatch!(arch => rotate_in_place(arch, qkv, table, places, 1.0))
+}
+
+/// As [`rope_forward`], but reads `qkv` and writes the rotated rows, values too, to `dst`.
+///
+/// # Panics
+/// As [`rope_forward`], or if `dst` and `qkv` differ in length.
+pub fn rope_forward_to(
+    dst: RowsMut,
+    qkv: &[f32],
+    table: &RopeTable,
+    heads: Heads,
+    seq_len: usize,
+    start_pos: usize,
+) {
+    let places = Places { heads, seq_len, start_pos };
+    check("rope_forward_to", qkv.len(), table, places);
+    assert_eq!(dst.len(), qkv.len(), "rope_forward_to: dst and qkv differ in length");
+    dispatch!(arch => match dst {
+        RowsMut::F32(dst) => rotate_to(arch, dst, qkv, table, places),
+        RowsMut::Bf16(dst) => rotate_to(arch, dst, qkv, table, places),
+    })
 }
 
 /// Backward of [`rope_forward`], in place: the rotation by the opposite angle.
+///
+/// # Panics
+/// As [`rope_forward`].
 pub fn rope_backward(
     dqkv: &mut [f32],
     table: &RopeTable,
@@ -87,32 +134,204 @@ pub fn rope_backward(
     seq_len: usize,
     start_pos: usize,
 ) {
-    rotate(dqkv, table, heads, seq_len, start_pos, -1.0);
+    let places = Places { heads, seq_len, start_pos };
+    check("rope_backward", dqkv.len(), table, places);
+    dispatch!(arch => rotate_in_place(arch, dqkv, table, places, -1.0))
 }
 
-fn rotate(
-    qkv: &mut [f32],
-    table: &RopeTable,
-    heads: Heads,
-    seq_len: usize,
-    start_pos: usize,
-    sign: f32,
-) {
-    let (half, width) = (table.half, heads.qkv_dim());
-    assert_eq!(heads.head_dim, 2 * half, "rope: the table is for another head_dim");
-    assert_eq!(qkv.len() % width, 0, "rope: qkv is not (N, (H+2K)*D)");
-    assert!(
-        start_pos + seq_len.min(qkv.len() / width) <= table.max_seq_len(),
-        "rope: position beyond the table"
-    );
-    for (r, row) in qkv.chunks_exact_mut(width).enumerate() {
-        let at = (start_pos + r % seq_len) * half;
-        for head in row.chunks_exact_mut(heads.head_dim).take(heads.n_query_key()) {
-            for i in 0..half {
-                let (a, b) = (head[i], head[i + half]);
-                let (cos, sin) = (table.cos[at + i], sign * table.sin[at + i]);
-                head[i] = a * cos - b * sin;
-                head[i + half] = b * cos + a * sin;
+fn check(name: &str, len: usize, table: &RopeTable, at: Places) {
+    let (width, dim) = (at.heads.qkv_dim(), at.heads.head_dim);
+    assert_eq!(dim, table.head_dim(), "{name}: head_dim is not that of the table");
+    assert!(len.is_multiple_of(width), "{name}: qkv is not (N, (H+2K)*D)");
+    let end = at.start_pos + at.seq_len.min(len / width);
+    assert!(end <= table.max_seq_len(), "{name}: position {end} is beyond the table");
+    assert!(at.seq_len > 0 || len == 0, "{name}: seq_len is 0");
+}
+
+/// The pairs `start..start + width` of heads of 2 * `half`, at most a block of them.
+///
+/// A block holds such parts of several heads side by side: one loop over them is vectors, where a
+/// loop over the 16 pairs of a narrow head is not.
+#[derive(Clone, Copy)]
+struct Part {
+    half: usize,
+    start: usize,
+    width: usize,
+}
+
+impl Part {
+    /// Elements in as many whole heads as a block has room for.
+    #[inline(always)]
+    fn span(self) -> usize {
+        BLOCK / self.width * 2 * self.half
+    }
+
+    /// The first and second halves of some heads, side by side.
+    #[inline(always)]
+    fn gather(self, heads: &[f32]) -> [[f32; BLOCK]; 2] {
+        let Part { half, start, width } = self;
+        let (mut a, mut b) = ([0.0; BLOCK], [0.0; BLOCK]);
+        let sides = a.chunks_exact_mut(width).zip(b.chunks_exact_mut(width));
+        for (head, (a, b)) in heads.chunks_exact(2 * half).zip(sides) {
+            a.copy_from_slice(&head[start..start + width]);
+            b.copy_from_slice(&head[half + start..half + start + width]);
+        }
+        [a, b]
+    }
+
+    /// The reverse of `gather`.
+    #[inline(always)]
+    fn scatter<C: Copy>(self, heads: &mut [C], [a, b]: &[[C; BLOCK]; 2]) {
+        let Part { half, start, width } = self;
+        let sides = a.chunks_exact(width).zip(b.chunks_exact(width));
+        for (head, (a, b)) in heads.chunks_exact_mut(2 * half).zip(sides) {
+            head[start..start + width].copy_from_slice(a);
+            head[half + start..half + start + width].copy_from_slice(b);
+        }
+    }
+}
+
+/// Cosines and sines for one part of one row, repeated over a block.
+struct Angles {
+    cos: [f32; BLOCK],
+    sin: [f32; BLOCK],
+}
+
+impl Angles {
+    /// Those of row `r`, the sines multiplied by `sign`.
+    #[inline(always)]
+    fn new(table: &RopeTable, at: Places, r: usize, part: Part, sign: f32) -> Angles {
+        let start = (at.start_pos + r % at.seq_len) * part.half + part.start;
+        let mut angles = Angles { cos: [0.0; BLOCK], sin: [0.0; BLOCK] };
+        for cos in angles.cos.chunks_exact_mut(part.width) {
+            cos.copy_from_slice(&table.cos[start..start + part.width]);
+        }
+        for sin in angles.sin.chunks_exact_mut(part.width) {
+            sin.copy_from_slice(&table.sin[start..start + part.width]);
+        }
+        for sin in &mut angles.sin {
+            *sin *= sign;
+        }
+        angles
+    }
+
+    /// Turns a block of pairs.
+    #[inline(always)]
+    fn turn<A: Arch>(&self, arch: A, [mut a, mut b]: [[f32; BLOCK]; 2]) -> [[f32; BLOCK]; 2] {
+        for i in 0..BLOCK {
+            let (x, y, cos, sin) = (a[i], b[i], self.cos[i], self.sin[i]);
+            a[i] = arch.mul_add(x, cos, -(y * sin));
+            b[i] = arch.mul_add(y, cos, x * sin);
+        }
+        [a, b]
+    }
+}
+
+/// Runs the body for each [`Part`] of the heads, of a width that the compiler knows if it is usual:
+/// copies of such a length are a few instructions, others are calls.
+macro_rules! for_each_part {
+    ($half:expr, $part:ident => $body:expr) => {
+        match $half {
+            16 => {
+                let $part = Part { half: 16, start: 0, width: 16 };
+                $body
+            }
+            32 => {
+                let $part = Part { half: 32, start: 0, width: 32 };
+                $body
+            }
+            64 => {
+                let $part = Part { half: 64, start: 0, width: 64 };
+                $body
+            }
+            half => {
+                for start in (0..half).step_by(BLOCK) {
+                    let $part = Part { half, start, width: BLOCK.min(half - start) };
+                    $body
+                }
+            }
+        }
+    };
+}
+
+#[inline(always)]
+fn rotate_in_place<A: Arch>(arch: A, qkv: &mut [f32], table: &RopeTable, at: Places, sign: f32) {
+    let (width, n_rotated) = (at.heads.qkv_dim(), at.heads.n_query_key() * at.heads.head_dim);
+    for_each_part!(table.half, part => {
+        for (r, row) in qkv.chunks_exact_mut(width).enumerate() {
+            let angles = Angles::new(table, at, r, part, sign);
+            for heads in row[..n_rotated].chunks_mut(part.span()) {
+                part.scatter(heads, &angles.turn(arch, part.gather(heads)));
+            }
+        }
+    });
+}
+
+#[inline(always)]
+fn rotate_to<A: Arch, C: Cell>(arch: A, dst: &mut [C], qkv: &[f32], table: &RopeTable, at: Places) {
+    let (width, n_rotated) = (at.heads.qkv_dim(), at.heads.n_query_key() * at.heads.head_dim);
+    for_each_part!(table.half, part => {
+        for (r, dst) in dst.chunks_exact_mut(width).enumerate() {
+            let angles = Angles::new(table, at, r, part, 1.0);
+            let (row, values) = qkv[r * width..][..width].split_at(n_rotated);
+            let (dst, dst_values) = dst.split_at_mut(n_rotated);
+            for (dst, heads) in dst.chunks_mut(part.span()).zip(row.chunks(part.span())) {
+                let turned = angles.turn(arch, part.gather(heads));
+                let mut cells = [[C::default(); BLOCK]; 2];
+                C::store(arch, &mut cells[0], &turned[0]);
+                C::store(arch, &mut cells[1], &turned[1]);
+                part.scatter(dst, &cells);
+            }
+            C::store(arch, dst_values, values);
+        }
+    });
+}
+
+/// The definition.
+pub mod naive {
+    use super::{Heads, RopeTable};
+    use crate::scalar::Scalar;
+
+    /// Definition of [`super::rope_forward`].
+    pub fn rope_forward<S: Scalar>(
+        qkv: &mut [S],
+        table: &RopeTable,
+        heads: Heads,
+        seq_len: usize,
+        start_pos: usize,
+    ) {
+        rotate(qkv, table, heads, |r| start_pos + r % seq_len, 1.0);
+    }
+
+    /// Definition of [`super::rope_backward`].
+    pub fn rope_backward<S: Scalar>(
+        dqkv: &mut [S],
+        table: &RopeTable,
+        heads: Heads,
+        seq_len: usize,
+        start_pos: usize,
+    ) {
+        rotate(dqkv, table, heads, |r| start_pos + r % seq_len, -1.0);
+    }
+
+    fn rotate<S: Scalar>(
+        qkv: &mut [S],
+        table: &RopeTable,
+        heads: Heads,
+        position: impl Fn(usize) -> usize,
+        sign: f64,
+    ) {
+        let half = heads.head_dim / 2;
+        for (r, row) in qkv.chunks_exact_mut(heads.qkv_dim()).enumerate() {
+            for head in row.chunks_exact_mut(heads.head_dim).take(heads.n_query_key()) {
+                for i in 0..half {
+                    let at = position(r) * half + i;
+                    let cos = S::from_f64(table.cos[at] as f64);
+                    let sin = S::from_f64(sign * table.sin[at] as f64);
+                    let (a, b) = (head[i], head[i + half]);
+                    head[i] = a * cos - b * sin;
+                    head[i + half] = b * cos + a * sin;
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 //! bf16 is the upper half of an f32: same range, 8 bits of mantissa. It exists only inside matrix
 //! products and in saved activations; every other number of a run is f32.
 
-use crate::isa::Isa;
+use crate::arch::dispatch;
 use std::ops::Range;
 
 /// The number format of matrix-product operands and of saved activations.
@@ -152,41 +152,14 @@ pub fn store_rows(dst: RowsMut, src: &[f32]) {
     assert_eq!(dst.len(), src.len(), "store_rows: dst and src differ in length");
     match dst {
         RowsMut::F32(dst) => dst.copy_from_slice(src),
-        RowsMut::Bf16(dst) => match Isa::active() {
-            // SAFETY: `active` returns only paths whose instructions the processor has.
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 | Isa::Avx512Bf16 => unsafe { convert_avx512(dst, src) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => unsafe { convert_avx2(dst, src) },
-            _ => convert(dst, src),
-        },
+        RowsMut::Bf16(dst) => dispatch!(arch => arch.to_bf16(dst, src)),
     }
-}
-
-/// The definition of the conversion; the instruction sets below compile the same lines.
-#[inline(always)]
-fn convert(dst: &mut [u16], src: &[f32]) {
-    for (d, s) in dst.iter_mut().zip(src) {
-        *d = bf16_from_f32(*s);
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-fn convert_avx512(dst: &mut [u16], src: &[f32]) {
-    convert(dst, src);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn convert_avx2(dst: &mut [u16], src: &[f32]) {
-    convert(dst, src);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::isa::Isa;
 
     #[test]
     fn rounding_is_to_nearest_even() {
@@ -207,8 +180,7 @@ mod tests {
     fn every_path_stores_the_same_bits() {
         let src: Vec<f32> =
             (0..1000u32).map(|i| f32::from_bits(i.wrapping_mul(0x9e37_79b9))).collect();
-        let mut expected = vec![0; src.len()];
-        convert(&mut expected, &src);
+        let expected: Vec<u16> = src.iter().map(|&x| bf16_from_f32(x)).collect();
         for isa in Isa::available() {
             crate::isa::force(isa);
             let mut got = vec![0; src.len()];
