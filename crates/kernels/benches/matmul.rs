@@ -26,6 +26,23 @@ const LAYERS: [(usize, usize); 13] = [
     (768, 50257),
 ];
 
+/// The same as words of the command line.
+const LAYER_NAMES: [&str; 13] = [
+    "128x384",
+    "128x704",
+    "352x128",
+    "384x1152",
+    "384x2048",
+    "1024x384",
+    "768x2304",
+    "768x4096",
+    "2048x768",
+    "128x4096",
+    "128x33278",
+    "384x8192",
+    "768x50257",
+];
+
 /// Rows in a call.
 const ROWS: [usize; 3] = [512, 1024, 2048];
 
@@ -198,6 +215,9 @@ fn main() {
         }
         println!("{} peak {:.1} GFLOP/s", precision.name(), peak_flops(precision, 0.1) / 1e9);
         for (k, n) in LAYERS {
+            if !wanted(&LAYER_NAMES, &format!("{k}x{n}")) {
+                continue;
+            }
             for m in ROWS {
                 if !wanted(&["m512", "m1024", "m2048"], &format!("m{m}")) || m * n > 60_000_000 {
                     continue;
