@@ -106,6 +106,21 @@ impl<'a, T: Copy + Default> Part<'a, T> {
         padded[..rest.len()].copy_from_slice(rest);
         padded
     }
+
+    /// Asks for a row of the part early.
+    #[inline(always)]
+    fn prefetch_row(&self, row: usize) {
+        let row = (self.rows.start + row) * self.n_columns;
+        for column in self.columns.clone().step_by(64 / size_of::<T>()) {
+            // SAFETY: a prefetch of any address is harmless, and SSE is part of the architecture.
+            #[cfg(target_arch = "x86_64")]
+            unsafe {
+                use std::arch::x86_64::*;
+                let at = self.numbers.as_ptr().wrapping_add(row + column);
+                _mm_prefetch::<_MM_HINT_T0>(at.cast());
+            }
+        }
+    }
 }
 
 /// Which operand of a tile the panels are: its width is the tile's columns, or its rows.
@@ -197,6 +212,11 @@ fn straight<E: Encoding, const W: usize, const G: usize, const C: usize>(
         for step in 0..steps {
             let first = part.load::<C>(step * E::PER_WORD, i * C);
             let second = part.load::<C>(step * E::PER_WORD + 1, i * C);
+            if i == 0 {
+                for r in 0..E::PER_WORD {
+                    part.prefetch_row((step + 8) * E::PER_WORD + r);
+                }
+            }
             let mut words = [0; C];
             for j in 0..C {
                 words[j] = E::word(first[j], second[j]);
