@@ -37,6 +37,7 @@ mod tests;
 
 use crate::isa::Isa;
 use crate::rows::{Precision, Rows};
+use blocks::{Left, Product};
 use std::ops::Range;
 
 pub use pack::{
@@ -130,17 +131,17 @@ fn matmul_on(isa: Isa, c: &mut [f32], a: Rows, b: Packed, panels: Range<usize>, 
 
     let panel_len = pack::panel_len_on(isa, precision, k);
     let b = &words[panels.start * panel_len..panels.end * panel_len];
-    let n = columns.len();
+    let shape = MatmulShape { m, n: columns.len(), k };
     match a {
         Rows::F32(a) => {
             let tile = tile::for_f32(isa);
-            let a = blocks::Left::in_place(tile, a, k);
-            blocks::multiply(tile, c, a, b, MatmulShape { m, n, k }, accum);
+            let a = Left::in_place(tile, a, k);
+            Product { tile, a, b, shape, accum, ahead: None }.run(c);
         }
         Rows::Bf16(a) => {
             let tile = tile::for_bf16(isa);
-            let a = blocks::Left::in_place(tile, a, k);
-            blocks::multiply(tile, c, a, b, MatmulShape { m, n, k }, accum);
+            let a = Left::in_place(tile, a, k);
+            Product { tile, a, b, shape, accum, ahead: None }.run(c);
         }
     }
 }

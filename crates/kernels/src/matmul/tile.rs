@@ -25,6 +25,55 @@ pub(super) struct Tile<E: 'static> {
     pub k_block: usize,
 }
 
+/// Cache lines to ask for before they are needed: of a slice, or a few of each row of a matrix.
+///
+/// Addresses are only ever prefetched, so they may lie anywhere.
+#[derive(Clone, Copy)]
+pub(super) struct Lines {
+    start: *const u8,
+    /// Bytes from a row to the next.
+    stride: usize,
+    /// The lines of a row are 2 to this power.
+    per_row_log2: u32,
+    /// The lines asked for are these.
+    first: usize,
+    end: usize,
+}
+
+impl Lines {
+    const BYTES: usize = 64;
+
+    /// The lines of a slice.
+    pub fn of<T>(slice: &[T]) -> Lines {
+        let end = size_of_val(slice).div_ceil(Lines::BYTES);
+        let start = slice.as_ptr().cast();
+        Lines { start, stride: 0, per_row_log2: usize::BITS - 1, first: 0, end }
+    }
+
+    /// From `start` on, `per_row` lines, a power of two, of `rows` rows `stride` elements apart.
+    #[inline(always)]
+    pub fn of_rows<T>(start: *const T, stride: usize, rows: usize, per_row: usize) -> Lines {
+        let (start, stride) = (start.cast(), stride * size_of::<T>());
+        Lines { start, stride, per_row_log2: per_row.ilog2(), first: 0, end: rows * per_row }
+    }
+
+    /// Part `i` of `n` about equal parts.
+    pub fn part(self, i: usize, n: usize) -> Lines {
+        let len = (self.end - self.first).div_ceil(n);
+        let first = self.end.min(self.first + i * len);
+        Lines { first, end: self.end.min(first + len), ..self }
+    }
+
+    /// The address of line `i`, if there are so many.
+    #[inline(always)]
+    pub fn get(&self, i: usize) -> Option<*const u8> {
+        let i = self.first + i;
+        let (row, line) = (i >> self.per_row_log2, i & ((1 << self.per_row_log2) - 1));
+        let at = self.start.wrapping_add(row * self.stride + line * Lines::BYTES);
+        (i < self.end).then_some(at)
+    }
+}
+
 /// Computes one tile. Unsafe only because it uses instructions that the processor must have.
 pub(super) type TileFn<E> = unsafe fn(&mut TileCall<E>);
 
@@ -46,8 +95,8 @@ pub(super) struct TileCall<'a, E> {
     pub a_step: usize,
     /// The rows of the panel, one per step.
     pub b: &'a [u32],
-    /// Words that will be read after this tile: it asks for some of them early.
-    pub ahead: &'a [u32],
+    /// Memory that will be read after this tile, which asks for it early.
+    pub ahead: Lines,
     /// Elements along K. If odd where steps are pairs, the last step has one element.
     pub k: usize,
 }
@@ -71,6 +120,18 @@ impl<E> TileCall<'_, E> {
             let last = if self.k.is_multiple_of(k_per_word) { k_per_word } else { 1 };
             let a_len = (rows - 1) * self.a_row_stride + (steps - 1) * self.a_step + last;
             assert!(a_len <= self.a.len());
+        }
+    }
+
+    /// The line to ask for at step `i`: of `c` first, a tile of `rows` rows with `per_row` lines
+    /// each, since it is written when the sums are ready; then of what comes after the tile.
+    ///
+    /// One at a time, because many at once hold up the loads of B.
+    #[inline(always)]
+    pub fn line_at(&self, i: usize, rows: usize, per_row: usize) -> Option<*const u8> {
+        match i.checked_sub(rows * per_row) {
+            None => Lines::of_rows(self.c.as_ptr(), self.c_stride, rows, per_row).get(i),
+            Some(i) => self.ahead.get(i),
         }
     }
 }

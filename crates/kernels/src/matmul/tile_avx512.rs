@@ -103,19 +103,13 @@ fn tile<E: Element, const ROWS: usize, const VECS: usize>(call: &mut TileCall<E>
     store(call, &sum);
 }
 
-/// Asks for one cache line: a tile's own of C first, since they are written when the sums are
-/// ready, then what is read next. One a step, because many at once hold up the loads of B.
+/// Asks early for one of the lines that are needed next: a row of C lies in up to four.
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(super) fn prefetch<E, const ROWS: usize>(call: &TileCall<E>, step: usize) {
-    const LINES: usize = COLS / LANES + 1;
-    let at = if step < ROWS * LINES {
-        call.c.as_ptr().wrapping_add(step / LINES * call.c_stride + step % LINES * LANES)
-    } else {
-        let word = ((step - ROWS * LINES) * LANES).min(call.ahead.len());
-        call.ahead.as_ptr().wrapping_add(word).cast()
-    };
-    _mm_prefetch::<_MM_HINT_T0>(at.cast());
+    if let Some(line) = call.line_at(step, ROWS, 4) {
+        _mm_prefetch::<_MM_HINT_T0>(line.cast());
+    }
 }
 
 /// Writes or adds the sums of a tile into C; the last vector may be partly beyond its columns.

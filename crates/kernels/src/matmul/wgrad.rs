@@ -1,8 +1,8 @@
 //! The weight gradient `dW = dYᵀ·X`: both operands are packed in blocks, then it is a product.
 
-use super::blocks::{Left, multiply};
+use super::blocks::{Left, Product};
 use super::panels::Side;
-use super::tile::{self, Tile};
+use super::tile::{self, Lines, Tile};
 use super::{Accum, MatmulShape, pack};
 use crate::isa::Isa;
 use crate::rows::{Precision, Rows};
@@ -129,7 +129,7 @@ impl Blocks {
 #[expect(clippy::too_many_arguments)]
 fn blocked<E: Packable>(
     isa: Isa,
-    tile: &Tile<E>,
+    tile: &'static Tile<E>,
     dw: &mut [f32],
     dy: Rows,
     x: Rows,
@@ -154,7 +154,26 @@ fn blocked<E: Packable>(
             let left = Left::packed(tile, E::in_words(dys), steps);
             let block = MatmulShape { m: columns.len(), n: k, k: steps * per_word };
             let dw = &mut dw[n0 * k..columns.end * k];
-            multiply(tile, dw, left, xs, block, accum.from(n0 * k));
+            let ahead = lines(dy, rows.start * n + columns.end, n, rows.len(), columns.len());
+            let accum = accum.from(n0 * k);
+            Product { tile, a: left, b: xs, shape: block, accum, ahead }.run(dw);
         }
+    }
+}
+
+fn lines(dy: Rows, start: usize, n: usize, rows: usize, columns: usize) -> Option<Lines> {
+    match dy {
+        Rows::F32(x) => Some(Lines::of_rows(
+            x.as_ptr().wrapping_add(start),
+            n,
+            rows,
+            (columns / 16).max(1).next_power_of_two(),
+        )),
+        Rows::Bf16(x) => Some(Lines::of_rows(
+            x.as_ptr().wrapping_add(start),
+            n,
+            rows,
+            (columns / 32).max(1).next_power_of_two(),
+        )),
     }
 }
