@@ -91,35 +91,28 @@ pub(super) struct Part<'a, T> {
 }
 
 impl<'a, T: Copy + Default> Part<'a, T> {
-    /// `W` numbers of row `row` from `column` on, zero beyond the part. Both count in the part.
+    /// `W` numbers of row `row` from `column` on, both counted in the part: where they lie, or, as
+    /// far as they reach beyond the part, copied into `padded`, which has zeros.
     #[inline(always)]
-    fn load<const W: usize>(&self, row: usize, column: usize) -> [T; W] {
-        let mut padded = [T::default(); W];
+    fn load<'b, const W: usize>(
+        &self,
+        row: usize,
+        column: usize,
+        padded: &'b mut [T; W],
+    ) -> &'b [T; W]
+    where
+        'a: 'b,
+    {
         if row >= self.rows.len() {
             return padded;
         }
         let row = &self.numbers[(self.rows.start + row) * self.n_columns..][..self.columns.end];
         let rest = &row[self.columns.start + column..];
         if let Some(whole) = rest.first_chunk() {
-            return *whole;
+            return whole;
         }
         padded[..rest.len()].copy_from_slice(rest);
         padded
-    }
-
-    /// Asks for a row of the part early.
-    #[inline(always)]
-    fn prefetch_row(&self, row: usize) {
-        let row = (self.rows.start + row) * self.n_columns;
-        for column in self.columns.clone().step_by(64 / size_of::<T>()) {
-            // SAFETY: a prefetch of any address is harmless, and SSE is part of the architecture.
-            #[cfg(target_arch = "x86_64")]
-            unsafe {
-                use std::arch::x86_64::*;
-                let at = self.numbers.as_ptr().wrapping_add(row + column);
-                _mm_prefetch::<_MM_HINT_T0>(at.cast());
-            }
-        }
     }
 }
 
@@ -206,24 +199,19 @@ fn straight<E: Encoding, const W: usize, const G: usize, const C: usize>(
     part: &Part<E::Number>,
 ) {
     const { assert!(C == G * W) };
+    let zero = E::Number::default();
     let steps = part.rows.len().div_ceil(E::PER_WORD);
     let panels = dst.as_chunks_mut::<W>().0;
     for (i, group) in panels.chunks_mut((G * steps).max(1)).enumerate() {
         for step in 0..steps {
-            let first = part.load::<C>(step * E::PER_WORD, i * C);
-            let second = part.load::<C>(step * E::PER_WORD + 1, i * C);
-            if i == 0 {
-                for r in 0..E::PER_WORD {
-                    part.prefetch_row((step + 8) * E::PER_WORD + r);
-                }
-            }
-            let mut words = [0; C];
-            for j in 0..C {
-                words[j] = E::word(first[j], second[j]);
-            }
-            for (g, words) in words.as_chunks::<W>().0.iter().enumerate() {
+            let (mut padded, mut padded_below) = ([zero; C], [zero; C]);
+            let first = part.load(step * E::PER_WORD, i * C, &mut padded);
+            let second = part.load(step * E::PER_WORD + 1, i * C, &mut padded_below);
+            for g in 0..G {
                 if let Some(row) = group.get_mut(g * steps + step) {
-                    *row = *words;
+                    for j in 0..W {
+                        row[j] = E::word(first[g * W + j], second[g * W + j]);
+                    }
                 }
             }
         }
@@ -256,12 +244,14 @@ fn transposed<E: Encoding, const W: usize>(
 fn row_words<E: Encoding>(part: &Part<E::Number>, row: usize, step: usize) -> [u32; BLOCK] {
     let mut words = [0; BLOCK];
     if E::PER_WORD == 1 {
-        let numbers = part.load::<BLOCK>(row, step);
+        let mut padded = [E::Number::default(); BLOCK];
+        let numbers = part.load(row, step, &mut padded);
         for j in 0..BLOCK {
             words[j] = E::word(numbers[j], numbers[j]);
         }
     } else {
-        let numbers = part.load::<{ 2 * BLOCK }>(row, 2 * step);
+        let mut padded = [E::Number::default(); 2 * BLOCK];
+        let numbers = part.load(row, 2 * step, &mut padded);
         for j in 0..BLOCK {
             words[j] = E::word(numbers[2 * j], numbers[2 * j + 1]);
         }
