@@ -182,11 +182,15 @@ fn decode(precision: Precision) {
     for m in [1, 2, 4, 8] {
         let a = Matrix::filled(m * k, precision);
         let mut c = vec![0.0; m * n];
-        let bandwidth = median((0..5).map(|_| read_bandwidth(&memory)).collect());
-        let (seconds, ..) = timed(precision, || {
+        let (mut seconds, mut bandwidths) = (vec![], vec![]);
+        for _ in 0..9 {
+            bandwidths.push(read_bandwidth(&memory));
+            let start = thread_seconds();
             let b = Packed { words: &words, precision, k, n };
             matmul(&mut c, a.rows(), b, Accum::Replace);
-        });
+            seconds.push(thread_seconds() - start);
+        }
+        let (seconds, bandwidth) = (median(seconds), median(bandwidths));
         let rate = (4 * words.len()) as f64 / seconds;
         println!(
             "decode   {:4} {m:5} {k:5} {n:6} {:10.1} us {:6.1} GB/s of weights, probe {:5.1} GB/s: {:5.1} %",

@@ -92,6 +92,7 @@ impl<E> Product<'_, E> {
                     None if panel + 1 == n_panels => Lines::of::<u32>(&[]),
                     None => Lines::of(self.panel_block(panel + 1, &ks)).part(t, n_tiles),
                 },
+                ahead_per_step: if n_tiles == 1 { 3 } else { 1 },
                 k: ks.len(),
             };
             let rows = full.min(rows.end - row);

@@ -64,6 +64,14 @@ impl Lines {
         Lines { first, end: self.end.min(first + len), ..self }
     }
 
+    pub fn len(&self) -> usize { self.end - self.first }
+    #[inline(always)]
+    pub fn at(&self, i: usize) -> *const u8 {
+        let i = self.first + i;
+        let (row, line) = (i >> self.per_row_log2, i & ((1 << self.per_row_log2) - 1));
+        self.start.wrapping_add(row * self.stride + line * Lines::BYTES)
+    }
+
     /// The address of line `i`, if there are so many.
     #[inline(always)]
     pub fn get(&self, i: usize) -> Option<*const u8> {
@@ -97,6 +105,8 @@ pub(super) struct TileCall<'a, E> {
     pub b: &'a [u32],
     /// Memory that will be read after this tile, which asks for it early.
     pub ahead: Lines,
+    /// So many lines of it at a step.
+    pub ahead_per_step: usize,
     /// Elements along K. If odd where steps are pairs, the last step has one element.
     pub k: usize,
 }
@@ -123,15 +133,22 @@ impl<E> TileCall<'_, E> {
         }
     }
 
-    /// The line to ask for at step `i`: of `c` first, a tile of `rows` rows with `per_row` lines
-    /// each, since it is written when the sums are ready; then of what comes after the tile.
-    ///
-    /// One at a time, because many at once hold up the loads of B.
+    /// Asks for the lines that are needed next: at each step one of C, of `per_row` in each of
+    /// `rows` rows, since it is written when the sums are ready; then of what comes after the
+    /// tile. Many at once would hold up the loads of B.
     #[inline(always)]
-    pub fn line_at(&self, i: usize, rows: usize, per_row: usize) -> Option<*const u8> {
-        match i.checked_sub(rows * per_row) {
-            None => Lines::of_rows(self.c.as_ptr(), self.c_stride, rows, per_row).get(i),
-            Some(i) => self.ahead.get(i),
+    pub fn prefetch(&self, step: usize, rows: usize, per_row: usize, ask: impl Fn(*const u8)) {
+        match step.checked_sub(rows * per_row) {
+            None => {
+                let c = Lines::of_rows(self.c.as_ptr(), self.c_stride, rows, per_row);
+                c.get(step).into_iter().for_each(ask);
+            }
+            Some(step) => {
+                let first = step * self.ahead_per_step;
+                for i in first..first + self.ahead_per_step {
+                    self.ahead.get(i).into_iter().for_each(&ask);
+                }
+            }
         }
     }
 }

@@ -80,9 +80,7 @@ fn tile<E: Element, const ROWS: usize, const VECS: usize>(call: &mut TileCall<E>
     }
     let b = call.b.as_ptr().cast::<f32>();
     for k in 0..call.k {
-        if let Some(line) = call.line_at(k, ROWS, 2) {
-            _mm_prefetch::<_MM_HINT_T0>(line.cast());
-        }
+        call.prefetch(k, ROWS, 2, |line| _mm_prefetch::<_MM_HINT_T0>(line.cast()));
         let mut bk = [_mm256_setzero_ps(); VECS];
         for v in 0..VECS {
             // SAFETY: `check`: a panel row of COLS words for each k.

@@ -107,9 +107,7 @@ fn tile<E: Element, const ROWS: usize, const VECS: usize>(call: &mut TileCall<E>
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(super) fn prefetch<E, const ROWS: usize>(call: &TileCall<E>, step: usize) {
-    if let Some(line) = call.line_at(step, ROWS, 4) {
-        _mm_prefetch::<_MM_HINT_T0>(line.cast());
-    }
+    call.prefetch(step, ROWS, 4, |line| _mm_prefetch::<_MM_HINT_T0>(line.cast()));
 }
 
 /// Writes or adds the sums of a tile into C; the last vector may be partly beyond its columns.
