@@ -3,7 +3,8 @@
 //! A block of rows of A stays in the second-level cache while every panel of B passes by; a panel
 //! stays in the first or second level while the tiles of the block pass by.
 
-use super::tile::{Lines, Tile, TileCall};
+use super::prefetch::Lines;
+use super::tile::{Tile, TileCall};
 use super::{Accum, MatmulShape};
 use std::ops::Range;
 
@@ -90,9 +91,10 @@ impl<E> Product<'_, E> {
                 ahead: match self.ahead {
                     Some(lines) => lines.part(panel * n_tiles + t, n_panels * n_tiles),
                     None if panel + 1 == n_panels => Lines::of::<u32>(&[]),
-                    None => Lines::of(self.panel_block(panel + 1, &ks)).part(t, n_tiles),
+                    None => Lines::of(self.panel_block(panel + 1, &ks))
+                        .part(t, n_tiles)
+                        .per_step(if n_tiles == 1 { 3 } else { 1 }),
                 },
-                ahead_per_step: if n_tiles == 1 { 3 } else { 1 },
                 k: ks.len(),
             };
             let rows = full.min(rows.end - row);

@@ -21,6 +21,7 @@ mod blocks;
 pub mod naive;
 mod pack;
 mod panels;
+mod prefetch;
 mod tile;
 #[cfg(target_arch = "x86_64")]
 mod tile_avx2;

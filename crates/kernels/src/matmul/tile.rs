@@ -8,10 +8,12 @@
 //! C[r] (+)= sum[r]
 //! ```
 
+use super::prefetch::{Lines, phases};
 use super::{Accum, tile_portable};
 #[cfg(target_arch = "x86_64")]
 use super::{tile_avx2, tile_avx512, tile_avx512_bf16};
 use crate::isa::Isa;
+use std::ops::Range;
 
 /// The tiles of one instruction set for left operands of elements `E`.
 pub(super) struct Tile<E: 'static> {
@@ -23,63 +25,6 @@ pub(super) struct Tile<E: 'static> {
     pub k_per_word: usize,
     /// At most so many elements along K are summed before C is updated. Even.
     pub k_block: usize,
-}
-
-/// Cache lines to ask for before they are needed: of a slice, or a few of each row of a matrix.
-///
-/// Addresses are only ever prefetched, so they may lie anywhere.
-#[derive(Clone, Copy)]
-pub(super) struct Lines {
-    start: *const u8,
-    /// Bytes from a row to the next.
-    stride: usize,
-    /// The lines of a row are 2 to this power.
-    per_row_log2: u32,
-    /// The lines asked for are these.
-    first: usize,
-    end: usize,
-}
-
-impl Lines {
-    const BYTES: usize = 64;
-
-    /// The lines of a slice.
-    pub fn of<T>(slice: &[T]) -> Lines {
-        let end = size_of_val(slice).div_ceil(Lines::BYTES);
-        let start = slice.as_ptr().cast();
-        Lines { start, stride: 0, per_row_log2: usize::BITS - 1, first: 0, end }
-    }
-
-    /// From `start` on, `per_row` lines, a power of two, of `rows` rows `stride` elements apart.
-    #[inline(always)]
-    pub fn of_rows<T>(start: *const T, stride: usize, rows: usize, per_row: usize) -> Lines {
-        let (start, stride) = (start.cast(), stride * size_of::<T>());
-        Lines { start, stride, per_row_log2: per_row.ilog2(), first: 0, end: rows * per_row }
-    }
-
-    /// Part `i` of `n` about equal parts.
-    pub fn part(self, i: usize, n: usize) -> Lines {
-        let len = (self.end - self.first).div_ceil(n);
-        let first = self.end.min(self.first + i * len);
-        Lines { first, end: self.end.min(first + len), ..self }
-    }
-
-    pub fn len(&self) -> usize { self.end - self.first }
-    #[inline(always)]
-    pub fn at(&self, i: usize) -> *const u8 {
-        let i = self.first + i;
-        let (row, line) = (i >> self.per_row_log2, i & ((1 << self.per_row_log2) - 1));
-        self.start.wrapping_add(row * self.stride + line * Lines::BYTES)
-    }
-
-    /// The address of line `i`, if there are so many.
-    #[inline(always)]
-    pub fn get(&self, i: usize) -> Option<*const u8> {
-        let i = self.first + i;
-        let (row, line) = (i >> self.per_row_log2, i & ((1 << self.per_row_log2) - 1));
-        let at = self.start.wrapping_add(row * self.stride + line * Lines::BYTES);
-        (i < self.end).then_some(at)
-    }
 }
 
 /// Computes one tile. Unsafe only because it uses instructions that the processor must have.
@@ -105,8 +50,6 @@ pub(super) struct TileCall<'a, E> {
     pub b: &'a [u32],
     /// Memory that will be read after this tile, which asks for it early.
     pub ahead: Lines,
-    /// So many lines of it at a step.
-    pub ahead_per_step: usize,
     /// Elements along K. If odd where steps are pairs, the last step has one element.
     pub k: usize,
 }
@@ -133,23 +76,11 @@ impl<E> TileCall<'_, E> {
         }
     }
 
-    /// Asks for the lines that are needed next: at each step one of C, of `per_row` in each of
-    /// `rows` rows, since it is written when the sums are ready; then of what comes after the
-    /// tile. Many at once would hold up the loads of B.
+    /// The steps of a tile of `rows` rows, and the lines to ask for meanwhile: those of C, up to
+    /// `per_row` in a row, which are written when the sums are ready, then what comes after.
     #[inline(always)]
-    pub fn prefetch(&self, step: usize, rows: usize, per_row: usize, ask: impl Fn(*const u8)) {
-        match step.checked_sub(rows * per_row) {
-            None => {
-                let c = Lines::of_rows(self.c.as_ptr(), self.c_stride, rows, per_row);
-                c.get(step).into_iter().for_each(ask);
-            }
-            Some(step) => {
-                let first = step * self.ahead_per_step;
-                for i in first..first + self.ahead_per_step {
-                    self.ahead.get(i).into_iter().for_each(&ask);
-                }
-            }
-        }
+    pub fn phases(&self, steps: usize, rows: usize, per_row: usize) -> [(Range<usize>, Lines); 3] {
+        phases(steps, Lines::of_rows(self.c.as_ptr(), self.c_stride, rows, per_row), self.ahead)
     }
 }
 

@@ -16,6 +16,9 @@ pub(super) const ROWS: usize = 6;
 /// Columns of a panel.
 pub(super) const COLS: usize = 2 * LANES;
 
+/// Cache lines, at most, of a row of C in a tile.
+const LINES: usize = 2;
+
 pub(super) static F32: Tile<f32> = tile_of();
 
 pub(super) static BF16: Tile<u16> = tile_of();
@@ -79,18 +82,22 @@ fn tile<E: Element, const ROWS: usize, const VECS: usize>(call: &mut TileCall<E>
         a[r] = a[r].wrapping_add(r * call.a_row_stride);
     }
     let b = call.b.as_ptr().cast::<f32>();
-    for k in 0..call.k {
-        call.prefetch(k, ROWS, 2, |line| _mm_prefetch::<_MM_HINT_T0>(line.cast()));
-        let mut bk = [_mm256_setzero_ps(); VECS];
-        for v in 0..VECS {
-            // SAFETY: `check`: a panel row of COLS words for each k.
-            bk[v] = unsafe { _mm256_loadu_ps(b.add(k * COLS + v * LANES)) };
-        }
-        for r in 0..ROWS {
-            // SAFETY: `check`: an element for each row and k.
-            let ak = unsafe { E::broadcast(a[r].add(k * call.a_step)) };
+    for (ks, lines) in call.phases(call.k, ROWS, LINES) {
+        for k in ks.clone() {
+            for line in lines.at(k - ks.start) {
+                _mm_prefetch::<_MM_HINT_T0>(line.cast());
+            }
+            let mut bk = [_mm256_setzero_ps(); VECS];
             for v in 0..VECS {
-                sum[r][v] = _mm256_fmadd_ps(ak, bk[v], sum[r][v]);
+                // SAFETY: `check`: a panel row of COLS words for each k.
+                bk[v] = unsafe { _mm256_loadu_ps(b.add(k * COLS + v * LANES)) };
+            }
+            for r in 0..ROWS {
+                // SAFETY: `check`: an element for each row and k.
+                let ak = unsafe { E::broadcast(a[r].add(k * call.a_step)) };
+                for v in 0..VECS {
+                    sum[r][v] = _mm256_fmadd_ps(ak, bk[v], sum[r][v]);
+                }
             }
         }
     }

@@ -16,6 +16,9 @@ pub(super) const ROWS: usize = 8;
 /// Columns of a panel.
 pub(super) const COLS: usize = 3 * LANES;
 
+/// Cache lines, at most, of a row of C in a tile.
+pub(super) const LINES: usize = 4;
+
 pub(super) static F32: Tile<f32> = tile_of();
 
 pub(super) static BF16: Tile<u16> = tile_of();
@@ -85,29 +88,33 @@ fn tile<E: Element, const ROWS: usize, const VECS: usize>(call: &mut TileCall<E>
         a[r] = a[r].wrapping_add(r * call.a_row_stride);
     }
     let b = call.b.as_ptr().cast::<f32>();
-    for k in 0..call.k {
-        prefetch::<_, ROWS>(call, k);
-        let mut bk = [_mm512_setzero_ps(); VECS];
-        for v in 0..VECS {
-            // SAFETY: `check`: a panel row of COLS words for each k.
-            bk[v] = unsafe { _mm512_loadu_ps(b.add(k * COLS + v * LANES)) };
-        }
-        for r in 0..ROWS {
-            // SAFETY: `check`: an element for each row and k.
-            let ak = unsafe { E::broadcast(a[r].add(k * call.a_step)) };
+    for (ks, lines) in call.phases(call.k, ROWS, LINES) {
+        for k in ks.clone() {
+            prefetch(lines.at(k - ks.start));
+            let mut bk = [_mm512_setzero_ps(); VECS];
             for v in 0..VECS {
-                sum[r][v] = _mm512_fmadd_ps(ak, bk[v], sum[r][v]);
+                // SAFETY: `check`: a panel row of COLS words for each k.
+                bk[v] = unsafe { _mm512_loadu_ps(b.add(k * COLS + v * LANES)) };
+            }
+            for r in 0..ROWS {
+                // SAFETY: `check`: an element for each row and k.
+                let ak = unsafe { E::broadcast(a[r].add(k * call.a_step)) };
+                for v in 0..VECS {
+                    sum[r][v] = _mm512_fmadd_ps(ak, bk[v], sum[r][v]);
+                }
             }
         }
     }
     store(call, &sum);
 }
 
-/// Asks early for one of the lines that are needed next: a row of C lies in up to four.
+/// Asks for lines early.
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) fn prefetch<E, const ROWS: usize>(call: &TileCall<E>, step: usize) {
-    call.prefetch(step, ROWS, 4, |line| _mm_prefetch::<_MM_HINT_T0>(line.cast()));
+pub(super) fn prefetch(lines: impl Iterator<Item = *const u8>) {
+    for line in lines {
+        _mm_prefetch::<_MM_HINT_T0>(line.cast());
+    }
 }
 
 /// Writes or adds the sums of a tile into C; the last vector may be partly beyond its columns.

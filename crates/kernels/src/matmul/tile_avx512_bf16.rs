@@ -3,8 +3,8 @@
 //! As `tile_avx512`, but a step along K is a pair: a word of the panel is two rows of B in one
 //! column, and a word broadcast from A is two neighbours in one row.
 
-use super::tile::{Lines, Tile, TileCall};
-use super::tile_avx512::{COLS, LANES, prefetch, store};
+use super::tile::{Tile, TileCall};
+use super::tile_avx512::{COLS, LANES, LINES, prefetch, store};
 use std::arch::x86_64::*;
 
 pub(super) static BF16: Tile<u16> = Tile {
@@ -36,30 +36,14 @@ fn tile<const ROWS: usize, const VECS: usize>(call: &mut TileCall<u16>) {
     }
     let b = call.b.as_ptr();
     let steps = call.k / 2;
-    let own = Lines::of_rows(call.c.as_ptr(), call.c_stride, ROWS, 4);
-    let early = steps.min(ROWS * 4);
-    for step in 0..early {
-        _mm_prefetch::<_MM_HINT_T0>(own.at(step).cast());
-        // SAFETY: `check`: a panel row for each step, and a pair for each row and step.
-        unsafe {
-            multiply_add::<false, _, _>(&mut sum, &a, step * call.a_step, b.add(step * COLS))
-        };
-    }
-    let middle = steps.min(early + call.ahead.len().div_ceil(call.ahead_per_step));
-    for step in early..middle {
-        for i in 0..call.ahead_per_step {
-        _mm_prefetch::<_MM_HINT_T0>(call.ahead.at((step - early) * call.ahead_per_step + i).cast());
+    for (range, lines) in call.phases(steps, ROWS, LINES) {
+        for step in range.clone() {
+            prefetch(lines.at(step - range.start));
+            // SAFETY: `check`: a panel row for each step, and a pair for each row and step.
+            unsafe {
+                multiply_add::<false, _, _>(&mut sum, &a, step * call.a_step, b.add(step * COLS))
+            };
         }
-        // SAFETY: `check`: a panel row for each step, and a pair for each row and step.
-        unsafe {
-            multiply_add::<false, _, _>(&mut sum, &a, step * call.a_step, b.add(step * COLS))
-        };
-    }
-    for step in middle..steps {
-        // SAFETY: `check`: a panel row for each step, and a pair for each row and step.
-        unsafe {
-            multiply_add::<false, _, _>(&mut sum, &a, step * call.a_step, b.add(step * COLS))
-        };
     }
     if call.k % 2 == 1 {
         // SAFETY: as above, but one element remains in each row.

@@ -2,7 +2,8 @@
 
 use super::blocks::{Left, Product};
 use super::panels::Side;
-use super::tile::{self, Lines, Tile};
+use super::prefetch::Lines;
+use super::tile::{self, Tile};
 use super::{Accum, MatmulShape, pack};
 use crate::isa::Isa;
 use crate::rows::{Precision, Rows};

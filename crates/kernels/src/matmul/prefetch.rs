@@ -1,0 +1,80 @@
+//! Cache lines to ask for before they are needed, a few at each step of a tile.
+//!
+//! A tile reads the panel of B at every step, and writes C and moves on to other memory only at
+//! its end. Asking for that memory a line or so at a time hides its latency; asking for all of it
+//! at once holds up the loads of B (measured: `bench/record/matmul-zen5.md`).
+
+use std::ops::Range;
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// The lines of a slice, or the first few of each row of a matrix.
+///
+/// Addresses are only ever prefetched, so they may lie anywhere.
+#[derive(Clone, Copy)]
+pub(super) struct Lines {
+    start: *const u8,
+    /// Bytes from a row to the next.
+    stride: usize,
+    /// The lines of a row are 2 to this power.
+    per_row_log2: u32,
+    /// The lines meant, counted from `start`.
+    first: usize,
+    end: usize,
+    per_step: usize,
+}
+
+impl Lines {
+    /// The lines of a slice.
+    pub fn of<T>(slice: &[T]) -> Lines {
+        let end = size_of_val(slice).div_ceil(LINE);
+        let (start, per_row_log2) = (slice.as_ptr().cast(), usize::BITS - 1);
+        Lines { start, stride: 0, per_row_log2, first: 0, end, per_step: 1 }
+    }
+
+    /// From `start` on, `per_row` lines, a power of two, of `rows` rows `stride` elements apart.
+    #[inline(always)]
+    pub fn of_rows<T>(start: *const T, stride: usize, rows: usize, per_row: usize) -> Lines {
+        let (start, stride, end) = (start.cast(), stride * size_of::<T>(), rows * per_row);
+        Lines { start, stride, per_row_log2: per_row.ilog2(), first: 0, end, per_step: 1 }
+    }
+
+    /// Part `i` of `n` about equal parts.
+    pub fn part(self, i: usize, n: usize) -> Lines {
+        let len = (self.end - self.first).div_ceil(n);
+        let first = self.end.min(self.first + i * len);
+        Lines { first, end: self.end.min(first + len), ..self }
+    }
+
+    /// The same, to be asked for `per_step` at a time.
+    pub fn per_step(self, per_step: usize) -> Lines {
+        Lines { per_step, ..self }
+    }
+
+    /// The lines to ask for at a step.
+    #[inline(always)]
+    pub fn at(&self, step: usize) -> impl Iterator<Item = *const u8> {
+        let first = self.first + step * self.per_step;
+        (first..first + self.per_step).map(|i| {
+            let (row, line) = (i >> self.per_row_log2, i & ((1 << self.per_row_log2) - 1));
+            self.start.wrapping_add(row * self.stride + line * LINE)
+        })
+    }
+
+    /// The steps that it takes to ask for all of them.
+    #[inline(always)]
+    fn steps(&self) -> usize {
+        (self.end - self.first).div_ceil(self.per_step)
+    }
+}
+
+/// Divides `steps` steps into those that ask for `first`, those that ask for `then`, and the rest.
+///
+/// One loop over phases with a plain loop inside is faster than a test at every step.
+#[inline(always)]
+pub(super) fn phases(steps: usize, first: Lines, then: Lines) -> [(Range<usize>, Lines); 3] {
+    let a = steps.min(first.steps());
+    let b = steps.min(a + then.steps());
+    [(0..a, first), (a..b, then), (b..steps, then.per_step(0))]
+}
