@@ -91,9 +91,12 @@ impl<E> Product<'_, E> {
                 ahead: match self.ahead {
                     Some(lines) => lines.part(panel * n_tiles + t, n_panels * n_tiles),
                     None if panel + 1 == n_panels => Lines::of::<u32>(&[]),
-                    None => Lines::of(self.panel_block(panel + 1, &ks))
-                        .part(t, n_tiles)
-                        .per_step(if n_tiles == 1 { 3 } else { 1 }),
+                    // A line in each step's words; the processor fetches their neighbours.
+                    None if n_tiles == 1 => {
+                        let next = self.panel_block(panel + 1, &ks);
+                        Lines::of_rows(next.as_ptr(), tile.cols, next.len() / tile.cols, 1)
+                    }
+                    None => Lines::of(self.panel_block(panel + 1, &ks)).part(t, n_tiles),
                 },
                 k: ks.len(),
             };

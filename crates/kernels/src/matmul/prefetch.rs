@@ -4,8 +4,6 @@
 //! its end. Asking for that memory a line or so at a time hides its latency; asking for all of it
 //! at once holds up the loads of B (measured: `bench/record/matmul-zen5.md`).
 
-use std::ops::Range;
-
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
@@ -22,7 +20,6 @@ pub(super) struct Lines {
     /// The lines meant, counted from `start`.
     first: usize,
     end: usize,
-    per_step: usize,
 }
 
 impl Lines {
@@ -30,14 +27,14 @@ impl Lines {
     pub fn of<T>(slice: &[T]) -> Lines {
         let end = size_of_val(slice).div_ceil(LINE);
         let (start, per_row_log2) = (slice.as_ptr().cast(), usize::BITS - 1);
-        Lines { start, stride: 0, per_row_log2, first: 0, end, per_step: 1 }
+        Lines { start, stride: 0, per_row_log2, first: 0, end }
     }
 
     /// From `start` on, `per_row` lines, a power of two, of `rows` rows `stride` elements apart.
     #[inline(always)]
     pub fn of_rows<T>(start: *const T, stride: usize, rows: usize, per_row: usize) -> Lines {
         let (start, stride, end) = (start.cast(), stride * size_of::<T>(), rows * per_row);
-        Lines { start, stride, per_row_log2: per_row.ilog2(), first: 0, end, per_step: 1 }
+        Lines { start, stride, per_row_log2: per_row.ilog2(), first: 0, end }
     }
 
     /// Part `i` of `n` about equal parts.
@@ -47,34 +44,12 @@ impl Lines {
         Lines { first, end: self.end.min(first + len), ..self }
     }
 
-    /// The same, to be asked for `per_step` at a time.
-    pub fn per_step(self, per_step: usize) -> Lines {
-        Lines { per_step, ..self }
-    }
-
-    /// The lines to ask for at a step.
+    /// The address of line `i`, if there are so many.
     #[inline(always)]
-    pub fn at(&self, step: usize) -> impl Iterator<Item = *const u8> {
-        let first = self.first + step * self.per_step;
-        (first..first + self.per_step).map(|i| {
-            let (row, line) = (i >> self.per_row_log2, i & ((1 << self.per_row_log2) - 1));
-            self.start.wrapping_add(row * self.stride + line * LINE)
-        })
+    pub fn get(&self, i: usize) -> Option<*const u8> {
+        let i = self.first + i;
+        let (row, line) = (i >> self.per_row_log2, i & ((1 << self.per_row_log2) - 1));
+        let at = self.start.wrapping_add(row * self.stride + line * LINE);
+        (i < self.end).then_some(at)
     }
-
-    /// The steps that it takes to ask for all of them.
-    #[inline(always)]
-    fn steps(&self) -> usize {
-        (self.end - self.first).div_ceil(self.per_step)
-    }
-}
-
-/// Divides `steps` steps into those that ask for `first`, those that ask for `then`, and the rest.
-///
-/// One loop over phases with a plain loop inside is faster than a test at every step.
-#[inline(always)]
-pub(super) fn phases(steps: usize, first: Lines, then: Lines) -> [(Range<usize>, Lines); 3] {
-    let a = steps.min(first.steps());
-    let b = steps.min(a + then.steps());
-    [(0..a, first), (a..b, then), (b..steps, then.per_step(0))]
 }

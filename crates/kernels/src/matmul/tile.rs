@@ -8,12 +8,11 @@
 //! C[r] (+)= sum[r]
 //! ```
 
-use super::prefetch::{Lines, phases};
+use super::prefetch::Lines;
 use super::{Accum, tile_portable};
 #[cfg(target_arch = "x86_64")]
 use super::{tile_avx2, tile_avx512, tile_avx512_bf16};
 use crate::isa::Isa;
-use std::ops::Range;
 
 /// The tiles of one instruction set for left operands of elements `E`.
 pub(super) struct Tile<E: 'static> {
@@ -76,11 +75,14 @@ impl<E> TileCall<'_, E> {
         }
     }
 
-    /// The steps of a tile of `rows` rows, and the lines to ask for meanwhile: those of C, up to
-    /// `per_row` in a row, which are written when the sums are ready, then what comes after.
+    /// The line to ask for at a step: first of C, up to `per_row` in each of `rows` rows, since
+    /// they are written when the sums are ready; then of what comes after the tile.
     #[inline(always)]
-    pub fn phases(&self, steps: usize, rows: usize, per_row: usize) -> [(Range<usize>, Lines); 3] {
-        phases(steps, Lines::of_rows(self.c.as_ptr(), self.c_stride, rows, per_row), self.ahead)
+    pub fn line_at(&self, step: usize, rows: usize, per_row: usize) -> Option<*const u8> {
+        match step.checked_sub(rows * per_row) {
+            None => Lines::of_rows(self.c.as_ptr(), self.c_stride, rows, per_row).get(step),
+            Some(step) => self.ahead.get(step),
+        }
     }
 }
 
