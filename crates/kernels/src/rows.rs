@@ -159,7 +159,10 @@ pub fn store_rows(dst: RowsMut, src: &[f32]) {
         RowsMut::Bf16(dst) => match Isa::active() {
             // SAFETY: `active` returns only paths whose instructions the processor has.
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 | Isa::Avx512Bf16 => unsafe { convert_avx512(dst, src) },
+            Isa::Avx512Bf16 => unsafe { convert_avx512_bf16(dst, src) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => unsafe { convert_avx512(dst, src) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => unsafe { convert_avx2(dst, src) },
@@ -174,6 +177,25 @@ fn convert(dst: &mut [u16], src: &[f32]) {
     for (d, s) in dst.iter_mut().zip(src) {
         *d = bf16_from_f32(*s);
     }
+}
+
+/// By the processor's own conversion, 32 numbers at a time.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
+fn convert_avx512_bf16(dst: &mut [u16], src: &[f32]) {
+    use std::arch::x86_64::*;
+    let (dst, dst_rest) = dst.as_chunks_mut::<32>();
+    let (src, src_rest) = src.as_chunks::<32>();
+    for (dst, src) in dst.iter_mut().zip(src) {
+        // SAFETY: the chunks are 64 bytes and twice 64 bytes, of plain numbers.
+        unsafe {
+            let low = _mm512_loadu_ps(src.as_ptr());
+            let high = _mm512_loadu_ps(src.as_ptr().add(16));
+            let both: __m512i = std::mem::transmute(_mm512_cvtne2ps_pbh(high, low));
+            _mm512_storeu_si512(dst.as_mut_ptr().cast(), both);
+        }
+    }
+    convert(dst_rest, src_rest);
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -209,8 +231,9 @@ mod tests {
 
     #[test]
     fn every_path_stores_the_same_bits() {
+        // Bit patterns of all kinds: normal, denormal, infinite, not a number.
         let src: Vec<f32> =
-            (0..1000u32).map(|i| f32::from_bits(i.wrapping_mul(0x9e37_79b9))).collect();
+            (0..100_011u32).map(|i| f32::from_bits(i.wrapping_mul(0x9e37_79b9))).collect();
         let mut expected = vec![0; src.len()];
         convert(&mut expected, &src);
         for isa in Isa::available() {

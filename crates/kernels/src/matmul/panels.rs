@@ -138,7 +138,9 @@ pub(super) fn straight_on<E: Encoding>(
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => unsafe { straight_avx2::<E>(side, dst, part) },
         _ => match side {
-            Side::Left => straight::<E, { tile_portable::ROWS }, 8, 16>(dst, part),
+            Side::Left => {
+                straight::<E, { tile_portable::ROWS }, { 16 / tile_portable::ROWS }, 16>(dst, part)
+            }
             Side::Right => straight::<E, { tile_portable::COLS }, 1, 16>(dst, part),
         },
     }

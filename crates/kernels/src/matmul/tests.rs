@@ -56,6 +56,15 @@ fn modes(other: &[f32]) -> [Accum<'_>; 3] {
     [Accum::Replace, Accum::Add, Accum::Plus(other)]
 }
 
+/// The size of what is added to a product.
+fn added(before: &[f32], accum: Accum) -> Vec<f32> {
+    match accum {
+        Accum::Replace => vec![0.0; before.len()],
+        Accum::Add => before.iter().map(|x| x.abs()).collect(),
+        Accum::Plus(other) => other.iter().map(|x| x.abs()).collect(),
+    }
+}
+
 /// Two ways to sum `n` rounded products of total size `size` differ by no more than this.
 ///
 /// Each is within gamma(n) = n·u / (1 - n·u) of the exact sum, u being half of epsilon; one more
@@ -69,7 +78,10 @@ fn bound(n: usize, size: f32) -> f32 {
 fn mismatch(got: &[f32], expected: &[f32], size: &[f32], n: usize) -> Option<String> {
     assert_eq!(got.len(), expected.len());
     (0..got.len())
-        .find(|i| !((got[*i] - expected[*i]).abs() <= bound(n, size[*i])))
+        .find(|i| {
+            let error = (got[*i] - expected[*i]).abs();
+            error.is_nan() || error > bound(n, size[*i])
+        })
         .map(|i| format!("element {i}: {} instead of {}", got[i], expected[i]))
 }
 
@@ -112,7 +124,7 @@ fn check_matmul(isa: Isa, precision: Precision, shape: MatmulShape) {
     let b_abs: Vec<f32> = b.iter().map(|x| x.abs()).collect();
     for accum in modes(&other) {
         let (mut got, mut expected) = (before.clone(), before.clone());
-        let mut size: Vec<f32> = before.iter().map(|x| 1.0 + x.abs()).collect();
+        let mut size = added(&before, accum);
         product(isa, &mut got, a.rows(), &words, shape, accum);
         naive::matmul(&mut expected, a.rows(), &b, shape, accum);
         naive::matmul(&mut size, a.abs().rows(), &b_abs, shape, Accum::Add);
@@ -130,7 +142,7 @@ fn check_wgrad(isa: Isa, precision: Precision, shape: MatmulShape) {
     let mut scratch = vec![u32::MAX; scratch_len_on(isa, shape, precision)];
     for accum in modes(&other) {
         let (mut got, mut expected) = (before.clone(), before.clone());
-        let mut size: Vec<f32> = before.iter().map(|x| 1.0 + x.abs()).collect();
+        let mut size = added(&before, accum);
         wgrad_on(isa, &mut got, dy.rows(), x.rows(), shape, accum, &mut scratch);
         naive::matmul_wgrad(&mut expected, dy.rows(), x.rows(), shape, accum);
         naive::matmul_wgrad(&mut size, dy.abs().rows(), x.abs().rows(), shape, Accum::Add);

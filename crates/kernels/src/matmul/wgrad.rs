@@ -1,4 +1,8 @@
 //! The weight gradient `dW = dYᵀ·X`: both operands are packed in blocks, then it is a product.
+//!
+//! The sum runs over rows, so dY is the left operand and X the right one with their rows as steps:
+//! packing is what makes rows steps, and makes pairs of rows words of bf16. X is packed for a
+//! block of rows at once; dY for one block of outputs after another, so that it stays in cache.
 
 use super::blocks::{Left, Product};
 use super::panels::Side;
@@ -8,10 +12,11 @@ use super::{Accum, MatmulShape, pack};
 use crate::isa::Isa;
 use crate::rows::{Precision, Rows};
 
-/// Words along M in a block: so many rows of the activations, or twice as many in pairs.
+/// Steps along M in a block: so many rows of the activations, or twice as many in pairs. It is
+/// what a tile sums in registers; its result then passes once through dW.
 const STEPS: usize = 512;
 
-/// Outputs in a block.
+/// Outputs in a block. With [`STEPS`] words each, 256 KiB.
 const N_BLOCK: usize = 128;
 
 /// Gradient of a weight: `dW (N, K) (+)= dYᵀ·X`, summed over the M rows, in f32.
@@ -21,13 +26,13 @@ const N_BLOCK: usize = 128;
 /// | `dw`      | (N, K) | overwritten or added into, as `accum` says                    |
 /// | `dy`      | (M, N) | gradient of the outputs                                       |
 /// | `x`       | (M, K) | the inputs, of the same precision: that of the products       |
-/// | `scratch` |        | [`wgrad_scratch_len`] words; contents do not matter           |
+/// | `scratch` |        | [`wgrad_scratch_len`] words or more; contents do not matter   |
 ///
 /// Cost: 2·M·N·K flops, and one pass over `dy` and `x` to pack them. To share the work among
-/// threads cut N, giving each its columns of `dy` as a packed matrix, or cut M and add.
+/// threads give each some of the rows and a gradient of its own, and add those in a fixed order.
 ///
 /// # Panics
-/// If a length disagrees with `shape` or the precisions differ.
+/// If a length disagrees with `shape`, the precisions differ, or `scratch` is too short.
 pub fn matmul_wgrad(
     dw: &mut [f32],
     dy: Rows,
@@ -45,11 +50,12 @@ pub fn wgrad_scratch_len(shape: MatmulShape, precision: Precision) -> usize {
 }
 
 pub(super) fn scratch_len_on(isa: Isa, shape: MatmulShape, precision: Precision) -> usize {
-    if is_paired(isa, precision) {
-        Blocks::of(tile::for_bf16(isa), shape).scratch_len()
+    let blocks = if is_paired(isa, precision) {
+        Blocks::of(tile::for_bf16(isa), shape)
     } else {
-        Blocks::of(tile::for_f32(isa), shape).scratch_len()
-    }
+        Blocks::of(tile::for_f32(isa), shape)
+    };
+    blocks.x_len + blocks.dy_len
 }
 
 pub(super) fn wgrad_on(
@@ -71,35 +77,17 @@ pub(super) fn wgrad_on(
     }
     let len = scratch_len_on(isa, shape, x.precision());
     assert!(scratch.len() >= len, "matmul_wgrad: argument scratch is too short");
+    let gradient = Gradient { isa, dy, x, shape, accum };
     if is_paired(isa, x.precision()) {
-        blocked(isa, tile::for_bf16(isa), dw, dy, x, shape, accum, scratch);
+        gradient.run(tile::for_bf16(isa), dw, scratch);
     } else {
-        blocked(isa, tile::for_f32(isa), dw, dy, x, shape, accum, scratch);
+        gradient.run(tile::for_f32(isa), dw, scratch);
     }
 }
 
 /// Whether packed words are bf16 pairs. Where they are not, bf16 is widened while it is packed.
 fn is_paired(isa: Isa, precision: Precision) -> bool {
     precision == Precision::Bf16 && tile::for_bf16(isa).k_per_word == 2
-}
-
-/// An element that packed words are made of.
-trait Packable: Sized {
-    fn in_words(words: &[u32]) -> &[Self];
-}
-
-impl Packable for f32 {
-    fn in_words(words: &[u32]) -> &[f32] {
-        // SAFETY: same size and alignment, and every bit pattern is a number.
-        unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len()) }
-    }
-}
-
-impl Packable for u16 {
-    fn in_words(words: &[u32]) -> &[u16] {
-        // SAFETY: two numbers in a word, of weaker alignment; every bit pattern is a number.
-        unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), 2 * words.len()) }
-    }
 }
 
 /// How a gradient is cut into blocks.
@@ -115,66 +103,79 @@ struct Blocks {
 
 impl Blocks {
     fn of<E>(tile: &Tile<E>, shape: MatmulShape) -> Blocks {
-        let full = tile.by_rows.len();
-        let m = shape.m.min(STEPS * tile.k_per_word);
-        let n = shape.n.clamp(1, N_BLOCK).next_multiple_of(full);
+        let m = shape.m.clamp(1, STEPS * tile.k_per_word);
+        let n = shape.n.clamp(1, N_BLOCK).next_multiple_of(tile.by_rows.len());
         let steps = m.div_ceil(tile.k_per_word);
         Blocks { m, n, x_len: steps * shape.k.next_multiple_of(tile.cols), dy_len: steps * n }
     }
-
-    fn scratch_len(&self) -> usize {
-        self.x_len + self.dy_len
-    }
 }
 
-#[expect(clippy::too_many_arguments)]
-fn blocked<E: Packable>(
+/// The arguments of a weight gradient, checked.
+struct Gradient<'a> {
     isa: Isa,
-    tile: &'static Tile<E>,
-    dw: &mut [f32],
-    dy: Rows,
-    x: Rows,
+    dy: Rows<'a>,
+    x: Rows<'a>,
     shape: MatmulShape,
-    accum: Accum,
-    scratch: &mut [u32],
-) {
-    let MatmulShape { m, n, k } = shape;
-    let (full, per_word) = (tile.by_rows.len(), tile.k_per_word);
-    let blocks = Blocks::of(tile, shape);
-    for m0 in (0..m.max(1)).step_by(blocks.m.max(1)) {
-        let rows = m0..m.min(m0 + blocks.m);
-        let steps = rows.len().div_ceil(per_word);
-        let accum = if m0 == 0 { accum } else { Accum::Add };
-        let (xs, dys) = scratch.split_at_mut(blocks.x_len);
-        let xs = &mut xs[..steps * k.next_multiple_of(tile.cols)];
-        pack::rows_on(isa, Side::Right, xs, x, k, rows.clone(), 0..k);
-        for n0 in (0..n).step_by(blocks.n) {
-            let columns = n0..n.min(n0 + blocks.n);
-            let dys = &mut dys[..steps * columns.len().next_multiple_of(full)];
-            pack::rows_on(isa, Side::Left, dys, dy, n, rows.clone(), columns.clone());
-            let left = Left::packed(tile, E::in_words(dys), steps);
-            let block = MatmulShape { m: columns.len(), n: k, k: steps * per_word };
-            let dw = &mut dw[n0 * k..columns.end * k];
-            let ahead = lines(dy, rows.start * n + columns.end, n, rows.len(), columns.len());
-            let accum = accum.from(n0 * k);
-            Product { tile, a: left, b: xs, shape: block, accum, ahead }.run(dw);
+    accum: Accum<'a>,
+}
+
+impl Gradient<'_> {
+    fn run<E: InWords>(&self, tile: &'static Tile<E>, dw: &mut [f32], scratch: &mut [u32]) {
+        let Gradient { isa, dy, x, shape, .. } = *self;
+        let MatmulShape { m, n, k } = shape;
+        let blocks = Blocks::of(tile, shape);
+        let (x_words, dy_words) = scratch.split_at_mut(blocks.x_len);
+        // At least once, so that an empty sum is written too.
+        for m0 in (0..m.max(1)).step_by(blocks.m) {
+            let rows = m0..m.min(m0 + blocks.m);
+            let steps = rows.len().div_ceil(tile.k_per_word);
+            let accum = if m0 == 0 { self.accum } else { Accum::Add };
+            let b = &mut x_words[..steps * k.next_multiple_of(tile.cols)];
+            pack::rows_on(isa, Side::Right, b, x, k, rows.clone(), 0..k);
+            for n0 in (0..n).step_by(blocks.n) {
+                let columns = n0..n.min(n0 + blocks.n);
+                let a = steps * columns.len().next_multiple_of(tile.by_rows.len());
+                let a = &mut dy_words[..a];
+                pack::rows_on(isa, Side::Left, a, dy, n, rows.clone(), columns.clone());
+                let product = Product {
+                    tile,
+                    a: Left::packed(tile, E::in_words(a), steps),
+                    b,
+                    shape: MatmulShape { m: columns.len(), n: k, k: steps * tile.k_per_word },
+                    accum: accum.from(n0 * k),
+                    ahead: Some(next_block(dy, m0 * n + columns.end, n, rows.len())),
+                };
+                product.run(&mut dw[n0 * k..columns.end * k]);
+            }
         }
     }
 }
 
-fn lines(dy: Rows, start: usize, n: usize, rows: usize, columns: usize) -> Option<Lines> {
+/// The lines of the block of dY, `n` columns wide, whose first element is `first`.
+///
+/// Its rows lie far apart in memory, which packing it would wait for at every one.
+fn next_block(dy: Rows, first: usize, n: usize, rows: usize) -> Lines {
     match dy {
-        Rows::F32(x) => Some(Lines::of_rows(
-            x.as_ptr().wrapping_add(start),
-            n,
-            rows,
-            (columns / 16).max(1).next_power_of_two(),
-        )),
-        Rows::Bf16(x) => Some(Lines::of_rows(
-            x.as_ptr().wrapping_add(start),
-            n,
-            rows,
-            (columns / 32).max(1).next_power_of_two(),
-        )),
+        Rows::F32(dy) => Lines::of_rows(dy.as_ptr().wrapping_add(first), n, rows, N_BLOCK / 16),
+        Rows::Bf16(dy) => Lines::of_rows(dy.as_ptr().wrapping_add(first), n, rows, N_BLOCK / 32),
+    }
+}
+
+/// An element that packed words are made of.
+trait InWords: Sized {
+    fn in_words(words: &[u32]) -> &[Self];
+}
+
+impl InWords for f32 {
+    fn in_words(words: &[u32]) -> &[f32] {
+        // SAFETY: same size and alignment, and every bit pattern is a number.
+        unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len()) }
+    }
+}
+
+impl InWords for u16 {
+    fn in_words(words: &[u32]) -> &[u16] {
+        // SAFETY: two numbers in a word, of weaker alignment; every bit pattern is a number.
+        unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), 2 * words.len()) }
     }
 }
