@@ -14,9 +14,9 @@ pub mod rows;
 pub use aligned::AlignedVec;
 pub use isa::Isa;
 pub use matmul::{
-    Accum, MatmulShape, Packed, matmul, matmul_panels, matmul_wgrad, pack_straight,
-    pack_straight_panels, pack_transposed, pack_transposed_panels, packed_len, panel_cols,
-    wgrad_scratch_len,
+    Accum, MatmulShape, Packed, matmul, matmul_panels, matmul_wgrad, matmul_wgrad_outputs,
+    n_panels, pack_straight, pack_straight_panels, pack_transposed, pack_transposed_panels,
+    packed_len, panel_cols, panel_columns, panel_len, wgrad_scratch_len,
 };
 pub use pool::Pool;
 pub use rows::{Precision, Rows, RowsMut};

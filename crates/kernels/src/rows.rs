@@ -153,11 +153,16 @@ pub fn f32_from_bf16(x: u16) -> f32 {
 /// # Panics
 /// If the lengths differ.
 pub fn store_rows(dst: RowsMut, src: &[f32]) {
+    store_rows_on(Isa::active(), dst, src);
+}
+
+/// [`store_rows`] on a named instruction set.
+fn store_rows_on(isa: Isa, dst: RowsMut, src: &[f32]) {
     assert_eq!(dst.len(), src.len(), "store_rows: dst and src differ in length");
     match dst {
         RowsMut::F32(dst) => dst.copy_from_slice(src),
-        RowsMut::Bf16(dst) => match Isa::active() {
-            // SAFETY: `active` returns only paths whose instructions the processor has.
+        RowsMut::Bf16(dst) => match isa {
+            // SAFETY: `isa` is one that the processor has.
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512Bf16 => unsafe { convert_avx512_bf16(dst, src) },
             // SAFETY: as above.
@@ -237,11 +242,9 @@ mod tests {
         let mut expected = vec![0; src.len()];
         convert(&mut expected, &src);
         for isa in Isa::available() {
-            crate::isa::force(isa);
             let mut got = vec![0; src.len()];
-            store_rows(RowsMut::Bf16(&mut got), &src);
+            store_rows_on(isa, RowsMut::Bf16(&mut got), &src);
             assert_eq!(got, expected, "{}", isa.name());
         }
-        crate::isa::force(Isa::best());
     }
 }

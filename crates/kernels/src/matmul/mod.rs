@@ -45,7 +45,7 @@ pub use pack::{
     Packed, n_panels, pack_straight, pack_straight_panels, pack_transposed, pack_transposed_panels,
     packed_len, panel_cols, panel_columns, panel_len,
 };
-pub use wgrad::{matmul_wgrad, wgrad_scratch_len};
+pub use wgrad::{matmul_wgrad, matmul_wgrad_outputs, wgrad_scratch_len};
 
 /// What becomes of the former contents of an output.
 #[derive(Clone, Copy, Debug)]

@@ -11,6 +11,7 @@ use super::tile::{self, Tile};
 use super::{Accum, MatmulShape, pack};
 use crate::isa::Isa;
 use crate::rows::{Precision, Rows};
+use std::ops::Range;
 
 /// Steps along M in a block: so many rows of the activations, or twice as many in pairs. It is
 /// what a tile sums in registers; its result then passes once through dW.
@@ -28,8 +29,8 @@ const N_BLOCK: usize = 128;
 /// | `x`       | (M, K) | the inputs, of the same precision: that of the products       |
 /// | `scratch` |        | [`wgrad_scratch_len`] words or more; contents do not matter   |
 ///
-/// Cost: 2·M·N·K flops, and one pass over `dy` and `x` to pack them. To share the work among
-/// threads give each some of the rows and a gradient of its own, and add those in a fixed order.
+/// Cost: 2·M·N·K flops, and one pass over `dy` and `x` to pack them. To share one gradient among
+/// threads see [`matmul_wgrad_outputs`].
 ///
 /// # Panics
 /// If a length disagrees with `shape`, the precisions differ, or `scratch` is too short.
@@ -41,7 +42,26 @@ pub fn matmul_wgrad(
     accum: Accum,
     scratch: &mut [u32],
 ) {
-    wgrad_on(Isa::active(), dw, dy, x, shape, accum, scratch);
+    matmul_wgrad_outputs(dw, dy, x, shape, 0..shape.n, accum, scratch);
+}
+
+/// [`matmul_wgrad`] of some of the outputs: how threads share one gradient.
+///
+/// `dw_part` is (outputs, K), and so is the operand of [`Accum::Plus`]; `dy` and `x` are whole.
+/// Each call packs X anew, so the parts should not be small. Their bits are those of the whole.
+///
+/// # Panics
+/// As [`matmul_wgrad`], and if `outputs` reaches beyond N.
+pub fn matmul_wgrad_outputs(
+    dw_part: &mut [f32],
+    dy: Rows,
+    x: Rows,
+    shape: MatmulShape,
+    outputs: Range<usize>,
+    accum: Accum,
+    scratch: &mut [u32],
+) {
+    Gradient { isa: Isa::active(), dy, x, shape, outputs, accum }.compute(dw_part, scratch);
 }
 
 /// Words of scratch that [`matmul_wgrad`] needs on the active instruction set.
@@ -56,33 +76,6 @@ pub(super) fn scratch_len_on(isa: Isa, shape: MatmulShape, precision: Precision)
         Blocks::of(tile::for_f32(isa), shape)
     };
     blocks.x_len + blocks.dy_len
-}
-
-pub(super) fn wgrad_on(
-    isa: Isa,
-    dw: &mut [f32],
-    dy: Rows,
-    x: Rows,
-    shape: MatmulShape,
-    accum: Accum,
-    scratch: &mut [u32],
-) {
-    let MatmulShape { m, n, k } = shape;
-    assert_eq!(dw.len(), n * k, "matmul_wgrad: argument dw is not (N, K)");
-    assert_eq!(dy.len(), m * n, "matmul_wgrad: argument dy is not (M, N)");
-    assert_eq!(x.len(), m * k, "matmul_wgrad: argument x is not (M, K)");
-    assert_eq!(dy.precision(), x.precision(), "matmul_wgrad: dy and x differ in precision");
-    if let Accum::Plus(other) = accum {
-        assert_eq!(other.len(), n * k, "matmul_wgrad: the argument of Plus is not (N, K)");
-    }
-    let len = scratch_len_on(isa, shape, x.precision());
-    assert!(scratch.len() >= len, "matmul_wgrad: argument scratch is too short");
-    let gradient = Gradient { isa, dy, x, shape, accum };
-    if is_paired(isa, x.precision()) {
-        gradient.run(tile::for_bf16(isa), dw, scratch);
-    } else {
-        gradient.run(tile::for_f32(isa), dw, scratch);
-    }
 }
 
 /// Whether packed words are bf16 pairs. Where they are not, bf16 is widened while it is packed.
@@ -110,44 +103,81 @@ impl Blocks {
     }
 }
 
-/// The arguments of a weight gradient, checked.
-struct Gradient<'a> {
-    isa: Isa,
-    dy: Rows<'a>,
-    x: Rows<'a>,
-    shape: MatmulShape,
-    accum: Accum<'a>,
+/// The arguments of a weight gradient, and an instruction set.
+pub(super) struct Gradient<'a> {
+    pub isa: Isa,
+    pub dy: Rows<'a>,
+    pub x: Rows<'a>,
+    pub shape: MatmulShape,
+    pub outputs: Range<usize>,
+    pub accum: Accum<'a>,
 }
 
 impl Gradient<'_> {
-    fn run<E: InWords>(&self, tile: &'static Tile<E>, dw: &mut [f32], scratch: &mut [u32]) {
-        let Gradient { isa, dy, x, shape, .. } = *self;
+    /// Checks the arguments and computes it.
+    pub fn compute(&self, dw: &mut [f32], scratch: &mut [u32]) {
+        let Gradient { isa, dy, x, shape, ref outputs, accum } = *self;
         let MatmulShape { m, n, k } = shape;
-        let blocks = Blocks::of(tile, shape);
+        assert!(outputs.start <= outputs.end, "matmul_wgrad: argument outputs runs backwards");
+        assert!(outputs.end <= n, "matmul_wgrad: argument outputs ends beyond N");
+        assert_eq!(dw.len(), outputs.len() * k, "matmul_wgrad: argument dw is not (N, K)");
+        assert_eq!(dy.len(), m * n, "matmul_wgrad: argument dy is not (M, N)");
+        assert_eq!(x.len(), m * k, "matmul_wgrad: argument x is not (M, K)");
+        assert_eq!(dy.precision(), x.precision(), "matmul_wgrad: dy and x differ in precision");
+        if let Accum::Plus(other) = accum {
+            assert_eq!(other.len(), dw.len(), "matmul_wgrad: the argument of Plus is not (N, K)");
+        }
+        let len = scratch_len_on(isa, shape, x.precision());
+        assert!(scratch.len() >= len, "matmul_wgrad: argument scratch is too short");
+        if is_paired(isa, x.precision()) {
+            self.run(tile::for_bf16(isa), dw, scratch);
+        } else {
+            self.run(tile::for_f32(isa), dw, scratch);
+        }
+    }
+
+    fn run<E: InWords>(&self, tile: &'static Tile<E>, dw: &mut [f32], scratch: &mut [u32]) {
+        let MatmulShape { m, k, .. } = self.shape;
+        let blocks = Blocks::of(tile, self.shape);
         let (x_words, dy_words) = scratch.split_at_mut(blocks.x_len);
         // At least once, so that an empty sum is written too.
         for m0 in (0..m.max(1)).step_by(blocks.m) {
             let rows = m0..m.min(m0 + blocks.m);
             let steps = rows.len().div_ceil(tile.k_per_word);
-            let accum = if m0 == 0 { self.accum } else { Accum::Add };
             let b = &mut x_words[..steps * k.next_multiple_of(tile.cols)];
-            pack::rows_on(isa, Side::Right, b, x, k, rows.clone(), 0..k);
-            for n0 in (0..n).step_by(blocks.n) {
-                let columns = n0..n.min(n0 + blocks.n);
-                let a = steps * columns.len().next_multiple_of(tile.by_rows.len());
-                let a = &mut dy_words[..a];
-                pack::rows_on(isa, Side::Left, a, dy, n, rows.clone(), columns.clone());
-                let product = Product {
-                    tile,
-                    a: Left::packed(tile, E::in_words(a), steps),
-                    b,
-                    shape: MatmulShape { m: columns.len(), n: k, k: steps * tile.k_per_word },
-                    accum: accum.from(n0 * k),
-                    ahead: Some(next_block(dy, m0 * n + columns.end, n, rows.len())),
-                };
-                product.run(&mut dw[n0 * k..columns.end * k]);
+            pack::rows_on(self.isa, Side::Right, b, self.x, k, rows.clone(), 0..k);
+            for n0 in self.outputs.clone().step_by(blocks.n) {
+                let columns = n0..self.outputs.end.min(n0 + blocks.n);
+                self.run_block(tile, dw, rows.clone(), columns, b, dy_words);
             }
         }
+    }
+
+    /// Packs some rows and columns of dY and multiplies them by those rows of X, packed in `b`.
+    fn run_block<E: InWords>(
+        &self,
+        tile: &'static Tile<E>,
+        dw: &mut [f32],
+        rows: Range<usize>,
+        columns: Range<usize>,
+        b: &[u32],
+        dy_words: &mut [u32],
+    ) {
+        let MatmulShape { n, k, .. } = self.shape;
+        let steps = rows.len().div_ceil(tile.k_per_word);
+        let a = &mut dy_words[..steps * columns.len().next_multiple_of(tile.by_rows.len())];
+        pack::rows_on(self.isa, Side::Left, a, self.dy, n, rows.clone(), columns.clone());
+        let first = (columns.start - self.outputs.start) * k;
+        let accum = if rows.start == 0 { self.accum.from(first) } else { Accum::Add };
+        let product = Product {
+            tile,
+            a: Left::packed(tile, E::in_words(a), steps),
+            b,
+            shape: MatmulShape { m: columns.len(), n: k, k: steps * tile.k_per_word },
+            accum,
+            ahead: Some(next_block(self.dy, rows.start * n + columns.end, n, rows.len())),
+        };
+        product.run(&mut dw[first..first + columns.len() * k]);
     }
 }
 
