@@ -54,30 +54,29 @@ impl<E> Product<'_, E> {
     /// K is cut into equal blocks by its size alone, and a row's sums run along each block in
     /// order; so the bits of a row do not depend on the other rows.
     pub fn run(&self, c: &mut [f32]) {
-        let MatmulShape { m, n, k } = self.shape;
+        let MatmulShape { m, k, .. } = self.shape;
         let full = self.tile.by_rows.len();
         let k_block = k_block(k, self.tile.k_block);
         let m_block = (A_BLOCK_BYTES / (k_block * size_of::<E>())).max(full) / full * full;
-        for m0 in (0..m).step_by(m_block) {
-            // At least once, so that an empty sum is written too.
-            for k0 in (0..k.max(1)).step_by(k_block) {
-                for panel in 0..n.div_ceil(self.tile.cols) {
-                    let rows = m0..m.min(m0 + m_block);
-                    self.run_panel(c, panel, rows, k0..k.min(k0 + k_block));
+        // At least once, so that an empty sum is written too.
+        for k0 in (0..k.max(1)).step_by(k_block) {
+            for m0 in (0..m).step_by(m_block) {
+                for panel in 0..self.n_panels() {
+                    let (rows, ks) = (m0..m.min(m0 + m_block), k0..k.min(k0 + k_block));
+                    self.run_block(c, &Block { panel, rows, ks });
                 }
             }
         }
     }
 
     /// Multiplies a block of rows by a block of a panel, tile by tile.
-    fn run_panel(&self, c: &mut [f32], panel: usize, rows: Range<usize>, ks: Range<usize>) {
+    fn run_block(&self, c: &mut [f32], block: &Block) {
         let Product { tile, a, .. } = self;
-        let (full, n) = (tile.by_rows.len(), self.shape.n);
-        let n_tiles = rows.len().div_ceil(full);
-        let n_panels = n.div_ceil(tile.cols);
+        let n = self.shape.n;
+        let Block { panel, rows, ks } = block;
+        let full = tile.by_rows.len();
         let step = ks.start / tile.k_per_word;
-        let b = self.panel_block(panel, &ks);
-        for (t, row) in rows.clone().step_by(full).enumerate() {
+        for row in rows.clone().step_by(full) {
             let start = row * n + panel * tile.cols;
             let mut call = TileCall {
                 c: &mut c[start..],
@@ -87,32 +86,54 @@ impl<E> Product<'_, E> {
                 a: &a.elements[row / full * a.tile_stride + step * a.step..],
                 a_row_stride: a.row_stride,
                 a_step: a.step,
-                b,
-                ahead: match self.ahead {
-                    Some(lines) => lines.part(panel * n_tiles + t, n_panels * n_tiles),
-                    None if panel + 1 == n_panels => Lines::of::<u32>(&[]),
-                    // A line in each step's words; the processor fetches their neighbours.
-                    None if n_tiles == 1 => {
-                        let next = self.panel_block(panel + 1, &ks);
-                        Lines::of_rows(next.as_ptr(), tile.cols, next.len() / tile.cols, 1)
-                    }
-                    None => Lines::of(self.panel_block(panel + 1, &ks)).part(t, n_tiles),
-                },
+                b: self.panel_words(*panel, ks),
+                ahead: self.ahead(block, row),
                 k: ks.len(),
             };
-            let rows = full.min(rows.end - row);
+            let n_rows = full.min(rows.end - row);
             // SAFETY: tiles are chosen by an instruction set that the processor has.
-            unsafe { tile.by_rows[rows - 1](&mut call) };
+            unsafe { tile.by_rows[n_rows - 1](&mut call) };
         }
     }
 
+    /// What the tile at `row` should ask for early.
+    fn ahead(&self, block: &Block, row: usize) -> Lines {
+        let Block { panel, rows, ks } = block;
+        let full = self.tile.by_rows.len();
+        let (t, n_tiles) = ((row - rows.start) / full, rows.len().div_ceil(full));
+        if let Some(lines) = self.ahead {
+            return lines.part(panel * n_tiles + t, self.n_panels() * n_tiles);
+        }
+        if panel + 1 == self.n_panels() {
+            return Lines::of::<u32>(&[]);
+        }
+        let next = self.panel_words(panel + 1, ks);
+        if n_tiles == 1 {
+            // A line in each step's words: the processor fetches their neighbours by itself.
+            let cols = self.tile.cols;
+            return Lines::of_rows(next.as_ptr(), cols, next.len() / cols, 1);
+        }
+        Lines::of(next).part(t, n_tiles)
+    }
+
     /// The words of a block of K in a panel of B.
-    fn panel_block(&self, panel: usize, ks: &Range<usize>) -> &[u32] {
+    fn panel_words(&self, panel: usize, ks: &Range<usize>) -> &[u32] {
         let Tile { cols, k_per_word, .. } = self.tile;
         let panel_len = self.shape.k.div_ceil(*k_per_word) * cols;
         let first = panel * panel_len + ks.start / k_per_word * cols;
         &self.b[first..first + ks.len().div_ceil(*k_per_word) * cols]
     }
+
+    fn n_panels(&self) -> usize {
+        self.shape.n.div_ceil(self.tile.cols)
+    }
+}
+
+/// Part of a product: some rows, and some of K in one panel.
+struct Block {
+    panel: usize,
+    rows: Range<usize>,
+    ks: Range<usize>,
 }
 
 /// The length of the blocks that K is cut into: equal, even, and at most `limit`.

@@ -5,7 +5,7 @@
 //! at once holds up the loads of B (measured: `bench/record/matmul-zen5.md`).
 
 /// Bytes of a cache line.
-const LINE: usize = 64;
+pub(super) const LINE: usize = 64;
 
 /// The lines of a slice, or the first few of each row of a matrix.
 ///
@@ -30,21 +30,34 @@ impl Lines {
         Lines { start, stride: 0, per_row_log2, first: 0, end }
     }
 
-    /// From `start` on, `per_row` lines, a power of two, of `rows` rows `stride` elements apart.
+    /// From `start` on, the lines of `rows` rows of `row_len` elements, `stride` elements apart;
+    /// of a row at least so many, up to a power of two.
     #[inline(always)]
-    pub fn of_rows<T>(start: *const T, stride: usize, rows: usize, per_row: usize) -> Lines {
-        let (start, stride, end) = (start.cast(), stride * size_of::<T>(), rows * per_row);
-        Lines { start, stride, per_row_log2: per_row.ilog2(), first: 0, end }
+    pub fn of_rows<T>(start: *const T, stride: usize, rows: usize, row_len: usize) -> Lines {
+        let per_row = (row_len * size_of::<T>()).div_ceil(LINE).max(1).next_power_of_two();
+        Lines {
+            start: start.cast(),
+            stride: stride * size_of::<T>(),
+            per_row_log2: per_row.ilog2(),
+            first: 0,
+            end: rows * per_row,
+        }
     }
 
     /// Part `i` of `n` about equal parts.
     pub fn part(self, i: usize, n: usize) -> Lines {
-        let len = (self.end - self.first).div_ceil(n);
+        let len = self.len().div_ceil(n);
         let first = self.end.min(self.first + i * len);
         Lines { first, end: self.end.min(first + len), ..self }
     }
 
-    /// The address of line `i`, if there are so many.
+    /// How many they are.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.end - self.first
+    }
+
+    /// Line `i`, if there are so many.
     #[inline(always)]
     pub fn get(&self, i: usize) -> Option<*const u8> {
         let i = self.first + i;

@@ -8,7 +8,7 @@
 //! C[r] (+)= sum[r]
 //! ```
 
-use super::prefetch::Lines;
+use super::prefetch::{LINE, Lines};
 use super::{Accum, tile_portable};
 #[cfg(target_arch = "x86_64")]
 use super::{tile_avx2, tile_avx512, tile_avx512_bf16};
@@ -75,12 +75,14 @@ impl<E> TileCall<'_, E> {
         }
     }
 
-    /// The line to ask for at a step: first of C, up to `per_row` in each of `rows` rows, since
-    /// they are written when the sums are ready; then of what comes after the tile.
+    /// The line to ask for at a step: first of C, whose `rows` rows are written when the sums are
+    /// ready and lie in a line more than a panel is wide; then of what comes after the tile.
     #[inline(always)]
-    pub fn line_at(&self, step: usize, rows: usize, per_row: usize) -> Option<*const u8> {
-        match step.checked_sub(rows * per_row) {
-            None => Lines::of_rows(self.c.as_ptr(), self.c_stride, rows, per_row).get(step),
+    pub fn line_at(&self, step: usize, rows: usize, panel_cols: usize) -> Option<*const u8> {
+        let row_len = panel_cols + LINE / size_of::<f32>();
+        let c = Lines::of_rows(self.c.as_ptr(), self.c_stride, rows, row_len);
+        match step.checked_sub(c.len()) {
+            None => c.get(step),
             Some(step) => self.ahead.get(step),
         }
     }

@@ -16,9 +16,6 @@ pub(super) const ROWS: usize = 8;
 /// Columns of a panel.
 pub(super) const COLS: usize = 3 * LANES;
 
-/// Cache lines, at most, of a row of C in a tile.
-pub(super) const LINES: usize = 4;
-
 pub(super) static F32: Tile<f32> = tile_of();
 
 pub(super) static BF16: Tile<u16> = tile_of();
@@ -91,7 +88,7 @@ fn tile<E: Element, const ROWS: usize, const VECS: usize>(call: &mut TileCall<E>
     // SAFETY: `check`: a panel row for each step, and an element for each row and step.
     unsafe {
         for step in 0..steps {
-            if let Some(line) = call.line_at(step, ROWS, LINES) {
+            if let Some(line) = call.line_at(step, ROWS, COLS) {
                 _mm_prefetch::<_MM_HINT_T0>(line.cast());
             }
             multiply_add(&mut sum, &a, step * a_step, b.add(step * COLS));

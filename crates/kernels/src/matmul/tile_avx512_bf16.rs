@@ -4,7 +4,7 @@
 //! column, and a word broadcast from A is two neighbours in one row.
 
 use super::tile::{Tile, TileCall};
-use super::tile_avx512::{COLS, LANES, LINES, store};
+use super::tile_avx512::{COLS, LANES, store};
 use std::arch::x86_64::*;
 
 pub(super) static BF16: Tile<u16> = Tile {
@@ -38,7 +38,7 @@ fn tile<const ROWS: usize, const VECS: usize>(call: &mut TileCall<u16>) {
     // SAFETY: `check`: a panel row for each step, and a pair for each row and step.
     unsafe {
         for step in 0..steps {
-            if let Some(line) = call.line_at(step, ROWS, LINES) {
+            if let Some(line) = call.line_at(step, ROWS, COLS) {
                 _mm_prefetch::<_MM_HINT_T0>(line.cast());
             }
             multiply_add::<false, _, _>(&mut sum, &a, step * a_step, b.add(step * COLS));

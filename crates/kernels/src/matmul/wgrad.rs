@@ -186,8 +186,8 @@ impl Gradient<'_> {
 /// Its rows lie far apart in memory, which packing it would wait for at every one.
 fn next_block(dy: Rows, first: usize, n: usize, rows: usize) -> Lines {
     match dy {
-        Rows::F32(dy) => Lines::of_rows(dy.as_ptr().wrapping_add(first), n, rows, N_BLOCK / 16),
-        Rows::Bf16(dy) => Lines::of_rows(dy.as_ptr().wrapping_add(first), n, rows, N_BLOCK / 32),
+        Rows::F32(dy) => Lines::of_rows(dy.as_ptr().wrapping_add(first), n, rows, N_BLOCK),
+        Rows::Bf16(dy) => Lines::of_rows(dy.as_ptr().wrapping_add(first), n, rows, N_BLOCK),
     }
 }
 
