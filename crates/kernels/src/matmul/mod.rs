@@ -10,8 +10,10 @@
 //!
 //! The right operand of [`matmul`] is packed once and used many times: it is cut into panels of
 //! [`panel_cols`] columns, each stored row after row, so that the inner loop reads it as one
-//! stream. The left operand is read where it lies. Every product is made of register tiles
-//! ([`tile`]), one file per instruction set; [`naive`] is the definition they are tested against.
+//! stream. The left operand is read where it lies. Every product is made of register tiles, one
+//! file per instruction set; [`naive`] is the definition that they are tested against.
+//!
+//! Packed words and scratch are fastest where they start at a cache line ([`crate::AlignedVec`]).
 //!
 //! **Bits.** An element of a result is summed along K in an order that depends on K alone: not on
 //! how many rows are in the call, nor on how rows or panels were dealt to threads. Another

@@ -1,8 +1,8 @@
-//! Cache lines to ask for before they are needed, a few at each step of a tile.
+//! Cache lines to ask for before they are needed, one at each step of a tile.
 //!
-//! A tile reads the panel of B at every step, and writes C and moves on to other memory only at
-//! its end. Asking for that memory a line or so at a time hides its latency; asking for all of it
-//! at once holds up the loads of B (measured: `bench/record/matmul-zen5.md`).
+//! A tile reads the panel of B at every step, but C, and what comes after it, only at its end.
+//! Asking for that memory a line at a time hides its latency; asking for all of it at once holds
+//! up the loads of B (measured: `bench/record/matmul-zen5.md`).
 
 /// Bytes of a cache line.
 pub(super) const LINE: usize = 64;
