@@ -183,11 +183,13 @@ impl Gradient<'_> {
 
 /// The lines of the block of dY, `n` columns wide, whose first element is `first`.
 ///
-/// Its rows lie far apart in memory, which packing it would wait for at every one.
+/// Its rows lie far apart in memory, and packing would wait for each. Rows that do not start at a
+/// line reach into one more; the few beyond the block belong to the one after.
 fn next_block(dy: Rows, first: usize, n: usize, rows: usize) -> Lines {
+    let row_len = N_BLOCK + 1;
     match dy {
-        Rows::F32(dy) => Lines::of_rows(dy.as_ptr().wrapping_add(first), n, rows, N_BLOCK),
-        Rows::Bf16(dy) => Lines::of_rows(dy.as_ptr().wrapping_add(first), n, rows, N_BLOCK),
+        Rows::F32(dy) => Lines::of_rows(dy.as_ptr().wrapping_add(first), n, rows, row_len),
+        Rows::Bf16(dy) => Lines::of_rows(dy.as_ptr().wrapping_add(first), n, rows, row_len),
     }
 }
 
