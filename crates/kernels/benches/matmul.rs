@@ -1,9 +1,13 @@
 //! Speed of the matrix products on one thread, as a share of the peak measured beside them.
 //!
-//! `cargo bench -p crystalline-kernels --bench matmul -- [forward|dgrad|wgrad|pack|decode] [f32|bf16] [m512] ...`
-//! Words narrow the sweep; `CRYSTALLINE_ISA` picks the instruction set. Every call is timed next
-//! to a burst of the probe, and a share is the median of the calls over the median of the bursts,
-//! so that a core which somebody else slows down for a while slows both.
+//! ```text
+//! cargo bench -p crystalline-kernels --bench matmul -- forward wgrad bf16 m512 128x384
+//! ```
+//!
+//! Words narrow the sweep: kinds (forward, dgrad, wgrad, pack, decode), precisions, rows, layers
+//! as KxN. `CRYSTALLINE_ISA` picks the instruction set. Every call is timed next to a burst of the
+//! probe, and a share is the median of the calls over the median of the bursts, so that whatever
+//! slows the core for a while slows both. Time is the thread's own: a shared core is no matter.
 
 use kernels::matmul::{
     MatmulShape, Packed, matmul, matmul_wgrad, pack_straight, pack_transposed, packed_len,
@@ -31,7 +35,10 @@ const LAYERS: [(usize, usize); 13] = [
 ];
 
 /// Rows in a call.
-const ROWS: [usize; 3] = [512, 1024, 2048];
+const ROWS: [usize; 5] = [128, 256, 512, 1024, 2048];
+
+/// Outputs of a call, at most: 240 MB.
+const MAX_LOGITS: usize = 60_000_000;
 
 /// Seconds spent on a line of the table, but for calls that take longer.
 const SECONDS: f64 = 0.25;
@@ -169,11 +176,15 @@ fn decode(precision: Precision) {
     for m in [1, 2, 4, 8] {
         let a = Matrix::filled(m * k, precision);
         let mut c = vec![0.0; m * n];
-        let bandwidth = median((0..5).map(|_| read_bandwidth(&memory)).collect());
-        let (seconds, ..) = timed(precision, || {
+        let (mut seconds, mut bandwidths) = (vec![], vec![]);
+        for _ in 0..9 {
+            bandwidths.push(read_bandwidth(&memory));
+            let start = thread_seconds();
             let b = Packed { words: &words, precision, k, n };
             matmul(&mut c, a.rows(), b, Accum::Replace);
-        });
+            seconds.push(thread_seconds() - start);
+        }
+        let (seconds, bandwidth) = (median(seconds), median(bandwidths));
         let rate = (4 * words.len()) as f64 / seconds;
         println!(
             "decode   {:4} {m:5} {k:5} {n:6} {:10.1} us {:6.1} GB/s of weights, probe {:5.1} GB/s: {:5.1} %",
@@ -186,41 +197,60 @@ fn decode(precision: Precision) {
     }
 }
 
+/// The words of the command line, which narrow the sweep.
+struct Words(Vec<String>);
+
+impl Words {
+    /// Whether `word` is wanted: it was named, or none of its `group` was.
+    fn want(&self, word: &str, group: &[&str]) -> bool {
+        let named = |word: &str| self.0.iter().any(|w| w == word);
+        named(word) || !group.iter().any(|word| named(word))
+    }
+
+    /// The same for a group that is known by its looks.
+    fn want_like(&self, word: &str, is_like: impl Fn(&str) -> bool) -> bool {
+        let group: Vec<&str> = self.0.iter().map(String::as_str).filter(|w| is_like(w)).collect();
+        self.want(word, &group)
+    }
+}
+
 fn main() {
-    let words: Vec<String> = std::env::args().skip(1).filter(|w| !w.starts_with('-')).collect();
-    let wanted = |group: &[&str], word: &str| {
-        words.iter().any(|w| w == word) || !words.iter().any(|w| group.contains(&w.as_str()))
-    };
-    let kinds = ["forward", "dgrad", "wgrad", "pack", "decode"];
+    let words = Words(std::env::args().skip(1).filter(|w| !w.starts_with('-')).collect());
+    let want_kind = |kind| words.want(kind, &["forward", "dgrad", "wgrad", "pack", "decode"]);
     println!(
         "{}: kind, precision, M, K, N, median time, rate, share of peak",
         Isa::active().name()
     );
     for precision in [Precision::F32, Precision::Bf16] {
-        if !wanted(&["f32", "bf16"], precision.name()) {
+        if !words.want(precision.name(), &["f32", "bf16"]) {
             continue;
         }
         println!("{} peak {:.1} GFLOP/s", precision.name(), peak_flops(precision, 0.1) / 1e9);
         for (k, n) in LAYERS {
+            if !words.want_like(&format!("{k}x{n}"), |w| w.contains('x')) {
+                continue;
+            }
             for m in ROWS {
-                if !wanted(&["m512", "m1024", "m2048"], &format!("m{m}")) || m * n > 60_000_000 {
+                let shape = MatmulShape { m, n, k };
+                if !words.want_like(&format!("m{m}"), |w| w.starts_with('m')) || m * n > MAX_LOGITS
+                {
                     continue;
                 }
-                if wanted(&kinds, "forward") {
-                    forward("forward", precision, MatmulShape { m, n, k });
+                if want_kind("forward") {
+                    forward("forward", precision, shape);
                 }
-                if wanted(&kinds, "dgrad") {
+                if want_kind("dgrad") {
                     forward("dgrad", precision, MatmulShape { m, n: k, k: n });
                 }
-                if wanted(&kinds, "wgrad") {
-                    wgrad(precision, MatmulShape { m, n, k });
+                if want_kind("wgrad") {
+                    wgrad(precision, shape);
                 }
             }
-            if wanted(&kinds, "pack") {
+            if want_kind("pack") {
                 pack(precision, k, n);
             }
         }
-        if wanted(&kinds, "decode") {
+        if want_kind("decode") {
             decode(precision);
         }
     }

@@ -45,24 +45,75 @@ fn burst(isa: Isa, precision: Precision) -> usize {
     }
 }
 
-/// Eight vectors of four lanes: what the registers of a 128-bit instruction set hold twice over.
+/// Eight vectors of four lanes, half of the registers of a 128-bit instruction set.
 fn burst_portable() -> usize {
     let (scale, shift) = (black_box(0.999f32), black_box(0.001f32));
-    let mut sum = [[black_box(1f32); 4]; 8];
+    let mut sum = black_box([[1f32; 4]; 8]);
     for _ in 0..ROUNDS {
-        for sum in sum.iter_mut().flatten() {
-            *sum = *sum * scale + shift;
+        for v in 0..8 {
+            for lane in 0..4 {
+                sum[v][lane] = sum[v][lane] * scale + shift;
+            }
         }
     }
     black_box(sum);
     ROUNDS * 8 * 4 * 2
 }
 
+/// Streams that are read at once: the hardware follows several, each to the end of its page.
+const STREAMS: usize = 4;
+
+/// Numbers of each stream that are read between two looks at the clock: 256 KiB of it.
+const CHUNK: usize = 32 << 10;
+
+/// The rate, in bytes per second, at which this thread reads `buffer` once from end to end.
+///
+/// It is the median over pieces of 1 MiB, so that a piece during which another program had the
+/// core does not count. With a buffer several times larger than the caches it is the bandwidth of
+/// memory that one thread can use; for that of the machine, run it on several threads at once,
+/// each with a buffer of its own, and add.
+///
+/// # Panics
+/// If `buffer` is smaller than 1 MiB.
+pub fn read_bandwidth(buffer: &[u64]) -> f64 {
+    let part = buffer.len() / STREAMS;
+    assert!(part >= CHUNK, "read_bandwidth: argument buffer is smaller than 1 MiB");
+    let mut seconds = [f64::INFINITY; 4096];
+    let n_pieces = (part / CHUNK).min(seconds.len());
+    for (i, seconds) in seconds[..n_pieces].iter_mut().enumerate() {
+        let streams = std::array::from_fn(|s| &buffer[s * part + i * CHUNK..][..CHUNK]);
+        let start = Instant::now();
+        black_box(sum_streams(streams));
+        *seconds = start.elapsed().as_secs_f64();
+    }
+    let seconds = &mut seconds[..n_pieces];
+    seconds.sort_by(f64::total_cmp);
+    (STREAMS * CHUNK * size_of::<u64>()) as f64 / seconds[n_pieces / 2]
+}
+
+/// Adds up everything, whole cache lines where the instruction set has vectors of them.
+fn sum_streams(streams: [&[u64]; STREAMS]) -> u64 {
+    match Isa::active() {
+        // SAFETY: the active instruction set is one that the processor has.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 | Isa::Avx512Bf16 => unsafe { x86::sum_streams_avx512(streams) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => unsafe { x86::sum_streams_avx2(streams) },
+        _ => sum_one_by_one(streams),
+    }
+}
+
+/// [`sum_streams`] on any processor.
+fn sum_one_by_one(streams: [&[u64]; STREAMS]) -> u64 {
+    streams.iter().copied().flatten().fold(0, |sum, x| sum.wrapping_add(*x))
+}
+
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     //! One function per instruction set, with as many sums as its register tile.
 
-    use super::ROUNDS;
+    use super::{ROUNDS, STREAMS};
     use std::arch::x86_64::*;
     use std::hint::black_box;
 
@@ -111,14 +162,64 @@ mod x86 {
         black_box(sum);
         ROUNDS * 24 * 32 * 2
     }
+
+    #[target_feature(enable = "avx512f")]
+    pub fn sum_streams_avx512(streams: [&[u64]; STREAMS]) -> u64 {
+        let mut sum = [_mm512_setzero_si512(); STREAMS];
+        let [a, b, c, d] = streams.map(|stream| stream.as_chunks::<8>().0);
+        for (((a, b), c), d) in a.iter().zip(b).zip(c).zip(d) {
+            for (sum, line) in sum.iter_mut().zip([a, b, c, d]) {
+                // SAFETY: eight numbers are 64 bytes.
+                let line = unsafe { _mm512_loadu_si512(line.as_ptr().cast()) };
+                *sum = _mm512_add_epi64(*sum, line);
+            }
+        }
+        sum.iter().fold(0, |all, sum| all.wrapping_add(_mm512_reduce_add_epi64(*sum) as u64))
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub fn sum_streams_avx2(streams: [&[u64]; STREAMS]) -> u64 {
+        let mut sum = [_mm256_setzero_si256(); STREAMS];
+        let [a, b, c, d] = streams.map(|stream| stream.as_chunks::<8>().0);
+        for (((a, b), c), d) in a.iter().zip(b).zip(c).zip(d) {
+            for (sum, line) in sum.iter_mut().zip([a, b, c, d]) {
+                for half in line.as_chunks::<4>().0 {
+                    // SAFETY: four numbers are 32 bytes.
+                    let half = unsafe { _mm256_loadu_si256(half.as_ptr().cast()) };
+                    *sum = _mm256_add_epi64(*sum, half);
+                }
+            }
+        }
+        let mut lanes = [[0u64; 4]; STREAMS];
+        for (lanes, sum) in lanes.iter_mut().zip(sum) {
+            // SAFETY: four numbers are 32 bytes.
+            unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), sum) };
+        }
+        lanes.iter().flatten().fold(0, |all, lane| all.wrapping_add(*lane))
+    }
 }
 
-/// Sums `buffer` once and returns the rate, in bytes per second, at which this thread read it.
-///
-/// With a buffer far larger than the caches this is the bandwidth of memory; to load all of a
-/// machine's channels call it from several threads, each with a buffer of its own.
-pub fn read_bandwidth(buffer: &[u64]) -> f64 {
-    let start = Instant::now();
-    black_box(buffer.iter().fold(0u64, |sum, x| sum.wrapping_add(*x)));
-    size_of_val(buffer) as f64 / start.elapsed().as_secs_f64()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_measures_something() {
+        let buffer = vec![1u64; STREAMS * CHUNK];
+        for isa in Isa::available() {
+            for precision in [Precision::F32, Precision::Bf16] {
+                assert!(burst(isa, precision) > 0);
+            }
+        }
+        assert!(peak_flops(Precision::F32, 0.0) > 1e6);
+        assert!(read_bandwidth(&buffer) > 1e6);
+    }
+
+    #[test]
+    fn streams_are_read_to_their_ends() {
+        let buffer: Vec<u64> = (0..STREAMS as u64 * 64).collect();
+        let streams = std::array::from_fn(|s| &buffer[s * 64..][..64]);
+        assert_eq!(sum_streams(streams), buffer.iter().sum());
+        assert_eq!(sum_one_by_one(streams), buffer.iter().sum());
+    }
 }

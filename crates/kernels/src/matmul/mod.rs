@@ -10,8 +10,10 @@
 //!
 //! The right operand of [`matmul`] is packed once and used many times: it is cut into panels of
 //! [`panel_cols`] columns, each stored row after row, so that the inner loop reads it as one
-//! stream. The left operand is read where it lies. Every product is made of register tiles
-//! (`tile`), one file per instruction set; `naive` is the definition they are tested against.
+//! stream. The left operand is read where it lies. Every product is made of register tiles, one
+//! file per instruction set; `naive` is the definition that they are tested against.
+//!
+//! Packed words and scratch are fastest where they start at a cache line ([`crate::AlignedVec`]).
 //!
 //! **Bits.** An element of a result is summed along K in an order that depends on K alone: not on
 //! how many rows are in the call, nor on how rows or panels were dealt to threads. Another
@@ -21,6 +23,7 @@ mod blocks;
 pub mod naive;
 mod pack;
 mod panels;
+mod prefetch;
 mod tile;
 #[cfg(target_arch = "x86_64")]
 mod tile_avx2;
@@ -38,13 +41,14 @@ mod tests;
 use crate::accum::Accum;
 use crate::isa::Isa;
 use crate::rows::{Precision, Rows};
+use blocks::{Left, Product};
 use std::ops::Range;
 
 pub use pack::{
     Packed, n_panels, pack_straight, pack_straight_panels, pack_transposed, pack_transposed_panels,
     packed_len, panel_cols, panel_columns, panel_len,
 };
-pub use wgrad::{matmul_wgrad, wgrad_scratch_len};
+pub use wgrad::{matmul_wgrad, matmul_wgrad_outputs, wgrad_scratch_len};
 
 /// The sizes of a product: M rows, N outputs, K inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,17 +114,17 @@ fn matmul_on(isa: Isa, c: &mut [f32], a: Rows, b: Packed, panels: Range<usize>, 
 
     let panel_len = pack::panel_len_on(isa, precision, k);
     let b = &words[panels.start * panel_len..panels.end * panel_len];
-    let n = columns.len();
+    let shape = MatmulShape { m, n: columns.len(), k };
     match a {
         Rows::F32(a) => {
             let tile = tile::for_f32(isa);
-            let a = blocks::Left::in_place(tile, a, k);
-            blocks::multiply(tile, c, a, b, MatmulShape { m, n, k }, accum);
+            let a = Left::in_place(tile, a, k);
+            Product { tile, a, b, shape, accum, ahead: None }.run(c);
         }
         Rows::Bf16(a) => {
             let tile = tile::for_bf16(isa);
-            let a = blocks::Left::in_place(tile, a, k);
-            blocks::multiply(tile, c, a, b, MatmulShape { m, n, k }, accum);
+            let a = Left::in_place(tile, a, k);
+            Product { tile, a, b, shape, accum, ahead: None }.run(c);
         }
     }
 }

@@ -91,17 +91,25 @@ pub(super) struct Part<'a, T> {
 }
 
 impl<'a, T: Copy + Default> Part<'a, T> {
-    /// `W` numbers of row `row` from `column` on, zero beyond the part. Both count in the part.
+    /// `W` numbers of row `row` from `column` on, both counted in the part: where they lie, or, as
+    /// far as they reach beyond the part, copied into `padded`, which has zeros.
     #[inline(always)]
-    fn load<const W: usize>(&self, row: usize, column: usize) -> [T; W] {
-        let mut padded = [T::default(); W];
+    fn load<'b, const W: usize>(
+        &self,
+        row: usize,
+        column: usize,
+        padded: &'b mut [T; W],
+    ) -> &'b [T; W]
+    where
+        'a: 'b,
+    {
         if row >= self.rows.len() {
             return padded;
         }
         let row = &self.numbers[(self.rows.start + row) * self.n_columns..][..self.columns.end];
         let rest = &row[self.columns.start + column..];
         if let Some(whole) = rest.first_chunk() {
-            return *whole;
+            return whole;
         }
         padded[..rest.len()].copy_from_slice(rest);
         padded
@@ -130,7 +138,9 @@ pub(super) fn straight_on<E: Encoding>(
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => unsafe { straight_avx2::<E>(side, dst, part) },
         _ => match side {
-            Side::Left => straight::<E, { tile_portable::ROWS }, 8, 16>(dst, part),
+            Side::Left => {
+                straight::<E, { tile_portable::ROWS }, { 16 / tile_portable::ROWS }, 16>(dst, part)
+            }
             Side::Right => straight::<E, { tile_portable::COLS }, 1, 16>(dst, part),
         },
     }
@@ -191,19 +201,19 @@ fn straight<E: Encoding, const W: usize, const G: usize, const C: usize>(
     part: &Part<E::Number>,
 ) {
     const { assert!(C == G * W) };
+    let zero = E::Number::default();
     let steps = part.rows.len().div_ceil(E::PER_WORD);
     let panels = dst.as_chunks_mut::<W>().0;
     for (i, group) in panels.chunks_mut((G * steps).max(1)).enumerate() {
         for step in 0..steps {
-            let first = part.load::<C>(step * E::PER_WORD, i * C);
-            let second = part.load::<C>(step * E::PER_WORD + 1, i * C);
-            let mut words = [0; C];
-            for j in 0..C {
-                words[j] = E::word(first[j], second[j]);
-            }
-            for (g, words) in words.as_chunks::<W>().0.iter().enumerate() {
+            let (mut padded, mut padded_below) = ([zero; C], [zero; C]);
+            let first = part.load(step * E::PER_WORD, i * C, &mut padded);
+            let second = part.load(step * E::PER_WORD + 1, i * C, &mut padded_below);
+            for g in 0..G {
                 if let Some(row) = group.get_mut(g * steps + step) {
-                    *row = *words;
+                    for j in 0..W {
+                        row[j] = E::word(first[g * W + j], second[g * W + j]);
+                    }
                 }
             }
         }
@@ -236,12 +246,14 @@ fn transposed<E: Encoding, const W: usize>(
 fn row_words<E: Encoding>(part: &Part<E::Number>, row: usize, step: usize) -> [u32; BLOCK] {
     let mut words = [0; BLOCK];
     if E::PER_WORD == 1 {
-        let numbers = part.load::<BLOCK>(row, step);
+        let mut padded = [E::Number::default(); BLOCK];
+        let numbers = part.load(row, step, &mut padded);
         for j in 0..BLOCK {
             words[j] = E::word(numbers[j], numbers[j]);
         }
     } else {
-        let numbers = part.load::<{ 2 * BLOCK }>(row, 2 * step);
+        let mut padded = [E::Number::default(); 2 * BLOCK];
+        let numbers = part.load(row, 2 * step, &mut padded);
         for j in 0..BLOCK {
             words[j] = E::word(numbers[2 * j], numbers[2 * j + 1]);
         }

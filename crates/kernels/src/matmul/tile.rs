@@ -8,6 +8,7 @@
 //! C[r] (+)= sum[r]
 //! ```
 
+use super::prefetch::{LINE, Lines};
 use super::{Accum, tile_portable};
 #[cfg(target_arch = "x86_64")]
 use super::{tile_avx2, tile_avx512, tile_avx512_bf16};
@@ -46,8 +47,8 @@ pub(super) struct TileCall<'a, E> {
     pub a_step: usize,
     /// The rows of the panel, one per step.
     pub b: &'a [u32],
-    /// Words that will be read after this tile: it asks for some of them early.
-    pub ahead: &'a [u32],
+    /// Memory that will be read after this tile, which asks for it early.
+    pub ahead: Lines,
     /// Elements along K. If odd where steps are pairs, the last step has one element.
     pub k: usize,
 }
@@ -71,6 +72,18 @@ impl<E> TileCall<'_, E> {
             let last = if self.k.is_multiple_of(k_per_word) { k_per_word } else { 1 };
             let a_len = (rows - 1) * self.a_row_stride + (steps - 1) * self.a_step + last;
             assert!(a_len <= self.a.len());
+        }
+    }
+
+    /// The line to ask for at a step: first of C, whose `rows` rows are written when the sums are
+    /// ready and lie in a line more than a panel is wide; then of what comes after the tile.
+    #[inline(always)]
+    pub fn line_at(&self, step: usize, rows: usize, panel_cols: usize) -> Option<*const u8> {
+        let row_len = panel_cols + LINE / size_of::<f32>();
+        let c = Lines::of_rows(self.c.as_ptr(), self.c_stride, rows, row_len);
+        match step.checked_sub(c.len()) {
+            None => c.get(step),
+            Some(step) => self.ahead.get(step),
         }
     }
 }

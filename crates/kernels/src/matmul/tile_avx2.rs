@@ -78,22 +78,43 @@ fn tile<E: Element, const ROWS: usize, const VECS: usize>(call: &mut TileCall<E>
     for r in 0..ROWS {
         a[r] = a[r].wrapping_add(r * call.a_row_stride);
     }
-    let b = call.b.as_ptr().cast::<f32>();
-    for k in 0..call.k {
-        let mut bk = [_mm256_setzero_ps(); VECS];
-        for v in 0..VECS {
-            // SAFETY: `check`: a panel row of COLS words for each k.
-            bk[v] = unsafe { _mm256_loadu_ps(b.add(k * COLS + v * LANES)) };
-        }
-        for r in 0..ROWS {
-            // SAFETY: `check`: an element for each row and k.
-            let ak = unsafe { E::broadcast(a[r].add(k * call.a_step)) };
-            for v in 0..VECS {
-                sum[r][v] = _mm256_fmadd_ps(ak, bk[v], sum[r][v]);
+    let (b, a_step, steps) = (call.b.as_ptr().cast::<f32>(), call.a_step, call.k);
+    // SAFETY: `check`: a panel row for each step, and an element for each row and step.
+    unsafe {
+        for step in 0..steps {
+            if let Some(line) = call.line_at(step, ROWS, COLS) {
+                _mm_prefetch::<_MM_HINT_T0>(line.cast());
             }
+            multiply_add(&mut sum, &a, step * a_step, b.add(step * COLS));
         }
     }
     store(call, &sum);
+}
+
+/// One step along K: `sum[r][v] += a[r][at] · b[v]`.
+///
+/// # Safety
+/// `VECS` vectors can be read at `b`, and an element of A in each row.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn multiply_add<E: Element, const ROWS: usize, const VECS: usize>(
+    sum: &mut [[__m256; VECS]; ROWS],
+    a: &[*const E; ROWS],
+    at: usize,
+    b: *const f32,
+) {
+    let mut bk = [_mm256_setzero_ps(); VECS];
+    for v in 0..VECS {
+        // SAFETY: the caller's.
+        bk[v] = unsafe { _mm256_loadu_ps(b.add(v * LANES)) };
+    }
+    for r in 0..ROWS {
+        // SAFETY: the caller's.
+        let ak = unsafe { E::broadcast(a[r].add(at)) };
+        for v in 0..VECS {
+            sum[r][v] = _mm256_fmadd_ps(ak, bk[v], sum[r][v]);
+        }
+    }
 }
 
 /// Writes or adds the sums of a tile into C; the last vector may be partly beyond its columns.

@@ -84,38 +84,43 @@ fn tile<E: Element, const ROWS: usize, const VECS: usize>(call: &mut TileCall<E>
     for r in 0..ROWS {
         a[r] = a[r].wrapping_add(r * call.a_row_stride);
     }
-    let b = call.b.as_ptr().cast::<f32>();
-    for k in 0..call.k {
-        prefetch::<_, ROWS>(call, k);
-        let mut bk = [_mm512_setzero_ps(); VECS];
-        for v in 0..VECS {
-            // SAFETY: `check`: a panel row of COLS words for each k.
-            bk[v] = unsafe { _mm512_loadu_ps(b.add(k * COLS + v * LANES)) };
-        }
-        for r in 0..ROWS {
-            // SAFETY: `check`: an element for each row and k.
-            let ak = unsafe { E::broadcast(a[r].add(k * call.a_step)) };
-            for v in 0..VECS {
-                sum[r][v] = _mm512_fmadd_ps(ak, bk[v], sum[r][v]);
+    let (b, a_step, steps) = (call.b.as_ptr().cast::<f32>(), call.a_step, call.k);
+    // SAFETY: `check`: a panel row for each step, and an element for each row and step.
+    unsafe {
+        for step in 0..steps {
+            if let Some(line) = call.line_at(step, ROWS, COLS) {
+                _mm_prefetch::<_MM_HINT_T0>(line.cast());
             }
+            multiply_add(&mut sum, &a, step * a_step, b.add(step * COLS));
         }
     }
     store(call, &sum);
 }
 
-/// Asks for one cache line: a tile's own of C first, since they are written when the sums are
-/// ready, then what is read next. One a step, because many at once hold up the loads of B.
+/// One step along K: `sum[r][v] += a[r][at] · b[v]`.
+///
+/// # Safety
+/// `VECS` vectors can be read at `b`, and an element of A in each row.
 #[inline]
-#[target_feature(enable = "avx512f")]
-pub(super) fn prefetch<E, const ROWS: usize>(call: &TileCall<E>, step: usize) {
-    const LINES: usize = COLS / LANES + 1;
-    let at = if step < ROWS * LINES {
-        call.c.as_ptr().wrapping_add(step / LINES * call.c_stride + step % LINES * LANES)
-    } else {
-        let word = ((step - ROWS * LINES) * LANES).min(call.ahead.len());
-        call.ahead.as_ptr().wrapping_add(word).cast()
-    };
-    _mm_prefetch::<_MM_HINT_T0>(at.cast());
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn multiply_add<E: Element, const ROWS: usize, const VECS: usize>(
+    sum: &mut [[__m512; VECS]; ROWS],
+    a: &[*const E; ROWS],
+    at: usize,
+    b: *const f32,
+) {
+    let mut bk = [_mm512_setzero_ps(); VECS];
+    for v in 0..VECS {
+        // SAFETY: the caller's.
+        bk[v] = unsafe { _mm512_loadu_ps(b.add(v * LANES)) };
+    }
+    for r in 0..ROWS {
+        // SAFETY: the caller's.
+        let ak = unsafe { E::broadcast(a[r].add(at)) };
+        for v in 0..VECS {
+            sum[r][v] = _mm512_fmadd_ps(ak, bk[v], sum[r][v]);
+        }
+    }
 }
 
 /// Writes or adds the sums of a tile into C; the last vector may be partly beyond its columns.

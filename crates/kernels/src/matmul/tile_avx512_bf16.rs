@@ -4,7 +4,7 @@
 //! column, and a word broadcast from A is two neighbours in one row.
 
 use super::tile::{Tile, TileCall};
-use super::tile_avx512::{COLS, LANES, prefetch, store};
+use super::tile_avx512::{COLS, LANES, store};
 use std::arch::x86_64::*;
 
 pub(super) static BF16: Tile<u16> = Tile {
@@ -34,20 +34,19 @@ fn tile<const ROWS: usize, const VECS: usize>(call: &mut TileCall<u16>) {
     for r in 0..ROWS {
         a[r] = a[r].wrapping_add(r * call.a_row_stride);
     }
-    let b = call.b.as_ptr();
-    let steps = call.k / 2;
-    for step in 0..steps {
-        prefetch::<_, ROWS>(call, step);
-        // SAFETY: `check`: a panel row for each step, and a pair for each row and step.
-        unsafe {
-            multiply_add::<false, _, _>(&mut sum, &a, step * call.a_step, b.add(step * COLS))
-        };
-    }
-    if call.k % 2 == 1 {
-        // SAFETY: as above, but one element remains in each row.
-        unsafe {
-            multiply_add::<true, _, _>(&mut sum, &a, steps * call.a_step, b.add(steps * COLS))
-        };
+    let (b, a_step, steps) = (call.b.as_ptr(), call.a_step, call.k / 2);
+    // SAFETY: `check`: a panel row for each step, and a pair for each row and step.
+    unsafe {
+        for step in 0..steps {
+            if let Some(line) = call.line_at(step, ROWS, COLS) {
+                _mm_prefetch::<_MM_HINT_T0>(line.cast());
+            }
+            multiply_add::<false, _, _>(&mut sum, &a, step * a_step, b.add(step * COLS));
+        }
+        if call.k % 2 == 1 {
+            // One element remains in each row.
+            multiply_add::<true, _, _>(&mut sum, &a, steps * a_step, b.add(steps * COLS));
+        }
     }
     store(call, &sum);
 }

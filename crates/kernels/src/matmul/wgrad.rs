@@ -1,16 +1,23 @@
 //! The weight gradient `dW = dYᵀ·X`: both operands are packed in blocks, then it is a product.
+//!
+//! The sum runs over rows, so dY is the left operand and X the right one with their rows as steps:
+//! packing is what makes rows steps, and makes pairs of rows words of bf16. X is packed for a
+//! block of rows at once; dY for one block of outputs after another, so that it stays in cache.
 
-use super::blocks::{Left, multiply};
+use super::blocks::{Left, Product};
 use super::panels::Side;
+use super::prefetch::Lines;
 use super::tile::{self, Tile};
 use super::{Accum, MatmulShape, pack};
 use crate::isa::Isa;
 use crate::rows::{Precision, Rows};
+use std::ops::Range;
 
-/// Words along M in a block: so many rows of the activations, or twice as many in pairs.
+/// Steps along M in a block: so many rows of the activations, or twice as many in pairs. It is
+/// what a tile sums in registers; its result then passes once through dW.
 const STEPS: usize = 512;
 
-/// Outputs in a block.
+/// Outputs in a block. With [`STEPS`] words each, 256 KiB.
 const N_BLOCK: usize = 128;
 
 /// Gradient of a weight: `dW (N, K) (+)= dYᵀ·X`, summed over the M rows, in f32.
@@ -20,13 +27,13 @@ const N_BLOCK: usize = 128;
 /// | `dw`      | (N, K) | overwritten or added into, as `accum` says                    |
 /// | `dy`      | (M, N) | gradient of the outputs                                       |
 /// | `x`       | (M, K) | the inputs, of the same precision: that of the products       |
-/// | `scratch` |        | [`wgrad_scratch_len`] words; contents do not matter           |
+/// | `scratch` |        | [`wgrad_scratch_len`] words or more; contents do not matter   |
 ///
-/// Cost: 2·M·N·K flops, and one pass over `dy` and `x` to pack them. To share the work among
-/// threads cut N, giving each its columns of `dy` as a packed matrix, or cut M and add.
+/// Cost: 2·M·N·K flops, and one pass over `dy` and `x` to pack them. To share one gradient among
+/// threads see [`matmul_wgrad_outputs`].
 ///
 /// # Panics
-/// If a length disagrees with `shape` or the precisions differ.
+/// If a length disagrees with `shape`, the precisions differ, or `scratch` is too short.
 pub fn matmul_wgrad(
     dw: &mut [f32],
     dy: Rows,
@@ -35,7 +42,26 @@ pub fn matmul_wgrad(
     accum: Accum,
     scratch: &mut [u32],
 ) {
-    wgrad_on(Isa::active(), dw, dy, x, shape, accum, scratch);
+    matmul_wgrad_outputs(dw, dy, x, shape, 0..shape.n, accum, scratch);
+}
+
+/// [`matmul_wgrad`] of some of the outputs: how threads share one gradient.
+///
+/// `dw_part` is (outputs, K), and so is the operand of [`Accum::Plus`]; `dy` and `x` are whole.
+/// Each call packs X anew, so the parts should not be small. Their bits are those of the whole.
+///
+/// # Panics
+/// As [`matmul_wgrad`], and if `outputs` reaches beyond N.
+pub fn matmul_wgrad_outputs(
+    dw_part: &mut [f32],
+    dy: Rows,
+    x: Rows,
+    shape: MatmulShape,
+    outputs: Range<usize>,
+    accum: Accum,
+    scratch: &mut [u32],
+) {
+    Gradient { isa: Isa::active(), dy, x, shape, outputs, accum }.compute(dw_part, scratch);
 }
 
 /// Words of scratch that [`matmul_wgrad`] needs on the active instruction set.
@@ -44,61 +70,17 @@ pub fn wgrad_scratch_len(shape: MatmulShape, precision: Precision) -> usize {
 }
 
 pub(super) fn scratch_len_on(isa: Isa, shape: MatmulShape, precision: Precision) -> usize {
-    if is_paired(isa, precision) {
-        Blocks::of(tile::for_bf16(isa), shape).scratch_len()
+    let blocks = if is_paired(isa, precision) {
+        Blocks::of(tile::for_bf16(isa), shape)
     } else {
-        Blocks::of(tile::for_f32(isa), shape).scratch_len()
-    }
-}
-
-pub(super) fn wgrad_on(
-    isa: Isa,
-    dw: &mut [f32],
-    dy: Rows,
-    x: Rows,
-    shape: MatmulShape,
-    accum: Accum,
-    scratch: &mut [u32],
-) {
-    let MatmulShape { m, n, k } = shape;
-    assert_eq!(dw.len(), n * k, "matmul_wgrad: argument dw is not (N, K)");
-    assert_eq!(dy.len(), m * n, "matmul_wgrad: argument dy is not (M, N)");
-    assert_eq!(x.len(), m * k, "matmul_wgrad: argument x is not (M, K)");
-    assert_eq!(dy.precision(), x.precision(), "matmul_wgrad: dy and x differ in precision");
-    if let Accum::Plus(other) = accum {
-        assert_eq!(other.len(), n * k, "matmul_wgrad: the argument of Plus is not (N, K)");
-    }
-    let len = scratch_len_on(isa, shape, x.precision());
-    assert!(scratch.len() >= len, "matmul_wgrad: argument scratch is too short");
-    if is_paired(isa, x.precision()) {
-        blocked(isa, tile::for_bf16(isa), dw, dy, x, shape, accum, scratch);
-    } else {
-        blocked(isa, tile::for_f32(isa), dw, dy, x, shape, accum, scratch);
-    }
+        Blocks::of(tile::for_f32(isa), shape)
+    };
+    blocks.x_len + blocks.dy_len
 }
 
 /// Whether packed words are bf16 pairs. Where they are not, bf16 is widened while it is packed.
 fn is_paired(isa: Isa, precision: Precision) -> bool {
     precision == Precision::Bf16 && tile::for_bf16(isa).k_per_word == 2
-}
-
-/// An element that packed words are made of.
-trait Packable: Sized {
-    fn in_words(words: &[u32]) -> &[Self];
-}
-
-impl Packable for f32 {
-    fn in_words(words: &[u32]) -> &[f32] {
-        // SAFETY: same size and alignment, and every bit pattern is a number.
-        unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len()) }
-    }
-}
-
-impl Packable for u16 {
-    fn in_words(words: &[u32]) -> &[u16] {
-        // SAFETY: two numbers in a word, of weaker alignment; every bit pattern is a number.
-        unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), 2 * words.len()) }
-    }
 }
 
 /// How a gradient is cut into blocks.
@@ -114,47 +96,118 @@ struct Blocks {
 
 impl Blocks {
     fn of<E>(tile: &Tile<E>, shape: MatmulShape) -> Blocks {
-        let full = tile.by_rows.len();
-        let m = shape.m.min(STEPS * tile.k_per_word);
-        let n = shape.n.clamp(1, N_BLOCK).next_multiple_of(full);
+        let m = shape.m.clamp(1, STEPS * tile.k_per_word);
+        let n = shape.n.clamp(1, N_BLOCK).next_multiple_of(tile.by_rows.len());
         let steps = m.div_ceil(tile.k_per_word);
         Blocks { m, n, x_len: steps * shape.k.next_multiple_of(tile.cols), dy_len: steps * n }
     }
+}
 
-    fn scratch_len(&self) -> usize {
-        self.x_len + self.dy_len
+/// The arguments of a weight gradient, and an instruction set.
+pub(super) struct Gradient<'a> {
+    pub isa: Isa,
+    pub dy: Rows<'a>,
+    pub x: Rows<'a>,
+    pub shape: MatmulShape,
+    pub outputs: Range<usize>,
+    pub accum: Accum<'a>,
+}
+
+impl Gradient<'_> {
+    /// Checks the arguments and computes it.
+    pub fn compute(&self, dw: &mut [f32], scratch: &mut [u32]) {
+        let Gradient { isa, dy, x, shape, ref outputs, accum } = *self;
+        let MatmulShape { m, n, k } = shape;
+        assert!(outputs.start <= outputs.end, "matmul_wgrad: argument outputs runs backwards");
+        assert!(outputs.end <= n, "matmul_wgrad: argument outputs ends beyond N");
+        assert_eq!(dw.len(), outputs.len() * k, "matmul_wgrad: argument dw is not (N, K)");
+        assert_eq!(dy.len(), m * n, "matmul_wgrad: argument dy is not (M, N)");
+        assert_eq!(x.len(), m * k, "matmul_wgrad: argument x is not (M, K)");
+        assert_eq!(dy.precision(), x.precision(), "matmul_wgrad: dy and x differ in precision");
+        if let Accum::Plus(other) = accum {
+            assert_eq!(other.len(), dw.len(), "matmul_wgrad: the argument of Plus is not (N, K)");
+        }
+        let len = scratch_len_on(isa, shape, x.precision());
+        assert!(scratch.len() >= len, "matmul_wgrad: argument scratch is too short");
+        if is_paired(isa, x.precision()) {
+            self.run(tile::for_bf16(isa), dw, scratch);
+        } else {
+            self.run(tile::for_f32(isa), dw, scratch);
+        }
+    }
+
+    fn run<E: InWords>(&self, tile: &'static Tile<E>, dw: &mut [f32], scratch: &mut [u32]) {
+        let MatmulShape { m, k, .. } = self.shape;
+        let blocks = Blocks::of(tile, self.shape);
+        let (x_words, dy_words) = scratch.split_at_mut(blocks.x_len);
+        // At least once, so that an empty sum is written too.
+        for m0 in (0..m.max(1)).step_by(blocks.m) {
+            let rows = m0..m.min(m0 + blocks.m);
+            let steps = rows.len().div_ceil(tile.k_per_word);
+            let b = &mut x_words[..steps * k.next_multiple_of(tile.cols)];
+            pack::rows_on(self.isa, Side::Right, b, self.x, k, rows.clone(), 0..k);
+            for n0 in self.outputs.clone().step_by(blocks.n) {
+                let columns = n0..self.outputs.end.min(n0 + blocks.n);
+                self.run_block(tile, dw, rows.clone(), columns, b, dy_words);
+            }
+        }
+    }
+
+    /// Packs some rows and columns of dY and multiplies them by those rows of X, packed in `b`.
+    fn run_block<E: InWords>(
+        &self,
+        tile: &'static Tile<E>,
+        dw: &mut [f32],
+        rows: Range<usize>,
+        columns: Range<usize>,
+        b: &[u32],
+        dy_words: &mut [u32],
+    ) {
+        let MatmulShape { n, k, .. } = self.shape;
+        let steps = rows.len().div_ceil(tile.k_per_word);
+        let a = &mut dy_words[..steps * columns.len().next_multiple_of(tile.by_rows.len())];
+        pack::rows_on(self.isa, Side::Left, a, self.dy, n, rows.clone(), columns.clone());
+        let first = (columns.start - self.outputs.start) * k;
+        let accum = if rows.start == 0 { self.accum.from(first) } else { Accum::Add };
+        let product = Product {
+            tile,
+            a: Left::packed(tile, E::in_words(a), steps),
+            b,
+            shape: MatmulShape { m: columns.len(), n: k, k: steps * tile.k_per_word },
+            accum,
+            ahead: Some(next_block(self.dy, rows.start * n + columns.end, n, rows.len())),
+        };
+        product.run(&mut dw[first..first + columns.len() * k]);
     }
 }
 
-#[expect(clippy::too_many_arguments)]
-fn blocked<E: Packable>(
-    isa: Isa,
-    tile: &Tile<E>,
-    dw: &mut [f32],
-    dy: Rows,
-    x: Rows,
-    shape: MatmulShape,
-    accum: Accum,
-    scratch: &mut [u32],
-) {
-    let MatmulShape { m, n, k } = shape;
-    let (full, per_word) = (tile.by_rows.len(), tile.k_per_word);
-    let blocks = Blocks::of(tile, shape);
-    for m0 in (0..m.max(1)).step_by(blocks.m.max(1)) {
-        let rows = m0..m.min(m0 + blocks.m);
-        let steps = rows.len().div_ceil(per_word);
-        let accum = if m0 == 0 { accum } else { Accum::Add };
-        let (xs, dys) = scratch.split_at_mut(blocks.x_len);
-        let xs = &mut xs[..steps * k.next_multiple_of(tile.cols)];
-        pack::rows_on(isa, Side::Right, xs, x, k, rows.clone(), 0..k);
-        for n0 in (0..n).step_by(blocks.n) {
-            let columns = n0..n.min(n0 + blocks.n);
-            let dys = &mut dys[..steps * columns.len().next_multiple_of(full)];
-            pack::rows_on(isa, Side::Left, dys, dy, n, rows.clone(), columns.clone());
-            let left = Left::packed(tile, E::in_words(dys), steps);
-            let block = MatmulShape { m: columns.len(), n: k, k: steps * per_word };
-            let dw = &mut dw[n0 * k..columns.end * k];
-            multiply(tile, dw, left, xs, block, accum.from(n0 * k));
-        }
+/// The lines of the block of dY, `n` columns wide, whose first element is `first`.
+///
+/// Its rows lie far apart in memory, and packing would wait for each. Rows that do not start at a
+/// line reach into one more; the few beyond the block belong to the one after.
+fn next_block(dy: Rows, first: usize, n: usize, rows: usize) -> Lines {
+    let row_len = N_BLOCK + 1;
+    match dy {
+        Rows::F32(dy) => Lines::of_rows(dy.as_ptr().wrapping_add(first), n, rows, row_len),
+        Rows::Bf16(dy) => Lines::of_rows(dy.as_ptr().wrapping_add(first), n, rows, row_len),
+    }
+}
+
+/// An element that packed words are made of.
+trait InWords: Sized {
+    fn in_words(words: &[u32]) -> &[Self];
+}
+
+impl InWords for f32 {
+    fn in_words(words: &[u32]) -> &[f32] {
+        // SAFETY: same size and alignment, and every bit pattern is a number.
+        unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len()) }
+    }
+}
+
+impl InWords for u16 {
+    fn in_words(words: &[u32]) -> &[u16] {
+        // SAFETY: two numbers in a word, of weaker alignment; every bit pattern is a number.
+        unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), 2 * words.len()) }
     }
 }
