@@ -102,14 +102,14 @@ mod tests {
     fn the_most_frequent_pairs_are_learnt() {
         let counts = vec![(" low", 5), (" lower", 2), (" newest", 6), (" widest", 3)];
         let learnt = learn(&counts, 256 + 4, 1).unwrap();
-        assert_eq!(strings(&learnt), ["es", "est", " l", " lo"]);
+        assert_eq!(strings(&learnt), ["es", "est", "lo", " lo"]);
         assert_eq!(learnt.merges[1], (b"es".as_slice().into(), b"t".as_slice().into()));
         assert_eq!(strings(&learn(&counts, 1000, 8).unwrap()), ["es", "est"]);
     }
 
     #[test]
     fn learning_twice_gives_the_same() {
-        let text: String = (0..3000u32).map(|i| format!(" {}", i * i * 7919 % 100_003)).collect();
+        let text: String = (0..3000u64).map(|i| format!(" {}", i * i * 7919 % 100_003)).collect();
         let counts = count::count(
             &[&text],
             &Specials::default(),

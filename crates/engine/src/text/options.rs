@@ -68,8 +68,10 @@ pub struct TrainOptions {
     /// A word or character occurs at least this often to be in the vocabulary, a pair to be
     /// merged.
     pub min_count: u64,
-    /// Word level only: how many of `vocab_size` are fallback pieces of several bytes.
-    pub n_pieces: usize,
+    /// Word level only: how many of `vocab_size` are fallback pieces of several bytes. By default
+    /// a quarter: half of that costs 1 to 2 % in the length of unseen text, twice gains under 1 %
+    /// (plays and Wikipedia, vocabularies of 4,096 to 32,768).
+    pub n_pieces: Option<usize>,
     /// Special tokens beside those that the kind has anyway; for instance `<|user|>`.
     pub specials: Vec<String>,
 }
@@ -83,7 +85,13 @@ impl TrainOptions {
             TokenizerKind::Bpe => (8_192, 2),
             TokenizerKind::Char => (4_096, 1),
         };
-        TrainOptions { kind, vocab_size, min_count, n_pieces: vocab_size / 8, specials: Vec::new() }
+        TrainOptions { kind, vocab_size, min_count, n_pieces: None, specials: Vec::new() }
+    }
+
+    /// [`TrainOptions::n_pieces`], or its default; 0 where a kind has none.
+    pub(super) fn n_pieces(&self) -> usize {
+        let word_level = self.kind == TokenizerKind::Word;
+        if word_level { self.n_pieces.unwrap_or(self.vocab_size / 4) } else { 0 }
     }
 
     /// The names of all special tokens. Those of the kind come first.
@@ -115,7 +123,7 @@ impl TrainOptions {
             });
         }
         let n_bytes = if self.kind == TokenizerKind::Split { 0 } else { 256 };
-        let n_pieces = if self.kind == TokenizerKind::Word { self.n_pieces } else { 0 };
+        let n_pieces = self.n_pieces();
         let smallest = names.len() + n_bytes + n_pieces + 1;
         if !(smallest..=VOCAB_SIZE_MAX).contains(&self.vocab_size) {
             return Err(TextError::Option {

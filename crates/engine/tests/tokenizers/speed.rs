@@ -1,0 +1,48 @@
+//! Speeds, to be read rather than tested: `cargo test --release -p crystalline-engine --test
+//! tokenizers -- --ignored --nocapture speeds`.
+
+use super::corpus;
+use engine::text::{Control, Tokenizer, TokenizerKind, TrainOptions};
+use std::time::Instant;
+
+#[test]
+#[ignore = "measures"]
+fn speeds() {
+    for name in ["tinyshakespeare.txt", "wikitext-2/train.txt"] {
+        let Some(text) = corpus("speeds", name) else { return };
+        for kind in TokenizerKind::ALL {
+            for threads in [1, 2] {
+                print_speeds(name, kind, &text, threads);
+            }
+        }
+    }
+}
+
+/// Prints the best of five, in millions of bytes of text a second.
+fn print_speeds(name: &str, kind: TokenizerKind, text: &str, threads: usize) {
+    let best = |work: &mut dyn FnMut()| {
+        let mut measure = |_| {
+            let start = Instant::now();
+            work();
+            text.len() as f64 / 1e6 / start.elapsed().as_secs_f64()
+        };
+        (0..5).map(&mut measure).fold(0.0, f64::max)
+    };
+    let train = || {
+        let options = TrainOptions::new(kind);
+        Tokenizer::train(&options, &[text], &mut Control::threads(threads)).unwrap()
+    };
+    let tokenizer = train();
+    let ids = tokenizer.encode(text);
+    let training = best(&mut || drop(train()));
+    let encoding = best(&mut || {
+        tokenizer.encode_parallel(text, &mut Control::threads(threads)).unwrap();
+    });
+    let decoding = best(&mut || drop(tokenizer.decode(&ids)));
+    println!(
+        "{name} {kind} {threads} threads: training {training:.1}, encoding {encoding:.1}, \
+         decoding {decoding:.1} MB/s; {} tokens of {}",
+        ids.len(),
+        tokenizer.vocab_size(),
+    );
+}
