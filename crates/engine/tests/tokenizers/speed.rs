@@ -2,6 +2,7 @@
 //! tokenizers -- --ignored --nocapture speeds`.
 
 use super::corpus;
+use super::hostile::{PATTERNS, trained_on_patterns};
 use engine::text::{Control, Tokenizer, TokenizerKind, TrainOptions};
 use std::time::Instant;
 
@@ -15,6 +16,22 @@ fn speeds() {
                 print_speeds(name, kind, &text, threads);
             }
         }
+    }
+}
+
+#[test]
+#[ignore = "measures"]
+fn speeds_on_hostile_text() {
+    for kind in TokenizerKind::ALL {
+        let tokenizer = trained_on_patterns(kind);
+        let speed = |&pattern: &&'static str| {
+            let text = pattern.repeat((16 << 20) / pattern.len());
+            let start = Instant::now();
+            std::hint::black_box(tokenizer.encode(&text));
+            (text.len() as f64 / 1e6 / start.elapsed().as_secs_f64(), pattern)
+        };
+        let slowest = PATTERNS.iter().map(speed).min_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
+        println!("{kind}: {:.1} MB/s at least, on {:?}", slowest.0, slowest.1);
     }
 }
 
