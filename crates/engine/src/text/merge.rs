@@ -1,4 +1,4 @@
-//! Byte-pair merges of one pre-token: the definition, and the same in order for long ones.
+//! Byte-pair merges of one pre-token: the definition, and the same with a queue for long ones.
 //!
 //! Sennrich, Haddow and Birch 2016 (arXiv 1508.07909), section 3.2: while two neighbours form a
 //! pair that was learnt, merge the pair learnt first, the leftmost where it stands more than once.
