@@ -234,6 +234,9 @@ fn names_by_id(file: &File) -> Result<Vec<Box<str>>, TextError> {
         }
     }
     let n = in_vocab.len() + beyond.len();
+    if n > VOCAB_SIZE_MAX {
+        return Err(TextError::TooLarge { what: "tokens", found: n, limit: VOCAB_SIZE_MAX });
+    }
     let mut names: Vec<Option<Box<str>>> = vec![None; n];
     for (name, id) in in_vocab.into_iter().chain(beyond) {
         let is_fine = (1..=2 * TOKEN_LEN_MAX).contains(&name.len());

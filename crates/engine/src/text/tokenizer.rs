@@ -217,7 +217,7 @@ impl Tokenizer {
 
     fn session<'t>(&self, finds_specials: bool) -> Session<'_, 't> {
         let encoder = match &self.model {
-            Model::Bytes(model) => Encoder::Bytes(model.encoder()),
+            Model::Bytes(model) => Encoder::Bytes(Box::new(model.encoder())),
             Model::Words(model) => Encoder::Words(model),
         };
         Session { specials: finds_specials.then_some(&self.specials), encoder }
@@ -232,7 +232,7 @@ struct Session<'m, 't> {
 }
 
 enum Encoder<'m, 't> {
-    Bytes(ByteEncoder<'m, 't>),
+    Bytes(Box<ByteEncoder<'m, 't>>),
     Words(&'m WordList),
 }
 
