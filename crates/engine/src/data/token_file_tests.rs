@@ -26,7 +26,7 @@ fn tokens_come_back_at_every_width_and_length() {
     for vocab_size in [1, 2, 256, 65_535, 65_536, 65_537, 1_000_000, VOCAB_MAX] {
         for n_tokens in [0, 1, 2, 1001, 200_003] {
             let top = (vocab_size - 1) as u32;
-            let tokens: Vec<u32> = (0..n_tokens).map(|i| top - i % top.max(1).min(77)).collect();
+            let tokens: Vec<u32> = (0..n_tokens).map(|i| top - i % top.clamp(1, 77)).collect();
             let file = write(&path, vocab_size, &tokens);
             assert_eq!((file.len(), *file.origin()), (tokens.len(), origin(vocab_size)));
             let width = if vocab_size <= 65_536 { 2 } else { 4 };
