@@ -168,7 +168,8 @@ impl Reader {
         } else if token != "I" && token.starts_with(|c: char| c.is_ascii_uppercase()) {
             self.phrase_symbol(token)
         } else {
-            Symbol::Literal(self.literal(token))
+            // The printer writes "an" where it must.
+            Symbol::Literal(self.literal(if token == "an" { "a" } else { token }))
         }
     }
 

@@ -77,7 +77,9 @@ impl<'g> World<'g> {
             let role = &self.grammar.roles[slot];
             self.entities[slot] = match role.pair {
                 Some(pair) => {
-                    pair.iter().for_each(|part| drop(self.entity(*part, draws)));
+                    for part in pair {
+                        self.entity(part, draws);
+                    }
                     Entity { is_made: true, is_known: true, gender: PLURAL, ..Entity::default() }
                 }
                 None => self.invent(role, draws),
@@ -141,13 +143,12 @@ impl<'g> World<'g> {
             let are_parts = pair.iter().all(|part| is_recent(&self.entities[usize::from(*part)]));
             return entity.is_made && (is_recent(entity) || are_parts) && self.sentence > 1;
         }
-        let is_rival = |other: usize| {
+        let has_rival = self.grammar.roles.iter().enumerate().any(|(other, role)| {
             let rival = &self.entities[other];
-            let is_named_it =
-                entity.gender != NEUTER || !self.grammar.roles[other].is_place;
-            is_recent(rival) && rival.gender == entity.gender && is_named_it
-        };
-        let has_rival = (0..ROLES_MAX).any(|other| other != usize::from(slot) && is_rival(other));
+            let is_called_it = entity.gender != NEUTER || !role.is_place;
+            let is_other = other != usize::from(slot);
+            is_other && is_recent(rival) && rival.gender == entity.gender && is_called_it
+        });
         entity.is_known && is_recent(entity) && !has_rival
     }
 

@@ -19,13 +19,14 @@ pub struct Writer<'g> {
     is_used: Vec<bool>,
     /// (class, word) of the words drawn for the sentence being made.
     drawn: Vec<(u16, u16)>,
-    /// Where no alternative was allowed: a mistake in the grammar.
-    n_dead_ends: usize,
+    /// Phrases of which no alternative was allowed: mistakes in the grammar.
+    dead_ends: Vec<&'g str>,
 }
 
 impl<'g> Writer<'g> {
-    /// The story numbered `number` under `seed`, and how often no alternative was allowed.
-    pub fn story(grammar: &'g Grammar, seed: u64, number: u64) -> (String, usize) {
+    /// The story numbered `number` under `seed`, and the phrases of which no alternative was
+    /// allowed.
+    pub fn story(grammar: &'g Grammar, seed: u64, number: u64) -> (String, Vec<&'g str>) {
         let mut writer = Writer {
             grammar,
             draws: Rng::new(seed, Purpose::Stories, number).draws(),
@@ -33,13 +34,13 @@ impl<'g> Writer<'g> {
             printer: Printer::default(),
             is_used: vec![false; grammar.n_alternatives],
             drawn: Vec::new(),
-            n_dead_ends: 0,
+            dead_ends: Vec::new(),
         };
         writer.printer.text.reserve(4096);
         writer.phrase(grammar.story, &World::own_casting(), None);
         let text = &mut writer.printer.text;
         text.truncate(text.trim_end().len());
-        (writer.printer.text, writer.n_dead_ends)
+        (writer.printer.text, writer.dead_ends)
     }
 
     fn phrase(&mut self, number: u16, casting: &Casting, referent: Option<&Referent>) {
@@ -66,7 +67,7 @@ impl<'g> Writer<'g> {
     /// story has not used, if there is one.
     fn choose(
         &mut self,
-        phrase: &Phrase,
+        phrase: &'g Phrase,
         casting: &Casting,
         referent: Option<&Referent>,
     ) -> usize {
@@ -93,7 +94,7 @@ impl<'g> Writer<'g> {
                 return chosen;
             }
         }
-        self.n_dead_ends += 1;
+        self.dead_ends.push(&phrase.name);
         0
     }
 
