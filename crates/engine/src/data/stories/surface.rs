@@ -74,7 +74,7 @@ fn begins_with_vowel_sound(word: &str) -> bool {
     let is_vowel = |c: char| "aeiouAEIOU".contains(c);
     match word {
         "hour" | "honest" => true,
-        "one" | "one-eyed" | "useful" => false,
+        "eucalyptus" | "ewe" | "one" | "ukulele" | "useful" => false,
         _ => word.chars().next().is_some_and(is_vowel),
     }
 }
