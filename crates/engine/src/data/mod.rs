@@ -6,6 +6,7 @@ mod error;
 pub mod permutation;
 pub mod rng;
 mod split;
+pub mod stories;
 mod text_reader;
 mod token_file;
 mod token_file_writer;

@@ -1,0 +1,82 @@
+//! The built-in corpus: endless short stories from a grammar, and a parser for their sentences.
+//!
+//! A story is one derivation of a grammar whose alternatives carry conditions on, and changes of,
+//! what is so in the story: who is where, who has what, who feels how and why. So people find
+//! what they lost and are glad of it, and "she" is somebody whom the sentence before was about.
+//! The parser reads the same grammar without the conditions.
+//!
+//! The same seed gives the same bytes on every machine: nothing here uses floating point.
+
+mod grammar;
+mod inflect;
+mod lexicon;
+mod parser;
+mod reader;
+mod surface;
+mod template;
+mod world;
+mod writer;
+
+pub use parser::NotASentence;
+pub use surface::split_sentences;
+
+use grammar::Grammar;
+use parser::Parser;
+use std::io::Write;
+use std::sync::LazyLock;
+use writer::Writer;
+
+static GRAMMAR: LazyLock<Grammar> = LazyLock::new(|| {
+    let rules = [
+        include_str!("phrases.txt"),
+        include_str!("scenes.txt"),
+        include_str!("events.txt"),
+        include_str!("endings.txt"),
+        include_str!("plots.txt"),
+    ];
+    reader::read(include_str!("words.txt"), &rules)
+});
+
+static PARSER: LazyLock<Parser> = LazyLock::new(|| Parser::new(&GRAMMAR));
+
+/// The stories of `seed`, one after another, without end. Each is some paragraphs, one to a line.
+pub fn generate(seed: u64) -> impl Iterator<Item = String> {
+    (0..).map(move |number| story(seed, number))
+}
+
+/// The story numbered `number` among those of `seed`.
+pub fn story(seed: u64, number: u64) -> String {
+    let (text, dead_ends) = Writer::story(&GRAMMAR, seed, number);
+    debug_assert!(dead_ends.is_empty(), "story {number} of seed {seed} got stuck: {dead_ends:?}");
+    text
+}
+
+/// Writes whole stories of `seed`, with a blank line between two, until there are at least
+/// `n_bytes`; returns how many bytes it wrote.
+///
+/// # Errors
+/// What writing reports.
+pub fn write_corpus(n_bytes: u64, seed: u64, writer: &mut dyn Write) -> std::io::Result<u64> {
+    let mut n_written = 0;
+    for story in generate(seed) {
+        if n_written >= n_bytes {
+            break;
+        }
+        let separator = if n_written == 0 { "" } else { "\n" };
+        let text = format!("{separator}{story}\n");
+        writer.write_all(text.as_bytes())?;
+        n_written += text.len() as u64;
+    }
+    Ok(n_written)
+}
+
+/// Checks that `sentence` is one that the stories' grammar can make.
+///
+/// # Errors
+/// Why it is not: an unknown word, the first word that no sentence goes on with, or its spelling.
+pub fn parse_sentence(sentence: &str) -> Result<(), NotASentence> {
+    PARSER.parse(sentence)
+}
+
+#[cfg(test)]
+mod tests;
