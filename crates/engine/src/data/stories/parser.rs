@@ -287,9 +287,7 @@ fn assignments(roles: &[RoleRef], all: &[Role]) -> Vec<Vec<(RoleRef, usize)>> {
         debug_assert!(genders.iter().all(|gender| *gender < GENDERS.len()));
         ways = ways
             .iter()
-            .flat_map(|way| {
-                genders.iter().map(|gender| [&way[..], &[(*role, *gender)]].concat())
-            })
+            .flat_map(|way| genders.iter().map(|gender| [&way[..], &[(*role, *gender)]].concat()))
             .collect();
     }
     ways

@@ -4,8 +4,8 @@
 //! place, and the first test that makes a story finds it.
 
 use super::grammar::{
-    Alternative, Attribute, Effect, FIXED_VALUES, GENDERS, Grammar, Guard, Kind, Mention, Phrase, ROLES_MAX,
-    Role, RoleRef, Symbol, VALUES_MAX, Value, Variable,
+    Alternative, Attribute, Effect, FIXED_VALUES, GENDERS, Grammar, Guard, Kind, Mention, Phrase,
+    ROLES_MAX, Role, RoleRef, Symbol, VALUES_MAX, Value, Variable,
 };
 use super::lexicon::Lexicon;
 use super::template;
@@ -161,9 +161,10 @@ impl Reader {
         } else if let Some(mention) = token.strip_prefix('@') {
             self.mention(mention)
         } else if let Some((agreement, role)) = token.split_once('@') {
-            let agreement = *self.agreements.get(agreement).unwrap_or_else(|| {
-                panic!("{phrase}: no words that agree are called {agreement}")
-            });
+            let agreement = *self
+                .agreements
+                .get(agreement)
+                .unwrap_or_else(|| panic!("{phrase}: no words that agree are called {agreement}"));
             Symbol::Agreement { role: self.role_ref(role), agreement }
         } else if token != "I" && token.starts_with(|c: char| c.is_ascii_uppercase()) {
             self.phrase_symbol(token)

@@ -24,12 +24,8 @@ fn ten_thousand_stories_parse_and_hardly_repeat_a_sentence() {
         }
     }
     let distinct = sentences.iter().collect::<FxHashSet<_>>().len();
-    let (share, length) = (
-        distinct as f64 / sentences.len() as f64,
-        n_tokens as f64 / sentences.len() as f64,
-    );
-    println!("{} sentences, {share:.4} distinct, {length:.1} tokens each", sentences.len());
-    println!("{} distinct words", words.len());
+    let (share, length) =
+        (distinct as f64 / sentences.len() as f64, n_tokens as f64 / sentences.len() as f64);
     assert!(share >= 0.95, "{share} of the sentences are distinct");
     assert!(words.len() >= 3000, "{} distinct words", words.len());
     assert!((8.0..=15.0).contains(&length), "{length} tokens a sentence");
@@ -40,7 +36,7 @@ fn the_same_seed_gives_the_same_bytes_for_ever() {
     let mut text = Vec::new();
     write_corpus(1_000_000, 42, &mut text).unwrap();
     let hash = blake3::hash(&text).to_hex();
-    assert_eq!(&hash[..32], "");
+    assert_eq!(&hash[..32], "08263445b6e9ec1dde95f2312de6e52d");
     assert_ne!(story(42, 0), story(43, 0));
     assert_eq!(generate(42).nth(17), Some(story(42, 17)));
 }
@@ -104,14 +100,13 @@ fn pronouns_have_somebody_to_stand_for() {
 #[test]
 fn what_was_lost_is_found() {
     let mut n_found = 0;
-    for story in generate(4).take(3000) {
-        let thing_after = |words: &str| {
-            let rest = story.split(words).nth(1)?;
+    for (story, who) in generate(4).take(4000).flat_map(|s| [(s.clone(), "he"), (s, "she")]) {
+        let owner = if who == "he" { "his" } else { "her" };
+        let thing_after = |verb: &str| {
+            let rest = story.split(&format!(" because {who} had {verb} {owner} ")).nth(1)?;
             Some(rest.split([' ', '.', ',']).find(|word| !word.is_empty())?.to_owned())
         };
-        let lost = thing_after(" because he had lost his ");
-        let found = thing_after(" because he had found his ");
-        if let (Some(lost), Some(found)) = (lost, found) {
+        if let (Some(lost), Some(found)) = (thing_after("lost"), thing_after("found")) {
             // The first word may be the look on one side and the noun on the other.
             let is_same = story.contains(&format!("{lost} {found}"))
                 || story.contains(&format!("{found} {lost}"))
@@ -138,7 +133,7 @@ fn replace_everywhere(sentences: &[String], from: &[&str], to: &[&str]) -> (usiz
 
 #[test]
 fn planted_mistakes_are_refused() {
-    let sentences = sentences(6, 4000);
+    let sentences = sentences(6, 20_000);
     let mistakes: [(&[&str], &[&str]); 14] = [
         (&["She", "was"], &["She", "were"]),
         (&["He", "was"], &["He", "were"]),
@@ -199,5 +194,8 @@ fn refusals_say_why() {
     assert_eq!(refusal(&small), NotASentence::Spelling(known.into()));
     let cut = known.replace("the next", "of next");
     let NotASentence::Unexpected { before, word } = refusal(&cut) else { panic!("{cut}") };
-    assert_eq!((before.as_str(), word.as_str()), ("Everyone in Oakford talked about it until", "of"));
+    assert_eq!(
+        (before.as_str(), word.as_str()),
+        ("Everyone in Oakford talked about it until", "of")
+    );
 }

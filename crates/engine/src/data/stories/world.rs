@@ -182,7 +182,11 @@ impl<'g> World<'g> {
             Variable::Kind(Some(role)) => kind_value(self.entity(slot(role, casting), draws).kind),
             Variable::Gender(role) => FIRST_GENDER + self.entity(slot(role, casting), draws).gender,
             Variable::Pronoun(role) => {
-                if self.is_pronoun_clear(slot(role, casting)) { YES } else { NO }
+                if self.is_pronoun_clear(slot(role, casting)) {
+                    YES
+                } else {
+                    NO
+                }
             }
         }
     }
@@ -196,9 +200,7 @@ impl<'g> World<'g> {
     pub fn reference(&self, slot: u8, draws: &mut Draws) -> u8 {
         if !self.entities[usize::from(slot)].is_known {
             FIRST
-        } else if self.is_pronoun_clear(slot)
-            && (self.is_in_sentence(slot) || draws.chance(3, 4))
-        {
+        } else if self.is_pronoun_clear(slot) && (self.is_in_sentence(slot) || draws.chance(3, 4)) {
             PRONOUN
         } else {
             NAME
@@ -209,7 +211,7 @@ impl<'g> World<'g> {
 /// A word's number among `n`: the first are drawn three times as often as the last.
 pub fn draw_word(n: usize, draws: &mut Draws) -> usize {
     let word = draws.next_u64();
-    let below_n = |bits: u64| ((bits & 0x7FFF_FFFF) * n as u64 >> 31) as usize;
+    let below_n = |bits: u64| (((bits & 0x7FFF_FFFF) * n as u64) >> 31) as usize;
     let first = below_n(word);
     if word >> 63 == 0 { first } else { first.min(below_n(word >> 31)) }
 }

@@ -3,7 +3,7 @@
 use super::grammar::{Attribute, Grammar, Phrase, Symbol};
 use super::surface::Printer;
 use super::world::{Casting, Referent, World, agreeing, draw_word, slot};
-use crate::data::rng::{Purpose, Rng, Draws};
+use crate::data::rng::{Draws, Purpose, Rng};
 
 /// Redraws of a word that already stands in the sentence.
 const REDRAWS_MAX: usize = 4;
