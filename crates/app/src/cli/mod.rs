@@ -5,6 +5,7 @@ mod chat;
 mod eval;
 mod generate;
 mod inspect;
+mod logits;
 mod model;
 mod progress;
 mod resume;
