@@ -15,7 +15,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from program import add_options, interleave, our_bench, run
+from program import add_options, interleave, load_before, our_bench, run
 from record import entry, write
 from shapes import SHAPES
 
@@ -38,7 +38,7 @@ def parse():
 
 
 def main():
-    options = parse()
+    options, load = parse(), load_before()
     steps = ["--steps", str(options.steps)]
     commands = {
         f"ours {precision}": our_bench(options, options.shape, precision, *steps)
@@ -66,7 +66,7 @@ def main():
         "ours bf16": theirs,
         "ours f32": [name for name in theirs if name.endswith("f32")],
     }
-    note = dict(versions=max(programs), threads=options.threads, steps=options.steps)
+    note = dict(versions=max(programs), load=load, threads=options.threads, steps=options.steps)
     value = entry(figures, opponents, note, memory)
     title = "Whole training steps against PyTorch"
     write(options.record, "training", title, options.shape, value)

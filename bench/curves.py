@@ -16,6 +16,7 @@ import json
 import math
 import re
 import sys
+from html import escape
 from pathlib import Path
 
 
@@ -90,23 +91,53 @@ def loss_at(points, seconds):
     return points[-1][2] if points[-1][0] == seconds else None
 
 
-def plot(sides, title, path):
-    import matplotlib
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720, 400, 60, 45, 35
+COLOURS = ["#c0392b", "#2c6fbb", "#7f8c8d", "#27ae60"]
 
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "crystalline"  # the same data gives the same file
-    import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(7, 4))
-    for name, points in sides.items():
-        axes.plot([p[0] for p in points], [p[2] for p in points], marker="o", ms=3, label=name)
+def ticks(low, high):
+    """About five round numbers between two."""
+    step = 10.0 ** math.floor(math.log10((high - low) / 4))
+    step *= next(k for k in (1, 2, 5, 10) if (high - low) / (k * step) <= 6)
+    return [i * step for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def svg(sides, title):
+    """The picture. The steep beginning is cut off, so that the rest can be told apart."""
+    longest = max(p[0] for points in sides.values() for p in points)
     lowest = min(p[2] for points in sides.values() for p in points)
-    latest = max(points[len(points) // 8][2] for points in sides.values())
-    axes.set_ylim(lowest - 0.05 * (latest - lowest), latest)
-    axes.set(xlabel="seconds of training", ylabel="held-out loss, nats per token", title=title)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
+    highest = max(points[len(points) // 8][2] for points in sides.values())
+    margin = 0.05 * (highest - lowest) or 0.1
+    low, high = lowest - margin, highest + margin
+    x = lambda seconds: LEFT + (WIDTH - LEFT - 15) * seconds / longest
+    y = lambda loss: HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * (loss - low) / (high - low)
+
+    def text(at_x, at_y, words, more=""):
+        return f'<text x="{at_x:.1f}" y="{at_y:.1f}" {more}>{escape(words)}</text>'
+
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"'
+             ' font-family="sans-serif" font-size="12">',
+             f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
+             '<clipPath id="frame">'
+             f'<rect x="{LEFT}" y="{TOP}" width="{WIDTH}" height="{HEIGHT - BOTTOM - TOP}"/>'
+             "</clipPath>"]  # fmt: skip
+    for loss in ticks(low, high):
+        parts.append(f'<path d="M{LEFT} {y(loss):.1f}H{WIDTH - 15}" stroke="#ddd"/>')
+        parts.append(text(LEFT - 6, y(loss) + 4, f"{loss:g}", 'text-anchor="end"'))
+    for seconds in ticks(0, longest):
+        parts.append(f'<path d="M{x(seconds):.1f} {TOP}V{HEIGHT - BOTTOM}" stroke="#ddd"/>')
+        parts.append(text(x(seconds), HEIGHT - BOTTOM + 16, f"{seconds:g}", 'text-anchor="middle"'))
+    parts.append(text(LEFT, 20, f"{title}: nats per token", 'font-size="14"'))
+    middle = (LEFT + WIDTH) / 2
+    parts.append(text(middle, HEIGHT - 8, "seconds of training", 'text-anchor="middle"'))
+    for i, (name, points) in enumerate(sides.items()):
+        colour = COLOURS[i % len(COLOURS)]
+        line = " ".join(f"{x(p[0]):.1f},{y(p[2]):.1f}" for p in points)
+        parts.append(f'<polyline points="{line}" clip-path="url(#frame)" fill="none"'
+                     f' stroke="{colour}" stroke-width="2"/>')  # fmt: skip
+        more = f'fill="{colour}" text-anchor="end"'
+        parts.append(text(WIDTH - 25, TOP + 20 + 18 * i, name, more))
+    return "\n".join([*parts, "</svg>", ""])
 
 
 def main():
@@ -122,7 +153,7 @@ def main():
     text = table(sides, options.title)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.with_suffix(".md").write_text(text)
-    plot(sides, options.title, options.out.with_suffix(".svg"))
+    options.out.with_suffix(".svg").write_text(svg(sides, options.title))
     print(text)
 
 

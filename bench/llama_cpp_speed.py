@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 
-from program import add_options, interleave, our_bench, run
+from program import add_options, interleave, load_before, our_bench, run
 from record import entry, write
 from shapes import SHAPES
 
@@ -132,7 +132,7 @@ def parse():
 
 
 def main():
-    options = parse()
+    options, load = parse(), load_before()
     try:
         import gguf  # noqa: F401
         import llama_cpp
@@ -157,7 +157,7 @@ def main():
                 sides[name] = lambda command=command: run(command)["tokens_per_second"]
                 ours[name] = [f"llama.cpp {fmt} {what}"]
         figures = interleave(sides, options.rounds)
-    note = dict(versions=f"llama-cpp-python {llama_cpp.__version__}", threads=options.threads)
+    note = dict(versions=f"llama-cpp-python {llama_cpp.__version__}", load=load, threads=options.threads)
     title = "One text against llama.cpp: decoding, and prefill of 512 tokens"
     write(options.record, "llama_cpp", title, options.shape, entry(figures, ours, note))
 

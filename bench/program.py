@@ -43,6 +43,18 @@ def run(command):
     return report
 
 
+# Above this, other work shares the cores: PyTorch's barriers then suffer more than ours do.
+BUSY_LOAD = 0.5
+
+
+def load_before():
+    """The machine's load before anything is measured; says so if that is too much."""
+    load = round(os.getloadavg()[0], 2)
+    if load > BUSY_LOAD:
+        print(f"load is {load}: other work runs here, and the ratios will be wrong", file=sys.stderr)
+    return load
+
+
 def interleave(sides, rounds):
     """Calls each side once a round and returns {side: [figure of each round]}.
 
@@ -53,9 +65,7 @@ def interleave(sides, rounds):
     for i in range(rounds):
         for name in list(sides)[:: 1 if i % 2 == 0 else -1]:
             figures[name].append(sides[name]())
-            load = os.getloadavg()[0]
-            print(f"round {i + 1}: {name}: {figures[name][-1]:.0f} tokens/s (load {load:.1f})",
-                  file=sys.stderr)  # fmt: skip
+            print(f"round {i + 1}: {name}: {figures[name][-1]:.0f} tokens/s", file=sys.stderr)
     return figures
 
 

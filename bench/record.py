@@ -4,14 +4,13 @@ A measurement replaces the one of the same key (a shape, say) and leaves the oth
 """
 
 import json
-import os
 import platform
 import re
 import statistics
 import time
 from pathlib import Path
 
-from program import fastest, summary
+from program import BUSY_LOAD, fastest, summary
 
 RECORD = Path(__file__).resolve().parent / "record"
 
@@ -58,8 +57,7 @@ def entry(figures, ours, note, memory=None):
             if memory:
                 ratio = memory[name] / memory[opponent]
                 against[name]["memory_ratio"] = round(ratio, 3)
-    when = time.strftime("%Y-%m-%d")
-    return dict(date=when, load=round(os.getloadavg()[0], 1), **note, sides=sides, against=against)
+    return dict(date=time.strftime("%Y-%m-%d"), **note, sides=sides, against=against)
 
 
 def write(given, name, title, key, value):
@@ -93,7 +91,9 @@ def markdown(title, record):
                      f"{side['lowest']:,.0f} to {side['highest']:,.0f}", ratio]  # fmt: skip
             cells += [f"{side['peak_rss_mib']:,}", memory] if has_memory else []
             lines.append(f"| {' | '.join(cells + [against.get('opponent', '')])} |")
-    loads = ", ".join(f"{key}: {one['date']}, load {one['load']}" for key, one in record.items())
-    versions = sorted({one["versions"] for one in record.values()})
-    lines += ["", f"Measured with {'; '.join(versions)}, two-sided rounds (ABBA), {loads}.", ""]
-    return "\n".join(lines)
+    lines.append("")
+    for key, one in record.items():
+        busy = " **The machine was busy: not to be quoted.**" if one["load"] > BUSY_LOAD else ""
+        lines.append(f"- {key}: {one['date']}, {one['versions']}, {one['threads']} threads, "
+                     f"load {one['load']} before.{busy}")  # fmt: skip
+    return "\n".join([*lines, ""])

@@ -14,7 +14,7 @@ import os
 import sys
 import time
 
-from program import add_options, interleave, our_bench, run
+from program import add_options, interleave, load_before, our_bench, run
 from record import entry, write
 from shapes import SHAPES
 
@@ -66,7 +66,7 @@ def parse():
 
 
 def main():
-    options = parse()
+    options, load = parse(), load_before()
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
     os.environ["HF_HUB_OFFLINE"] = "1"
     try:
@@ -87,7 +87,7 @@ def main():
         sides[name] = lambda command=command: run(command)["tokens_per_second"]
     figures = interleave(sides, options.rounds)
     versions = f"transformers {transformers.__version__}, torch {torch.__version__}"
-    note = dict(versions=versions, threads=options.threads)
+    note = dict(versions=versions, load=load, threads=options.threads)
     title = "Prefill of 512 tokens against transformers"
     write(options.record, "transformers", title, options.shape, entry(figures, ours, note))
 

@@ -58,3 +58,46 @@ pub fn dump(
     write_tensors(&tensors, &mut append, &failed)?;
     Ok(commit_file(&RealFs, path, &bytes)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::checkpoint::TensorFile;
+    use engine::generate::InferenceModel;
+    use engine::model::{Layout, ModelConfig, init_params};
+    use engine::text::{Control, Tokenizer, TokenizerKind, TrainOptions};
+
+    /// Both paths are in the file, and they agree as closely as they must with transformers.
+    #[test]
+    fn both_paths_are_written_and_agree() {
+        let options = TrainOptions::new(TokenizerKind::Char);
+        let text = "to be or not to be ".repeat(20);
+        let tokenizer = Tokenizer::train(&options, &[&text], &mut Control::threads(1)).unwrap();
+        let vocab_size = tokenizer.vocab_size();
+        let config = ModelConfig { seq_len: 16, ..ModelConfig::new(vocab_size, 32, 2, 2) };
+        let layout = Layout::new(&config).unwrap();
+        let params = init_params(&layout, 1);
+        let mut pool = Pool::new(2);
+        let model = InferenceModel::new(layout, params, Precision::F32, &mut pool);
+        let opened = Opened { model, tokenizer, folder: Default::default() };
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logits.safetensors");
+        let tokens: Vec<u32> = (0..13).map(|i| i * 7 % vocab_size as u32).collect();
+        dump(&path, &opened, &tokens, Precision::F32, &mut pool).unwrap();
+
+        let mut file = TensorFile::open(&RealFs, &path).unwrap();
+        let mut ids = vec![0.0; 13];
+        let (mut logits, mut decoded) = (vec![0.0; 13 * vocab_size], vec![0.0; 13 * vocab_size]);
+        file.read("ids", &[13], &mut ids).unwrap();
+        file.read("logits", &[13, vocab_size], &mut logits).unwrap();
+        file.read("decoded", &[13, vocab_size], &mut decoded).unwrap();
+        assert!(ids.iter().zip(&tokens).all(|(id, token)| *id == *token as f32));
+        let difference =
+            |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        // The target of the specification for logits against transformers.
+        assert!(difference(&logits, &decoded) <= 1e-4);
+        // Rows are not mixed up: a row and the next are far apart.
+        assert!(difference(&logits[vocab_size..], &decoded) > 1e-2);
+    }
+}
