@@ -4,8 +4,9 @@
     cargo build --release
     python bench/llama_cpp_speed.py --shape small
 
-Decoding is 128 tokens one at a time from an empty cache, prefill 512 tokens at once with the logits of
-the last. The weights go into a GGUF file of each format, in a folder of its own that is removed
+Decoding is one token at a time from an empty cache, 48 to 256 of them by the size of the model as
+in `crystalline bench`; prefill is 512 tokens at once with the logits of the last. llama.cpp's
+figure is the best of three each round, ours the median of five. The weights go into a GGUF file of each format, in a folder of its own that is removed
 afterwards. llama.cpp should be built for the processor at hand:
 
     CMAKE_ARGS=-DGGML_NATIVE=ON pip install --no-binary llama-cpp-python llama-cpp-python
@@ -25,7 +26,6 @@ from shapes import SHAPES
 FORMATS = {"F32": "f32", "BF16": "bf16"}  # ours beside llama.cpp's
 N_CONTEXT = 1024
 N_PREFILL = 512
-N_DECODE = 128
 
 
 def write_gguf(path, shape, fmt):
@@ -76,10 +76,10 @@ def write_gguf(path, shape, fmt):
 class LlamaCpp:
     """A model and its context, through llama.cpp's C interface."""
 
-    def __init__(self, path, vocab_size, threads):
+    def __init__(self, path, shape, threads):
         import llama_cpp
 
-        self.api, self.vocab_size = llama_cpp, vocab_size
+        self.api, self.shape = llama_cpp, shape
         model_params = llama_cpp.llama_model_default_params()
         self.model = llama_cpp.llama_model_load_from_file(path.encode(), model_params)
         params = llama_cpp.llama_context_default_params()
@@ -99,25 +99,23 @@ class LlamaCpp:
     def clear(self):
         self.api.llama_memory_clear(self.api.llama_get_memory(self.context), True)
 
-    def prefill(self):
+    def timed(self, batches):
         """Tokens/s of the best of three."""
-        ids = [i * 7919 % self.vocab_size for i in range(N_PREFILL)]
-        return max(self.timed_prefill(ids) for _ in range(3))
+        best = 0.0
+        for _ in range(3):
+            self.clear()
+            start = time.perf_counter()
+            for ids in batches:
+                self.feed(ids)
+            best = max(best, sum(map(len, batches)) / (time.perf_counter() - start))
+        return best
 
-    def timed_prefill(self, ids):
-        self.clear()
-        start = time.perf_counter()
-        self.feed(ids)
-        return len(ids) / (time.perf_counter() - start)
+    def prefill(self):
+        return self.timed([[i * 7919 % self.shape.vocab_size for i in range(N_PREFILL)]])
 
     def decode(self):
-        """Tokens/s over the first tokens of a text."""
-        self.clear()
-        self.feed([1])
-        start = time.perf_counter()
-        for i in range(N_DECODE):
-            self.feed([i * 131 % self.vocab_size])
-        return N_DECODE / (time.perf_counter() - start)
+        ids = [i * 7919 % self.shape.vocab_size for i in range(self.shape.n_decoded)]
+        return self.timed([[i] for i in ids])
 
 
 def parse():
@@ -147,17 +145,18 @@ def main():
         for fmt in options.formats:
             path = os.path.join(folder, f"{options.shape}-{fmt}.gguf")
             write_gguf(path, shape, fmt)
-            peer = LlamaCpp(path, shape.vocab_size, options.threads)
+            peer = LlamaCpp(path, shape, options.threads)
             peer.prefill()  # the first is slower
             sides[f"llama.cpp {fmt} decode"] = peer.decode
             sides[f"llama.cpp {fmt} prefill"] = peer.prefill
             for what in [] if options.peer_only else ["decode", "prefill"]:
-                command = our_bench(options, options.shape, FORMATS[fmt], f"--{what}")
+                command = our_bench(options, options.shape, FORMATS[fmt], f"--{what}", "--steps", "5")
                 name = f"ours {FORMATS[fmt]} {what}"
                 sides[name] = lambda command=command: run(command)["tokens_per_second"]
                 ours[name] = [f"llama.cpp {fmt} {what}"]
         figures = interleave(sides, options.rounds)
-    note = dict(versions=f"llama-cpp-python {llama_cpp.__version__}", load=load, threads=options.threads)
+    version = f"llama-cpp-python {llama_cpp.__version__}"
+    note = dict(versions=version, load=load, threads=options.threads)
     title = "One text against llama.cpp: decoding, and prefill of 512 tokens"
     write(options.record, "llama_cpp", title, options.shape, entry(figures, ours, note))
 

@@ -34,6 +34,12 @@ class Shape:
         return self.n_layers * layer + self.model_dim
 
     @property
+    def n_decoded(self):
+        """Tokens that decoding is timed over: about equal work, as in `crystalline bench`."""
+        n_params = self.block_params + self.vocab_size * self.model_dim
+        return min(max(2_000_000_000 // n_params, 48), 256)
+
+    @property
     def flops_per_token(self):
         """Of a training step: 6 a weight, and causal attention, which is half of the square."""
         weights = self.block_params + self.vocab_size * self.model_dim

@@ -2,11 +2,13 @@
 
 mod bench;
 mod chat;
+mod data;
+mod demo;
 mod eval;
 mod generate;
 mod inspect;
 mod logits;
-mod model;
+pub mod model;
 mod progress;
 mod resume;
 mod signals;
@@ -26,12 +28,14 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
+  crystalline demo                            watch a model learn for a minute
   crystalline train book.txt --time 10m       train on a text of yours
   crystalline generate runs/book \"Once upon\"  let it write
   crystalline chat runs/book                  talk to it";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Args),
     Train(Box<train::Args>),
     Resume(resume::Args),
     Generate(generate::Args),
@@ -40,6 +44,8 @@ enum Command {
     Inspect(inspect::Args),
     #[command(subcommand)]
     Tokenizer(tokenizer::Command),
+    #[command(subcommand)]
+    Data(data::Command),
     Bench(bench::Args),
 }
 
@@ -51,6 +57,7 @@ pub fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let result = match cli.command {
+        Command::Demo(args) => demo::run(args),
         Command::Train(args) => train::run(*args),
         Command::Resume(args) => resume::run(args),
         Command::Generate(args) => generate::run(args),
@@ -58,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Eval(args) => eval::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Tokenizer(command) => tokenizer::run(command),
+        Command::Data(command) => data::run(command),
         Command::Bench(args) => bench::run(args),
     };
     match result {

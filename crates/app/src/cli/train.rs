@@ -219,15 +219,19 @@ fn read_settings(path: &Path) -> Result<Settings> {
 
 /// runs/ and the file's name without its ending, with a number if that is taken.
 fn default_dir(first: &Path) -> PathBuf {
-    let stem = first.file_stem().map_or("run".into(), |stem| stem.to_string_lossy());
-    let dir = |suffix: String| Path::new("runs").join(format!("{stem}{suffix}"));
+    free_dir(&first.file_stem().map_or("run".into(), |stem| stem.to_string_lossy()))
+}
+
+/// The folder runs/`name`, with a number if that is a run already.
+pub fn free_dir(name: &str) -> PathBuf {
+    let dir = |suffix: String| Path::new("runs").join(format!("{name}{suffix}"));
     let numbered = (2..).map(|i| dir(format!("-{i}")));
     let mut dirs = std::iter::once(dir(String::new())).chain(numbered);
     dirs.find(|dir| !dir.join("config.toml").exists()).unwrap_or_else(|| dir(String::new()))
 }
 
 /// "90s", "10m", "2h", "90" (seconds).
-fn parse_time(text: &str) -> Result<Duration, String> {
+pub fn parse_time(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match &text[digits.len()..] {
         "" | "s" => 1.0,

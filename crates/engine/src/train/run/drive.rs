@@ -152,7 +152,10 @@ impl Run {
     }
 
     /// Lets the model write, and keeps what it wrote.
-    fn sample(&mut self, observer: &mut dyn Observer) -> Result<(), RunError> {
+    ///
+    /// # Errors
+    /// [`RunError`] if the row cannot be written.
+    pub fn sample(&mut self, observer: &mut dyn Observer) -> Result<(), RunError> {
         let Machine { state, lanes, session, config, .. } = &mut self.machine;
         let prompt = &config.train.sample_prompt;
         let sampling = Sampling { seed: config.train.seed ^ self.step, ..Sampling::default() };
