@@ -7,7 +7,8 @@
 Decoding is one token at a time from an empty cache, 48 to 256 of them by the size of the model as
 in `crystalline bench`; prefill is 512 tokens at once with the logits of the last. llama.cpp's
 figure is the best of three each round, ours the median of five. The weights go into a GGUF file of
-each format, in a folder of its own that is removed afterwards. llama.cpp should be built for the processor at hand:
+each format, in a folder of its own that is removed afterwards. llama.cpp should be built for the
+processor at hand:
 
     CMAKE_ARGS=-DGGML_NATIVE=ON pip install --no-binary llama-cpp-python llama-cpp-python
 """
