@@ -88,6 +88,15 @@ impl Random {
     }
 }
 
+/// Sizes at, below and above every edge of the kernels' loops, and others.
+pub fn width(random: &mut Random) -> usize {
+    let edges = [1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 257];
+    match random.between(0, 2) {
+        0 => edges[random.between(0, edges.len() - 1)],
+        _ => random.between(1, 200),
+    }
+}
+
 /// The same numbers in f64.
 pub fn wide(x: &[f32]) -> Vec<f64> {
     x.iter().map(|&x| x as f64).collect()
