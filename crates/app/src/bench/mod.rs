@@ -1,6 +1,7 @@
 //! Benchmarks: the same shapes as everybody's, each figure beside what the machine can do.
 
 pub mod training;
+pub mod verified;
 
 use clap::ValueEnum;
 use engine::model::ModelConfig;
