@@ -85,14 +85,17 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// 2 where the user asked for something that cannot be, 28 for a full disk, else 1.
 fn exit_code(error: &anyhow::Error) -> u8 {
-    use engine::checkpoint::{LoadError, SaveError};
+    use engine::checkpoint::LoadError;
     use engine::train::RunError;
     match error.downcast_ref::<RunError>() {
-        Some(RunError::Save(SaveError::NoSpace { .. })) => 28,
+        Some(RunError::Save(error)) if error.is_no_space() => 28,
+        Some(RunError::Data(error)) if error.is_disk_full() => 28,
         Some(
             RunError::Setting { .. }
             | RunError::Config(_)
             | RunError::ConfigFile { .. }
+            | RunError::TooLarge { .. }
+            | RunError::CorpusChanged { .. }
             | RunError::Exists { .. }
             | RunError::Load(LoadError::Mismatch { .. }),
         ) => 2,

@@ -38,8 +38,11 @@ impl Signals {
         self.came.load(Ordering::Relaxed) != 0
     }
 
-    /// What a program that ended because of it exits with.
+    /// What a program that ended because of it exits with; success if none came.
     pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(128 + self.came.load(Ordering::Relaxed) as u8)
+        match self.came.load(Ordering::Relaxed) as u8 {
+            0 => ExitCode::SUCCESS,
+            signal => ExitCode::from(128 + signal),
+        }
     }
 }
