@@ -1,5 +1,6 @@
 //! `crystalline data`: text to train on that needs no download.
 
+use super::say::say;
 use super::signals::Signals;
 use super::threads;
 use anyhow::{Context, Result};
@@ -83,12 +84,12 @@ pub fn write_stories(
     }
     let written = written.with_context(|| format!("cannot write {}", path.display()))?;
     if !is_complete {
-        eprintln!("stopped; {} was not written", path.display());
+        say!("stopped; {} was not written", path.display());
         return Ok(false);
     }
     std::fs::rename(&partial, path).with_context(|| format!("cannot write {}", path.display()))?;
     let megabytes = written as f64 / 1e6;
-    eprintln!("stories   {megabytes:.1} MB from the built-in grammar: {}", path.display());
+    say!("stories   {megabytes:.1} MB from the built-in grammar: {}", path.display());
     Ok(true)
 }
 

@@ -1,6 +1,7 @@
 //! `crystalline train`: from text files to a model.
 
 use super::progress::Progress;
+use super::say::say;
 use super::signals::Signals;
 use super::threads;
 use anyhow::{Context, Result, bail};
@@ -8,6 +9,7 @@ use engine::text::TokenizerKind;
 use engine::train::events::Outcome;
 use engine::train::run::{Budget, Run, RunError, prepare};
 use engine::train::settings::{PrecisionName, Settings};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -129,7 +131,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     progress.stop_at = args.stop_at;
     match prepare(&dir, &settings, budget, threads, &mut progress) {
         Err(error @ RunError::Cancelled) => {
-            eprintln!("{error}");
+            say!("{error}");
             return Ok(signals.exit_code());
         }
         result => drop(result?),
@@ -145,13 +147,13 @@ pub fn drive(run: &mut Run, mut progress: Progress, signals: &Signals) -> Result
     let dir = run.dir().display();
     match outcome {
         Outcome::Finished => {
-            eprintln!("finished: let it write with `crystalline generate {dir} \"...\"`");
-            println!("{dir}");
+            say!("finished: let it write with `crystalline generate {dir} \"...\"`");
+            writeln!(std::io::stdout(), "{dir}")?;
             Ok(ExitCode::SUCCESS)
         }
         Outcome::Stopped { step } => {
             let saved = if step > 0 { ", saved" } else { "" };
-            eprintln!("stopped at step {step}{saved}; go on with `crystalline resume {dir}`");
+            say!("stopped at step {step}{saved}; go on with `crystalline resume {dir}`");
             Ok(signals.exit_code())
         }
     }
@@ -207,7 +209,10 @@ fn settings(args: &Args) -> Result<Settings> {
 fn read_settings(path: &Path) -> Result<Settings> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the settings {}", path.display()))?;
-    toml::from_str(&text).with_context(|| format!("{}", path.display()))
+    toml::from_str(&text).map_err(|error| {
+        let (path, message) = (path.to_owned(), error.to_string());
+        RunError::ConfigFile { path, message }.into()
+    })
 }
 
 /// runs/ and the file's name without its ending, with a number if that is taken.

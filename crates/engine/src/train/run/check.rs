@@ -70,12 +70,12 @@ pub(super) fn check_model(
     model: &ModelConfig,
     n_lanes: usize,
 ) -> Result<(), RunError> {
-    model.check()?;
-    let is_cut_even = model.model_dim.is_multiple_of(model.n_heads);
+    let is_cut_even = model.n_heads == 0 || model.model_dim.is_multiple_of(model.n_heads);
     if settings.model.head_dim.is_none() && !is_cut_even {
         let expected = format!("a divisor of model_dim, {}", model.model_dim);
         return refuse("model.n_heads", model.n_heads, &expected);
     }
+    model.check()?;
     // Parameters, two moments, and the gradients of each lane; the rest comes on top.
     let floats = (3 + n_lanes as u64).saturating_mul(Layout::new(model)?.len as u64);
     let needed_bytes = floats.saturating_mul(size_of::<f32>() as u64);
