@@ -1,7 +1,8 @@
 //! A disk that takes no more: the program says so, and what was saved before can be gone on from.
 
-use crate::process::{Ended, program};
+use crate::process::{Ended, program, unprivileged};
 use crate::scene::Scene;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -59,22 +60,59 @@ fn a_folder_that_cannot_be_made_is_named() {
 
 #[test]
 fn a_folder_that_may_not_be_written_is_named() {
-    use std::os::unix::fs::PermissionsExt;
     let scene = Scene::new();
     scene.stopped("run");
-    let set = |mode| {
-        let permissions = PermissionsExt::from_mode(mode);
-        std::fs::set_permissions(scene.path().join("run"), permissions).unwrap();
-    };
-    set(0o555);
-    if std::fs::write(scene.path().join("run/x"), "").is_ok() {
-        eprintln!("skipped: this user may write everywhere");
-        return;
+    let train = scene.train("new", "");
+    if let Some(ended) = unprivileged(scene.path(), train) {
+        assert_eq!(ended.complaint(1, &["new", "Permission denied"]), None);
     }
-    let ended: Ended = scene.go_on("run").output().unwrap().into();
-    set(0o755);
-    assert_eq!(ended.complaint(1, &["run", "Permission denied"]), None);
+    // The folder of the run must not be writable either, for one who owns it.
+    let run = scene.path().join("run");
+    std::fs::set_permissions(scene.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(run.join("run.lock"), PermissionsExt::from_mode(0o444)).unwrap();
+    if let Some(ended) = unprivileged(&run, scene.go_on("run", "")) {
+        assert_eq!(ended.complaint(1, &["run.lock", "Permission denied"]), None);
+    }
+    std::fs::set_permissions(run.join("run.lock"), PermissionsExt::from_mode(0o644)).unwrap();
     scene.finish("run");
+}
+
+/// Trains on a disk of one megabyte until it is full, then on the same disk with more room.
+const FULL: &str = r#"
+    mount -t tmpfs -o size=700k none "$1" || exit 77
+    cp text.txt "$1" && cd "$1" || exit 77
+    shift
+    "$0" "$@"
+    echo "train ended with $?"
+    "$0" inspect run > ../table
+    echo "inspect ended with $?"
+    mount -o remount,size=8m "$PWD" && "$0" resume run
+    echo "resume ended with $?"
+    cp -r run ../run
+"#;
+
+#[test]
+fn a_full_disk_fails_the_run_with_28_and_with_room_it_goes_on() {
+    let scene = Scene::new();
+    let straight = scene.straight("straight", "");
+    std::fs::create_dir(scene.path().join("disk")).unwrap();
+    let train = scene.train("run", "");
+    let mut shell = Command::new("unshare");
+    shell.args(["--user", "--map-root-user", "--mount", "sh", "-c", FULL]);
+    shell.arg(train.get_program()).arg("disk").args(train.get_args());
+    let ended: Option<Ended> =
+        shell.current_dir(scene.path()).env("CI", "1").output().ok().map(Ended::from);
+    let Some(ended) = ended.filter(|ended| ended.stdout.contains("ended with")) else {
+        eprintln!("skipped: there is no way to a disk of our own");
+        return;
+    };
+    let Ended { stdout, stderr, .. } = &ended;
+    assert!(stdout.contains("train ended with 28"), "{stdout}{stderr}");
+    assert!(stderr.contains("bytes are needed and"), "{stderr}");
+    assert!(stdout.contains("inspect ended with 0"), "{stdout}{stderr}");
+    assert!(stdout.contains("resume ended with 0"), "{stdout}{stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    assert!(straight == scene.end("run"));
 }
 
 /// What reads the output may leave; what shows progress may be full.

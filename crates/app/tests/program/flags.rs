@@ -26,7 +26,7 @@ fn absurd_flags_are_refused_by_name() {
         ("--steps -5", 2, &["-5"]),
         ("--steps 5 --time 1m", 2, &["--steps", "--time"]),
         ("--time 0s", 2, &["0s", "--time", "above 0"]),
-        ("--time -1m", 2, &["--time"]),
+        ("--time=-1m", 2, &["--time"]),
         ("--time soon", 2, &["soon", "90s, 10m or 2h"]),
         ("--stop-at 0", 2, &["--stop-at"]),
         ("--lr=-0.1", 2, &["lr = -0.1", "above 0"]),

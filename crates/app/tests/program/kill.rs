@@ -10,6 +10,9 @@ fn n_kills() -> u64 {
     std::env::var("CRYSTALLINE_KILLS").ok().and_then(|s| s.parse().ok()).unwrap_or(50)
 }
 
+/// Nearly always there is a save under way.
+const OFTEN: &str = "--save-every 2";
+
 /// Longest time until a kill: some saves, and less than a whole run.
 const KILL_MS_MAX: u64 = 400;
 
@@ -30,17 +33,19 @@ fn killed(mut command: Command, ms: u64) -> Ended {
 #[test]
 fn killed_at_random_moments_runs_come_to_the_same_end() {
     let scene = Scene::new();
-    let straight = scene.straight("straight", "");
-    let mut n = 0;
+    let straight = scene.straight("straight", OFTEN);
+    let (mut n, mut n_inside) = (0, 0);
     for number in 0.. {
         if n >= n_kills() {
+            eprintln!("{n_inside} of {n} kills left an unfinished checkpoint");
             return;
         }
         let (out, mut saved) = (format!("run-{number}"), None);
         loop {
-            let ended = killed(scene.go_on(&out), kill_ms(n));
+            let ended = killed(scene.go_on(&out, OFTEN), kill_ms(n));
             n += 1;
             saved = saved.max(last_saved(&ended.stderr));
+            n_inside += u64::from(scene.has_unfinished(&out));
             assert_eq!(scene.torn(&out, saved), None, "kill {n}");
             if ended.code == Some(0) {
                 break;

@@ -5,10 +5,10 @@ use engine::checkpoint::{RealFs, list, newest, verify};
 use engine::data::stories;
 use std::path::{Path, PathBuf};
 
-/// A model of a few thousand parameters with all that a model can have; dropout comes with it.
+/// A model of a few thousand parameters with all that a model can have; more is in [`Scene::train`].
 const TRAIN: &str = "train text.txt --steps 60 --dim 16 --layers 2 --heads 2 --kv-heads 1 \
     --seq-len 16 --batch 4 --lanes 2 --holdout 0.2 \
-    --eval-every 11 --sample-every 25 --save-every 5 --threads 1";
+    --eval-every 11 --sample-every 25 --threads 1";
 
 /// Steps whose numbers take long enough that a signal always finds one under way.
 const TRAIN_SLOWLY: &str = "train text.txt --out slow --steps 60 --dim 384 --layers 6 \
@@ -44,7 +44,8 @@ impl Scene {
     pub fn train(&self, out: &str, flags: &str) -> std::process::Command {
         let mut command = program(self.path());
         command.args(TRAIN.split_whitespace()).args(["--out", out]).args(flags.split_whitespace());
-        for (flag, value) in [("--dropout", "0.1"), ("--tokenizer", "char")] {
+        for (flag, value) in [("--dropout", "0.1"), ("--tokenizer", "char"), ("--save-every", "5")]
+        {
             if !flags.contains(flag) {
                 command.args([flag, value]);
             }
@@ -52,16 +53,14 @@ impl Scene {
         command
     }
 
-    /// `resume` of the folder `out`, or `train` if there is no run in it yet.
-    pub fn go_on(&self, out: &str) -> std::process::Command {
-        match self.path().join(out).join("config.toml").exists() {
-            false => self.train(out, ""),
-            true => {
-                let mut command = program(self.path());
-                command.args(["resume", out]);
-                command
-            }
+    /// `resume` of the folder `out`, or `train` with further flags if there is no run in it yet.
+    pub fn go_on(&self, out: &str, flags: &str) -> std::process::Command {
+        if !self.path().join(out).join("config.toml").exists() {
+            return self.train(out, flags);
         }
+        let mut command = program(self.path());
+        command.args(["resume", out]);
+        command
     }
 
     /// A training into the folder `slow` that is in its first step for seconds.
@@ -114,6 +113,13 @@ impl Scene {
             samples: read(self.path().join(out).join("samples.jsonl")),
             metrics: rows.lines().map(without_times).collect(),
         }
+    }
+
+    /// Whether there is a checkpoint under its temporary name.
+    pub fn has_unfinished(&self, out: &str) -> bool {
+        let entries = std::fs::read_dir(self.checkpoints(out)).into_iter().flatten();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.into_iter().any(|name| name.contains(".tmp-"))
     }
 
     /// What is wrong with the run's checkpoints: each that is there must verify, and none may be

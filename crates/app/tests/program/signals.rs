@@ -92,7 +92,7 @@ fn stop_at_ends_in_order_and_without_a_failure() {
     let ended: Ended = scene.train("run", "--stop-at 7").output().unwrap().into();
     ended.assert_success();
     assert!(ended.stderr.contains("stopped at step 7, saved; go on with"), "{}", ended.stderr);
-    let ended: Ended = scene.go_on("run").args(["--stop-at", "33"]).output().unwrap().into();
+    let ended: Ended = scene.go_on("run", "").args(["--stop-at", "33"]).output().unwrap().into();
     ended.assert_success();
     assert!(ended.stderr.contains("stopped at step 33, saved"), "{}", ended.stderr);
     scene.finish("run");

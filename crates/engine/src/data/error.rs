@@ -108,7 +108,7 @@ pub enum Error {
     /// A text too short to hold the asked share of it out.
     #[error(
         "the text has {found} bytes, too few to hold some out for validation; \
-         give more text, a separate validation file, or a validation fraction of 0"
+         give more text, a file to validate with (--valid), or hold nothing out (--holdout 0)"
     )]
     TooShortToSplit {
         /// Bytes that there are.

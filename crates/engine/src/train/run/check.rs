@@ -17,6 +17,10 @@ pub fn check_settings(settings: &Settings) -> Result<(), RunError> {
     if let Some(holdout) = data.holdout.filter(|share| !(0.0..1.0).contains(share)) {
         return refuse("data.holdout", holdout, "a share from 0 to below 1");
     }
+    let mut paths = data.files.iter().flatten().chain(&data.valid);
+    if let Some(path) = paths.find(|path| path.to_str().is_none()) {
+        return refuse("data.files", path.display(), "a name in UTF-8; rename the file");
+    }
     let counts = [
         ("train.n_steps", train.n_steps),
         ("train.batch_seqs", train.batch_seqs.map(|n| n as u64)),
