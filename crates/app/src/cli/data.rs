@@ -65,7 +65,9 @@ pub fn write_stories(
         ProgressStyle::with_template("writing stories  {bar:30.cyan} {bytes} of {total_bytes}")
             .unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
-    let partial = path.with_added_extension("partial");
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
     let mut go_on = |written: u64| {
         bar.set_position(written.min(size));
         !signals.came()
