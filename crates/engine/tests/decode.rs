@@ -20,6 +20,7 @@ fn log_probs(tiny: &Tiny, tokens: &[u32]) -> Vec<Vec<f32>> {
         seq_len: tokens.len(),
         precision: tiny.precision,
         head_rows: 4,
+        unique_tokens: tiny.unique_tokens,
     };
     let mut lane = LaneBuffers::new(&state.layout, shape, false);
     let mut out = vec![vec![0.0; tiny.vocab_size]; tokens.len()];

@@ -8,10 +8,11 @@
 use super::buffers::{Block, LaneBuffers};
 use super::forward::{Dropout, Model};
 use super::layout::{LayerSlots, Matrix};
+use super::unique::UniqueTokens;
 use kernels::accum::Accum;
 use kernels::attention::{AttentionShape, attention_backward};
 use kernels::dropout::{DropMask, dropout_backward};
-use kernels::embedding::embedding_backward;
+use kernels::embedding::{embedding_backward, embedding_forward};
 use kernels::gated_mlp::swiglu_backward;
 use kernels::matmul::{MatmulShape, matmul, matmul_wgrad};
 use kernels::qk_norm::qk_norm_backward;
@@ -59,9 +60,9 @@ fn attention_branch(
     attention: AttentionShape,
     block: &mut Block,
 ) {
-    let Block { input, acts, scratch, grads, words, .. } = block;
+    let Block { input, acts, scratch, grads, words, unique, .. } = block;
     let n_rows = acts.attn_rstd.len();
-    let params = model.params;
+    let (params, all_heads) = (model.params, model.heads());
 
     // B7 attention output
     let dbranch =
@@ -86,24 +87,45 @@ fn attention_branch(
         );
     }
     // B5 rotary positions
-    rope_backward(scratch.qkv, model.rope, model.heads(), attention.seq_len, 0);
+    rope_backward(scratch.qkv, model.rope, all_heads, attention.seq_len, 0);
+    // From here up one row per different token in the first block, as in the forward pass.
+    let n = unique.map_or(n_rows, |unique| unique.ids().len());
+    let wide = n * model.layout.config.model_dim;
+    let dqkv: &mut [f32] = match unique {
+        None => scratch.qkv,
+        Some(unique) => {
+            sum_places(&mut scratch.wide[..n * width], scratch.qkv, unique);
+            &mut scratch.wide[..n * width]
+        }
+    };
     // B4 norm of queries and keys
     if let Some((q_norm, k_norm)) = slots.qk_norm {
         let dgains = grads
             .get_disjoint_mut([q_norm.start..q_norm.end, k_norm.start..k_norm.end])
             .expect("the table gives every tensor its own place");
         let gains = [q_norm.of(params), k_norm.of(params)];
-        let (normed, rstd) = (acts.qk_normed.as_rows(), &*acts.qk_rstd);
-        qk_norm_backward(scratch.qkv, dgains, normed, rstd, gains, model.heads());
+        let n_heads = n * all_heads.n_query_key();
+        let normed = acts.qk_normed.as_rows().slice(0..n_heads * all_heads.head_dim);
+        qk_norm_backward(dqkv, dgains, normed, &acts.qk_rstd[..n_heads], gains, all_heads);
     }
     // B3 query, key, value
-    let dqkv = operand(scratch.qkv, scratch.operand.reborrow());
-    weight_gradient(slots.qkv, dqkv, acts.attn_in.as_rows(), accum, grads, words);
-    let dnorm = &mut scratch.flow[..input.len()];
+    let x = acts.attn_in.as_rows().slice(0..wide);
+    let dqkv = operand(dqkv, scratch.operand.reborrow());
+    weight_gradient(slots.qkv, dqkv, x, accum, grads, words);
+    let dnorm = &mut scratch.flow[..wide];
     matmul(dnorm, dqkv, model.packed.backward(slots.qkv), Accum::Replace);
     // B2 attention norm, added to the stream's gradient
     let (gain, dgain) = (slots.attn_norm.of(params), slots.attn_norm.of_mut(grads));
-    rmsnorm_backward(scratch.dstream, dgain, dnorm, input, gain, acts.attn_rstd, Accum::Add);
+    let rstd = &acts.attn_rstd[..n];
+    match unique {
+        None => rmsnorm_backward(scratch.dstream, dgain, dnorm, input, gain, rstd, Accum::Add),
+        Some(unique) => {
+            let (dx, x) = (&mut scratch.branch[..wide], &mut scratch.qkv[..wide]);
+            sum_places(dx, scratch.dstream, unique);
+            embedding_forward(x, model.layout.embed.of(params), unique.ids());
+            rmsnorm_backward(dx, dgain, dnorm, x, gain, rstd, Accum::Add);
+        }
+    }
 }
 
 /// Runs every block backwards for the micro-batch that `forward` just ran.
@@ -127,8 +149,19 @@ pub fn backward(
         mlp_branch(model, slots, dropout.map(|d| d.mask(l, 1)), accum, &mut block);
         attention_branch(model, slots, dropout.map(|d| d.mask(l, 0)), accum, attention, &mut block);
     }
-    let (dstream, grads) = lane.dstream(n_rows);
-    embedding_backward(model.layout.embed.of_mut(grads), dstream, tokens); // B1 embedding
+    let Block { scratch, grads, unique, .. } = lane.block(0, n_rows);
+    let (dx, tokens) = match unique {
+        None => (&*scratch.dstream, tokens),
+        Some(unique) => (&*scratch.branch, unique.ids()),
+    };
+    let dx = &dx[..tokens.len() * model.layout.config.model_dim];
+    embedding_backward(model.layout.embed.of_mut(grads), dx, tokens); // B1 embedding
+}
+
+/// The sum over the places of each different token: rows of `d` added up in ascending order.
+fn sum_places(sum: &mut [f32], d: &[f32], unique: &UniqueTokens) {
+    sum.fill(0.0);
+    embedding_backward(sum, d, unique.index());
 }
 
 /// The gradient of a branch as a product's operand: the stream's, through the branch's mask.

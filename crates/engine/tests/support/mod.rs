@@ -18,6 +18,7 @@ pub struct Tiny {
     pub qk_norm: bool,
     pub tie_embeddings: bool,
     pub lr: f32,
+    pub unique_tokens: bool,
 }
 
 impl Default for Tiny {
@@ -33,6 +34,7 @@ impl Default for Tiny {
             qk_norm: false,
             tie_embeddings: true,
             lr: 3e-3,
+            unique_tokens: true,
         }
     }
 }
@@ -83,6 +85,7 @@ impl Tiny {
             seq_len: self.seq_len,
             precision: self.precision,
             head_rows: 8,
+            unique_tokens: self.unique_tokens,
         };
         Lanes::new(layout, &shape, self.n_lanes, self.batch_seqs, threads)
     }
