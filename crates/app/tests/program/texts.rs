@@ -112,7 +112,7 @@ fn a_text_that_may_not_be_read_is_refused_by_name() {
     let scene = Scene::new();
     let path = scene.path().join("x.txt");
     std::fs::write(&path, lines(10)).unwrap();
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o000)).unwrap();
     let mut command = program(scene.path());
     command.args(["train", "x.txt"]);
     if let Some(ended) = unprivileged(scene.path(), command) {
