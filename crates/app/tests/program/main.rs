@@ -3,6 +3,7 @@
 
 mod disk;
 mod flags;
+mod instructions;
 mod kill;
 mod lock;
 mod models;

@@ -28,6 +28,13 @@ pub struct End {
     metrics: Vec<serde_json::Value>,
 }
 
+impl End {
+    /// Loss of the last step's batch.
+    pub fn train_loss(&self) -> f64 {
+        self.metrics.last().unwrap()["train_loss"].as_f64().unwrap()
+    }
+}
+
 impl Scene {
     pub fn new() -> Scene {
         let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
 //! Losses on held-out text that are compared are of the same tokens.
 
-use crate::scene::{N_STEPS, Scene, finish};
+use crate::scene::{EVAL_EVERY, N_STEPS, Scene, finish};
 use engine::checkpoint::{RealFs, best};
 use engine::train::run::CHECKPOINTS_NAME;
 use engine::train::settings::PrecisionName;
@@ -11,7 +11,7 @@ fn evaluations_on_the_way_measure_the_same_tokens_and_the_last_all() {
     let dir = scene.fresh();
     let mut evaluations = finish(&dir, 1);
     let last = evaluations.pop().unwrap();
-    assert_eq!(evaluations.len() as u64, N_STEPS / 11 + 1);
+    assert_eq!(evaluations.len() as u64, N_STEPS / EVAL_EVERY + 1);
     for evaluation in &evaluations {
         assert_eq!(evaluation.n_tok, 64);
         assert_eq!(evaluation.bits_per_byte, None);

@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 /// Three passes over the text and more, evaluations, samples and saves at steps that differ.
 pub const N_STEPS: u64 = 60;
 
+/// Steps between evaluations.
+pub const EVAL_EVERY: u64 = 23;
+
 /// A prepared run that is copied for each try, so that its text is made into tokens once.
 pub struct Scene {
     folder: tempfile::TempDir,
@@ -67,9 +70,9 @@ pub fn settings(text: &Path, precision: PrecisionName) -> Settings {
     s.train.precision = Some(precision);
     s.train.n_steps = Some(N_STEPS);
     s.train.warmup_steps = Some(7);
-    s.train.eval_every = Some(11);
+    s.train.eval_every = Some(EVAL_EVERY);
     s.train.eval_tokens = Some(64);
-    s.train.sample_every = Some(25);
+    s.train.sample_every = Some(40);
     s.train.save_every = Some(20);
     s
 }
@@ -90,7 +93,9 @@ pub fn write_text(path: &Path, n_bytes: usize, seed: u64) {
 
 impl Scene {
     pub fn new(precision: PrecisionName) -> Scene {
-        let folder = tempfile::tempdir().unwrap();
+        // In memory, where the system has such a folder: what is compared here does not depend on a
+        // disk, and hundreds of saves to one take long.
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let text = folder.path().join("stories.txt");
         write_text(&text, 1_200, 3);
         let scene = Scene { folder, n_tries: 0.into() };
