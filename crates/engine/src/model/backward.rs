@@ -14,7 +14,7 @@ use kernels::attention::{AttentionShape, attention_backward};
 use kernels::dropout::{DropMask, dropout_backward};
 use kernels::embedding::{embedding_backward, embedding_forward};
 use kernels::gated_mlp::swiglu_backward;
-use kernels::matmul::{MatmulShape, matmul, matmul_wgrad};
+use kernels::matmul::{MatmulShape, matmul_straight, matmul_wgrad};
 use kernels::qk_norm::qk_norm_backward;
 use kernels::rmsnorm::rmsnorm_backward;
 use kernels::rope::rope_backward;
@@ -37,7 +37,7 @@ fn mlp_branch(
         branch_gradient(scratch.dstream, scratch.branch, scratch.operand.reborrow(), mask);
     weight_gradient(slots.down, dbranch, acts.hidden.as_rows(), accum, grads, words);
     let dhidden = &mut scratch.flow[..n_rows * hidden_dim];
-    matmul(dhidden, dbranch, model.packed.backward(slots.down), Accum::Replace);
+    input_gradient(model, slots.down, dhidden, dbranch, words);
     // B10 gated activation
     let mut dgate_up = scratch.operand.slice_mut(0..acts.gate_up.len());
     swiglu_backward(dgate_up.reborrow(), dhidden, acts.gate_up.as_rows(), hidden_dim);
@@ -45,7 +45,7 @@ fn mlp_branch(
     let dgate_up = dgate_up.as_rows();
     weight_gradient(slots.gate_up, dgate_up, acts.mlp_in.as_rows(), accum, grads, words);
     let dnorm = &mut scratch.flow[..acts.mid.len()];
-    matmul(dnorm, dgate_up, model.packed.backward(slots.gate_up), Accum::Replace);
+    input_gradient(model, slots.gate_up, dnorm, dgate_up, words);
     // B8 mlp norm, added to the stream's gradient
     let (gain, dgain) = (slots.mlp_norm.of(params), slots.mlp_norm.of_mut(grads));
     rmsnorm_backward(scratch.dstream, dgain, dnorm, acts.mid, gain, acts.mlp_rstd, Accum::Add);
@@ -69,7 +69,7 @@ fn attention_branch(
         branch_gradient(scratch.dstream, scratch.branch, scratch.operand.reborrow(), mask);
     weight_gradient(slots.out, dbranch, acts.attn_out.as_rows(), accum, grads, words);
     let dattn_out = &mut scratch.flow[..acts.attn_out.len()];
-    matmul(dattn_out, dbranch, model.packed.backward(slots.out), Accum::Replace);
+    input_gradient(model, slots.out, dattn_out, dbranch, words);
     // B6 attention, one sequence at a time
     let (t, heads) = (attention.seq_len, acts.lse.len() / n_rows);
     let (width, out_dim) = (acts.qkv.len() / n_rows, acts.attn_out.len() / n_rows);
@@ -113,7 +113,7 @@ fn attention_branch(
     let dqkv = operand(dqkv, scratch.operand.reborrow());
     weight_gradient(slots.qkv, dqkv, x, accum, grads, words);
     let dnorm = &mut scratch.flow[..wide];
-    matmul(dnorm, dqkv, model.packed.backward(slots.qkv), Accum::Replace);
+    input_gradient(model, slots.qkv, dnorm, dqkv, words);
     // B2 attention norm, added to the stream's gradient
     let (gain, dgain) = (slots.attn_norm.of(params), slots.attn_norm.of_mut(grads));
     let rstd = &acts.attn_rstd[..n];
@@ -190,6 +190,12 @@ fn operand<'a>(x: &'a [f32], room: RowsMut<'a>) -> Rows<'a> {
             Rows::Bf16(room)
         }
     }
+}
+
+/// dX = dY·W.
+fn input_gradient(model: Model, matrix: Matrix, dx: &mut [f32], dy: Rows, words: &mut [u32]) {
+    let shape = MatmulShape { m: dx.len() / matrix.n_in, n: matrix.n_in, k: matrix.n_out };
+    matmul_straight(dx, dy, matrix.span.of(model.params), shape, Accum::Replace, words);
 }
 
 /// dW (+)= dYᵀ·X into the matrix's place among the gradients.

@@ -51,7 +51,7 @@ pub struct LaneBuffers {
     layers: AlignedVec<f32>,
     /// Workspace: nothing in it outlives the call that wrote it.
     scratch: AlignedVec<f32>,
-    /// Workspace of weight gradients.
+    /// Workspace of backward products: panels of their operands.
     pub words: AlignedVec<u32>,
     /// The different tokens of the micro-batch, if they are to be told apart.
     unique: Option<UniqueTokens>,
@@ -199,14 +199,20 @@ impl MicroShape {
         ]
     }
 
-    /// Words of scratch that the weight gradients of every matrix fit in.
-    fn wgrad_words(&self, layout: &Layout) -> usize {
-        let len = |rows, matrix: super::Matrix| {
-            let shape = MatmulShape { m: rows, n: matrix.n_out, k: matrix.n_in };
-            matmul::wgrad_scratch_len(shape, self.precision)
+    /// Words of scratch that the backward products of every matrix fit in.
+    fn backward_words(&self, layout: &Layout) -> usize {
+        let precision = self.precision;
+        let len = |matrix: super::Matrix| {
+            let is_head = matrix == layout.head;
+            let m = if is_head { self.head_rows } else { self.n_rows() };
+            let (n, k) = (matrix.n_out, matrix.n_in);
+            let weight = matmul::wgrad_scratch_len(MatmulShape { m, n, k }, precision);
+            let dx = MatmulShape { m, n: k, k: n };
+            // The output matrix's panels are there already.
+            let input = if is_head { 0 } else { matmul::straight_scratch_len(dx, precision) };
+            weight.max(input)
         };
-        let rows = |matrix| if matrix == layout.head { self.head_rows } else { self.n_rows() };
-        layout.matrices().map(|matrix| len(rows(matrix), matrix)).max().unwrap_or(0)
+        layout.matrices().map(len).max().unwrap_or(0)
     }
 }
 
@@ -223,7 +229,7 @@ impl LaneBuffers {
             stream: AlignedVec::zeroed(stream),
             layers: AlignedVec::zeroed(n_kept * padded_sum(&shape.layer_lens())),
             scratch: AlignedVec::zeroed(padded_sum(&shape.scratch_lens())),
-            words: AlignedVec::zeroed(if training { shape.wgrad_words(layout) } else { 0 }),
+            words: AlignedVec::zeroed(if training { shape.backward_words(layout) } else { 0 }),
             shape,
         }
     }
@@ -235,7 +241,7 @@ impl LaneBuffers {
             ("gradients", self.grads.len() * float),
             ("activations", (self.stream.len() + self.layers.len()) * float),
             ("workspace", self.scratch.len() * float),
-            ("weight-gradient panels", self.words.len() * size_of::<u32>()),
+            ("backward panels", self.words.len() * size_of::<u32>()),
             ("different tokens", self.unique.as_ref().map_or(0, UniqueTokens::bytes)),
         ]
     }
