@@ -164,6 +164,19 @@ fn a_bad_number_anywhere_refuses_the_step_and_leaves_no_trace() {
     }
 }
 
+/// The rows of most tokens are not in a batch: neither the loss nor a gradient shows what is in
+/// them, but it would be saved.
+#[test]
+fn a_bad_parameter_that_no_token_uses_is_found_too() {
+    let without = train_without(2);
+    let c = tiny().config().model_dim;
+    for (token, value) in (0..tiny().vocab_size).zip(BAD.into_iter().cycle()) {
+        let accident =
+            Accident { place: Place::Parameter, tensor: 0, element: token * c, value, step: 2 };
+        assert!(train_through(&accident) == without, "token {token}");
+    }
+}
+
 /// The comparison above sees an update that was made all the same.
 #[test]
 fn an_update_with_a_bad_gradient_would_be_seen() {
