@@ -14,7 +14,8 @@ use support::Tiny;
 fn by_training_pass(tiny: &Tiny, tokens: &[u32]) -> Vec<Vec<f32>> {
     let mut state = tiny.state();
     state.pack(&mut Pool::new(1));
-    let shape = MicroShape::new(&tiny.config(), tokens.len(), 1, tiny.precision);
+    let usual = MicroShape::new(&tiny.config(), tokens.len(), 1, tiny.precision);
+    let shape = MicroShape { unique_tokens: tiny.unique_tokens, ..usual };
     let mut lane = LaneBuffers::new(&state.layout, shape, false);
     let mut out = vec![vec![0.0; tiny.vocab_size]; tokens.len()];
     forward(state.model(), tokens, None, &mut lane);

@@ -82,10 +82,10 @@ impl Variant {
     }
 
     /// The gradient of the sum of losses as training gets it, and that sum.
-    fn by_training(self, precision: Precision) -> (f64, Vec<f64>) {
+    fn by_training(self, precision: Precision, unique_tokens: bool) -> (f64, Vec<f64>) {
         let mut state = self.state(precision);
         let usual = MicroShape::new(&state.layout.config, T, 2, precision);
-        let shape = MicroShape { n_seqs: 2, head_rows: 8, ..usual };
+        let shape = MicroShape { n_seqs: 2, head_rows: 8, unique_tokens, ..usual };
         let mut lanes = Lanes::new(&state.layout, &shape, 2, 5, 1);
         state.pack(lanes.pool());
         let model = state.model();
@@ -198,11 +198,14 @@ fn every_gradient_is_the_derivative_of_the_definition() {
     for variant in VARIANTS {
         for precision in [Precision::F32, Precision::Bf16] {
             let expected = Expected::new(variant, SEED, precision);
-            let (loss, grads) = variant.by_training(precision);
             let tensors = variant.state(precision).layout.tensors;
-            assert_eq!(expected.mismatch(&tensors, &grads), None, "{variant:?} {precision:?}");
-            let difference = (loss - expected.loss).abs();
-            assert!(difference <= expected.loss_bound, "{variant:?} {precision:?}: {difference}");
+            for unique_tokens in [false, true] {
+                let (loss, grads) = variant.by_training(precision, unique_tokens);
+                let found = expected.mismatch(&tensors, &grads);
+                assert_eq!(found, None, "{variant:?} {precision:?} {unique_tokens}");
+                let difference = (loss - expected.loss).abs();
+                assert!(difference <= expected.loss_bound, "{variant:?}: {difference}");
+            }
         }
     }
 }
@@ -229,7 +232,7 @@ fn other_dropout_masks_are_found() {
     let variant = VARIANTS[2];
     for precision in [Precision::F32, Precision::Bf16] {
         let expected = Expected::new(variant, SEED + 1, precision);
-        let (_, found) = variant.by_training(precision);
+        let (_, found) = variant.by_training(precision, true);
         let tensors = variant.state(precision).layout.tensors;
         assert!(expected.mismatch(&tensors, &found).is_some(), "{precision:?}");
     }

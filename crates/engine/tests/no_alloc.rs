@@ -61,8 +61,8 @@ fn count(run: impl FnOnce()) -> Count {
 /// Steps that are counted, after the first, which is not.
 const N_STEPS: u64 = 6;
 
-/// What happens in all but the first of some steps: two lanes of six sequences have two
-/// micro-batches each, one lane has three.
+/// What happens in all but the first of some steps: two lanes of eight sequences have two
+/// micro-batches each, one lane has four.
 fn count_steps(tiny: &Tiny, threads: usize, source: &dyn SequenceSource) -> Count {
     let mut state = tiny.state();
     let mut lanes = tiny.lanes(&state.layout, threads);
@@ -104,21 +104,15 @@ impl SequenceSource for Careless {
     }
 }
 
+/// Both precisions on one and two lanes and threads, with and without what is optional.
 fn variants() -> impl Iterator<Item = (Tiny, usize)> {
-    [Precision::F32, Precision::Bf16].into_iter().flat_map(|precision| {
-        [1, 2].into_iter().flat_map(move |n_lanes| {
-            [false, true].into_iter().flat_map(move |qk_norm| {
-                let tiny = Tiny {
-                    precision,
-                    n_lanes,
-                    qk_norm,
-                    dropout: 0.1,
-                    batch_seqs: 8,
-                    ..Tiny::default()
-                };
-                [1, 2].map(move |threads| (tiny.clone(), threads))
-            })
-        })
+    (0..16).map(|i| {
+        let is = |bit: usize| i >> bit & 1 == 1;
+        let precision = if is(0) { Precision::Bf16 } else { Precision::F32 };
+        let (n_lanes, threads) = (1 + usize::from(is(1)), 1 + usize::from(is(2)));
+        let (qk_norm, unique_tokens) = (is(3), is(3) != is(0));
+        let usual = Tiny { dropout: 0.1, batch_seqs: 8, ..Tiny::default() };
+        (Tiny { precision, n_lanes, qk_norm, unique_tokens, ..usual }, threads)
     })
 }
 

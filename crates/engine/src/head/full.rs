@@ -75,7 +75,7 @@ pub fn loss_and_gradient(
         let shape = MatmulShape { m: end - start, n: v, k: c };
         matmul_wgrad(model.layout.head.span.of_mut(grads), dlogits, input, shape, accum, words);
         let dinput = &mut acts.dinput[start * c..end * c];
-        matmul(dinput, dlogits, model.packed.backward(model.layout.head), Accum::Replace);
+        matmul(dinput, dlogits, model.packed.head_backward(model.layout.head), Accum::Replace);
     }
     // B12 final norm
     let dgains = gain.of_mut(grads);

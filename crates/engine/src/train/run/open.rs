@@ -92,6 +92,7 @@ impl Machine {
         let (layout, precision) = (Layout::new(model)?, train.precision.kernels());
         let lane_seqs = train.batch_seqs.div_ceil(train.n_lanes);
         let micro = MicroShape::new(model, model.seq_len, lane_seqs, precision);
+        let micro = MicroShape { unique_tokens: train.unique_tokens, ..micro };
         let mut lanes = Lanes::new(&layout, &micro, train.n_lanes, train.batch_seqs, threads);
         let session = Session::new(&layout, precision, model.seq_len, threads);
         let params = init_params(&layout, train.seed);
