@@ -3,6 +3,7 @@
 
 mod bench;
 mod cli;
+mod demo;
 
 use std::process::ExitCode;
 

@@ -69,14 +69,10 @@ impl Golden {
         self.expected["rounding_noise"][what].as_f64().unwrap_or(0.0)
     }
 
-    fn lane_shape(&self) -> MicroShape {
-        MicroShape {
-            config: self.state.layout.config.clone(),
-            n_seqs: self.shape[0],
-            seq_len: self.shape[1],
-            precision: Precision::F32,
-            head_rows: 8,
-        }
+    fn lane_shape(&self, unique_tokens: bool) -> MicroShape {
+        let ([n_seqs, seq_len], config) = (self.shape, &self.state.layout.config);
+        let usual = MicroShape::new(config, seq_len, n_seqs, Precision::F32);
+        MicroShape { n_seqs, head_rows: 8, unique_tokens, ..usual }
     }
 }
 
@@ -116,8 +112,9 @@ fn norm(a: &[f32]) -> f64 {
 }
 
 /// Loss of the first batch, and the lane that holds its gradients of the mean loss.
-fn first_batch(golden: &Golden) -> (f64, Vec<f32>) {
-    let mut lane = LaneBuffers::new(&golden.state.layout, golden.lane_shape(), true);
+fn first_batch(golden: &Golden, unique_tokens: bool) -> (f64, Vec<f32>) {
+    let shape = golden.lane_shape(unique_tokens);
+    let mut lane = LaneBuffers::new(&golden.state.layout, shape, true);
     let batch = MicroBatch { tokens: &golden.tokens[0], targets: &golden.targets[0] };
     let model = golden.state.model();
     lane.begin_step(model.layout);
@@ -152,25 +149,30 @@ fn logits_are_pytorchs() {
 fn loss_and_every_gradient_are_pytorchs() {
     for name in MODELS {
         let golden = Golden::read(name);
-        let (loss, grads) = first_batch(&golden);
-        let expected = golden.expected["loss"].as_f64().unwrap();
-        assert!((loss - expected).abs() <= 1e-5, "{name}: loss {loss}, expected {expected}");
-        for tensor in &golden.state.layout.tensors {
-            let expected = golden.tensor(&format!("grad.{}", tensor.name));
-            let found = tensor.span.of(&grads);
-            let difference: Vec<f32> = found.iter().zip(expected).map(|(a, b)| a - b).collect();
-            let relative = norm(&difference) / norm(expected);
-            let bound = 1e-5f64.max(2.0 * golden.noise("grads_max_of_norm"));
-            assert!(relative <= bound, "{name}: gradient of {} off by {relative}", tensor.name);
+        for unique_tokens in [false, true] {
+            let (loss, grads) = first_batch(&golden, unique_tokens);
+            let expected = golden.expected["loss"].as_f64().unwrap();
+            assert!((loss - expected).abs() <= 1e-5, "{name}: loss {loss}, expected {expected}");
+            check_gradients(&golden, &grads);
         }
     }
 }
 
-/// The check above would see a wrong gradient: 0.1 % on one tensor is a hundred times its bound.
+fn check_gradients(golden: &Golden, grads: &[f32]) {
+    let bound = 1e-5f64.max(2.0 * golden.noise("grads_max_of_norm"));
+    for tensor in &golden.state.layout.tensors {
+        let expected = golden.tensor(&format!("grad.{}", tensor.name));
+        let found = tensor.span.of(grads);
+        let difference: Vec<f32> = found.iter().zip(expected).map(|(a, b)| a - b).collect();
+        let relative = norm(&difference) / norm(expected);
+        assert!(relative <= bound, "gradient of {} off by {relative}", tensor.name);
+    }
+}
+
 #[test]
 fn a_planted_error_is_a_hundred_times_the_bound() {
     let golden = Golden::read("llama-tied");
-    let (_, grads) = first_batch(&golden);
+    let (_, grads) = first_batch(&golden, true);
     let span = golden.state.layout.layers[0].qkv.span;
     let planted: Vec<f32> = span.of(&grads).iter().map(|g| g * 0.001).collect();
     assert!(norm(&planted) / norm(span.of(&grads)) > 90.0 * 1e-5);
@@ -193,7 +195,7 @@ fn ten_steps_of_adamw_are_pytorchs() {
     for name in MODELS {
         let golden = Golden::read(name);
         let mut state = Golden::read(name).state;
-        let mut lanes = Lanes::new(&state.layout, &golden.lane_shape(), 1, golden.shape[0], 1);
+        let mut lanes = Lanes::new(&state.layout, &golden.lane_shape(true), 1, golden.shape[0], 1);
         let losses = golden.expected["losses"].as_array().unwrap();
         let norms = golden.expected["grad_norms"].as_array().unwrap();
         for step in 0..losses.len() {

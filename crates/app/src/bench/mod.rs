@@ -1,5 +1,6 @@
 //! Benchmarks: the same shapes as everybody's, each figure beside what the machine can do.
 
+pub mod generation;
 pub mod training;
 pub mod verified;
 
@@ -31,4 +32,19 @@ impl Shape {
         };
         (ModelConfig { seq_len: t, ..ModelConfig::new(v, c, l, h) }, batch)
     }
+}
+
+/// The sum over all threads of what `measure` gives for each, run at once.
+fn on_all_threads(threads: usize, measure: impl Fn(usize) -> f64 + Sync) -> f64 {
+    std::thread::scope(|scope| {
+        let measure = &measure;
+        let running: Vec<_> = (0..threads).map(|t| scope.spawn(move || measure(t))).collect();
+        running.into_iter().map(|thread| thread.join().unwrap_or(f64::NAN)).sum()
+    })
+}
+
+/// The middle of what was measured.
+fn median(measured: &mut [f64]) -> f64 {
+    measured.sort_by(f64::total_cmp);
+    measured[measured.len() / 2]
 }

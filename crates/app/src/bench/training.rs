@@ -1,6 +1,6 @@
 //! Whole training steps: forward, backward, clip, optimiser, on random ids with Zipf's frequencies.
 
-use super::Shape;
+use super::{Shape, on_all_threads};
 use anyhow::Result;
 use engine::data::rng::{Purpose, Rng};
 use engine::model::{Layout, MicroShape, init_params};
@@ -71,10 +71,12 @@ pub fn measure(
     n_lanes: usize,
     threads: usize,
     steps: usize,
+    unique_tokens: bool,
 ) -> Result<Report> {
     let (config, batch) = shape.config();
     let layout = Layout::new(&config)?;
     let micro = MicroShape::new(&config, config.seq_len, batch.div_ceil(n_lanes), precision);
+    let micro = MicroShape { unique_tokens, ..micro };
     let params = init_params(&layout, 1);
     let mut state = TrainState::new(layout, params, precision, AdamWOptions::default());
     let mut lanes = Lanes::new(&state.layout, &micro, n_lanes, batch, threads);
@@ -90,12 +92,10 @@ pub fn measure(
         losses.push(report.loss_nats);
         if step >= WARM_UP {
             times.push(seconds);
-            probes.push(peak_on_all(threads, precision));
+            probes.push(on_all_threads(threads, |_| probe::peak_flops(precision, 0.002)));
         }
     }
-    times.sort_by(f64::total_cmp);
-    probes.sort_by(f64::total_cmp);
-    let (median, probe) = (times[times.len() / 2], probes[probes.len() / 2]);
+    let (median, probe) = (super::median(&mut times), super::median(&mut probes));
     let n_tok = batch * config.seq_len;
     let flops = config.train_flops_per_token(config.seq_len) * n_tok as f64 / median;
     Ok(Report {
@@ -115,15 +115,6 @@ pub fn measure(
         peak_rss_mib: peak_rss_mib(),
         loss_first: losses[0],
         loss_last: losses[losses.len() - 1],
-    })
-}
-
-/// The peak of all threads together at this moment.
-fn peak_on_all(threads: usize, precision: Precision) -> f64 {
-    std::thread::scope(|scope| {
-        let probes: Vec<_> =
-            (0..threads).map(|_| scope.spawn(|| probe::peak_flops(precision, 0.002))).collect();
-        probes.into_iter().map(|probe| probe.join().unwrap_or(f64::NAN)).sum()
     })
 }
 

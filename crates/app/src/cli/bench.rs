@@ -1,5 +1,6 @@
 //! `crystalline bench`: how fast this machine trains and generates, as a share of what it can do.
 
+use crate::bench::generation::{self, Phase};
 use crate::bench::verified::{self, PathState};
 use crate::bench::{Shape, training};
 use anyhow::{Result, bail};
@@ -7,9 +8,10 @@ use clap::ValueEnum;
 use engine::train::settings::PrecisionName;
 use kernels::Isa;
 use serde::Serialize;
+use std::fmt::Display;
 use std::process::ExitCode;
 
-/// Measure training speed on the standard shapes.
+/// Measure the speed of training or writing on the standard shapes.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The shape to measure.
@@ -18,7 +20,13 @@ pub struct Args {
     /// Format of matrix-product operands.
     #[arg(long, value_enum, default_value = "auto")]
     precision: PrecisionArg,
-    /// Steps to time, after three that are not.
+    /// Time writing from an empty context, one token after another, instead of training.
+    #[arg(long)]
+    decode: bool,
+    /// Time taking in a prompt of 512 tokens instead of training.
+    #[arg(long, conflicts_with = "decode")]
+    prefill: bool,
+    /// Steps or rounds to time, after some that are not.
     #[arg(long, default_value_t = 20)]
     steps: usize,
     /// Threads.
@@ -27,6 +35,9 @@ pub struct Args {
     /// Data-parallel lanes.
     #[arg(long, default_value_t = 2)]
     lanes: usize,
+    /// Do the work of equal tokens once for each of them, to measure what sharing it saves.
+    #[arg(long)]
+    no_unique_tokens: bool,
     /// Measure the path that CRYSTALLINE_ISA names even if the processor has a faster one.
     #[arg(long)]
     any_path: bool,
@@ -59,9 +70,9 @@ impl PrecisionArg {
 
 /// What `--json` prints.
 #[derive(Serialize)]
-struct Output {
+struct Output<R> {
     #[serde(flatten)]
-    report: training::Report,
+    report: R,
     paths: Vec<PathState>,
 }
 
@@ -70,11 +81,35 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if let Some(refusal) = refusal(Isa::active(), Isa::best(), is_forced, args.any_path) {
         bail!(refusal);
     }
-    let threads = super::threads(args.threads);
-    let report =
-        training::measure(args.shape, args.precision.resolve(), args.lanes, threads, args.steps)?;
+    let (threads, precision) = (super::threads(args.threads), args.precision.resolve());
+    let phase = match (args.prefill, args.decode) {
+        (true, _) => Some(Phase::Prefill),
+        (_, true) => Some(Phase::Decode),
+        _ => None,
+    };
+    match phase {
+        Some(phase) => {
+            let report = generation::measure(args.shape, phase, precision, threads, args.steps)?;
+            print(report, args.json)
+        }
+        None => {
+            let report = training::measure(
+                args.shape,
+                precision,
+                args.lanes,
+                threads,
+                args.steps,
+                !args.no_unique_tokens,
+            )?;
+            print(report, args.json)
+        }
+    }
+}
+
+/// Prints a report and how far each instruction path is verified.
+fn print(report: impl Serialize + Display, as_json: bool) -> Result<ExitCode> {
     let paths = verified::paths();
-    if args.json {
+    if as_json {
         println!("{}", serde_json::to_string(&Output { report, paths })?);
     } else {
         println!("{report}");

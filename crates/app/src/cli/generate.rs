@@ -1,6 +1,7 @@
 //! `crystalline generate`: continue a prompt.
 
 use super::bench::PrecisionArg;
+use super::say::say;
 use super::{model, threads};
 use anyhow::Result;
 use engine::generate::{Request, Sampling, Session, generate};
@@ -67,6 +68,23 @@ pub struct SamplingArgs {
 }
 
 impl SamplingArgs {
+    /// The defaults, for a model of the built-in stories: a text ends where the story does.
+    pub fn for_stories() -> SamplingArgs {
+        SamplingArgs {
+            max_tokens: 200,
+            temperature: 0.8,
+            top_k: 50,
+            top_p: 0.95,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            seed: None,
+            stop: vec!["\n\n".to_string()],
+            ignore_end: false,
+            precision: PrecisionArg::Auto,
+            threads: None,
+        }
+    }
+
     /// The request these flags make.
     pub fn request(&self) -> Request {
         let clock = || {
@@ -119,7 +137,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     writeln!(out)?;
     if args.verbose {
         let seconds = began.elapsed().as_secs_f64();
-        eprintln!(
+        say!(
             "{} tokens of prompt, {} written, {:.0} tokens/s, {:?}, from {}",
             usage.prompt_tokens,
             usage.new_tokens,

@@ -27,7 +27,8 @@ pub struct LossSum {
 }
 
 impl LossSum {
-    fn of(loss: &[f32], targets: &[u32]) -> LossSum {
+    /// The sum of some tokens' losses.
+    pub fn of(loss: &[f32], targets: &[u32]) -> LossSum {
         LossSum {
             nats: loss.iter().map(|nats| *nats as f64).sum(),
             n_tok: targets.iter().filter(|target| **target != IGNORE).count(),
@@ -74,7 +75,7 @@ pub fn loss_and_gradient(
         let shape = MatmulShape { m: end - start, n: v, k: c };
         matmul_wgrad(model.layout.head.span.of_mut(grads), dlogits, input, shape, accum, words);
         let dinput = &mut acts.dinput[start * c..end * c];
-        matmul(dinput, dlogits, model.packed.backward(model.layout.head), Accum::Replace);
+        matmul(dinput, dlogits, model.packed.head_backward(model.layout.head), Accum::Replace);
     }
     // B12 final norm
     let dgains = gain.of_mut(grads);

@@ -8,12 +8,13 @@
 use super::buffers::{Block, LaneBuffers};
 use super::forward::{Dropout, Model};
 use super::layout::{LayerSlots, Matrix};
+use super::unique::UniqueTokens;
 use kernels::accum::Accum;
 use kernels::attention::{AttentionShape, attention_backward};
 use kernels::dropout::{DropMask, dropout_backward};
-use kernels::embedding::embedding_backward;
+use kernels::embedding::{embedding_backward, embedding_forward};
 use kernels::gated_mlp::swiglu_backward;
-use kernels::matmul::{MatmulShape, matmul, matmul_wgrad};
+use kernels::matmul::{MatmulShape, matmul_straight, matmul_wgrad};
 use kernels::qk_norm::qk_norm_backward;
 use kernels::rmsnorm::rmsnorm_backward;
 use kernels::rope::rope_backward;
@@ -36,7 +37,7 @@ fn mlp_branch(
         branch_gradient(scratch.dstream, scratch.branch, scratch.operand.reborrow(), mask);
     weight_gradient(slots.down, dbranch, acts.hidden.as_rows(), accum, grads, words);
     let dhidden = &mut scratch.flow[..n_rows * hidden_dim];
-    matmul(dhidden, dbranch, model.packed.backward(slots.down), Accum::Replace);
+    input_gradient(model, slots.down, dhidden, dbranch, words);
     // B10 gated activation
     let mut dgate_up = scratch.operand.slice_mut(0..acts.gate_up.len());
     swiglu_backward(dgate_up.reborrow(), dhidden, acts.gate_up.as_rows(), hidden_dim);
@@ -44,7 +45,7 @@ fn mlp_branch(
     let dgate_up = dgate_up.as_rows();
     weight_gradient(slots.gate_up, dgate_up, acts.mlp_in.as_rows(), accum, grads, words);
     let dnorm = &mut scratch.flow[..acts.mid.len()];
-    matmul(dnorm, dgate_up, model.packed.backward(slots.gate_up), Accum::Replace);
+    input_gradient(model, slots.gate_up, dnorm, dgate_up, words);
     // B8 mlp norm, added to the stream's gradient
     let (gain, dgain) = (slots.mlp_norm.of(params), slots.mlp_norm.of_mut(grads));
     rmsnorm_backward(scratch.dstream, dgain, dnorm, acts.mid, gain, acts.mlp_rstd, Accum::Add);
@@ -59,16 +60,16 @@ fn attention_branch(
     attention: AttentionShape,
     block: &mut Block,
 ) {
-    let Block { input, acts, scratch, grads, words, .. } = block;
+    let Block { input, acts, scratch, grads, words, unique, .. } = block;
     let n_rows = acts.attn_rstd.len();
-    let params = model.params;
+    let (params, all_heads) = (model.params, model.heads());
 
     // B7 attention output
     let dbranch =
         branch_gradient(scratch.dstream, scratch.branch, scratch.operand.reborrow(), mask);
     weight_gradient(slots.out, dbranch, acts.attn_out.as_rows(), accum, grads, words);
     let dattn_out = &mut scratch.flow[..acts.attn_out.len()];
-    matmul(dattn_out, dbranch, model.packed.backward(slots.out), Accum::Replace);
+    input_gradient(model, slots.out, dattn_out, dbranch, words);
     // B6 attention, one sequence at a time
     let (t, heads) = (attention.seq_len, acts.lse.len() / n_rows);
     let (width, out_dim) = (acts.qkv.len() / n_rows, acts.attn_out.len() / n_rows);
@@ -86,24 +87,45 @@ fn attention_branch(
         );
     }
     // B5 rotary positions
-    rope_backward(scratch.qkv, model.rope, model.heads(), attention.seq_len, 0);
+    rope_backward(scratch.qkv, model.rope, all_heads, attention.seq_len, 0);
+    // From here up one row per different token in the first block, as in the forward pass.
+    let n = unique.map_or(n_rows, |unique| unique.ids().len());
+    let wide = n * model.layout.config.model_dim;
+    let dqkv: &mut [f32] = match unique {
+        None => scratch.qkv,
+        Some(unique) => {
+            sum_places(&mut scratch.wide[..n * width], scratch.qkv, unique);
+            &mut scratch.wide[..n * width]
+        }
+    };
     // B4 norm of queries and keys
     if let Some((q_norm, k_norm)) = slots.qk_norm {
         let dgains = grads
             .get_disjoint_mut([q_norm.start..q_norm.end, k_norm.start..k_norm.end])
             .expect("the table gives every tensor its own place");
         let gains = [q_norm.of(params), k_norm.of(params)];
-        let (normed, rstd) = (acts.qk_normed.as_rows(), &*acts.qk_rstd);
-        qk_norm_backward(scratch.qkv, dgains, normed, rstd, gains, model.heads());
+        let n_heads = n * all_heads.n_query_key();
+        let normed = acts.qk_normed.as_rows().slice(0..n_heads * all_heads.head_dim);
+        qk_norm_backward(dqkv, dgains, normed, &acts.qk_rstd[..n_heads], gains, all_heads);
     }
     // B3 query, key, value
-    let dqkv = operand(scratch.qkv, scratch.operand.reborrow());
-    weight_gradient(slots.qkv, dqkv, acts.attn_in.as_rows(), accum, grads, words);
-    let dnorm = &mut scratch.flow[..input.len()];
-    matmul(dnorm, dqkv, model.packed.backward(slots.qkv), Accum::Replace);
+    let x = acts.attn_in.as_rows().slice(0..wide);
+    let dqkv = operand(dqkv, scratch.operand.reborrow());
+    weight_gradient(slots.qkv, dqkv, x, accum, grads, words);
+    let dnorm = &mut scratch.flow[..wide];
+    input_gradient(model, slots.qkv, dnorm, dqkv, words);
     // B2 attention norm, added to the stream's gradient
     let (gain, dgain) = (slots.attn_norm.of(params), slots.attn_norm.of_mut(grads));
-    rmsnorm_backward(scratch.dstream, dgain, dnorm, input, gain, acts.attn_rstd, Accum::Add);
+    let rstd = &acts.attn_rstd[..n];
+    match unique {
+        None => rmsnorm_backward(scratch.dstream, dgain, dnorm, input, gain, rstd, Accum::Add),
+        Some(unique) => {
+            let (dx, x) = (&mut scratch.branch[..wide], &mut scratch.qkv[..wide]);
+            sum_places(dx, scratch.dstream, unique);
+            embedding_forward(x, model.layout.embed.of(params), unique.ids());
+            rmsnorm_backward(dx, dgain, dnorm, x, gain, rstd, Accum::Add);
+        }
+    }
 }
 
 /// Runs every block backwards for the micro-batch that `forward` just ran.
@@ -127,8 +149,19 @@ pub fn backward(
         mlp_branch(model, slots, dropout.map(|d| d.mask(l, 1)), accum, &mut block);
         attention_branch(model, slots, dropout.map(|d| d.mask(l, 0)), accum, attention, &mut block);
     }
-    let (dstream, grads) = lane.dstream(n_rows);
-    embedding_backward(model.layout.embed.of_mut(grads), dstream, tokens); // B1 embedding
+    let Block { scratch, grads, unique, .. } = lane.block(0, n_rows);
+    let (dx, tokens) = match unique {
+        None => (&*scratch.dstream, tokens),
+        Some(unique) => (&*scratch.branch, unique.ids()),
+    };
+    let dx = &dx[..tokens.len() * model.layout.config.model_dim];
+    embedding_backward(model.layout.embed.of_mut(grads), dx, tokens); // B1 embedding
+}
+
+/// The sum over the places of each different token: rows of `d` added up in ascending order.
+fn sum_places(sum: &mut [f32], d: &[f32], unique: &UniqueTokens) {
+    sum.fill(0.0);
+    embedding_backward(sum, d, unique.index());
 }
 
 /// The gradient of a branch as a product's operand: the stream's, through the branch's mask.
@@ -157,6 +190,12 @@ fn operand<'a>(x: &'a [f32], room: RowsMut<'a>) -> Rows<'a> {
             Rows::Bf16(room)
         }
     }
+}
+
+/// dX = dY·W.
+fn input_gradient(model: Model, matrix: Matrix, dx: &mut [f32], dy: Rows, words: &mut [u32]) {
+    let shape = MatmulShape { m: dx.len() / matrix.n_in, n: matrix.n_in, k: matrix.n_out };
+    matmul_straight(dx, dy, matrix.span.of(model.params), shape, Accum::Replace, words);
 }
 
 /// dW (+)= dYᵀ·X into the matrix's place among the gradients.

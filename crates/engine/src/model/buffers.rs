@@ -6,6 +6,7 @@
 
 use super::config::ModelConfig;
 use super::layout::Layout;
+use super::unique::UniqueTokens;
 use crate::head;
 use kernels::attention::{self, AttentionShape};
 use kernels::matmul::{self, MatmulShape};
@@ -24,6 +25,8 @@ pub struct MicroShape {
     pub precision: Precision,
     /// Rows of a block of logits in the loss.
     pub head_rows: usize,
+    /// Whether what depends on the token alone is computed once per different token.
+    pub unique_tokens: bool,
 }
 
 /// Tokens of a micro-batch, sequence after sequence, and what follows each.
@@ -48,8 +51,10 @@ pub struct LaneBuffers {
     layers: AlignedVec<f32>,
     /// Workspace: nothing in it outlives the call that wrote it.
     scratch: AlignedVec<f32>,
-    /// Workspace of weight gradients.
+    /// Workspace of backward products: panels of their operands.
     pub words: AlignedVec<u32>,
+    /// The different tokens of the micro-batch, if they are to be told apart.
+    unique: Option<UniqueTokens>,
 }
 
 /// Activations of one block, kept for its backward pass.
@@ -74,8 +79,9 @@ pub(super) struct LayerActs<'a> {
 pub(super) struct Scratch<'a> {
     /// (N, Q) f32: query-key-value rows and their gradient.
     pub qkv: &'a mut [f32],
-    /// (N, 2F) f32: gate and up before activation.
-    pub gate_up: &'a mut [f32],
+    /// (N, max(2F, Q)) f32: gate and up before activation, or the first block's query-key-value
+    /// rows of the different tokens, and their gradient.
+    pub wide: &'a mut [f32],
     /// (N, max(C, H·D, F)) f32: a gradient on its way through a layer.
     pub flow: &'a mut [f32],
     /// (N, C) f32: the gradient of the residual stream.
@@ -127,7 +133,8 @@ impl MicroShape {
         // Equal micro-batches: a short last one would waste the rows it lacks.
         let n_seqs = lane_seqs.div_ceil(lane_seqs.div_ceil(most));
         let head_rows = head::full::block_rows(config.vocab_size, n_seqs * seq_len);
-        MicroShape { config: config.clone(), n_seqs, seq_len, precision, head_rows }
+        let unique_tokens = true;
+        MicroShape { config: config.clone(), n_seqs, seq_len, precision, head_rows, unique_tokens }
     }
 
     /// Rows of the largest micro-batch, N.
@@ -177,7 +184,7 @@ impl MicroShape {
         let logits = self.head_rows * m.vocab_size;
         [
             n * m.qkv_dim(),
-            n * 2 * m.ffn_dim,
+            n * m.qkv_dim().max(2 * m.ffn_dim),
             n * m.model_dim.max(m.attn_dim()).max(m.ffn_dim),
             n * m.model_dim,
             n * m.model_dim,
@@ -192,14 +199,20 @@ impl MicroShape {
         ]
     }
 
-    /// Words of scratch that the weight gradients of every matrix fit in.
-    fn wgrad_words(&self, layout: &Layout) -> usize {
-        let len = |rows, matrix: super::Matrix| {
-            let shape = MatmulShape { m: rows, n: matrix.n_out, k: matrix.n_in };
-            matmul::wgrad_scratch_len(shape, self.precision)
+    /// Words of scratch that the backward products of every matrix fit in.
+    fn backward_words(&self, layout: &Layout) -> usize {
+        let precision = self.precision;
+        let len = |matrix: super::Matrix| {
+            let is_head = matrix == layout.head;
+            let m = if is_head { self.head_rows } else { self.n_rows() };
+            let (n, k) = (matrix.n_out, matrix.n_in);
+            let weight = matmul::wgrad_scratch_len(MatmulShape { m, n, k }, precision);
+            let dx = MatmulShape { m, n: k, k: n };
+            // The output matrix's panels are there already.
+            let input = if is_head { 0 } else { matmul::straight_scratch_len(dx, precision) };
+            weight.max(input)
         };
-        let rows = |matrix| if matrix == layout.head { self.head_rows } else { self.n_rows() };
-        layout.matrices().map(|matrix| len(rows(matrix), matrix)).max().unwrap_or(0)
+        layout.matrices().map(len).max().unwrap_or(0)
     }
 }
 
@@ -209,25 +222,35 @@ impl LaneBuffers {
     pub fn new(layout: &Layout, shape: MicroShape, training: bool) -> LaneBuffers {
         let stream = (layout.config.n_layers + 1) * shape.n_rows() * layout.config.model_dim;
         let n_kept = if training { layout.config.n_layers } else { 1 };
+        let unique = || UniqueTokens::new(shape.n_rows(), layout.config.vocab_size);
         LaneBuffers {
+            unique: shape.unique_tokens.then(unique),
             grads: AlignedVec::zeroed(if training { layout.len } else { 0 }),
             stream: AlignedVec::zeroed(stream),
             layers: AlignedVec::zeroed(n_kept * padded_sum(&shape.layer_lens())),
             scratch: AlignedVec::zeroed(padded_sum(&shape.scratch_lens())),
-            words: AlignedVec::zeroed(if training { shape.wgrad_words(layout) } else { 0 }),
+            words: AlignedVec::zeroed(if training { shape.backward_words(layout) } else { 0 }),
             shape,
         }
     }
 
     /// Name and bytes of each allocation.
-    pub fn plan(&self) -> [(&'static str, usize); 4] {
+    pub fn plan(&self) -> [(&'static str, usize); 5] {
         let float = size_of::<f32>();
         [
             ("gradients", self.grads.len() * float),
             ("activations", (self.stream.len() + self.layers.len()) * float),
             ("workspace", self.scratch.len() * float),
-            ("weight-gradient panels", self.words.len() * size_of::<u32>()),
+            ("backward panels", self.words.len() * size_of::<u32>()),
+            ("different tokens", self.unique.as_ref().map_or(0, UniqueTokens::bytes)),
         ]
+    }
+
+    /// Tells the different ones of a micro-batch's tokens apart, if that is wanted.
+    pub(super) fn find_unique(&mut self, tokens: &[u32]) {
+        if let Some(unique) = &mut self.unique {
+            unique.find(tokens);
+        }
     }
 
     /// The residual stream before block `l` and after it, the block's activations, and workspace,
@@ -243,6 +266,7 @@ impl LaneBuffers {
             scratch: scratch(&mut self.scratch, &self.shape, n_rows),
             grads: &mut self.grads,
             words: &mut self.words,
+            unique: self.unique.as_ref().filter(|_| l == 0),
         }
     }
 
@@ -276,11 +300,6 @@ impl LaneBuffers {
             layout.embed.of_mut(&mut self.grads).fill(0.0);
         }
     }
-
-    /// The gradient of the residual stream, as the passes leave it: (n_rows, C).
-    pub(super) fn dstream(&mut self, n_rows: usize) -> (&mut [f32], &mut [f32]) {
-        (scratch(&mut self.scratch, &self.shape, n_rows).dstream, &mut self.grads)
-    }
 }
 
 /// One block's view of a lane's memory.
@@ -291,6 +310,8 @@ pub(super) struct Block<'a> {
     pub scratch: Scratch<'a>,
     pub grads: &'a mut [f32],
     pub words: &'a mut [u32],
+    /// The different tokens, in the first block only.
+    pub unique: Option<&'a UniqueTokens>,
 }
 
 fn layer_acts<'a>(
@@ -338,12 +359,12 @@ fn layer_acts<'a>(
 
 fn scratch<'a>(all: &'a mut [f32], shape: &MicroShape, n_rows: usize) -> Scratch<'a> {
     let m = &shape.config;
-    let [qkv, gate_up, flow, dstream, branch, operand, attention, ..] =
+    let [qkv, wide, flow, dstream, branch, operand, attention, ..] =
         split(all, shape.scratch_lens());
     let operand_len = shape.n_rows() * m.model_dim.max(m.qkv_dim()).max(2 * m.ffn_dim);
     Scratch {
         qkv: &mut qkv[..n_rows * m.qkv_dim()],
-        gate_up: &mut gate_up[..n_rows * 2 * m.ffn_dim],
+        wide,
         flow,
         dstream: &mut dstream[..n_rows * m.model_dim],
         branch: &mut branch[..n_rows * m.model_dim],

@@ -4,7 +4,7 @@
 //! `B7` there, and a test keeps the two lists mirrored. The final norm and the logits belong to the
 //! output layer (`head`).
 
-use super::buffers::{Block, LaneBuffers};
+use super::buffers::{Block, LaneBuffers, LayerActs};
 use super::layout::{LayerSlots, Layout};
 use super::packed::PackedWeights;
 use kernels::accum::Accum;
@@ -15,8 +15,8 @@ use kernels::gated_mlp::swiglu_forward;
 use kernels::matmul::matmul;
 use kernels::qk_norm::{QkNormSaved, qk_norm_forward};
 use kernels::rmsnorm::rmsnorm_forward;
-use kernels::rope::{Heads, RopeTable, rope_forward};
-use kernels::rows::{Precision, RowsMut, store_rows};
+use kernels::rope::{Heads, RopeTable, rope_forward_to};
+use kernels::rows::RowsMut;
 
 /// Residual dropout of one micro-batch: the masks are a pure function of the key.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +29,7 @@ pub struct Dropout {
 
 impl Dropout {
     /// The mask of a block's attention (`branch` 0) or MLP (`branch` 1).
-    pub(super) fn mask(self, layer: usize, branch: usize) -> DropMask {
+    pub fn mask(self, layer: usize, branch: usize) -> DropMask {
         let stream = (2 * layer + branch + 1) as u64;
         DropMask { key: self.key ^ stream.wrapping_mul(0x9e37_79b9_7f4a_7c15), rate: self.rate }
     }
@@ -66,12 +66,40 @@ pub fn forward(model: Model, tokens: &[u32], dropout: Option<Dropout>, lane: &mu
     assert_eq!(n_rows % lane.shape.seq_len, 0, "forward: tokens are not whole sequences");
     let attention = lane.shape.attention();
 
+    lane.find_unique(tokens);
     let first = lane.block(0, n_rows);
     embedding_forward(first.input, model.layout.embed.of(model.params), tokens); // F1 embedding
     for (l, slots) in model.layout.layers.iter().enumerate() {
         let mut block = lane.block(l, n_rows);
         attention_branch(model, slots, l, dropout, attention, &mut block);
         mlp_branch(model, slots, l, dropout, &mut block);
+    }
+}
+
+/// Query-key-value rows before positions come in: a row is a function of its input row alone.
+fn query_key_value(
+    model: Model,
+    slots: &LayerSlots,
+    qkv: &mut [f32],
+    input: &[f32],
+    acts: &mut LayerActs,
+) {
+    let (params, heads, eps) = (model.params, model.heads(), model.layout.config.norm_eps);
+    let n = input.len() / model.layout.config.model_dim;
+
+    // F2 attention norm
+    let mut x = acts.attn_in.slice_mut(0..input.len());
+    let (rstd, gain) = (&mut acts.attn_rstd[..n], slots.attn_norm.of(params));
+    rmsnorm_forward(x.reborrow(), rstd, input, gain, eps);
+    // F3 query, key, value
+    matmul(qkv, x.as_rows(), model.packed.forward(slots.qkv), Accum::Replace);
+    // F4 norm of queries and keys
+    if let Some((q_norm, k_norm)) = slots.qk_norm {
+        let n_heads = n * heads.n_query_key();
+        let normed = acts.qk_normed.slice_mut(0..n_heads * heads.head_dim);
+        let saved = QkNormSaved { normed, rstd: &mut acts.qk_rstd[..n_heads] };
+        let gains = [q_norm.of(params), k_norm.of(params)];
+        qk_norm_forward(qkv, Some(saved), gains, heads, eps);
     }
 }
 
@@ -84,43 +112,30 @@ fn attention_branch(
     attention: AttentionShape,
     block: &mut Block,
 ) {
-    let Block { input, acts, scratch, .. } = block;
-    let (params, packed, eps) = (model.params, model.packed, model.layout.config.norm_eps);
+    let Block { input, acts, scratch, unique, .. } = block;
+    let (packed, heads, n_rows) = (model.packed, model.heads(), acts.attn_rstd.len());
+    let (t, width, out_dim) = (attention.seq_len, heads.qkv_dim(), heads.n_heads * heads.head_dim);
 
-    // F2 attention norm
-    rmsnorm_forward(
-        acts.attn_in.reborrow(),
-        acts.attn_rstd,
-        input,
-        slots.attn_norm.of(params),
-        eps,
-    );
-    // F3 query, key, value: in f32 mode straight into the saved rows
-    let precision = packed.precision();
-    let qkv: &mut [f32] = match &mut acts.qkv {
-        RowsMut::F32(saved) => saved,
-        RowsMut::Bf16(_) => scratch.qkv,
-    };
-    matmul(qkv, acts.attn_in.as_rows(), packed.forward(slots.qkv), Accum::Replace);
-    // F4 norm of queries and keys
-    if let Some((q_norm, k_norm)) = slots.qk_norm {
-        let saved = QkNormSaved { normed: acts.qk_normed.reborrow(), rstd: acts.qk_rstd };
-        let gains = [q_norm.of(params), k_norm.of(params)];
-        qk_norm_forward(qkv, Some(saved), gains, model.heads(), eps);
+    match unique {
+        None => query_key_value(model, slots, scratch.qkv, input, acts),
+        // In the first block a row is a function of its token.
+        Some(unique) => {
+            let n = unique.ids().len();
+            let rows = &mut scratch.wide[..n * width];
+            let input = &mut scratch.branch[..n * model.layout.config.model_dim];
+            embedding_forward(input, model.layout.embed.of(model.params), unique.ids());
+            query_key_value(model, slots, rows, input, acts);
+            // To the places of each token, as rows of the embedding are looked up.
+            embedding_forward(scratch.qkv, rows, unique.index());
+        }
     }
     // F5 rotary positions
-    rope_forward(qkv, model.rope, model.heads(), attention.seq_len, 0);
-    if precision == Precision::Bf16 {
-        store_rows(acts.qkv.reborrow(), scratch.qkv);
-    }
+    rope_forward_to(acts.qkv.reborrow(), scratch.qkv, model.rope, heads, t, 0);
     // F6 attention, one sequence at a time
-    let (t, n_rows) = (attention.seq_len, acts.attn_rstd.len());
-    let (heads, width) = (acts.lse.len() / n_rows, acts.qkv.len() / n_rows);
-    let out_dim = acts.attn_out.len() / n_rows;
     for s in 0..n_rows / t {
         attention_forward(
             acts.attn_out.slice_mut(s * t * out_dim..(s + 1) * t * out_dim),
-            &mut acts.lse[s * t * heads..(s + 1) * t * heads],
+            &mut acts.lse[s * t * heads.n_heads..(s + 1) * t * heads.n_heads],
             acts.qkv.as_rows().slice(s * t * width..(s + 1) * t * width),
             attention,
             scratch.attention,
@@ -166,9 +181,9 @@ fn mlp_branch(
             swiglu_forward(acts.hidden.reborrow(), None, saved, ffn_dim);
         }
         saved @ RowsMut::Bf16(_) => {
-            matmul(scratch.gate_up, x, gate_up, Accum::Replace);
-            let saved = Some(saved.reborrow());
-            swiglu_forward(acts.hidden.reborrow(), saved, scratch.gate_up, ffn_dim);
+            let rows = &mut scratch.wide[..saved.len()];
+            matmul(rows, x, gate_up, Accum::Replace);
+            swiglu_forward(acts.hidden.reborrow(), Some(saved.reborrow()), rows, ffn_dim);
         }
     }
     // F11 down, added to the stream

@@ -13,6 +13,7 @@ mod forward;
 mod layout;
 mod packed;
 mod params;
+mod unique;
 
 pub use backward::backward;
 pub(crate) use buffers::as_rows;

@@ -1,4 +1,9 @@
 //! The weights as matrix products read them: converted and packed once per step, for all lanes.
+//!
+//! That is every matrix for the forward products, and the output matrix for its backward product,
+//! which is computed block of rows after block of rows. The backward products of the other matrices
+//! pack on their way (`matmul_straight`): a second copy of them would cost as much memory as a
+//! moment of the optimiser, and save no time.
 
 use super::layout::{Layout, Matrix, Span};
 use kernels::matmul::{self, Packed};
@@ -25,33 +30,37 @@ struct Task {
 /// Words that one packing task writes at most, so that both cores have something to do.
 const TASK_WORDS: usize = 1 << 16;
 
-/// Every matrix of a model in panels, for the forward and, when training, the backward products.
+/// The matrices of a model in panels.
 #[derive(Debug)]
 pub struct PackedWeights {
     words: AlignedVec<u32>,
     precision: Precision,
-    /// By matrix index: where the forward and the backward panels lie.
-    spans: Vec<(Span, Option<Span>)>,
+    /// By matrix index: where the forward panels lie.
+    forward: Vec<Span>,
+    /// Where the output matrix's backward panels lie, when training.
+    head_backward: Option<Span>,
     tasks: Vec<Task>,
     ranges: Vec<Range<usize>>,
 }
 
 impl PackedWeights {
-    /// Room for the panels of every matrix; `training` adds those of the backward products.
+    /// Room for the panels of every matrix; `training` adds those of the output
+    /// matrix's backward product.
     pub fn new(layout: &Layout, precision: Precision, training: bool) -> PackedWeights {
         let mut packed = PackedWeights {
             words: AlignedVec::zeroed(0),
             precision,
-            spans: Vec::new(),
+            forward: Vec::new(),
+            head_backward: None,
             tasks: Vec::new(),
             ranges: Vec::new(),
         };
         let mut len = 0;
         for matrix in layout.matrices() {
-            let forward = packed.plan(matrix, Side::Forward, &mut len);
-            let backward = training.then(|| packed.plan(matrix, Side::Backward, &mut len));
-            packed.spans.push((forward, backward));
+            let span = packed.plan(matrix, Side::Forward, &mut len);
+            packed.forward.push(span);
         }
+        packed.head_backward = training.then(|| packed.plan(layout.head, Side::Backward, &mut len));
         packed.words = AlignedVec::zeroed(len);
         packed
     }
@@ -91,18 +100,17 @@ impl PackedWeights {
 
     /// The right operand of Y = X·Wᵀ.
     pub fn forward(&self, matrix: Matrix) -> Packed<'_> {
-        let (span, _) = self.spans[matrix.index];
-        self.view(matrix, Side::Forward, span)
+        self.view(matrix, Side::Forward, self.forward[matrix.index])
     }
 
-    /// The right operand of dX = dY·W.
+    /// The right operand of dX = dY·W for the output matrix, `head`.
     ///
     /// # Panics
     /// If the weights were packed for inference only.
-    pub fn backward(&self, matrix: Matrix) -> Packed<'_> {
-        let (_, span) = self.spans[matrix.index];
-        let span = span.expect("PackedWeights::backward: packed for inference only");
-        self.view(matrix, Side::Backward, span)
+    pub fn head_backward(&self, head: Matrix) -> Packed<'_> {
+        let span = self.head_backward;
+        let span = span.expect("PackedWeights::head_backward: packed for inference only");
+        self.view(head, Side::Backward, span)
     }
 
     fn view(&self, matrix: Matrix, side: Side, span: Span) -> Packed<'_> {

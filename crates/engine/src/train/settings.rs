@@ -79,6 +79,7 @@ pub struct TrainSettings {
     pub dropout: Option<f32>,
     pub seed: Option<u64>,
     pub n_lanes: Option<usize>,
+    pub unique_tokens: Option<bool>,
     pub precision: Option<PrecisionName>,
     pub isa: Option<String>,
     pub eval_every: Option<u64>,
@@ -179,6 +180,8 @@ pub struct TrainConfig {
     pub seed: u64,
     /// Data-parallel lanes.
     pub n_lanes: usize,
+    /// Whether what depends on the token alone is computed once per different token.
+    pub unique_tokens: bool,
     /// Number format of products.
     pub precision: PrecisionName,
     /// Instruction path that the run began on.
@@ -251,6 +254,7 @@ impl TrainSettings {
             dropout: self.dropout.unwrap_or(if epochs > 4.0 { 0.1 } else { 0.0 }),
             seed: self.seed.unwrap_or(1),
             n_lanes: self.n_lanes.unwrap_or(threads).clamp(1, batch_seqs),
+            unique_tokens: self.unique_tokens.unwrap_or(true),
             precision: self.precision.unwrap_or_else(PrecisionName::auto),
             isa: kernels::Isa::active().name().to_string(),
             eval_every: self.eval_every.unwrap_or((n_steps / 12).max(1)),

@@ -137,7 +137,7 @@ struct Block {
 }
 
 /// The length of the blocks that K is cut into: equal, even, and at most `limit`.
-fn k_block(k: usize, limit: usize) -> usize {
+pub(super) fn k_block(k: usize, limit: usize) -> usize {
     let n_blocks = k.div_ceil(limit).max(1);
     k.div_ceil(n_blocks).next_multiple_of(2).max(2)
 }

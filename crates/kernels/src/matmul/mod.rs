@@ -24,6 +24,7 @@ pub mod naive;
 mod pack;
 mod panels;
 mod prefetch;
+mod straight;
 mod tile;
 #[cfg(target_arch = "x86_64")]
 mod tile_avx2;
@@ -48,6 +49,7 @@ pub use pack::{
     Packed, n_panels, pack_straight, pack_straight_panels, pack_transposed, pack_transposed_panels,
     packed_len, panel_cols, panel_columns, panel_len,
 };
+pub use straight::{matmul_straight, straight_scratch_len};
 pub use wgrad::{matmul_wgrad, matmul_wgrad_outputs, wgrad_scratch_len};
 
 /// The sizes of a product: M rows, N outputs, K inputs.

@@ -257,6 +257,30 @@ fn panels_packed_one_by_one_are_those_packed_at_once() {
 }
 
 #[test]
+fn packing_on_the_way_gives_the_bits_of_packing_first() {
+    for shape in [[1, 1, 1], [9, 50, 7], [17, 100, 333], [64, 96, 2300], [3, 49, 0]] {
+        let [m, n, k] = shape;
+        let shape = MatmulShape { m, n, k };
+        for isa in Isa::available() {
+            for precision in PRECISIONS {
+                let (a, w) = (Matrix::random(m * k, precision, 5), random(k * n, 6));
+                let other = random(m * n, 7);
+                let words = packed(isa, &w, k, n, precision);
+                let mut scratch = vec![0; straight::scratch_len_on(isa, shape, precision)];
+                for accum in modes(&other) {
+                    let mut expected = random(m * n, 8);
+                    let mut got = expected.clone();
+                    product(isa, &mut expected, a.rows(), &words, shape, accum);
+                    let rows = a.rows();
+                    straight::straight_on(isa, &mut got, rows, &w, shape, accum, &mut scratch);
+                    assert_eq!(got, expected, "{} {precision:?} {shape:?}", isa.name());
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn outputs_of_a_gradient_keep_their_bits_however_they_are_dealt() {
     let shape = MatmulShape { m: 1031, n: 150, k: 50 };
     let MatmulShape { m, n, k } = shape;

@@ -51,23 +51,54 @@ pub fn story(seed: u64, number: u64) -> String {
     text
 }
 
+/// Stories that a thread writes before the next lot is dealt out.
+const LOT: usize = 64;
+
 /// Writes whole stories of `seed`, with a blank line between two, until there are at least
-/// `n_bytes`; returns how many bytes it wrote.
+/// `n_bytes`; returns how many bytes it wrote. The bytes do not depend on `threads`.
+///
+/// `progress` is told the bytes written so far, and says whether to go on.
 ///
 /// # Errors
 /// What writing reports.
-pub fn write_corpus(n_bytes: u64, seed: u64, writer: &mut dyn Write) -> std::io::Result<u64> {
-    let mut n_written = 0;
-    for story in generate(seed) {
-        if n_written >= n_bytes {
+pub fn write_corpus(
+    n_bytes: u64,
+    seed: u64,
+    threads: usize,
+    writer: &mut dyn Write,
+    progress: &mut dyn FnMut(u64) -> bool,
+) -> std::io::Result<u64> {
+    let (threads, mut n_written) = (threads.max(1) as u64, 0);
+    for round in 0.. {
+        let first = round * threads * LOT as u64;
+        for story in lots(seed, first, threads).into_iter().flatten() {
+            if n_written >= n_bytes {
+                return Ok(n_written);
+            }
+            let separator = if n_written == 0 { "" } else { "\n" };
+            let text = format!("{separator}{story}\n");
+            writer.write_all(text.as_bytes())?;
+            n_written += text.len() as u64;
+        }
+        if !progress(n_written) {
             break;
         }
-        let separator = if n_written == 0 { "" } else { "\n" };
-        let text = format!("{separator}{story}\n");
-        writer.write_all(text.as_bytes())?;
-        n_written += text.len() as u64;
     }
     Ok(n_written)
+}
+
+/// The stories from number `first` on, a lot from each thread, in order.
+fn lots(seed: u64, first: u64, threads: u64) -> Vec<Vec<String>> {
+    let lot = |t: u64| {
+        let numbers = first + t * LOT as u64..first + (t + 1) * LOT as u64;
+        numbers.map(|number| story(seed, number)).collect()
+    };
+    std::thread::scope(|scope| {
+        let lot = &lot;
+        let writing: Vec<_> = (0..threads).map(|t| scope.spawn(move || lot(t))).collect();
+        let results = writing.into_iter().map(|thread| thread.join());
+        results.map(|lot| lot.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    })
 }
 
 /// Checks that `sentence` is one that the stories' grammar can make.

@@ -34,7 +34,7 @@ fn ten_thousand_stories_parse_and_hardly_repeat_a_sentence() {
 #[test]
 fn the_same_seed_gives_the_same_bytes_for_ever() {
     let mut text = Vec::new();
-    write_corpus(1_000_000, 42, &mut text).unwrap();
+    write_corpus(1_000_000, 42, 1, &mut text, &mut |_| true).unwrap();
     let hash = blake3::hash(&text).to_hex();
     assert_eq!(&hash[..32], "08263445b6e9ec1dde95f2312de6e52d");
     assert_ne!(story(42, 0), story(43, 0));
@@ -45,7 +45,7 @@ fn the_same_seed_gives_the_same_bytes_for_ever() {
 fn a_corpus_is_whole_stories_with_a_blank_line_between() {
     for size in [0, 1, 1000, 20_000] {
         let mut text = Vec::new();
-        let n_written = write_corpus(size, 5, &mut text).unwrap();
+        let n_written = write_corpus(size, 5, 3, &mut text, &mut |_| true).unwrap();
         assert_eq!(n_written, text.len() as u64);
         assert!(n_written >= size);
         let text = String::from_utf8(text).unwrap();

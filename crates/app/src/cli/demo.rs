@@ -1,0 +1,92 @@
+//! `crystalline demo`: a model learns to write from the built-in stories in about a minute.
+
+use super::progress::Progress;
+use super::say::say;
+use super::signals::Signals;
+use super::{chat, data, generate, model, threads, train};
+use crate::demo::grade;
+use anyhow::{Context, Result};
+use engine::train::events::Outcome;
+use engine::train::run::{Budget, Run, prepare};
+use engine::train::settings::Settings;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Watch a model learn from built-in stories for a minute, then give it prompts.
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = "Examples:\n  crystalline demo\n  crystalline demo --time 5m      a longer training writes better"
+)]
+pub struct Args {
+    /// How long to train, such as 60s or 5m.
+    #[arg(long, default_value = "60s", value_parser = train::parse_time)]
+    time: Duration,
+    /// Seed of the stories, the weights and the samples.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Folder of the run; by default runs/demo, with a number if that is taken.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Threads.
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+/// Text of the demo; a model sees it about three times in a minute.
+const CORPUS_BYTES: u64 = 8_000_000;
+
+/// A blank line is what stands before a story.
+const PROMPT: &str = "\n\n";
+
+pub fn run(args: Args) -> Result<ExitCode> {
+    let began = Instant::now();
+    let signals = Signals::listen()?;
+    let threads = threads(args.threads);
+    let dir = args.out.clone().unwrap_or_else(|| train::free_dir("demo"));
+    std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    let corpus = dir.join("stories.txt");
+    if !data::write_stories(&corpus, CORPUS_BYTES, args.seed, threads, &signals)? {
+        return Ok(signals.exit_code());
+    }
+    let mut progress = Progress::new(signals.clone());
+    let budget = Budget::Time(began, args.time);
+    prepare(&dir, &settings(corpus.clone(), args.seed), budget, threads, &mut progress)?;
+    let mut run = Run::open(&dir, threads)?;
+    run.sample(&mut progress)?;
+    let outcome = run.drive(&mut progress)?;
+    drop(progress);
+    if let Outcome::Stopped { step } = outcome {
+        say!("stopped at step {step}, saved; go on with `crystalline resume {}`", dir.display());
+        return Ok(signals.exit_code());
+    }
+    drop(run);
+
+    let mut pool = kernels::Pool::new(threads);
+    let precision = super::bench::PrecisionArg::Auto.resolve();
+    let opened = model::open(&dir, precision, &mut pool)?;
+    let text = std::fs::read_to_string(&corpus)
+        .with_context(|| format!("cannot read {}", corpus.display()))?;
+    let grade = grade(&opened, &text, args.seed, &mut pool)?;
+    say!("{grade}");
+    writeln!(std::io::stdout(), "{}", dir.display())?;
+    if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
+        return chat::talk(&opened, &generate::SamplingArgs::for_stories(), &mut pool);
+    }
+    say!("let it write: `crystalline generate {} \"Everyone in\"`", dir.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A model of a million parameters, whose samples begin where a story does.
+fn settings(corpus: PathBuf, seed: u64) -> Settings {
+    let mut settings = Settings::default();
+    settings.data.files = Some(vec![corpus]);
+    settings.data.holdout = Some(0.02);
+    settings.model.model_dim = Some(128);
+    settings.model.n_layers = Some(4);
+    settings.model.seq_len = Some(128);
+    settings.train.seed = Some(seed);
+    settings.train.sample_prompt = Some(PROMPT.to_string());
+    settings
+}

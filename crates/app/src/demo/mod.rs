@@ -1,0 +1,104 @@
+//! How well the demo's model writes: its sentences against the grammar that wrote its text.
+
+use crate::cli::model::Opened;
+use anyhow::Result;
+use engine::data::stories::{parse_sentence, split_sentences};
+use engine::generate::{Request, Sampling, Session, generate};
+use kernels::Pool;
+use std::collections::HashSet;
+use std::fmt;
+
+/// Sentences that are looked at.
+const N_SENTENCES: usize = 200;
+
+/// Tokens of each text that they are taken from.
+const TEXT_TOKENS: usize = 120;
+
+/// Of so many sentences, how many are sentences of the grammar, and how many are new.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Grade {
+    pub n: usize,
+    pub n_grammatical: usize,
+    pub n_new: usize,
+}
+
+impl fmt::Display for Grade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let percent = |n: usize| 100.0 * n as f64 / self.n.max(1) as f64;
+        write!(
+            f,
+            "of {} sentences that it writes, {:.0} % are grammatical (the stories' own grammar \
+             accepts them), {:.0} % stand nowhere in its text",
+            self.n,
+            percent(self.n_grammatical),
+            percent(self.n_new)
+        )
+    }
+}
+
+/// Lets the model write until there are enough sentences, and looks at them.
+pub fn grade(opened: &Opened, corpus: &str, seed: u64, pool: &mut Pool) -> Result<Grade> {
+    let known: HashSet<&str> = split_sentences(corpus).into_iter().collect();
+    let sentences = sentences(opened, seed, pool)?;
+    Ok(judge(&sentences, &known))
+}
+
+fn judge(sentences: &[String], known: &HashSet<&str>) -> Grade {
+    let count = |is: &dyn Fn(&str) -> bool| sentences.iter().filter(|s| is(s)).count();
+    Grade {
+        n: sentences.len(),
+        n_grammatical: count(&|s| parse_sentence(s).is_ok()),
+        n_new: count(&|s| !known.contains(s)),
+    }
+}
+
+/// Whole sentences from beginnings of stories.
+fn sentences(opened: &Opened, seed: u64, pool: &mut Pool) -> Result<Vec<String>> {
+    let model = opened.model.model();
+    let precision = model.packed.precision();
+    let max_len = opened.model.max_len();
+    let mut session = Session::new(opened.model.layout(), precision, max_len, pool.threads());
+    let prompt = opened.tokenizer.encode_ordinary("\n\n");
+    let mut sentences = Vec::new();
+    for text_seed in seed.. {
+        let sampling = Sampling { seed: text_seed, ..Sampling::default() };
+        let request = Request { sampling, max_tokens: TEXT_TOKENS, ..Request::default() };
+        let mut text = String::new();
+        session.rewind(0);
+        let mut on_text = |piece: &str| {
+            text.push_str(piece);
+            true
+        };
+        generate(&mut session, model, pool, &opened.tokenizer, &prompt, &request, &mut on_text)?;
+        let mut whole = split_sentences(&text);
+        // The last is cut off where the tokens ended.
+        whole.pop();
+        sentences.extend(whole.into_iter().map(str::to_owned));
+        // A model that has learnt nothing writes no sentences: what it wrote is one bad one.
+        sentences.extend(text.trim().is_empty().then(String::new));
+        if sentences.len() >= N_SENTENCES || text_seed - seed > N_SENTENCES as u64 {
+            break;
+        }
+    }
+    sentences.truncate(N_SENTENCES);
+    Ok(sentences)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_and_ungrammatical_sentences_are_told_apart() {
+        let story = engine::data::stories::story(3, 0);
+        let mut sentences: Vec<String> =
+            split_sentences(&story).into_iter().map(str::to_owned).collect();
+        let n = sentences.len();
+        let known = HashSet::from([sentences[0].as_str()]);
+        assert_eq!(judge(&sentences, &known), Grade { n, n_grammatical: n, n_new: n - 1 });
+        drop(known);
+        sentences.push("The the of was.".to_string());
+        let grade = judge(&sentences, &HashSet::new());
+        assert_eq!(grade, Grade { n: n + 1, n_grammatical: n, n_new: n + 1 });
+    }
+}
