@@ -52,7 +52,7 @@ fn killed_at_random_moments_runs_come_to_the_same_end() {
             }
             assert_eq!(ended.code, None, "kill {n}: {}", ended.stderr);
         }
-        assert!(straight == scene.end(&out), "{out}, finished after kill {n}, is another model");
+        assert!(straight == scene.end(&out), "{out}, finished after kill {n}, left something else");
     }
 }
 
