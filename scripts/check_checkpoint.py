@@ -1,43 +1,73 @@
 #!/usr/bin/env python3
-"""Loads a model folder with transformers and compares its logits with ours.
+"""Loads one of our model folders with transformers and compares logits and token ids with ours.
 
-    python scripts/check_checkpoint.py MODEL_DIR ours.json
+    cargo build --release
+    python scripts/check_checkpoint.py runs/book other.txt
     python scripts/check_checkpoint.py --self-test
 
-`ours.json` is what our program computed from the same folder:
-{"ids": [int, ...], "logits": [[float, ...], ...]}, one row of logits for each id, the ids being one
-sequence from its start. It may also have "texts": [{"text": str, "ids": [int, ...]}, ...], which
-the folder's tokenizer must encode to the same ids and decode back to the same text.
+The first argument is a run or a model folder, the second a text. `crystalline eval --dump-logits`
+computes the logits of the text's first tokens in f32, by the forward pass of training and again
+token by token as in generation; `crystalline tokenizer encode` gives the ids of all of the text.
+transformers must give the same ids and, within the bound, the same logits.
 
-Prints the largest difference. Exit code: 0 within the bound, 1 above it, 2 on bad input.
+Exit code: 0 if so, 1 if not, 2 on bad input.
 """
 
 import argparse
 import json
 import os
+import subprocess
 import sys
 import tempfile
+from itertools import zip_longest
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 try:
     import numpy as np
+    import safetensors.numpy
     import torch
     import transformers
 except ImportError as missing:
     sys.exit(f"{missing}. Install with: pip install torch transformers safetensors numpy")
 
 
+def ours(program, model, text):
+    """Where our program found the model, its logits by name, and the ids of the whole text."""
+    with tempfile.TemporaryDirectory() as folder:
+        dump = Path(folder) / "logits.safetensors"
+        command = [program, "eval", model, text, "--precision", "f32", "--json"]
+        report = json.loads(output_of([*command, "--dump-logits", dump]))
+        tensors = safetensors.numpy.load_file(dump)
+    with open(text, "rb") as stdin:
+        ids = output_of([program, "tokenizer", "encode", report["model"]], stdin).split()
+    return report["model"], tensors, [int(i) for i in ids]
+
+
+def output_of(command, stdin=None):
+    try:
+        return subprocess.run(command, stdin=stdin, stdout=subprocess.PIPE, check=True).stdout
+    except OSError as error:
+        bad_input(f"{command[0]}: {error}. Build with: cargo build --release")
+    except subprocess.CalledProcessError as error:
+        bad_input(error)
+
+
+def bad_input(why):
+    print(why, file=sys.stderr)
+    sys.exit(2)
+
+
 def reference_logits(folder, ids):
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    print(f"{type(model).__name__}, {sum(p.numel() for p in model.parameters()):,} parameters")
     with torch.no_grad():
         return model(input_ids=torch.tensor([ids]), use_cache=False).logits[0].double().numpy()
 
 
 def largest_difference(ours, reference):
     """Largest absolute difference; infinite if a shape differs or a number is not finite."""
-    ours = np.array(ours, dtype=np.float64)
     if ours.shape != reference.shape:
         print(f"logits: ours are {ours.shape}, transformers gives {reference.shape}")
         return float("inf")
@@ -47,32 +77,29 @@ def largest_difference(ours, reference):
     return float(np.abs(ours - reference).max())
 
 
-def wrong_texts(tokenizer, texts):
-    """Says which texts the tokenizer reads or writes otherwise than we do; returns how many."""
-    wrong = 0
-    for expected in texts:
-        ids = tokenizer.encode(expected["text"], add_special_tokens=False)
-        text = tokenizer.decode(expected["ids"], clean_up_tokenization_spaces=False)
-        if ids != expected["ids"]:
-            print(f"text {expected['text']!r}: ours {expected['ids']}, transformers {ids}")
-        elif text != expected["text"]:
-            print(f"text {expected['text']!r}: transformers decodes {text!r}")
-        else:
-            continue
-        wrong += 1
-    return wrong
+def are_logits_equal(folder, tensors, bound):
+    ids = tensors["ids"].astype(int).tolist()
+    reference = reference_logits(folder, ids)
+    differences = {n: largest_difference(tensors[n], reference) for n in ("logits", "decoded")}
+    rows = f"{len(ids)} rows, logits from {reference.min():.2f} to {reference.max():.2f}"
+    for name, difference in differences.items():
+        print(f"largest difference of {name}: {difference:.3e} ({rows})")
+    return max(differences.values()) <= bound
 
 
-def check(folder, ours, bound):
-    """Whether transformers agrees with `ours` about the model in `folder`."""
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    difference = largest_difference(ours["logits"], reference_logits(folder, ours["ids"]))
-    print(f"largest difference of {len(ours['ids'])} rows of logits: {difference:.3e}")
-    texts = ours.get("texts", [])
-    wrong = wrong_texts(tokenizer, texts)
-    if texts:
-        print(f"texts encoded and decoded alike: {len(texts) - wrong} of {len(texts)}")
-    return difference <= bound and wrong == 0
+def are_ids_equal(folder, text, ids):
+    theirs = transformers.AutoTokenizer.from_pretrained(folder)(text)["input_ids"]
+    wrong = [i for i, pair in enumerate(zip_longest(ids, theirs)) if pair[0] != pair[1]]
+    if wrong:
+        print(f"ids: {len(wrong)} of {len(ids)} differ, the first at {wrong[0]}")
+    else:
+        print(f"ids of the text: {len(ids)}, all equal")
+    return not wrong
+
+
+def check(folder, text, tensors, ids, bound):
+    """Whether transformers agrees with ours about the model and the tokeniser in `folder`."""
+    return are_logits_equal(folder, tensors, bound) & are_ids_equal(folder, text, ids)
 
 
 def self_test(bound):
@@ -80,18 +107,20 @@ def self_test(bound):
     with tempfile.TemporaryDirectory() as folder:
         write_tiny_folder(folder)
         ids = [3, 1, 4, 1, 5]
-        logits = reference_logits(folder, ids).tolist()
-        right = {"ids": ids, "logits": logits, "texts": [{"text": "ab", "ids": [0, 1]}]}
-        nudged = [row.copy() for row in logits]
-        nudged[2][3] += 2 * bound
+        logits = reference_logits(folder, ids)
+        right = {"ids": np.array(ids, np.float32), "logits": logits, "decoded": logits}
+        nudged = logits.copy()
+        nudged[2, 3] += 2 * bound
         planted = {
-            "one logit off": right | {"logits": nudged},
-            "a row missing": right | {"logits": logits[:-1]},
-            "not a number": right | {"logits": [[float("nan")] * len(logits[0])] * len(logits)},
-            "other token ids": right | {"texts": [{"text": "ab", "ids": [1, 0]}]},
+            "one logit off": (right | {"logits": nudged}, [0, 1]),
+            "one decoded logit off": (right | {"decoded": nudged}, [0, 1]),
+            "a row missing": (right | {"logits": logits[:-1]}, [0, 1]),
+            "not a number": (right | {"logits": np.full_like(logits, np.nan)}, [0, 1]),
+            "other token ids": (right, [1, 0]),
+            "an id too many": (right, [0, 1, 2]),
         }
-        passed = check(folder, right, bound)
-        missed = [name for name, wrong in planted.items() if check(folder, wrong, bound)]
+        passed = check(folder, "ab", right, [0, 1], bound)
+        missed = [name for name, wrong in planted.items() if check(folder, "ab", *wrong, bound)]
     if missed or not passed:
         sys.exit(f"self-test failed: right answer accepted: {passed}; not caught: {missed}")
     print(f"self-test passed: {len(planted)} planted errors caught")
@@ -112,35 +141,27 @@ def write_tiny_folder(folder):
     transformers.LlamaForCausalLM(config).save_pretrained(folder)
 
 
-def read_ours(path):
-    try:
-        ours = json.loads(Path(path).read_text())
-        if not ours["ids"] or not ours["logits"]:
-            raise ValueError('"ids" or "logits" is empty')
-        return ours
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        print(f"{path}: expected {{'ids': [...], 'logits': [[...]]}}: {error!r}", file=sys.stderr)
-        sys.exit(2)
-
-
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("model_dir", nargs="?", help="Hugging Face model folder")
-    parser.add_argument("ours", nargs="?", help="JSON file with ids and logits")
+    parser.add_argument("model", nargs="?", help="a run or a model folder")
+    parser.add_argument("text", nargs="?", type=Path, help="a text file")
+    parser.add_argument("--program", default="target/release/crystalline")
     parser.add_argument("--bound", type=float, default=1e-4, help="default: %(default)g")
     parser.add_argument("--self-test", action="store_true", help="check the checker")
     options = parser.parse_args()
     torch.set_num_threads(1)
     transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
     if options.self_test:
         return self_test(options.bound)
-    if options.ours is None:
-        parser.error("MODEL_DIR and the JSON file are needed")
-    if not Path(options.model_dir, "config.json").is_file():
-        parser.error(f"{options.model_dir} has no config.json: not a model folder")
-    sys.exit(0 if check(options.model_dir, read_ours(options.ours), options.bound) else 1)
+    if options.text is None:
+        parser.error("a model and a text are needed")
+    folder, tensors, ids = ours(options.program, options.model, options.text)
+    # Bytes, because reading as text would turn "\r\n" into "\n".
+    text = options.text.read_bytes().decode()
+    sys.exit(0 if check(folder, text, tensors, ids, options.bound) else 1)
 
 
 if __name__ == "__main__":

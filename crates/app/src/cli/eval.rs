@@ -1,7 +1,7 @@
 //! `crystalline eval`: loss, perplexity and bits per byte of a model on a text.
 
 use super::bench::PrecisionArg;
-use super::{model, threads};
+use super::{logits, model, threads};
 use anyhow::{Result, bail};
 use engine::data::{EvalWindows, TokenSource};
 use engine::model::MicroShape;
@@ -31,6 +31,9 @@ pub struct Args {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+    /// Also write the logits of the text's first tokens to a safetensors file.
+    #[arg(long, value_name = "FILE")]
+    dump_logits: Option<PathBuf>,
 }
 
 /// Tokens in windows side by side.
@@ -48,7 +51,8 @@ impl SequenceSource for Windows<'_> {
 pub fn run(args: Args) -> Result<ExitCode> {
     let threads = threads(args.threads);
     let precision = args.precision.resolve();
-    let opened = model::open(&args.model, precision, &mut Pool::new(threads))?;
+    let mut pool = Pool::new(threads);
+    let opened = model::open(&args.model, precision, &mut pool)?;
     let corpus = engine::data::Corpus::open(std::slice::from_ref(&args.file), Default::default())?;
     let mut text = String::new();
     corpus.read(corpus.all(), |piece| {
@@ -67,6 +71,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
         bail!("{}: too short to measure, it has {} tokens", args.file.display(), tokens.len());
     }
     let config = &opened.model.layout().config;
+    if let Some(path) = &args.dump_logits {
+        let first = &tokens[..tokens.len().min(config.seq_len)];
+        logits::dump(path, &opened, first, precision, &mut pool)?;
+    }
+    drop(pool);
     let windows = EvalWindows::new(TokenSource::len(&tokens[..]), config.seq_len)?;
     let n = windows.n_windows();
     let micro = MicroShape::new(config, config.seq_len, n.div_ceil(threads), precision);

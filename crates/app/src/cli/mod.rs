@@ -7,6 +7,7 @@ mod demo;
 mod eval;
 mod generate;
 mod inspect;
+mod logits;
 pub mod model;
 mod progress;
 mod resume;

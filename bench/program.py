@@ -1,0 +1,84 @@
+"""Running one side of a comparison as a process of its own, and interleaving several sides."""
+
+import json
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+OURS = "target/release/crystalline"
+
+
+def add_options(parser):
+    """Options that every comparison has."""
+    parser.add_argument("--ours", default=OURS, help="our program (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--record", type=Path, help="folder of the record; by default bench/record/"
+                        " and the processor's name")  # fmt: skip
+
+
+def our_bench(options, shape, precision, *flags):
+    """The command of `crystalline bench`; a figure is the last line that it prints."""
+    flags = ["--threads", str(options.threads), *flags]
+    return [options.ours, "bench", "--shape", shape, "--precision", precision, *flags, "--json"]
+
+
+def run(command):
+    """The JSON object on the last line that a command prints, and the peak memory of its process."""
+    try:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    except OSError as error:
+        sys.exit(f"{command[0]}: {error}. Build with: cargo build --release")
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        sys.exit(f"{shlex.join(command)} failed with exit code {process.returncode}")
+    report = json.loads(output.strip().splitlines()[-1])
+    report["process_peak_rss_mib"] = usage.ru_maxrss // 1024
+    return report
+
+
+# Above this, other work shares the cores: PyTorch's barriers then suffer more than ours do.
+BUSY_LOAD = 0.5
+
+
+def load_before():
+    """The machine's load before anything is measured; says so if that is too much."""
+    load = round(os.getloadavg()[0], 2)
+    if load > BUSY_LOAD:
+        print(f"load is {load}: other work runs here, and the ratios will be wrong", file=sys.stderr)
+    return load
+
+
+def interleave(sides, rounds):
+    """Calls each side once a round and returns {side: [figure of each round]}.
+
+    `sides` is {name: function that measures once and returns tokens/s}. Every second round runs in
+    reverse order (ABBA), so that a machine whose speed drifts treats all alike.
+    """
+    figures = {name: [] for name in sides}
+    for i in range(rounds):
+        for name in list(sides)[:: 1 if i % 2 == 0 else -1]:
+            figures[name].append(sides[name]())
+            print(f"round {i + 1}: {name}: {figures[name][-1]:.0f} tokens/s", file=sys.stderr)
+    return figures
+
+
+def summary(ours, theirs):
+    """Our figures against those of the same rounds of one opponent."""
+    ratios = [a / b for a, b in zip(ours, theirs)]
+    return dict(
+        ratio=round(statistics.median(ratios), 3),
+        ratio_lowest=round(min(ratios), 3),
+        ratio_highest=round(max(ratios), 3),
+    )
+
+
+def fastest(figures):
+    """The name of the side with the highest median, and None if there is no side."""
+    return max(figures, key=lambda name: statistics.median(figures[name]), default=None)

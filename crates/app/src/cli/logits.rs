@@ -1,0 +1,103 @@
+//! The logits of a text's first tokens, in a file that other programs can compare with.
+
+use super::model::Opened;
+use anyhow::Result;
+use engine::checkpoint::{RealFs, SaveError, TensorRef, commit_file, write_tensors};
+use engine::generate::Session;
+use engine::head::full;
+use engine::model::{LaneBuffers, MicroShape, forward};
+use kernels::{Pool, Precision};
+use std::path::Path;
+
+/// Writes a safetensors file with what the model makes of `tokens`, T of them at most its context:
+///
+/// - `ids` (T): the tokens, in f32, which holds every id exactly since vocabularies end at 2^20;
+/// - `logits` (T, V): of the forward pass that training and evaluation take;
+/// - `decoded` (T, V): of the same tokens one by one against a key/value cache, as generation does.
+///
+/// # Errors
+/// If a logit is not finite, or `path` cannot be written.
+pub fn dump(
+    path: &Path,
+    opened: &Opened,
+    tokens: &[u32],
+    precision: Precision,
+    pool: &mut Pool,
+) -> Result<()> {
+    let (layout, model) = (opened.model.layout(), opened.model.model());
+    let (t, v) = (tokens.len(), layout.config.vocab_size);
+    // All rows in one block of the loss, so that it leaves every row's logits behind.
+    let shape = MicroShape { head_rows: t, ..MicroShape::new(&layout.config, t, 1, precision) };
+    let mut lane = LaneBuffers::new(layout, shape, false);
+    forward(model, tokens, None, &mut lane);
+    full::loss(model, tokens, &mut lane); // of no interest, so any targets do
+    let (head, _, _) = lane.head(t);
+
+    let mut session = Session::new(layout, precision, t, pool.threads());
+    let mut decoded = Vec::with_capacity(t * v);
+    for token in tokens {
+        decoded.extend_from_slice(session.feed(model, pool, &[*token])?);
+    }
+    let ids: Vec<f32> = tokens.iter().map(|id| *id as f32).collect();
+    let tensor = |name: &str, shape: &[usize], data| TensorRef {
+        name: name.to_string(),
+        shape: shape.to_vec(),
+        data,
+    };
+    let tensors = [
+        tensor("ids", &[t], &ids),
+        tensor("logits", &[t, v], &*head.logits),
+        tensor("decoded", &[t, v], &decoded),
+    ];
+    let mut bytes = Vec::new();
+    let mut append = |piece: &[u8]| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    };
+    let failed = |source| SaveError::Io { doing: "write", path: path.to_owned(), source };
+    write_tensors(&tensors, &mut append, &failed)?;
+    Ok(commit_file(&RealFs, path, &bytes)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::checkpoint::TensorFile;
+    use engine::generate::InferenceModel;
+    use engine::model::{Layout, ModelConfig, init_params};
+    use engine::text::{Control, Tokenizer, TokenizerKind, TrainOptions};
+
+    /// Both paths are in the file, and they agree as closely as they must with transformers.
+    #[test]
+    fn both_paths_are_written_and_agree() {
+        let options = TrainOptions::new(TokenizerKind::Char);
+        let text = "to be or not to be ".repeat(20);
+        let tokenizer = Tokenizer::train(&options, &[&text], &mut Control::threads(1)).unwrap();
+        let vocab_size = tokenizer.vocab_size();
+        let config = ModelConfig { seq_len: 16, ..ModelConfig::new(vocab_size, 32, 2, 2) };
+        let layout = Layout::new(&config).unwrap();
+        let params = init_params(&layout, 1);
+        let mut pool = Pool::new(2);
+        let model = InferenceModel::new(layout, params, Precision::F32, &mut pool);
+        let opened = Opened { model, tokenizer, folder: Default::default() };
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logits.safetensors");
+        let tokens: Vec<u32> = (0..13).map(|i| i * 7 % vocab_size as u32).collect();
+        dump(&path, &opened, &tokens, Precision::F32, &mut pool).unwrap();
+
+        let mut file = TensorFile::open(&RealFs, &path).unwrap();
+        let mut ids = vec![0.0; 13];
+        let (mut logits, mut decoded) = (vec![0.0; 13 * vocab_size], vec![0.0; 13 * vocab_size]);
+        file.read("ids", &[13], &mut ids).unwrap();
+        file.read("logits", &[13, vocab_size], &mut logits).unwrap();
+        file.read("decoded", &[13, vocab_size], &mut decoded).unwrap();
+        assert!(ids.iter().zip(&tokens).all(|(id, token)| *id == *token as f32));
+        let difference =
+            |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        // The target of the specification for logits against transformers.
+        assert!(difference(&logits, &decoded) <= 1e-4);
+        // Rows are not mixed up: a row and the next are far apart.
+        assert!(difference(&logits[vocab_size..], &decoded) > 1e-2);
+    }
+}
