@@ -64,8 +64,12 @@ def seconds_to(points, loss):
 
 def table(sides, title):
     ours, *theirs = sides.items()
-    lines = [f"# {title}", "", "| | seconds | tokens | loss, nats | perplexity | ours got there in |"]
-    lines.append("| --- | ---: | ---: | ---: | ---: | --- |")
+    lines = [
+        f"# {title}",
+        "",
+        "| | seconds | tokens | loss, nats | perplexity | ours got there in |",
+        "| --- | ---: | ---: | ---: | ---: | --- |",
+    ]
     for name, points in [ours, *theirs]:
         seconds, tokens, loss = points[-1]
         reached = seconds_to(ours[1], loss)
@@ -73,8 +77,8 @@ def table(sides, title):
         if name != ours[0]:
             share = reached and f"{reached:.0f} s, {100 * reached / seconds:.0f} % of its time"
             note = share or "not reached"
-        cells = [name, f"{seconds:.0f}", f"{tokens:,}", f"{loss:.4f}", f"{math.exp(loss):.2f}", note]
-        lines.append(f"| {' | '.join(cells)} |")
+        numbers = [f"{seconds:.0f}", f"{tokens:,}", f"{loss:.4f}", f"{math.exp(loss):.2f}"]
+        lines.append(f"| {' | '.join([name, *numbers, note])} |")
     lines += ["", "| seconds | " + " | ".join(sides) + " |", "| ---: |" + " ---: |" * len(sides)]
     for seconds, _, _ in theirs[0][1]:
         at = [loss_at(points, seconds) for points in sides.values()]

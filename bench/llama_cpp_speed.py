@@ -6,8 +6,8 @@
 
 Decoding is one token at a time from an empty cache, 48 to 256 of them by the size of the model as
 in `crystalline bench`; prefill is 512 tokens at once with the logits of the last. llama.cpp's
-figure is the best of three each round, ours the median of five. The weights go into a GGUF file of each format, in a folder of its own that is removed
-afterwards. llama.cpp should be built for the processor at hand:
+figure is the best of three each round, ours the median of five. The weights go into a GGUF file of
+each format, in a folder of its own that is removed afterwards. llama.cpp should be built for the processor at hand:
 
     CMAKE_ARGS=-DGGML_NATIVE=ON pip install --no-binary llama-cpp-python llama-cpp-python
 """
@@ -150,7 +150,8 @@ def main():
             sides[f"llama.cpp {fmt} decode"] = peer.decode
             sides[f"llama.cpp {fmt} prefill"] = peer.prefill
             for what in [] if options.peer_only else ["decode", "prefill"]:
-                command = our_bench(options, options.shape, FORMATS[fmt], f"--{what}", "--steps", "5")
+                flags = [f"--{what}", "--steps", "5"]
+                command = our_bench(options, options.shape, FORMATS[fmt], *flags)
                 name = f"ours {FORMATS[fmt]} {what}"
                 sides[name] = lambda command=command: run(command)["tokens_per_second"]
                 ours[name] = [f"llama.cpp {fmt} {what}"]

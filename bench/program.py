@@ -28,7 +28,7 @@ def our_bench(options, shape, precision, *flags):
 
 
 def run(command):
-    """The JSON object on the last line that a command prints, and the peak memory of its process."""
+    """The JSON object on the last line that a command prints, and its process's peak memory."""
     try:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     except OSError as error:
@@ -51,7 +51,8 @@ def load_before():
     """The machine's load before anything is measured; says so if that is too much."""
     load = round(os.getloadavg()[0], 2)
     if load > BUSY_LOAD:
-        print(f"load is {load}: other work runs here, and the ratios will be wrong", file=sys.stderr)
+        warning = f"load is {load}: other work runs here, and the ratios will be wrong"
+        print(warning, file=sys.stderr)
     return load
 
 

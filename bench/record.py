@@ -74,11 +74,13 @@ def write(given, name, title, key, value):
 
 
 def markdown(title, record):
-    lines = [f"# {title}", "", f"{processor()}. Tokens/s: median of the rounds, and their range.", ""]
-    has_memory = any("peak_rss_mib" in side for e in record.values() for side in e["sides"].values())
-    memory_head = " MiB | memory: ours / its |" if has_memory else ""
-    lines.append(f"| | | tokens/s | range | ours / it |{memory_head} opponent |")
-    lines.append("| --- | --- | ---: | ---: | ---: |" + (" ---: | ---: |" if has_memory else "") + " --- |")
+    has_memory = any("peak_rss_mib" in s for e in record.values() for s in e["sides"].values())
+    head = ["", "", "tokens/s", "range", "ours / it", "opponent"]
+    rule = ["---", "---", "---:", "---:", "---:", "---"]
+    if has_memory:
+        head[5:5], rule[5:5] = ["MiB", "memory: ours / its"], ["---:", "---:"]
+    lines = [f"# {title}", "", f"{processor()}. Tokens/s: median of the rounds, and their range."]
+    lines += ["", f"| {' | '.join(head)} |", f"| {' | '.join(rule)} |"]
     for key, one in record.items():
         for name, side in one["sides"].items():
             against = one["against"].get(name, {})

@@ -54,6 +54,7 @@ const SOURCES: &[(&str, &str)] = &sources![
     "matmul/pack.rs",
     "matmul/panels.rs",
     "matmul/prefetch.rs",
+    "matmul/straight.rs",
     "matmul/tile.rs",
     "matmul/tile_avx2.rs",
     "matmul/tile_avx512.rs",
