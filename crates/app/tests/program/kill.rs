@@ -3,29 +3,27 @@
 use crate::process::Ended;
 use crate::scene::{Scene, last_saved};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Kills of the test; nightly runs set `CRYSTALLINE_KILLS=200`, a release 2000.
-fn n_kills() -> u64 {
+fn n_kills_wanted() -> u64 {
     std::env::var("CRYSTALLINE_KILLS").ok().and_then(|s| s.parse().ok()).unwrap_or(50)
 }
 
-/// Nearly always there is a save under way.
-const OFTEN: &str = "--save-every 2";
+/// Often there is a save under way.
+const OFTEN: &str = "--save-every 4";
 
-/// Longest time until a kill: some saves, and less than a whole run.
-const KILL_MS_MAX: u64 = 400;
-
-/// Milliseconds until kill number `n`: 0 to the longest, the same in every run of the test.
-fn kill_ms(n: u64) -> u64 {
+/// Time until the program is killed for the `n`th time, as a share of the longest: the same in
+/// every run of the test.
+fn share(n: u32) -> f64 {
     let hash = blake3::hash(&n.to_le_bytes());
-    u64::from_le_bytes(hash.as_bytes()[..8].try_into().unwrap()) % (KILL_MS_MAX + 1)
+    f64::from(hash.as_bytes()[0]) / 255.0
 }
 
-/// Starts the command and kills it after so many milliseconds.
-fn killed(mut command: Command, ms: u64) -> Ended {
+/// Starts the command and kills it after this time, if it is still there.
+fn killed(mut command: Command, after: Duration) -> Ended {
     let mut child = command.spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(ms));
+    std::thread::sleep(after);
     child.kill().unwrap();
     child.wait_with_output().unwrap().into()
 }
@@ -33,26 +31,34 @@ fn killed(mut command: Command, ms: u64) -> Ended {
 #[test]
 fn killed_at_random_moments_runs_come_to_the_same_end() {
     let scene = Scene::new();
+    let start = Instant::now();
     let straight = scene.straight("straight", OFTEN);
-    let (mut n, mut n_inside) = (0, 0);
+    // Some saves, and not a whole run.
+    let longest = start.elapsed() / 3;
+    let (mut n_starts, mut n_kills, mut n_inside) = (0, 0, 0);
     for number in 0.. {
-        if n >= n_kills() {
-            eprintln!("{n_inside} of {n} kills left an unfinished checkpoint");
+        if n_kills >= n_kills_wanted() {
+            eprintln!("{n_inside} of {n_kills} kills left an unfinished checkpoint");
             return;
         }
         let (out, mut saved) = (format!("run-{number}"), None);
         loop {
-            let ended = killed(scene.go_on(&out, OFTEN), kill_ms(n));
-            n += 1;
+            let mut command = scene.go_on(&out, OFTEN);
+            let ended = match n_kills < n_kills_wanted() {
+                true => killed(command, longest.mul_f64(share(n_starts))),
+                false => command.output().unwrap().into(),
+            };
+            n_starts += 1;
             saved = saved.max(last_saved(&ended.stderr));
-            n_inside += u64::from(scene.has_unfinished(&out));
-            assert_eq!(scene.torn(&out, saved), None, "kill {n}");
+            assert_eq!(scene.torn(&out, saved), None, "start {n_starts}");
             if ended.code == Some(0) {
                 break;
             }
-            assert_eq!(ended.code, None, "kill {n}: {}", ended.stderr);
+            assert_eq!(ended.code, None, "start {n_starts}: {}", ended.stderr);
+            n_kills += 1;
+            n_inside += u64::from(scene.has_unfinished(&out));
         }
-        assert!(straight == scene.end(&out), "{out}, finished after kill {n}, is another model");
+        assert!(straight == scene.end(&out), "{out}, killed and resumed, left something else");
     }
 }
 

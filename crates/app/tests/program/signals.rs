@@ -34,7 +34,7 @@ fn assert_in_order(signal: Signal, code: i32) {
             assert_eq!(ended.stdout, "");
         }
         scene.finish(&out);
-        assert!(straight == scene.end(&out), "interrupted at {part:?}, it is another model");
+        assert!(straight == scene.end(&out), "interrupted at {part:?}, it left something else");
     }
     assert!(n_interrupted > 0, "no signal came in time");
 }
