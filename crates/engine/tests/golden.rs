@@ -70,14 +70,9 @@ impl Golden {
     }
 
     fn lane_shape(&self, unique_tokens: bool) -> MicroShape {
-        MicroShape {
-            config: self.state.layout.config.clone(),
-            n_seqs: self.shape[0],
-            seq_len: self.shape[1],
-            precision: Precision::F32,
-            head_rows: 8,
-            unique_tokens,
-        }
+        let ([n_seqs, seq_len], config) = (self.shape, &self.state.layout.config);
+        let usual = MicroShape::new(config, seq_len, n_seqs, Precision::F32);
+        MicroShape { n_seqs, head_rows: 8, unique_tokens, ..usual }
     }
 }
 

@@ -7,15 +7,13 @@ use kernels::adamw::{AdamwStep, adamw_update};
 use kernels::cross_entropy::{cross_entropy, cross_entropy_loss};
 use kernels::dropout::{DropMask, dropout_add, dropout_backward};
 use kernels::embedding::embedding_backward;
-use kernels::exp::exp_all;
 use kernels::gated_mlp::{swiglu_backward, swiglu_forward};
 use kernels::isa;
 use kernels::qk_norm::{QkNormSaved, qk_norm_backward, qk_norm_forward};
-use kernels::reduce::{add_into, all_finite, scale, sum_lanes, sum_squares};
+use kernels::reduce::{add_into, all_finite, sum_squares};
 use kernels::rmsnorm::{rmsnorm_backward, rmsnorm_forward};
 use kernels::rope::{Heads, RopeTable, rope_forward, rope_forward_to};
 use kernels::rows::store_rows;
-use kernels::softmax::{argmax, softmax_in_place};
 use kernels::{Accum, Isa, Rows, RowsMut};
 use std::time::Instant;
 
@@ -66,15 +64,12 @@ fn main() {
 }
 
 fn elementwise(isa: Isa) {
-    let (x, mut y) = (numbers(4096), vec![0.0; 4096]);
-    bench(isa, "exp, 4096", 4096, 8, || exp_all(&mut y, &x));
     for (place, n) in [("in cache", IN_CACHE), ("in memory", IN_MEMORY)] {
         let (x, mut y, mut words) = (numbers(n), numbers(n), vec![0; n]);
         let name = |what: &str| format!("{what}, {place}");
         bench(isa, &name("sum_squares"), n, 4, || assert!(sum_squares(&x) > 0.0));
         bench(isa, &name("all_finite"), n, 4, || assert!(all_finite(&x)));
         bench(isa, &name("add_into"), n, 12, || add_into(&mut y, &x));
-        bench(isa, &name("scale"), n, 8, || scale(&mut y, 0.999));
         bench(isa, &name("store_rows bf16"), n, 6, || store_rows(RowsMut::Bf16(&mut words), &x));
         let mask = DropMask { key: 7, rate: 0.1 };
         bench(isa, &name("dropout_backward"), n, 8, || dropout_backward(&mut y, &x, mask));
@@ -82,15 +77,11 @@ fn elementwise(isa: Isa) {
     let (x, z, mut y) = (numbers(IN_CACHE), numbers(IN_CACHE), numbers(IN_CACHE));
     let mask = DropMask { key: 7, rate: 0.1 };
     bench(isa, "dropout_add, in cache", IN_CACHE, 12, || dropout_add(&mut y, &x, &z, mask));
-    bench(isa, "sum_lanes of 2, in cache", IN_CACHE, 16, || sum_lanes(&mut y, &[&x, &z]));
     let tokens: Vec<u32> = (0..IN_CACHE as u32 / 128).map(|i| i * 7919 % 300).collect();
     let mut table = vec![0.0; 300 * 128];
     bench(isa, "embedding_backward 128", IN_CACHE, 12, || {
         embedding_backward(&mut table, &x, &tokens);
     });
-    let mut logits = numbers(50257);
-    bench(isa, "softmax_in_place 50257", 50257, 8, || softmax_in_place(&mut logits, 0.8));
-    bench(isa, "argmax 50257", 50257, 4, || assert!(argmax(&logits) < 50257));
 }
 
 fn norms(isa: Isa, cols: usize) {
@@ -134,7 +125,6 @@ fn rotation(isa: Isa, heads: Heads) {
     bench(isa, &name("qk_norm_backward"), n, 12, || {
         let (normed, dweight) = (Rows::F32(&normed), [&mut dq[..], &mut dk[..]]);
         qk_norm_backward(&mut qkv, dweight, normed, &rstd, [&weight, &weight], heads);
-        scale(&mut qkv, 1.0);
     });
 }
 

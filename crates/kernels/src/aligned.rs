@@ -3,7 +3,7 @@
 //! A run's parameters, gradients, moments, activations and packed weights are each one of these.
 //! Alignment to a cache line lets no two threads share one, and no vector load straddle one.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
@@ -52,9 +52,12 @@ impl<T: Plain> AlignedVec<T> {
         }
         let layout = Self::layout(len);
         // SAFETY: the layout has a non-zero size, since `len > 0` and no `Plain` type is empty.
-        let bytes = unsafe { alloc_zeroed(layout) };
+        let bytes = unsafe { alloc(layout) };
         let Some(start) = NonNull::new(bytes.cast::<T>()) else { handle_alloc_error(layout) };
+        // Before the first touch: what `alloc_zeroed` touches gets pages of 4 KiB for good.
         advise_huge_pages(bytes, layout.size());
+        // SAFETY: the allocation has that many bytes, and all-zero bits are a value of `T`.
+        unsafe { bytes.write_bytes(0, layout.size()) };
         AlignedVec { start, len }
     }
 

@@ -155,14 +155,12 @@ pub mod naive {
     ) {
         let cols = logits.len() / targets.len();
         for (r, row) in logits.chunks_exact(cols).enumerate() {
+            let lse = log_sum_exp(row);
             for c in 0..cols {
-                let onehot = if c == targets[r] as usize { 1.0 } else { 0.0 };
+                let onehot = S::from_f64(if c == targets[r] as usize { 1.0 } else { 0.0 });
                 dlogits[r * cols + c] = match targets[r] {
                     IGNORE => S::from_f64(0.0),
-                    _ => {
-                        S::from_f64(scale)
-                            * ((row[c] - log_sum_exp(row)).exp() - S::from_f64(onehot))
-                    }
+                    _ => S::from_f64(scale) * ((row[c] - lse).exp() - onehot),
                 };
             }
         }

@@ -17,12 +17,18 @@ pub struct DropMask {
 }
 
 impl DropMask {
+    /// Whether element `i` is kept.
+    #[inline(always)]
+    fn keeps(self, i: u32) -> bool {
+        // 2^32 * rate fits, as the largest f32 below 1 is 1 - 2^-24.
+        let threshold = (self.rate as f64 * 4_294_967_296.0) as u32;
+        hash(self.key, i) >= threshold
+    }
+
     /// The factor of element `i`: 0 if it is dropped, else `1 / (1 - rate)`.
     #[inline(always)]
     fn factor(self, i: u32) -> f32 {
-        // 2^32 * rate fits, as the largest f32 below 1 is 1 - 2^-24.
-        let threshold = (self.rate as f64 * 4_294_967_296.0) as u32;
-        if hash(self.key, i) >= threshold { 1.0 / (1.0 - self.rate) } else { 0.0 }
+        if self.keeps(i) { 1.0 / (1.0 - self.rate) } else { 0.0 }
     }
 
     fn check(self, name: &str) {
@@ -80,14 +86,57 @@ pub mod naive {
     /// Definition of [`super::dropout_add`].
     pub fn dropout_add<S: Scalar>(out: &mut [S], x: &[S], branch: &[S], mask: DropMask) {
         for i in 0..out.len() {
-            out[i] = x[i] + branch[i] * S::from_f64(mask.factor(i as u32) as f64);
+            out[i] = x[i] + branch[i] * factor(mask, i);
         }
     }
 
     /// Definition of [`super::dropout_backward`].
     pub fn dropout_backward<S: Scalar>(dbranch: &mut [S], dy: &[S], mask: DropMask) {
         for i in 0..dy.len() {
-            dbranch[i] = dy[i] * S::from_f64(mask.factor(i as u32) as f64);
+            dbranch[i] = dy[i] * factor(mask, i);
         }
+    }
+
+    fn factor<S: Scalar>(mask: DropMask, i: usize) -> S {
+        let kept = 1.0 / (1.0 - f64::from(mask.rate));
+        S::from_f64(if mask.keeps(i as u32) { kept } else { 0.0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DropMask;
+
+    const N: u32 = 200_000;
+
+    /// How many standard deviations `count` of N lies from N times `rate`.
+    fn deviations(count: usize, rate: f64) -> f64 {
+        let n = f64::from(N);
+        (count as f64 - n * rate).abs() / (n * rate * (1.0 - rate)).sqrt()
+    }
+
+    #[test]
+    fn the_share_that_is_dropped_is_the_rate() {
+        for (key, rate) in [(0, 0.1f32), (1, 0.5), (u64::MAX, 0.9), (1 << 32, 0.02)] {
+            let mask = DropMask { key, rate };
+            let dropped = (0..N).filter(|&i| !mask.keeps(i)).count();
+            assert!(deviations(dropped, rate.into()) < 5.0, "{key:x} {rate}: {dropped}");
+            // A hundredth of all elements too many would be seen.
+            assert!(deviations(dropped + N as usize / 100, rate.into()) > 5.0);
+        }
+        assert!((0..N).all(|i| DropMask { key: 3, rate: 0.0 }.keeps(i)));
+    }
+
+    /// Of two masks that are independent, both drop an element with the product of the rates.
+    #[test]
+    fn neighbouring_keys_and_elements_are_independent() {
+        let mask = |key| DropMask { key, rate: 0.5 };
+        for (key, other, shift) in [(5, 6, 0), (5, 5 + (1 << 32), 0), (5, 5, 1), (5, 5, 64)] {
+            let both = |&i: &u32| !mask(key).keeps(i) && !mask(other).keeps(i + shift);
+            let dropped = (0..N).filter(both).count();
+            assert!(deviations(dropped, 0.25) < 5.0, "{key:x} {other:x} {shift}: {dropped}");
+        }
+        let same = (0..N).filter(|&i| !mask(5).keeps(i)).count();
+        assert!(deviations(same, 0.25) > 5.0, "two equal masks pass for independent ones");
     }
 }

@@ -118,6 +118,36 @@ pub fn force(isa: Isa) {
     ACTIVE.store(isa as u8, Ordering::Relaxed);
 }
 
+/// Paths for the tests of this crate.
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::Isa;
+    use std::sync::{Mutex, PoisonError};
+
+    /// Every path of this processor; those that it lacks are named, so that nobody takes them for
+    /// tested.
+    pub(crate) fn paths() -> impl Iterator<Item = Isa> {
+        Isa::ALL.into_iter().filter(|isa| {
+            if !isa.is_available() {
+                println!("skipped: {} not on this processor", isa.name());
+            }
+            isa.is_available()
+        })
+    }
+
+    /// Runs `test` with each path the active one; no other test does so meanwhile.
+    pub(crate) fn on_each_path(mut test: impl FnMut(Isa)) {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let _guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = Isa::active();
+        for isa in paths() {
+            super::force(isa);
+            test(isa);
+        }
+        super::force(before);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,7 +12,7 @@ pub mod attention;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod embedding;
-pub mod exp;
+mod exp;
 pub mod gated_mlp;
 pub mod isa;
 mod lanes;
@@ -26,7 +26,6 @@ pub mod rmsnorm;
 pub mod rope;
 pub mod rows;
 pub mod scalar;
-pub mod softmax;
 
 pub use accum::Accum;
 pub use aligned::AlignedVec;

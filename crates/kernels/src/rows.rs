@@ -159,7 +159,7 @@ pub fn store_rows(dst: RowsMut, src: &[f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::isa::Isa;
+    use crate::isa::testing::on_each_path;
 
     #[test]
     fn rounding_is_to_nearest_even() {
@@ -182,12 +182,10 @@ mod tests {
         let src: Vec<f32> =
             (0..100_011u32).map(|i| f32::from_bits(i.wrapping_mul(0x9e37_79b9))).collect();
         let expected: Vec<u16> = src.iter().map(|&x| bf16_from_f32(x)).collect();
-        for isa in Isa::available() {
-            crate::isa::force(isa);
+        on_each_path(|isa| {
             let mut got = vec![0; src.len()];
             store_rows(RowsMut::Bf16(&mut got), &src);
             assert_eq!(got, expected, "{}", isa.name());
-        }
-        crate::isa::force(Isa::best());
+        });
     }
 }

@@ -110,7 +110,7 @@ pub fn measure(
         weight_gb_s: weight_rate / 1e9,
         probe_gb_s: probe / 1e9,
         share_of_probe: weight_rate / probe,
-        peak_rss_mib: peak_rss_mib() - (memory.len() * size_of::<u64>() >> 20) as u64,
+        peak_rss_mib: peak_rss_mib() - ((memory.len() * size_of::<u64>()) >> 20) as u64,
     })
 }
 

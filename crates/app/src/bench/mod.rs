@@ -2,6 +2,7 @@
 
 pub mod generation;
 pub mod training;
+pub mod verified;
 
 use clap::ValueEnum;
 use engine::model::ModelConfig;

@@ -1,10 +1,12 @@
 //! `crystalline bench`: how fast this machine trains and generates, as a share of what it can do.
 
 use crate::bench::generation::{self, Phase};
+use crate::bench::verified::{self, PathState};
 use crate::bench::{Shape, training};
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 use engine::train::settings::PrecisionName;
+use kernels::Isa;
 use serde::Serialize;
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -36,6 +38,9 @@ pub struct Args {
     /// Do the work of equal tokens once for each of them, to measure what sharing it saves.
     #[arg(long)]
     no_unique_tokens: bool,
+    /// Measure the path that CRYSTALLINE_ISA names even if the processor has a faster one.
+    #[arg(long)]
+    any_path: bool,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
@@ -63,7 +68,19 @@ impl PrecisionArg {
     }
 }
 
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Output<R> {
+    #[serde(flatten)]
+    report: R,
+    paths: Vec<PathState>,
+}
+
 pub fn run(args: Args) -> Result<ExitCode> {
+    let is_forced = kernels::isa::requested().is_ok_and(|isa| isa.is_some());
+    if let Some(refusal) = refusal(Isa::active(), Isa::best(), is_forced, args.any_path) {
+        bail!(refusal);
+    }
     let (threads, precision) = (super::threads(args.threads), args.precision.resolve());
     let phase = match (args.prefill, args.decode) {
         (true, _) => Some(Phase::Prefill),
@@ -73,7 +90,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     match phase {
         Some(phase) => {
             let report = generation::measure(args.shape, phase, precision, threads, args.steps)?;
-            print(&report, args.json)
+            print(report, args.json)
         }
         None => {
             let report = training::measure(
@@ -84,16 +101,57 @@ pub fn run(args: Args) -> Result<ExitCode> {
                 args.steps,
                 !args.no_unique_tokens,
             )?;
-            print(&report, args.json)
+            print(report, args.json)
         }
     }
 }
 
-fn print(report: &(impl Serialize + Display), as_json: bool) -> Result<ExitCode> {
+/// Prints a report and how far each instruction path is verified.
+fn print(report: impl Serialize + Display, as_json: bool) -> Result<ExitCode> {
+    let paths = verified::paths();
     if as_json {
-        println!("{}", serde_json::to_string(report)?);
+        println!("{}", serde_json::to_string(&Output { report, paths })?);
     } else {
         println!("{report}");
+        paths.iter().for_each(|path| println!("{path}"));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why nothing is measured: figures of a slower path than the processor's best are easily taken
+/// for those of the machine.
+fn refusal(active: Isa, best: Isa, is_forced: bool, any_path: bool) -> Option<String> {
+    let (active, best) = (active.name(), best.name());
+    if active == best || is_forced && any_path {
+        None
+    } else if is_forced {
+        Some(format!(
+            "CRYSTALLINE_ISA={active} is in force, but this processor has {best}, which is faster; \
+             unset it, or add --any-path to measure {active}"
+        ))
+    } else {
+        Some(format!(
+            "the kernels run on {active}, but this processor has {best}, which is faster: a bug \
+             of ours, and its figures would mislead"
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slower_path_is_refused_unless_wanted() {
+        let (slow, best) = (Isa::Portable, Isa::Avx2);
+        for (is_forced, any_path) in [(false, false), (false, true), (true, false), (true, true)] {
+            assert_eq!(refusal(best, best, is_forced, any_path), None);
+        }
+        assert_eq!(refusal(slow, best, true, true), None);
+        let forced = refusal(slow, best, true, false).unwrap();
+        assert!(forced.contains("CRYSTALLINE_ISA=portable") && forced.contains("--any-path"));
+        for any_path in [false, true] {
+            assert!(refusal(slow, best, false, any_path).unwrap().contains("a bug"));
+        }
+    }
 }

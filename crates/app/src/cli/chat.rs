@@ -1,6 +1,7 @@
 //! `crystalline chat`: a plain terminal loop. You write, the model goes on.
 
 use super::generate::SamplingArgs;
+use super::say::say;
 use super::signals::Signals;
 use super::{model, threads};
 use anyhow::Result;
@@ -37,7 +38,7 @@ pub fn talk(opened: &model::Opened, sampling: &SamplingArgs, pool: &mut Pool) ->
     let signals = Signals::listen()?;
     let is_person = std::io::stdin().is_terminal();
     if is_person {
-        eprintln!("Write the beginning of a text and press Enter; Ctrl-D ends.");
+        say!("Write the beginning of a text and press Enter; Ctrl-D ends.");
     }
     let precision = opened.model.model().packed.precision();
     let max_len = opened.model.max_len();

@@ -1,5 +1,6 @@
 //! `crystalline data`: text to train on that needs no download.
 
+use super::say::say;
 use super::signals::Signals;
 use super::threads;
 use anyhow::{Context, Result};
@@ -64,7 +65,9 @@ pub fn write_stories(
         ProgressStyle::with_template("writing stories  {bar:30.cyan} {bytes} of {total_bytes}")
             .unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
-    let partial = path.with_added_extension("partial");
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
     let mut go_on = |written: u64| {
         bar.set_position(written.min(size));
         !signals.came()
@@ -83,12 +86,12 @@ pub fn write_stories(
     }
     let written = written.with_context(|| format!("cannot write {}", path.display()))?;
     if !is_complete {
-        eprintln!("stopped; {} was not written", path.display());
+        say!("stopped; {} was not written", path.display());
         return Ok(false);
     }
     std::fs::rename(&partial, path).with_context(|| format!("cannot write {}", path.display()))?;
     let megabytes = written as f64 / 1e6;
-    eprintln!("stories   {megabytes:.1} MB from the built-in grammar: {}", path.display());
+    say!("stories   {megabytes:.1} MB from the built-in grammar: {}", path.display());
     Ok(true)
 }
 

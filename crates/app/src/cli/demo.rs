@@ -1,14 +1,15 @@
 //! `crystalline demo`: a model learns to write from the built-in stories in about a minute.
 
 use super::progress::Progress;
+use super::say::say;
 use super::signals::Signals;
 use super::{chat, data, generate, model, threads, train};
 use crate::demo::grade;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use engine::train::events::Outcome;
 use engine::train::run::{Budget, Run, prepare};
 use engine::train::settings::Settings;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -44,7 +45,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let signals = Signals::listen()?;
     let threads = threads(args.threads);
     let dir = args.out.clone().unwrap_or_else(|| train::free_dir("demo"));
-    std::fs::create_dir_all(&dir)?;
+    std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let corpus = dir.join("stories.txt");
     if !data::write_stories(&corpus, CORPUS_BYTES, args.seed, threads, &signals)? {
         return Ok(signals.exit_code());
@@ -57,10 +58,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let outcome = run.drive(&mut progress)?;
     drop(progress);
     if let Outcome::Stopped { step } = outcome {
-        eprintln!(
-            "stopped at step {step}, saved; go on with `crystalline resume {}`",
-            dir.display()
-        );
+        say!("stopped at step {step}, saved; go on with `crystalline resume {}`", dir.display());
         return Ok(signals.exit_code());
     }
     drop(run);
@@ -68,13 +66,15 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut pool = kernels::Pool::new(threads);
     let precision = super::bench::PrecisionArg::Auto.resolve();
     let opened = model::open(&dir, precision, &mut pool)?;
-    let grade = grade(&opened, &std::fs::read_to_string(&corpus)?, args.seed, &mut pool)?;
-    eprintln!("{grade}");
-    println!("{}", dir.display());
+    let text = std::fs::read_to_string(&corpus)
+        .with_context(|| format!("cannot read {}", corpus.display()))?;
+    let grade = grade(&opened, &text, args.seed, &mut pool)?;
+    say!("{grade}");
+    writeln!(std::io::stdout(), "{}", dir.display())?;
     if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
         return chat::talk(&opened, &generate::SamplingArgs::for_stories(), &mut pool);
     }
-    eprintln!("let it write: `crystalline generate {} \"Everyone in\"`", dir.display());
+    say!("let it write: `crystalline generate {} \"Everyone in\"`", dir.display());
     Ok(ExitCode::SUCCESS)
 }
 

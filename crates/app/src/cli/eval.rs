@@ -8,6 +8,7 @@ use engine::model::MicroShape;
 use engine::text::{Control, TokenizerKind};
 use engine::train::{Lanes, SequenceSource};
 use kernels::Pool;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -84,17 +85,18 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let bytes: usize = tokens[1..].iter().map(|id| tokenizer.token_bytes(*id)).sum();
     let loss = sum.nats / sum.n_tok as f64;
     let bits = sum.nats / std::f64::consts::LN_2 / bytes.max(1) as f64;
+    let mut out = std::io::stdout().lock();
     if args.json {
         let report = serde_json::json!({
             "loss_nats": loss, "perplexity": loss.exp(), "bits_per_byte": bits,
             "tokens": sum.n_tok, "bytes": bytes, "model": opened.folder,
         });
-        println!("{report}");
+        writeln!(out, "{report}")?;
     } else {
-        println!("loss           {loss:.4} nats per token");
-        println!("perplexity     {:.2} per token", loss.exp());
-        println!("bits per byte  {bits:.4}");
-        println!("measured on    {} tokens, {} bytes", sum.n_tok, bytes);
+        writeln!(out, "loss           {loss:.4} nats per token")?;
+        writeln!(out, "perplexity     {:.2} per token", loss.exp())?;
+        writeln!(out, "bits per byte  {bits:.4}")?;
+        writeln!(out, "measured on    {} tokens, {} bytes", sum.n_tok, bytes)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,7 @@
 //! `crystalline generate`: continue a prompt.
 
 use super::bench::PrecisionArg;
+use super::say::say;
 use super::{model, threads};
 use anyhow::Result;
 use engine::generate::{Request, Sampling, Session, generate};
@@ -136,7 +137,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     writeln!(out)?;
     if args.verbose {
         let seconds = began.elapsed().as_secs_f64();
-        eprintln!(
+        say!(
             "{} tokens of prompt, {} written, {:.0} tokens/s, {:?}, from {}",
             usage.prompt_tokens,
             usage.new_tokens,

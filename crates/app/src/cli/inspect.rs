@@ -5,6 +5,7 @@ use super::model;
 use super::progress::thousands;
 use anyhow::Result;
 use engine::model::{LaneBuffers, Layout, MicroShape, PackedWeights};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -28,11 +29,13 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
     let folder = model::folder(&args.model)?;
     let layout = Layout::new(&model::config(&folder)?)?;
     let m = &layout.config;
-    println!("{}", folder.display());
-    println!(
+    writeln!(out, "{}", folder.display())?;
+    writeln!(
+        out,
         "V={} C={} L={} H={} K={} D={} F={} T={}",
         m.vocab_size,
         m.model_dim,
@@ -42,27 +45,27 @@ pub fn run(args: Args) -> Result<ExitCode> {
         m.head_dim,
         m.ffn_dim,
         m.seq_len
-    );
-    println!("{:<48} {:>16} {:>12}  decay", "tensor", "shape", "numbers");
+    )?;
+    writeln!(out, "{:<48} {:>16} {:>12}  decay", "tensor", "shape", "numbers")?;
     for t in &layout.tensors {
         let shape = format!("{:?}", t.shape);
-        println!("{:<48} {shape:>16} {:>12}  {}", t.name, thousands(t.span.len()), t.decay);
+        writeln!(out, "{:<48} {shape:>16} {:>12}  {}", t.name, thousands(t.span.len()), t.decay)?;
     }
-    println!("{:<48} {:>16} {:>12}", "all", "", thousands(layout.n_params()));
+    writeln!(out, "{:<48} {:>16} {:>12}", "all", "", thousands(layout.n_params()))?;
 
     let precision = args.precision.resolve();
     let lanes = args.lanes.clamp(1, args.batch.max(1));
     let micro = MicroShape::new(m, m.seq_len, args.batch.max(1).div_ceil(lanes), precision);
     let n = layout.len * size_of::<f32>();
-    println!("\nmemory of training, {} lanes, {}:", lanes, precision.name());
+    writeln!(out, "\nmemory of training, {} lanes, {}:", lanes, precision.name())?;
     let mut plan = vec![("parameters", n), ("moments", 2 * n)];
     plan.push(("packed weights", PackedWeights::new(&layout, precision, true).bytes()));
     let lane = LaneBuffers::new(&layout, micro, true);
     plan.extend(lane.plan().map(|(name, bytes)| (name, bytes * lanes)));
     for (name, bytes) in &plan {
-        println!("{name:<48} {:>12.1} MiB", *bytes as f64 / 1048576.0);
+        writeln!(out, "{name:<48} {:>12.1} MiB", *bytes as f64 / 1048576.0)?;
     }
     let sum: usize = plan.iter().map(|(_, bytes)| bytes).sum();
-    println!("{:<48} {:>12.1} MiB", "all", sum as f64 / 1048576.0);
+    writeln!(out, "{:<48} {:>12.1} MiB", "all", sum as f64 / 1048576.0)?;
     Ok(ExitCode::SUCCESS)
 }

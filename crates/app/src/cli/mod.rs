@@ -11,11 +11,13 @@ mod logits;
 pub mod model;
 mod progress;
 mod resume;
+mod say;
 mod signals;
 mod tokenizer;
 mod train;
 
 use clap::{Parser, Subcommand};
+use say::say;
 use std::process::ExitCode;
 
 /// Train a language model of your own on the CPU you have, and talk to it.
@@ -53,8 +55,12 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Err(message) = kernels::isa::requested() {
-        eprintln!("error: {message}");
+        say!("error: {message}");
         return ExitCode::from(2);
+    }
+    if let Err(error) = signals::survive_file_limits() {
+        say!("error: {error:#}");
+        return ExitCode::FAILURE;
     }
     let result = match cli.command {
         Command::Demo(args) => demo::run(args),
@@ -72,8 +78,13 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         // The reader of our output left: nothing to say, and nobody to say it to.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        // On its own it is of a standard stream: whatever has a path comes with it.
+        Err(error) if error.is::<std::io::Error>() && error.chain().count() == 1 => {
+            say!("error: cannot read or write a standard stream: {error}");
+            ExitCode::from(exit_code(&error))
+        }
         Err(error) => {
-            eprintln!("error: {error:#}");
+            say!("error: {error:#}");
             ExitCode::from(exit_code(&error))
         }
     }
@@ -84,16 +95,26 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     io.is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
+fn is_disk_full(error: &anyhow::Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    let is_full = |io: &std::io::Error| matches!(io.kind(), StorageFull | QuotaExceeded);
+    let saving = error.downcast_ref::<engine::train::RunError>();
+    matches!(saving, Some(engine::train::RunError::Save(error)) if error.is_no_space())
+        || error.chain().any(|cause| cause.downcast_ref().is_some_and(is_full))
+}
+
 /// 2 where the user asked for something that cannot be, 28 for a full disk, else 1.
 fn exit_code(error: &anyhow::Error) -> u8 {
-    use engine::checkpoint::{LoadError, SaveError};
+    use engine::checkpoint::LoadError;
     use engine::train::RunError;
     match error.downcast_ref::<RunError>() {
-        Some(RunError::Save(SaveError::NoSpace { .. })) => 28,
+        _ if is_disk_full(error) => 28,
         Some(
             RunError::Setting { .. }
             | RunError::Config(_)
             | RunError::ConfigFile { .. }
+            | RunError::TooLarge { .. }
+            | RunError::CorpusChanged { .. }
             | RunError::Exists { .. }
             | RunError::Load(LoadError::Mismatch { .. }),
         ) => 2,

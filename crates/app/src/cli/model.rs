@@ -1,5 +1,6 @@
 //! Opening a model by the path a user gives: a run, a checkpoint, or any model folder.
 
+use super::say::say;
 use anyhow::{Context, Result, bail};
 use engine::checkpoint::{CONFIG_BYTES_MAX, RealFs, best, parse_config, read_file};
 use engine::generate::InferenceModel;
@@ -22,7 +23,7 @@ pub fn folder(path: &Path) -> Result<PathBuf> {
     if checkpoints.is_dir() {
         let found = best(&RealFs, &checkpoints)?;
         for one in &found.rejected {
-            eprintln!("passed over {}: {}", one.path.display(), one.why);
+            say!("passed over {}: {}", one.path.display(), one.why);
         }
         return Ok(found.path);
     }

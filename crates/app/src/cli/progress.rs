@@ -16,6 +16,9 @@ pub struct Progress {
     bar: Option<ProgressBar>,
     n_steps: u64,
     first_step: u64,
+    step: u64,
+    /// The step after which to ask for a stop.
+    pub stop_at: Option<u64>,
     began: Instant,
     last_line: Option<Instant>,
     /// Losses since the last line, for their mean.
@@ -32,6 +35,8 @@ impl Progress {
             bar: None,
             n_steps: 0,
             first_step: 0,
+            step: 0,
+            stop_at: None,
             began: Instant::now(),
             last_line: None,
             losses: Vec::new(),
@@ -52,6 +57,7 @@ impl Progress {
         let Started { dir, config, n_params, n_tokens, step, memory } = started;
         let (m, t) = (&config.model, &config.train);
         (self.n_steps, self.first_step, self.began) = (t.n_steps, *step, Instant::now());
+        self.step = *step;
         if !self.is_brief {
             self.line(&format!(
                 "model     {} parameters: width {}, {} layers, {} heads, vocabulary {}",
@@ -103,6 +109,7 @@ impl Progress {
     }
 
     fn step(&mut self, row: &Metrics) {
+        self.step = row.step;
         self.losses.push(row.train_loss);
         if let Some(bar) = &self.bar {
             let recent = &self.losses[self.losses.len().saturating_sub(20)..];
@@ -142,7 +149,10 @@ impl Observer for Progress {
             Event::Preparing { .. } => {}
             Event::Started(started) => self.start(started),
             Event::Step(row) => self.step(row),
-            Event::Skipped(error) => self.line(&format!("skipped   {error}")),
+            Event::Skipped(error) => {
+                self.step += 1;
+                self.line(&format!("skipped   {error}"));
+            }
             Event::Evaluated(e) => {
                 let best = if e.is_best { "" } else { " (not the best)" };
                 let bits = e.bits_per_byte.map_or(String::new(), |b| format!(", {b:.3} bits/byte"));
@@ -174,7 +184,7 @@ impl Observer for Progress {
     }
 
     fn should_stop(&self) -> bool {
-        self.signals.came()
+        self.signals.came() || self.stop_at.is_some_and(|step| self.step >= step)
     }
 }
 

@@ -16,6 +16,12 @@ use std::process::ExitCode;
 pub struct Args {
     /// Folder of the run.
     run: PathBuf,
+    /// Stop in order after this step, as Ctrl-C would.
+    #[arg(long, value_name = "STEP", value_parser = clap::value_parser!(u64).range(1..))]
+    stop_at: Option<u64>,
+    /// Go on although a text file is not what it was: with the text as it was when the run began.
+    #[arg(long)]
+    allow_changed_corpus: bool,
     /// Threads; changes the speed, never the result.
     #[arg(long)]
     threads: Option<usize>,
@@ -24,5 +30,10 @@ pub struct Args {
 pub fn run(args: Args) -> Result<ExitCode> {
     let signals = Signals::listen()?;
     let mut run = Run::open(&args.run, threads(args.threads))?;
-    train::drive(&mut run, Progress::new(signals.clone()), &signals)
+    if !args.allow_changed_corpus {
+        run.check_corpus()?;
+    }
+    let mut progress = Progress::new(signals.clone());
+    progress.stop_at = args.stop_at;
+    train::drive(&mut run, progress, &signals)
 }

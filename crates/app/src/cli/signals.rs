@@ -6,6 +6,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+/// Makes a file that may not grow an error of the write, which says what was being written; unheard,
+/// the signal of it would end the program.
+pub fn survive_file_limits() -> Result<()> {
+    #[cfg(unix)]
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())
+        .context("cannot listen for a limit on files")?;
+    Ok(())
+}
+
 /// Whether a signal came, and which.
 #[derive(Clone, Debug)]
 pub struct Signals {
@@ -38,8 +47,11 @@ impl Signals {
         self.came.load(Ordering::Relaxed) != 0
     }
 
-    /// What a program that ended because of it exits with.
+    /// What a program that ended because of it exits with; success if none came.
     pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(128 + self.came.load(Ordering::Relaxed) as u8)
+        match self.came.load(Ordering::Relaxed) as u8 {
+            0 => ExitCode::SUCCESS,
+            signal => ExitCode::from(128 + signal),
+        }
     }
 }

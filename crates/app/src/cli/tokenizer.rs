@@ -1,5 +1,6 @@
 //! `crystalline tokenizer`: make one, and see what it does.
 
+use super::say::say;
 use super::{model, threads};
 use anyhow::{Context, Result};
 use engine::text::{Control, Tokenizer, TokenizerKind, TrainOptions};
@@ -97,7 +98,7 @@ fn train(files: &[PathBuf], options: &TrainOptions, path: &Path) -> Result<()> {
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let tokenizer = Tokenizer::train(options, &texts, &mut Control::threads(threads(None)))?;
     engine::checkpoint::commit_file(&engine::checkpoint::RealFs, path, &tokenizer.to_json())?;
-    eprintln!("{} tokens, written to {}", tokenizer.vocab_size(), path.display());
+    say!("{} tokens, written to {}", tokenizer.vocab_size(), path.display());
     Ok(())
 }
 

@@ -1,13 +1,15 @@
 //! `crystalline train`: from text files to a model.
 
 use super::progress::Progress;
+use super::say::say;
 use super::signals::Signals;
 use super::threads;
 use anyhow::{Context, Result, bail};
 use engine::text::TokenizerKind;
 use engine::train::events::Outcome;
-use engine::train::run::{Budget, Run, prepare};
+use engine::train::run::{Budget, Run, RunError, prepare};
 use engine::train::settings::{PrecisionName, Settings};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -32,6 +34,9 @@ pub struct Args {
     /// How many steps to train.
     #[arg(long)]
     steps: Option<u64>,
+    /// Stop in order after this step, as Ctrl-C would; `crystalline resume` goes on.
+    #[arg(long, value_name = "STEP", value_parser = clap::value_parser!(u64).range(1..))]
+    stop_at: Option<u64>,
     /// A file to validate with, instead of holding out part of the text.
     #[arg(long, value_name = "FILE")]
     valid: Option<PathBuf>,
@@ -123,7 +128,14 @@ pub fn run(args: Args) -> Result<ExitCode> {
         (None, time) => Budget::Time(began, time.unwrap_or(DEFAULT_TIME)),
     };
     let mut progress = Progress::new(signals.clone());
-    prepare(&dir, &settings, budget, threads, &mut progress)?;
+    progress.stop_at = args.stop_at;
+    match prepare(&dir, &settings, budget, threads, &mut progress) {
+        Err(error @ RunError::Cancelled) => {
+            say!("{error}");
+            return Ok(signals.exit_code());
+        }
+        result => drop(result?),
+    }
     let mut run = Run::open(&dir, threads)?;
     drive(&mut run, progress, &signals)
 }
@@ -135,12 +147,13 @@ pub fn drive(run: &mut Run, mut progress: Progress, signals: &Signals) -> Result
     let dir = run.dir().display();
     match outcome {
         Outcome::Finished => {
-            eprintln!("finished: let it write with `crystalline generate {dir} \"...\"`");
-            println!("{dir}");
+            say!("finished: let it write with `crystalline generate {dir} \"...\"`");
+            writeln!(std::io::stdout(), "{dir}")?;
             Ok(ExitCode::SUCCESS)
         }
         Outcome::Stopped { step } => {
-            eprintln!("stopped at step {step}, saved; go on with `crystalline resume {dir}`");
+            let saved = if step > 0 { ", saved" } else { "" };
+            say!("stopped at step {step}{saved}; go on with `crystalline resume {dir}`");
             Ok(signals.exit_code())
         }
     }
@@ -190,31 +203,16 @@ fn settings(args: &Args) -> Result<Settings> {
         PrecisionArg::Bf16 => s.train.precision = Some(PrecisionName::Bf16),
         PrecisionArg::Auto => {}
     }
-    check(&s)?;
     Ok(s)
-}
-
-/// Settings that clap cannot judge.
-fn check(s: &Settings) -> Result<()> {
-    if let Some(dropout) = s.train.dropout.filter(|d| !(0.0..1.0).contains(d)) {
-        bail!("--dropout {dropout}: expected a number from 0 to below 1");
-    }
-    if let Some(lr) = s.train.lr.filter(|lr| !(*lr > 0.0 && lr.is_finite())) {
-        bail!("--lr {lr}: expected a number above 0, such as 0.003");
-    }
-    if s.train.batch_seqs == Some(0) {
-        bail!("--batch 0: expected at least 1 sequence");
-    }
-    if s.train.n_steps == Some(0) {
-        bail!("--steps 0: expected at least 1 step");
-    }
-    Ok(())
 }
 
 fn read_settings(path: &Path) -> Result<Settings> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the settings {}", path.display()))?;
-    toml::from_str(&text).with_context(|| format!("{}", path.display()))
+    toml::from_str(&text).map_err(|error| {
+        let (path, message) = (path.to_owned(), error.to_string());
+        RunError::ConfigFile { path, message }.into()
+    })
 }
 
 /// runs/ and the file's name without its ending, with a number if that is taken.

@@ -50,7 +50,7 @@ pub enum Error {
     /// A byte that no UTF-8 text has at that place.
     #[error(
         "{path}: not UTF-8 at byte {offset} (0x{byte:02x}); convert it (iconv -t UTF-8), \
-         or ask for invalid bytes to be replaced",
+         or have such bytes replaced: --replace-invalid-utf8",
         path = path.display()
     )]
     NotUtf8 {
@@ -64,7 +64,7 @@ pub enum Error {
     /// A zero byte, which text files do not have.
     #[error(
         "{path}: zero byte at {offset}: this looks like a binary file; give plain text, \
-         or ask for invalid bytes to be replaced",
+         or have such bytes replaced: --replace-invalid-utf8",
         path = path.display()
     )]
     ZeroByte {
@@ -108,7 +108,7 @@ pub enum Error {
     /// A text too short to hold the asked share of it out.
     #[error(
         "the text has {found} bytes, too few to hold some out for validation; \
-         give more text, a separate validation file, or a validation fraction of 0"
+         give more text, a file to validate with (--valid), or hold nothing out (--holdout 0)"
     )]
     TooShortToSplit {
         /// Bytes that there are.

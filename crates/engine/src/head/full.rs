@@ -27,7 +27,8 @@ pub struct LossSum {
 }
 
 impl LossSum {
-    fn of(loss: &[f32], targets: &[u32]) -> LossSum {
+    /// The sum of some tokens' losses.
+    pub fn of(loss: &[f32], targets: &[u32]) -> LossSum {
         LossSum {
             nats: loss.iter().map(|nats| *nats as f64).sum(),
             n_tok: targets.iter().filter(|target| **target != IGNORE).count(),

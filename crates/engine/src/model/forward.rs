@@ -29,7 +29,7 @@ pub struct Dropout {
 
 impl Dropout {
     /// The mask of a block's attention (`branch` 0) or MLP (`branch` 1).
-    pub(super) fn mask(self, layer: usize, branch: usize) -> DropMask {
+    pub fn mask(self, layer: usize, branch: usize) -> DropMask {
         let stream = (2 * layer + branch + 1) as u64;
         DropMask { key: self.key ^ stream.wrapping_mul(0x9e37_79b9_7f4a_7c15), rate: self.rate }
     }

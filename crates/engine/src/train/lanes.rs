@@ -65,20 +65,28 @@ impl Lane {
         }
     }
 
-    /// Loss of each given sequence, without gradients: `sequences` are indices for `source`.
-    pub fn evaluate(
+    /// Losses of sequences from number `first` of `source` on, one to each of `sums`, without
+    /// gradients.
+    fn evaluate(
         &mut self,
         model: Model,
         source: &dyn SequenceSource,
-        sequences: Range<usize>,
-    ) -> LossSum {
-        let mut sum = LossSum::default();
-        for first in sequences.clone().step_by(self.buffers.shape.n_seqs) {
-            let n_tok = self.read(source, 0, first..sequences.end);
+        first: usize,
+        sums: &mut [LossSum],
+    ) {
+        let LaneBuffers { shape, .. } = &self.buffers;
+        let (seq_len, n_seqs, end) = (shape.seq_len, shape.n_seqs, first + sums.len());
+        for (batch, sums) in sums.chunks_mut(n_seqs).enumerate() {
+            let n_tok = self.read(source, 0, first + batch * n_seqs..end);
+            let targets = &self.targets[..n_tok];
             forward(model, &self.tokens[..n_tok], None, &mut self.buffers);
-            sum.add(full::loss(model, &self.targets[..n_tok], &mut self.buffers));
+            full::loss(model, targets, &mut self.buffers);
+            let (head, _, _) = self.buffers.head(n_tok);
+            let rows = head.loss.chunks_exact(seq_len).zip(targets.chunks_exact(seq_len));
+            for (sum, (loss, targets)) in sums.iter_mut().zip(rows) {
+                *sum = LossSum::of(loss, targets);
+            }
         }
-        sum
     }
 
     /// Reads the first sequences of `sequences`, as many as a micro-batch takes; returns how many
@@ -135,14 +143,17 @@ impl Lanes {
         sum
     }
 
-    /// Loss over sequences `0..n` of `source`, without gradients, in chunks fixed by the shape.
+    /// Loss over sequences `0..n` of `source`, without gradients.
+    ///
+    /// Each sequence has a sum of its own and these are added up in order: the bits depend neither
+    /// on how many lanes and threads there are, nor on how sequences are put together.
     pub fn evaluate(&mut self, model: Model, source: &dyn SequenceSource, n: usize) -> LossSum {
         let n_lanes = self.lanes.len();
-        let mut sums = vec![LossSum::default(); n_lanes];
-        let lanes = self.lanes.iter_mut().zip(&mut sums).enumerate();
-        let mut work: Vec<_> = lanes.collect();
-        self.pool.for_each(&mut work, |_, (i, (lane, sum))| {
-            **sum = lane.evaluate(model, source, *i * n / n_lanes..(*i + 1) * n / n_lanes);
+        let mut sums = vec![LossSum::default(); n];
+        let share = |i: usize| i * n / n_lanes..(i + 1) * n / n_lanes;
+        let shares: Vec<_> = (0..n_lanes).map(share).collect();
+        self.pool.for_each_range_with(&mut self.lanes, [&mut sums], &shares, |i, lane, [sums]| {
+            lane.evaluate(model, source, shares[i].start, sums);
         });
         let mut total = LossSum::default();
         sums.into_iter().for_each(|sum| total.add(sum));

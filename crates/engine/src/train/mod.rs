@@ -12,4 +12,4 @@ pub use lanes::{Lane, Lanes, SequenceSource};
 pub use optim::{AdamW, AdamWOptions};
 pub use run::{Run, RunError};
 pub use schedule::Schedule;
-pub use step::{StepError, StepPlan, StepReport, TrainState, training_step};
+pub use step::{StepError, StepPlan, StepReport, TrainState, apply_gradients, training_step};

@@ -73,8 +73,11 @@ impl AdamW {
     }
 
     /// Adds the gradients of lanes 1, 2, ... into lane 0's, in this order, and returns the sum of
-    /// their squares: NaN if a gradient or a moment is not finite.
-    pub fn sum_over_lanes(&mut self, lanes: &mut Lanes) -> f64 {
+    /// their squares: not finite if a gradient, a parameter or a moment is not.
+    ///
+    /// Parameters are looked at because a step may use only some of them: the row of a token that
+    /// is not in the batch could be NaN and nothing else would show it.
+    pub fn sum_over_lanes(&mut self, params: &[f32], lanes: &mut Lanes) -> f64 {
         let AdamW { ranges, squares, m, v, .. } = self;
         let (lanes, pool) = lanes.parts();
         let Some((first, rest)) = lanes.split_first_mut() else { return 0.0 };
@@ -83,8 +86,9 @@ impl AdamW {
             for lane in &*rest {
                 add_into(g, &lane.buffers.grads[range.clone()]);
             }
-            let moments_are_finite = all_finite(&m[range.clone()]) && all_finite(&v[range]);
-            *square = if moments_are_finite { sum_squares(g) } else { f64::NAN };
+            let state = [params, &m[..], &v[..]].map(|all| &all[range.clone()]);
+            let is_finite = state.into_iter().all(all_finite);
+            *square = if is_finite { sum_squares(g) } else { f64::NAN };
         });
         squares.iter().sum()
     }

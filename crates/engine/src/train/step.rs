@@ -109,9 +109,6 @@ impl TrainState {
 
 /// Runs every lane forward and backward over its share of the batch, then updates once.
 ///
-/// Gradients are summed over micro-batches in order, over lanes in order, and divided by the total
-/// token count once, so the bits do not depend on which thread ran which lane.
-///
 /// # Errors
 /// [`StepError`]; the state is then exactly as it was before.
 pub fn training_step(
@@ -122,14 +119,30 @@ pub fn training_step(
 ) -> Result<StepReport, StepError> {
     let model = state.model();
     lanes.for_each(|lane| lane.accumulate(model, source, plan));
+    apply_gradients(state, lanes, plan)
+}
 
+/// The second half of a step: one update from the gradients that the lanes hold.
+///
+/// Gradients were summed over micro-batches in order; here they are summed over lanes in order, and
+/// divided by the total token count once, so the bits do not depend on which thread ran which lane.
+/// A number that is not finite, among parameters, moments, gradients or in the loss, refuses the
+/// step: none is ever written, so none is ever saved.
+///
+/// # Errors
+/// [`StepError`]; the state is then exactly as it was before.
+pub fn apply_gradients(
+    state: &mut TrainState,
+    lanes: &mut Lanes,
+    plan: &StepPlan,
+) -> Result<StepReport, StepError> {
     let LossSum { nats, n_tok } = lanes.loss_sum();
     if n_tok == 0 {
         return Err(StepError::NoTargets { step: plan.step });
     }
     let mean = 1.0 / n_tok as f64;
     let loss_nats = nats * mean;
-    let grad_norm = state.optim.sum_over_lanes(lanes).sqrt() * mean;
+    let grad_norm = state.optim.sum_over_lanes(&state.params, lanes).sqrt() * mean;
     if !(loss_nats.is_finite() && grad_norm.is_finite()) {
         let what = not_finite(state, lanes, loss_nats);
         return Err(StepError::NotFinite { step: plan.step, what, loss_nats, grad_norm });

@@ -78,16 +78,15 @@ impl Tiny {
         TrainState::new(layout, params, self.precision, AdamWOptions::default())
     }
 
+    /// Micro-batches that are cut smaller than they need be, so that there are several.
+    pub fn micro(&self) -> MicroShape {
+        let (n_seqs, head_rows, unique_tokens) = (self.micro_seqs, 8, self.unique_tokens);
+        let usual = MicroShape::new(&self.config(), self.seq_len, n_seqs, self.precision);
+        MicroShape { n_seqs, head_rows, unique_tokens, ..usual }
+    }
+
     pub fn lanes(&self, layout: &Layout, threads: usize) -> Lanes {
-        let shape = MicroShape {
-            config: self.config(),
-            n_seqs: self.micro_seqs,
-            seq_len: self.seq_len,
-            precision: self.precision,
-            head_rows: 8,
-            unique_tokens: self.unique_tokens,
-        };
-        Lanes::new(layout, &shape, self.n_lanes, self.batch_seqs, threads)
+        Lanes::new(layout, &self.micro(), self.n_lanes, self.batch_seqs, threads)
     }
 
     pub fn plan(&self, step: u64) -> StepPlan {

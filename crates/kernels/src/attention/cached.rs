@@ -6,11 +6,11 @@
 //! positions, `(T/16, D, 16)` with bf16 paired along D; then the values row by row, `(T, D)` with
 //! bf16 paired along T and D rounded up to 16. It is the same on every instruction set.
 
-use super::dispatch;
 use super::forward::{Head, attend, attend_len};
 use super::layout::{HeadRows, LANES, Layout};
 use super::pack::{pack_panels, pack_right};
 use super::tile::{Kernel, Simd, Word};
+use super::{AttentionShape, dispatch};
 use crate::isa::Isa;
 #[cfg(test)]
 use crate::rows::f32_from_bf16;
@@ -44,7 +44,13 @@ impl CacheShape {
 
     /// H / K, the query heads that share a key/value head.
     pub fn group(self) -> usize {
-        self.n_heads / self.n_kv_heads
+        self.attention().group()
+    }
+
+    /// The sizes of attention over as many positions as the cache can hold.
+    fn attention(self) -> AttentionShape {
+        let CacheShape { n_heads, n_kv_heads, head_dim, max_len, .. } = self;
+        AttentionShape { n_heads, n_kv_heads, head_dim, seq_len: max_len }
     }
 
     fn layout(self) -> Layout {
@@ -58,17 +64,7 @@ impl CacheShape {
 
     /// Rows of one key/value head's queries, or outputs, in a matrix with rows of `stride`.
     fn head_rows(self, kv: usize, stride: usize) -> HeadRows {
-        let column = kv * self.group() * self.head_dim;
-        HeadRows { stride, column, head_dim: self.head_dim, group: self.group() }
-    }
-
-    fn check(self, function: &str) {
-        assert!(self.head_dim > 0, "{function}: shape.head_dim is 0");
-        assert!(self.n_kv_heads > 0, "{function}: shape.n_kv_heads is 0");
-        assert!(
-            self.n_heads > 0 && self.n_heads.is_multiple_of(self.n_kv_heads),
-            "{function}: shape.n_heads is not a multiple of shape.n_kv_heads"
-        );
+        HeadRows { stride, ..self.attention().query_rows(kv) }
     }
 }
 
@@ -85,9 +81,8 @@ impl CacheShape {
 /// # Panics
 /// If a length disagrees with `shape`, or the positions exceed `shape.max_len`.
 pub fn attention_append(cache: &mut [u32], qkv: Rows, shape: CacheShape, start_pos: usize) {
-    shape.check("attention_append");
-    let (n_heads, n_kv_heads, dim) = (shape.n_heads, shape.n_kv_heads, shape.head_dim);
-    let qkv_dim = (n_heads + 2 * n_kv_heads) * dim;
+    shape.attention().check("attention_append");
+    let qkv_dim = shape.attention().qkv_dim();
     let n = qkv.len() / qkv_dim;
     assert_eq!(qkv.len(), n * qkv_dim, "attention_append: qkv is not (n, (H+2K)*D)");
     assert_eq!(cache.len(), shape.cache_words(), "attention_append: cache is not (K, head_words)");
@@ -108,16 +103,13 @@ impl Kernel for Append<'_> {
     #[inline(always)]
     fn run<S: Simd, W: Word, const ROWS: usize, const COLS: usize>(self, s: S) {
         let (shape, layout) = (self.shape, self.shape.layout());
-        let stride = (shape.n_heads + 2 * shape.n_kv_heads) * shape.head_dim;
-        let n = self.qkv.len() / stride;
+        let n = self.qkv.len() / shape.attention().qkv_dim();
         // Up to the next whole panel number by number, which for one position is all.
         let whole_pos = self.start_pos.next_multiple_of(LANES).min(self.start_pos + n);
         let whole = whole_pos - self.start_pos..n;
         for (kv, head) in self.cache.chunks_exact_mut(shape.head_words()).enumerate() {
             let (keys, values) = head.split_at_mut(shape.key_words());
-            let column = (shape.n_heads + kv) * shape.head_dim;
-            let k = HeadRows { stride, column, head_dim: shape.head_dim, group: 1 };
-            let v = HeadRows { column: column + shape.n_kv_heads * shape.head_dim, ..k };
+            let (k, v) = (shape.attention().key_rows(kv), shape.attention().value_rows(kv));
             for row in 0..whole.start {
                 let pos = self.start_pos + row;
                 for d in 0..shape.head_dim {
@@ -179,8 +171,8 @@ pub fn attention_cached(
     start_pos: usize,
     scratch: &mut [f32],
 ) {
-    shape.check("attention_cached");
-    let y_dim = shape.n_heads * shape.head_dim;
+    shape.attention().check("attention_cached");
+    let y_dim = shape.attention().y_dim();
     let n = y.len() / y_dim;
     assert_eq!(y.len(), n * y_dim, "attention_cached: y is not (n, H*D)");
     if n == 0 {
@@ -211,7 +203,7 @@ impl Kernel for Cached<'_> {
     #[inline(always)]
     fn run<S: Simd, W: Word, const ROWS: usize, const COLS: usize>(mut self, s: S) {
         let shape = self.shape;
-        let y_dim = shape.n_heads * shape.head_dim;
+        let y_dim = shape.attention().y_dim();
         let n = self.y.len() / y_dim;
         let q_dim = self.q.len() / n;
         for (kv, words) in self.cache.chunks_exact(shape.head_words()).enumerate() {

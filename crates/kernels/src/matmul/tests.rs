@@ -2,6 +2,7 @@
 
 use super::wgrad::{Gradient, scratch_len_on};
 use super::*;
+use crate::isa::testing::paths;
 use crate::rows::bf16_from_f32;
 
 /// Numbers in a precision, owned.
@@ -157,7 +158,7 @@ fn check_wgrad(isa: Isa, precision: Precision, shape: MatmulShape) {
 
 /// Runs `check` on every instruction set, precision and shape.
 fn sweep(check: fn(Isa, Precision, MatmulShape), shapes: &[[usize; 3]]) {
-    for isa in Isa::available() {
+    for isa in paths() {
         for precision in PRECISIONS {
             for &[m, n, k] in shapes {
                 check(isa, precision, MatmulShape { m, n, k });
@@ -205,7 +206,7 @@ fn weight_gradients_across_blocks() {
 
 #[test]
 fn rows_and_panels_keep_their_bits_however_they_are_dealt() {
-    for isa in Isa::available() {
+    for isa in paths() {
         for precision in PRECISIONS {
             let shape = MatmulShape { m: 29, n: 107, k: 1301 };
             let MatmulShape { m, n, k } = shape;
@@ -238,7 +239,7 @@ fn rows_and_panels_keep_their_bits_however_they_are_dealt() {
 fn panels_packed_one_by_one_are_those_packed_at_once() {
     let (k, n) = (37, 101);
     let w = random(k * n, 41);
-    for isa in Isa::available() {
+    for isa in paths() {
         for precision in PRECISIONS {
             for pack in [pack::transposed_on, pack::straight_on] {
                 let panel_len = pack::panel_len_on(isa, precision, k);
@@ -283,7 +284,7 @@ fn packing_on_the_way_gives_the_bits_of_packing_first() {
 fn outputs_of_a_gradient_keep_their_bits_however_they_are_dealt() {
     let shape = MatmulShape { m: 1031, n: 150, k: 50 };
     let MatmulShape { m, n, k } = shape;
-    for isa in Isa::available() {
+    for isa in paths() {
         for precision in PRECISIONS {
             let dy = Matrix::random(m * n, precision, 31);
             let x = Matrix::random(m * k, precision, 32);

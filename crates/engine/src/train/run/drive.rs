@@ -2,6 +2,7 @@
 
 use super::error::RunError;
 use super::open::{Machine, Run};
+use crate::checkpoint::SaveError;
 use crate::data::TokenSource;
 use crate::generate::{Request, Sampling, generate};
 use crate::train::events::{Evaluation, Event, Metrics, Observer, Outcome, Started};
@@ -26,37 +27,42 @@ struct SampleRow<'a> {
 impl Run {
     /// Takes steps until the last, or until the observer says stop; saved in either case.
     ///
+    /// A stopped run has done all that its last step calls for, so that it goes on from its
+    /// checkpoint as if it had never stopped.
+    ///
     /// # Errors
     /// [`RunError`]. What was saved before stays.
     pub fn drive(&mut self, observer: &mut dyn Observer) -> Result<Outcome, RunError> {
-        let n_steps = self.machine.config.train.n_steps;
         self.report_start(observer);
-        while self.step < n_steps {
-            if observer.should_stop() {
-                return self.stop(observer);
-            }
+        while self.step < self.machine.config.train.n_steps && !observer.should_stop() {
             self.one_step(observer)?;
-            let mut val_loss = None;
-            let train = &self.machine.config.train;
-            let is_last = self.step == n_steps;
-            let is_due = |every: u64| is_last || self.step.is_multiple_of(every.max(1));
-            let due =
-                [is_due(train.eval_every), is_due(train.sample_every), is_due(train.save_every)];
-            if due[0] && !observer.should_stop() {
-                val_loss = self.evaluate(is_last, observer);
-            }
-            if due[2] || val_loss.is_some() && self.at.n_evals_since_best == 0 {
-                self.save(val_loss)?;
-            }
-            if due[1] && !observer.should_stop() {
-                self.sample(observer)?;
-            }
-            self.report_saves(observer);
+            self.after_step(observer)?;
         }
-        self.saver.wait();
-        self.report_saves(observer);
-        self.metrics.sync()?;
+        self.ensure_saved(observer)?;
+        if observer.should_stop() {
+            return Ok(Outcome::Stopped { step: self.step });
+        }
+        self.evaluate_all(observer);
         Ok(Outcome::Finished)
+    }
+
+    /// Evaluates, samples and saves where that is due, in this order: whatever a checkpoint's step
+    /// calls for is done when the checkpoint is there, and a kill after it loses nothing.
+    fn after_step(&mut self, observer: &mut dyn Observer) -> Result<(), RunError> {
+        let train = &self.machine.config.train;
+        let is_last = self.step == train.n_steps;
+        let is_due = |every: u64| is_last || self.step.is_multiple_of(every.max(1));
+        let [evaluate, sample, save] =
+            [train.eval_every, train.sample_every, train.save_every].map(is_due);
+        let is_best = evaluate && self.evaluate_sample(observer);
+        if sample {
+            self.sample(observer)?;
+        }
+        if save || is_best {
+            self.save()?;
+        }
+        self.report_saves(observer);
+        Ok(())
     }
 
     fn report_start(&mut self, observer: &mut dyn Observer) {
@@ -83,6 +89,7 @@ impl Run {
         let result = training_step(state, lanes, train, &plan);
         let (step_time, epoch) = (start.elapsed(), self.machine.train.batches.epoch(self.step));
         self.step += 1;
+        self.val_loss_nats = None;
         self.at.epoch = epoch;
         self.at.train_seconds += step_time.as_secs_f64();
         match result {
@@ -117,38 +124,64 @@ impl Run {
         Err(RunError::Diverged { n: self.at.n_skipped_in_row, last: error })
     }
 
-    /// Mean loss on held-out text: part of it on the way, all of it at the end.
-    fn evaluate(&mut self, all: bool, observer: &mut dyn Observer) -> Option<f64> {
-        let Machine { state, lanes, valid, config, .. } = &mut self.machine;
-        let valid = valid.as_mut()?;
-        let n_windows = valid.windows.n_windows();
-        let part = config.train.eval_tokens.div_ceil(config.model.seq_len).max(1);
-        valid.n_taken = if all { n_windows } else { part.min(n_windows) };
-        let sum = lanes.evaluate(state.model(), &*valid, valid.n_taken);
-        let val_loss = sum.nats / sum.n_tok.max(1) as f64;
-        let is_best = self.at.best_val_loss_nats.is_none_or(|best| val_loss < best);
-        if is_best {
+    /// Measures on a sample of the held-out text, the same one every time, so that losses compare;
+    /// whether the loss is the lowest so far.
+    fn evaluate_sample(&mut self, observer: &mut dyn Observer) -> bool {
+        let Some(mut evaluation) = self.measure(self.n_sample_windows()) else { return false };
+        let val_loss = evaluation.val_loss;
+        evaluation.is_best = self.at.best_val_loss_nats.is_none_or(|best| val_loss < best);
+        self.val_loss_nats = Some(val_loss);
+        if evaluation.is_best {
             self.at.best_val_loss_nats = Some(val_loss);
             self.at.best_step = Some(self.step);
             self.at.n_evals_since_best = 0;
         } else {
             self.at.n_evals_since_best += 1;
         }
-        let bits_per_byte = all.then(|| {
+        observer.event(&Event::Evaluated(evaluation));
+        evaluation.is_best
+    }
+
+    /// Measures on all of the held-out text, unless the sample was all of it. Only reported: it
+    /// does not compare with what was measured on the way.
+    fn evaluate_all(&mut self, observer: &mut dyn Observer) {
+        let n_all = self.n_windows();
+        if self.n_sample_windows() < n_all
+            && let Some(evaluation) = self.measure(n_all)
+        {
+            observer.event(&Event::Evaluated(evaluation));
+        }
+    }
+
+    fn n_windows(&self) -> usize {
+        self.machine.valid.as_ref().map_or(0, |valid| valid.windows.n_windows())
+    }
+
+    fn n_sample_windows(&self) -> usize {
+        let config = &self.machine.config;
+        config.train.eval_tokens.div_ceil(config.model.seq_len).clamp(1, self.n_windows().max(1))
+    }
+
+    /// Mean loss on up to `n_windows` windows of the held-out text, if there is one.
+    fn measure(&mut self, n_windows: usize) -> Option<Evaluation> {
+        let Machine { state, lanes, valid, .. } = &mut self.machine;
+        let valid = valid.as_mut()?;
+        let n_all = valid.windows.n_windows();
+        valid.n_taken = n_windows.min(n_all);
+        let sum = lanes.evaluate(state.model(), &*valid, valid.n_taken);
+        let bits_per_byte = (valid.n_taken == n_all).then(|| {
             let mut tokens = vec![0; valid.tokens.len()];
             valid.tokens.read(0, &mut tokens);
             let bytes: usize = tokens[1..].iter().map(|id| self.tokenizer.token_bytes(*id)).sum();
             sum.nats / std::f64::consts::LN_2 / bytes.max(1) as f64
         });
-        let (step, n_tok) = (self.step, sum.n_tok);
-        observer.event(&Event::Evaluated(Evaluation {
-            step,
-            val_loss,
-            n_tok,
+        Some(Evaluation {
+            step: self.step,
+            val_loss: sum.nats / sum.n_tok.max(1) as f64,
+            n_tok: sum.n_tok,
             bits_per_byte,
-            is_best,
-        }));
-        Some(val_loss)
+            is_best: self.at.best_step == Some(self.step),
+        })
     }
 
     /// Lets the model write, and keeps what it wrote.
@@ -181,25 +214,33 @@ impl Run {
         Ok(())
     }
 
-    /// Saves where the run stands and waits until that is on disk.
-    fn stop(&mut self, observer: &mut dyn Observer) -> Result<Outcome, RunError> {
-        if self.last_saved != Some(self.step) && self.step > 0 {
-            self.save(None)?;
-        }
+    /// Waits until the state is on disk; a save that failed is tried once more.
+    fn ensure_saved(&mut self, observer: &mut dyn Observer) -> Result<(), RunError> {
         self.saver.wait();
         self.report_saves(observer);
-        Ok(Outcome::Stopped { step: self.step })
+        if self.step == 0 || self.last_saved == Some(self.step) {
+            return Ok(());
+        }
+        self.save()?;
+        self.saver.wait();
+        self.report_saves(observer).map_or(Ok(()), |error| Err(error.into()))
     }
 
-    fn report_saves(&mut self, observer: &mut dyn Observer) {
+    /// Reports the saves that are finished; returns the error of the last one that failed.
+    fn report_saves(&mut self, observer: &mut dyn Observer) -> Option<SaveError> {
+        let mut failed = None;
         while let Some(outcome) = self.saver.poll() {
             match outcome {
-                Ok(saved) => observer.event(&Event::Saved(&saved)),
+                Ok(saved) => {
+                    self.last_saved = Some(saved.step);
+                    observer.event(&Event::Saved(&saved));
+                }
                 Err(error) => {
-                    self.last_saved = None;
                     observer.event(&Event::SaveFailed(&error));
+                    failed = Some(error);
                 }
             }
         }
+        failed
     }
 }

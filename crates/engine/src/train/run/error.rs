@@ -17,6 +17,14 @@ pub enum RunError {
     /// The tokeniser.
     #[error(transparent)]
     Text(#[from] TextError),
+    /// The text is not what it was when the run began.
+    #[error(
+        "{source}; or go on with the text as it was when the run began: --allow-changed-corpus"
+    )]
+    CorpusChanged {
+        /// Which file, and what it was.
+        source: crate::data::Error,
+    },
     /// The shape of the model.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -41,6 +49,18 @@ pub enum RunError {
         found: String,
         /// What would do.
         expected: String,
+    },
+    /// A model that this machine has no memory for.
+    #[error(
+        "the model needs at least {} MiB for its state, this machine has {} MiB; \
+         give it fewer layers or a smaller width, or use fewer lanes",
+        needed_bytes >> 20, has_bytes >> 20
+    )]
+    TooLarge {
+        /// Bytes of the parameters, their moments and gradients.
+        needed_bytes: u64,
+        /// Bytes of the machine's memory.
+        has_bytes: u64,
     },
     /// A configuration file that cannot be read.
     #[error("{}: {message}", path.display())]

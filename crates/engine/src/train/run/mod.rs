@@ -3,12 +3,16 @@
 //! `prepare` makes the folder, `open` builds the machinery for a fresh or a resumed run, `drive`
 //! takes the steps, `save` turns the state into checkpoint files and back.
 
+mod check;
+mod claim;
+mod corpus;
 mod drive;
 mod error;
 mod open;
 mod prepare;
 mod save;
 
+pub use check::check_settings;
 pub use error::RunError;
 pub use open::Run;
 pub use prepare::{Budget, prepare};

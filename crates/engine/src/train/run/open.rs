@@ -1,13 +1,13 @@
 //! The machinery of a run: everything allocated before the first step, fresh or as it was saved.
 
+use super::corpus::CorpusRecord;
 use super::error::RunError;
-use super::prepare::text_rules;
 use super::{CHECKPOINTS_NAME, CONFIG_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME, save};
 use crate::checkpoint::{
     Fingerprint, Found, LineFile, LoadError, RealFs, Rejected, Retention, RunLock, RunState,
     SaveMode, Saver, SaverOptions, clean, discard_after, newest,
 };
-use crate::data::{Batches, Corpus, EvalWindows, TokenFile, TokenSource};
+use crate::data::{Batches, EvalWindows, TokenFile, TokenSource};
 use crate::generate::Session;
 use crate::model::{Layout, MicroShape, init_params};
 use crate::text::Tokenizer;
@@ -49,6 +49,7 @@ pub struct Run {
     pub(super) dir: PathBuf,
     pub(super) machine: Machine,
     pub(super) tokenizer: Tokenizer,
+    corpus: CorpusRecord,
     pub(super) dataset: Fingerprint,
     pub(super) files: save::ConstantFiles,
     pub(super) saver: Saver,
@@ -56,6 +57,9 @@ pub struct Run {
     pub(super) samples: LineFile,
     pub(super) at: RunState,
     pub(super) step: u64,
+    /// Held-out loss at this step, if it was measured.
+    pub(super) val_loss_nats: Option<f64>,
+    /// Step of the newest checkpoint that is known to be on disk.
     pub(super) last_saved: Option<u64>,
     pub(super) rejected: Vec<Rejected>,
     _lock: RunLock,
@@ -142,8 +146,9 @@ impl Run {
     /// Opens the run in `dir`: where its newest sound checkpoint is, or at its beginning.
     ///
     /// # Errors
-    /// [`RunError`]; among others if the text, the tokeniser or the configuration is another than
-    /// the checkpoint's.
+    /// [`RunError`]; among others if the tokens, the tokeniser or the configuration is another
+    /// than the checkpoint's. That the text files are what they were is for
+    /// [`Run::check_corpus`] to say.
     pub fn open(dir: &Path, threads: usize) -> Result<Run, RunError> {
         if !dir.join(CONFIG_NAME).exists() {
             return Err(RunError::NoRun { dir: dir.to_owned() });
@@ -152,12 +157,14 @@ impl Run {
         let config = read_config(dir)?;
         let tokenizer = Tokenizer::load(&dir.join(TOKENIZER_NAME))?;
         let mut machine = Machine::open(dir, &config, threads)?;
-        let dataset = dataset(&config, &machine.train.tokens)?;
+        let corpus = CorpusRecord::read(dir)?;
+        let dataset = corpus.fingerprint(&machine.train.tokens);
         let files = save::ConstantFiles::new(&config.model, &tokenizer);
 
         let checkpoints = dir.join(CHECKPOINTS_NAME);
         clean(&RealFs, &checkpoints)?;
         let (mut at, mut step, mut rejected) = (RunState::default(), 0, Vec::new());
+        let mut val_loss_nats = None;
         let found = match newest(&RealFs, &checkpoints) {
             Ok(found) => Some(found),
             Err(LoadError::NoCheckpoint { rejected: why, .. }) if why.is_empty() => None,
@@ -169,6 +176,7 @@ impl Run {
             save::load_state(&path, &mut machine.state)?;
             machine.state.optim.n_updates = manifest.facts.state.n_updates;
             machine.state.pack(machine.lanes.pool());
+            val_loss_nats = manifest.facts.val_loss_nats;
             (at, step, rejected) = (manifest.facts.state, manifest.facts.step, why);
             discard_after(&RealFs, &checkpoints, step)?;
         }
@@ -190,6 +198,7 @@ impl Run {
             dir: dir.to_owned(),
             machine,
             tokenizer,
+            corpus,
             dataset,
             files,
             saver,
@@ -197,10 +206,20 @@ impl Run {
             samples,
             at,
             step,
+            val_loss_nats,
             last_saved,
             rejected,
             _lock: lock,
         })
+    }
+
+    /// Checks that the text files, those that are still there, are what they were when the run
+    /// began. The run itself needs its tokens only.
+    ///
+    /// # Errors
+    /// [`RunError::CorpusChanged`] naming the first file that differs.
+    pub fn check_corpus(&self) -> Result<(), RunError> {
+        self.corpus.check(&self.machine.config.data)
     }
 
     /// Steps taken.
@@ -243,14 +262,4 @@ fn read_config(dir: &Path) -> Result<RunConfig, RunError> {
     let path = dir.join(CONFIG_NAME);
     let text = std::fs::read_to_string(&path).map_err(RunError::io("read", &path))?;
     toml::from_str(&text).map_err(|error| RunError::ConfigFile { path, message: error.to_string() })
-}
-
-/// The text that the run has now: its files if they are all there, else what its tokens came from.
-fn dataset(config: &RunConfig, tokens: &TokenFile) -> Result<Fingerprint, RunError> {
-    let text_hash = match config.data.files.iter().all(|path| path.exists()) {
-        true => Corpus::open(&config.data.files, text_rules(&config.data))?.hash(),
-        false => tokens.origin().text_hash,
-    };
-    let blake3 = text_hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Fingerprint { bytes: tokens.len() as u64, blake3 })
 }

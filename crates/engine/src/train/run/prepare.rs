@@ -2,13 +2,16 @@
 //!
 //! The configuration is written last: a folder without one is no run, whatever else is in it.
 
+use super::check::{check_model, check_settings, check_train};
+use super::claim::{claim, refuse_run};
+use super::corpus::CorpusRecord;
 use super::error::RunError;
 use super::open::Machine;
-use super::{CHECKPOINTS_NAME, CONFIG_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME};
-use crate::checkpoint::{RealFs, commit_file, ensure_dir};
+use super::{CONFIG_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME};
+use crate::checkpoint::{RealFs, commit_file};
 use crate::data::{
-    Batches, Corpus, InvalidBytes, Piece, Span, TextRules, TokenFile, TokenOrigin, TokenSource,
-    hold_out,
+    Batches, Corpus, InvalidBytes, Piece, Span, Split, TextRules, TokenFile, TokenOrigin,
+    TokenSource, hold_out,
 };
 use crate::text::{Control, TextError, Tokenizer, TokenizerKind, TrainOptions};
 use crate::train::events::{Event, Observer};
@@ -41,25 +44,12 @@ pub fn prepare(
     threads: usize,
     observer: &mut dyn Observer,
 ) -> Result<RunConfig, RunError> {
-    if dir.join(CONFIG_NAME).exists() {
-        return Err(RunError::Exists { dir: dir.to_owned() });
-    }
-    ensure_dir(&RealFs, &dir.join(CHECKPOINTS_NAME)).map_err(RunError::io("make", dir))?;
-    let data = data_config(settings)?;
-    let rules = text_rules(&data);
-    let corpus = Corpus::open(&data.files, rules)?;
-    let (train_span, valid) = match &data.valid {
-        Some(path) => {
-            let valid = Corpus::open(std::slice::from_ref(path), rules)?;
-            let all = valid.all();
-            (corpus.all(), Some((valid, all)))
-        }
-        None => {
-            let split = hold_out(&corpus, data.holdout)?;
-            (split.train, split.validation.map(|span| (corpus.clone(), span)))
-        }
-    };
-    let texts = read(&corpus, train_span)?;
+    refuse_run(dir)?;
+    check_settings(settings)?;
+    let data = data_config(settings);
+    let sources = Sources::open(&data)?;
+    let _lock = claim(dir)?;
+    let texts = read(&sources.corpus, sources.train)?;
     let options = tokenizer_options(settings, texts.iter().map(|t| t.len()).sum());
     let tokenizer = train_tokenizer(&options, &texts, threads, observer)?;
     let json = tokenizer.to_json();
@@ -68,15 +58,16 @@ pub fn prepare(
     let origin = TokenOrigin {
         vocab_size: tokenizer.vocab_size() as u64,
         tokenizer_hash: *blake3::hash(&json).as_bytes(),
-        text_hash: corpus.hash(),
+        text_hash: sources.corpus.hash(),
     };
     let path = dir.join(TRAIN_NAME);
     let train = encode(&tokenizer, &texts, &path, origin, threads, observer)?;
     drop(texts);
-    if let Some((corpus, span)) = valid {
+    if let Some((corpus, span)) = sources.valid() {
         let path = dir.join(VALID_NAME);
-        encode(&tokenizer, &read(&corpus, span)?, &path, origin, threads, observer)?;
+        encode(&tokenizer, &read(corpus, span)?, &path, origin, threads, observer)?;
     }
+    sources.record()?.write(dir)?;
     let tokenizer_config = TokenizerConfig {
         kind: options.kind,
         vocab_size: options.vocab_size,
@@ -92,19 +83,49 @@ pub fn prepare(
     Ok(config)
 }
 
-fn data_config(settings: &Settings) -> Result<DataConfig, RunError> {
-    let data = &settings.data;
-    let holdout = data.holdout.unwrap_or(0.05);
-    if !(0.0..1.0).contains(&holdout) {
-        let expected = "a share from 0 to below 1".to_string();
-        return Err(RunError::Setting { field: "holdout", found: holdout.to_string(), expected });
+/// The text to train on, and the text to validate with: the end of the same files, or a file.
+struct Sources {
+    corpus: Corpus,
+    train: Span,
+    held_out: Option<Span>,
+    valid: Option<Corpus>,
+}
+
+impl Sources {
+    fn open(data: &DataConfig) -> Result<Sources, RunError> {
+        let rules = text_rules(data);
+        let corpus = Corpus::open(&data.files, rules)?;
+        if let Some(path) = &data.valid {
+            let valid = Some(Corpus::open(std::slice::from_ref(path), rules)?);
+            return Ok(Sources { train: corpus.all(), held_out: None, valid, corpus });
+        }
+        let Split { train, validation } = hold_out(&corpus, data.holdout)?;
+        Ok(Sources { corpus, train, held_out: validation, valid: None })
     }
-    Ok(DataConfig {
+
+    fn valid(&self) -> Option<(&Corpus, Span)> {
+        match &self.valid {
+            Some(valid) => Some((valid, valid.all())),
+            None => self.held_out.map(|span| (&self.corpus, span)),
+        }
+    }
+
+    /// What the files are, checked again: tokens were made of them since they were opened.
+    fn record(&self) -> Result<CorpusRecord, RunError> {
+        self.corpus.check_unchanged()?;
+        self.valid.as_ref().map_or(Ok(()), Corpus::check_unchanged)?;
+        Ok(CorpusRecord::new(&self.corpus, self.valid.as_ref()))
+    }
+}
+
+fn data_config(settings: &Settings) -> DataConfig {
+    let data = &settings.data;
+    DataConfig {
         files: data.files.clone().unwrap_or_default(),
         valid: data.valid.clone(),
-        holdout,
+        holdout: data.holdout.unwrap_or(0.05),
         replace_invalid_utf8: data.replace_invalid_utf8.unwrap_or(false),
-    })
+    }
 }
 
 /// How the files of a run are read.
@@ -227,7 +248,8 @@ fn resolve(
         });
     }
     let model = settings.model.resolve(tokenizer.vocab_size(), n_tokens, is_char);
-    model.check()?;
+    let n_lanes = settings.train.n_lanes.unwrap_or(threads);
+    check_model(settings, &model, n_lanes)?;
     let batch_seqs = settings.train.batch_seqs(model.seq_len, n_tokens);
     Batches::new(n_tokens, model.seq_len, batch_seqs, 0)?;
     let with_steps = |n_steps| RunConfig {
@@ -236,6 +258,7 @@ fn resolve(
         train: settings.train.resolve(&model, batch_seqs, n_steps, n_tokens, threads),
         model: model.clone(),
     };
+    check_train(&with_steps(1).train)?;
     match (settings.train.n_steps, budget) {
         (Some(n), _) | (None, Budget::Steps(n)) => Ok(with_steps(n.max(1))),
         (None, Budget::Time(start, time)) => {

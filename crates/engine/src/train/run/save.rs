@@ -79,7 +79,7 @@ pub fn model_config(hf: &HfConfig) -> ModelConfig {
 
 impl Run {
     /// Hands the state to the saver; it may change as soon as this returns.
-    pub(super) fn save(&mut self, val_loss_nats: Option<f64>) -> Result<(), RunError> {
+    pub(super) fn save(&mut self) -> Result<(), RunError> {
         self.metrics.sync()?;
         self.samples.sync()?;
         let state = &self.machine.state;
@@ -89,7 +89,7 @@ impl Run {
         let train = &self.machine.config.train;
         let facts = Facts {
             step: self.step,
-            val_loss_nats,
+            val_loss_nats: self.val_loss_nats,
             build: env!("CARGO_PKG_VERSION").to_string(),
             precision: train.precision.kernels().name().to_string(),
             instruction_path: kernels::Isa::active().name().to_string(),
@@ -116,7 +116,6 @@ impl Run {
         let contents = FileContents::Tensors(moments);
         files.push(FileEntry { name: OPTIMIZER_NAME.to_string(), contents });
         self.saver.save(&Checkpoint { facts, files });
-        self.last_saved = Some(self.step);
         Ok(())
     }
 }

@@ -1,0 +1,106 @@
+//! Flags and settings that make no sense are refused by name, before anything is made.
+
+use crate::process::{Ended, run};
+use crate::scene::Scene;
+
+#[test]
+fn absurd_flags_are_refused_by_name() {
+    let scene = Scene::new();
+    let cases: [(&str, i32, &[&str]); 37] = [
+        ("--layers 0", 2, &["n_layers = 0", "1 to"]),
+        ("--layers 100000", 2, &["n_layers = 100000"]),
+        ("--layers -1", 2, &["-1"]),
+        ("--heads 0", 2, &["n_heads = 0"]),
+        ("--heads 5", 2, &["n_heads = 5", "divisor of model_dim"]),
+        ("--heads 4 --kv-heads 3", 2, &["n_kv_heads = 3", "divisor of n_heads"]),
+        ("--kv-heads 0", 2, &["n_kv_heads = 0"]),
+        ("--dim 0", 2, &["model_dim = 0"]),
+        ("--dim 17 --heads 1", 2, &["model_dim = 17", "even"]),
+        ("--dim 65536 --layers 512", 2, &["MiB", "fewer layers"]),
+        ("--seq-len 0", 2, &["seq_len = 0"]),
+        ("--seq-len 9000000", 2, &["seq_len = 9000000"]),
+        ("--seq-len 100000", 1, &["tokens", "give more text", "seq_len"]),
+        ("--batch 0", 2, &["batch_seqs = 0"]),
+        ("--lanes 0", 2, &["n_lanes = 0"]),
+        ("--steps 0", 2, &["n_steps = 0"]),
+        ("--steps -5", 2, &["-5"]),
+        ("--steps 5 --time 1m", 2, &["--steps", "--time"]),
+        ("--time 0s", 2, &["0s", "--time", "above 0"]),
+        ("--time=-1m", 2, &["--time"]),
+        ("--time soon", 2, &["soon", "90s, 10m or 2h"]),
+        ("--stop-at 0", 2, &["--stop-at"]),
+        ("--lr=-0.1", 2, &["lr = -0.1", "above 0"]),
+        ("--lr 0", 2, &["lr = 0"]),
+        ("--lr nan", 2, &["lr = NaN"]),
+        ("--lr inf", 2, &["lr = inf"]),
+        ("--dropout 1", 2, &["dropout = 1", "below 1"]),
+        ("--dropout=-0.5", 2, &["dropout = -0.5"]),
+        ("--holdout 1", 2, &["holdout = 1", "below 1"]),
+        ("--holdout nan", 2, &["holdout = NaN"]),
+        ("--precision f64", 2, &["f64", "f32, bf16, auto"]),
+        ("--tokenizer letters", 2, &["letters", "--tokenizer"]),
+        ("--vocab 0", 1, &["vocab_size", "0"]),
+        ("--eval-every 0", 2, &["eval_every = 0", "at least 1"]),
+        ("--save-every 0", 2, &["save_every = 0", "at least 1"]),
+        ("--sample-every 0", 2, &["sample_every = 0", "at least 1"]),
+        ("--seed 99999999999999999999", 2, &["99999999999999999999"]),
+    ];
+    for (flags, code, parts) in cases {
+        let mut args = vec!["train", "text.txt", "--out", "run"];
+        args.extend(flags.split_whitespace());
+        if !flags.contains("--time") && !flags.contains("--steps") {
+            args.extend(["--steps", "2"]);
+        }
+        let ended = run(scene.path(), &args);
+        assert_eq!(ended.complaint(code, parts), None, "{flags}");
+        assert!(!scene.path().join("run/config.toml").exists(), "{flags}");
+    }
+}
+
+#[test]
+fn a_settings_file_that_makes_no_sense_is_refused_by_name() {
+    let scene = Scene::new();
+    let cases: [(&str, &[&str]); 9] = [
+        ("[train]\nlr = 'fast'", &["settings.toml", "lr"]),
+        ("[train]\nspeed = 3", &["settings.toml", "speed"]),
+        ("[trein]", &["settings.toml", "trein"]),
+        ("[train", &["settings.toml", "line 1"]),
+        ("[model]\nn_layers = -3", &["settings.toml", "-3"]),
+        (
+            "[train]\nwarmup_steps = 1\noptimizer = { beta1 = 2.0, beta2 = 0.9, eps = 1e-8, weight_decay = 0.1 }",
+            &["train.optimizer.beta1 = 2"],
+        ),
+        ("[train]\ngrad_norm_max = -1.0", &["train.grad_norm_max = -1"]),
+        ("[train]\neval_tokens = 0", &["train.eval_tokens = 0"]),
+        ("[model]\nhead_dim = 3", &["head_dim = 3"]),
+    ];
+    for (settings, parts) in cases {
+        std::fs::write(scene.path().join("settings.toml"), settings).unwrap();
+        let ended: Ended = scene.train("run", "--config settings.toml").output().unwrap().into();
+        assert_eq!(ended.complaint(2, parts), None, "{settings}");
+        assert!(!scene.path().join("run/config.toml").exists(), "{settings}");
+    }
+    for (name, part) in [("missing.toml", "missing.toml"), (".", "settings .")] {
+        let ended: Ended = scene.train("run", &format!("--config {name}")).output().unwrap().into();
+        assert_eq!(ended.complaint(1, &["cannot read", part]), None, "{name}");
+    }
+}
+
+#[test]
+fn commands_that_are_none_are_refused() {
+    let scene = Scene::new();
+    for (args, part) in
+        [(&["fly"][..], "fly"), (&["train", "text.txt", "--fly"], "--fly"), (&["resume"], "<RUN>")]
+    {
+        assert_eq!(run(scene.path(), args).complaint(2, &[part]), None, "{args:?}");
+    }
+    let ended = run(scene.path(), &["train"]);
+    assert_eq!(ended.complaint(1, &["no text given", "crystalline train book.txt"]), None);
+    let ended: Ended = crate::process::program(scene.path())
+        .args(["inspect", "x"])
+        .env("CRYSTALLINE_ISA", "avx1024")
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(ended.complaint(2, &["avx1024", "portable"]), None);
+}

@@ -1,0 +1,45 @@
+//! A run has one trainer; another is refused and told which process has it.
+
+use crate::process::{read_until, run};
+use crate::scene::Scene;
+use engine::checkpoint::RunLock;
+
+#[test]
+fn a_second_trainer_is_refused_with_the_number_of_the_first() {
+    let scene = Scene::new();
+    let mut first = scene.train_slowly().spawn().unwrap();
+    let _open = read_until(&mut first, "folder ");
+    let owner = format!("process {}", first.id());
+    let second = run(scene.path(), &["resume", "slow"]);
+    let again = run(scene.path(), &["train", "text.txt", "--out", "slow", "--steps", "1"]);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert_eq!(second.complaint(1, &["slow is being trained by", &owner]), None);
+    assert_eq!(again.complaint(2, &["slow: there is a run here already", "resume"]), None);
+}
+
+/// The lock of a killed trainer is no hindrance: it ends with its process.
+#[test]
+fn a_lock_is_given_up_with_its_holder() {
+    let scene = Scene::new();
+    scene.stopped("run");
+    for _ in 0..5 {
+        let lock = RunLock::take(&scene.path().join("run")).unwrap();
+        let owner = format!("process {}", std::process::id());
+        let refused = run(scene.path(), &["resume", "run"]);
+        assert_eq!(refused.complaint(1, &["run is being trained by", &owner]), None);
+        drop(lock);
+    }
+    scene.finish("run");
+}
+
+/// Two that make a run in one folder at a time would mix their tokens.
+#[test]
+fn a_folder_in_which_a_run_is_being_made_is_refused() {
+    let scene = Scene::new();
+    std::fs::create_dir(scene.path().join("run")).unwrap();
+    let _lock = RunLock::take(&scene.path().join("run")).unwrap();
+    let refused: crate::process::Ended = scene.train("run", "").output().unwrap().into();
+    let owner = format!("process {}", std::process::id());
+    assert_eq!(refused.complaint(1, &["run is being trained by", &owner]), None);
+}

@@ -1,0 +1,13 @@
+//! The program as a process: killed, interrupted, started twice, and given what it cannot use.
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
+
+mod disk;
+mod flags;
+mod instructions;
+mod kill;
+mod lock;
+mod models;
+mod process;
+mod scene;
+mod signals;
+mod texts;

@@ -1,0 +1,152 @@
+//! A folder with a small text, and a run of it that takes about a second.
+
+use crate::process::{Ended, program, run};
+use engine::checkpoint::{RealFs, list, newest, verify};
+use engine::data::stories;
+use std::path::{Path, PathBuf};
+
+/// A model of a few thousand parameters with all that a model can have; more is in [`Scene::train`].
+const TRAIN: &str = "train text.txt --steps 60 --dim 16 --layers 2 --heads 2 --kv-heads 1 \
+    --seq-len 16 --batch 4 --lanes 2 --holdout 0.2 \
+    --eval-every 11 --sample-every 25 --threads 1";
+
+/// Steps whose numbers take long enough that a signal always finds one under way.
+const TRAIN_SLOWLY: &str = "train text.txt --out slow --steps 60 --dim 384 --layers 6 \
+    --seq-len 128 --batch 128 --lanes 2 --tokenizer char --holdout 0 --precision f32";
+
+/// A folder with `text.txt`, in which the program runs.
+pub struct Scene {
+    folder: tempfile::TempDir,
+}
+
+/// What a run leaves at its end, times left out.
+#[derive(Debug, PartialEq)]
+pub struct End {
+    model: Vec<u8>,
+    optimizer: Vec<u8>,
+    samples: Vec<u8>,
+    metrics: Vec<serde_json::Value>,
+}
+
+impl End {
+    /// Loss of the last step's batch.
+    pub fn train_loss(&self) -> f64 {
+        self.metrics.last().unwrap()["train_loss"].as_f64().unwrap()
+    }
+}
+
+impl Scene {
+    pub fn new() -> Scene {
+        let folder = tempfile::tempdir().unwrap();
+        let story: Vec<String> = stories::generate(3).take(6).collect();
+        std::fs::write(folder.path().join("text.txt"), story.join("\n\n")).unwrap();
+        Scene { folder }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// `train` into the folder `out`, with further flags.
+    pub fn train(&self, out: &str, flags: &str) -> std::process::Command {
+        let mut command = program(self.path());
+        command.args(TRAIN.split_whitespace()).args(["--out", out]).args(flags.split_whitespace());
+        for (flag, value) in [("--dropout", "0.1"), ("--tokenizer", "char"), ("--save-every", "5")]
+        {
+            if !flags.contains(flag) {
+                command.args([flag, value]);
+            }
+        }
+        command
+    }
+
+    /// `resume` of the folder `out`, or `train` with further flags if there is no run in it yet.
+    pub fn go_on(&self, out: &str, flags: &str) -> std::process::Command {
+        if !self.path().join(out).join("config.toml").exists() {
+            return self.train(out, flags);
+        }
+        let mut command = program(self.path());
+        command.args(["resume", out]);
+        command
+    }
+
+    /// A training into the folder `slow` that is in its first step for seconds.
+    pub fn train_slowly(&self) -> std::process::Command {
+        let text = self.path().join("text.txt");
+        let long: String = std::fs::read_to_string(&text).unwrap().repeat(20);
+        std::fs::write(text, long).unwrap();
+        let mut command = program(self.path());
+        command.args(TRAIN_SLOWLY.split_whitespace());
+        command
+    }
+
+    /// Trains into `out` without a stop.
+    pub fn straight(&self, out: &str, flags: &str) -> End {
+        let ended: Ended = self.train(out, flags).output().unwrap().into();
+        ended.assert_success();
+        assert_eq!(ended.stdout, format!("{out}\n"));
+        self.end(out)
+    }
+
+    /// A run stopped in order after step 20, with checkpoints of steps 15 and 20.
+    pub fn stopped(&self, out: &str) {
+        let ended: Ended = self.train(out, "--stop-at 20").output().unwrap().into();
+        ended.assert_success();
+    }
+
+    /// Takes the run to its end.
+    pub fn finish(&self, out: &str) {
+        run(self.path(), &["resume", out]).assert_success();
+    }
+
+    pub fn checkpoints(&self, out: &str) -> PathBuf {
+        self.path().join(out).join("checkpoints")
+    }
+
+    /// What the run left at its end.
+    pub fn end(&self, out: &str) -> End {
+        let found = newest(&RealFs, &self.checkpoints(out)).unwrap();
+        let read = |path: PathBuf| std::fs::read(path).unwrap();
+        let rows = String::from_utf8(read(self.path().join(out).join("metrics.jsonl"))).unwrap();
+        let without_times = |line: &str| {
+            let mut row: serde_json::Value = serde_json::from_str(line).unwrap();
+            row["elapsed_s"].take();
+            row["tok_s"].take();
+            row
+        };
+        End {
+            model: read(found.path.join("model.safetensors")),
+            optimizer: read(found.path.join("optimizer.safetensors")),
+            samples: read(self.path().join(out).join("samples.jsonl")),
+            metrics: rows.lines().map(without_times).collect(),
+        }
+    }
+
+    /// Whether there is a checkpoint under its temporary name.
+    pub fn has_unfinished(&self, out: &str) -> bool {
+        let entries = std::fs::read_dir(self.checkpoints(out)).into_iter().flatten();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.into_iter().any(|name| name.contains(".tmp-"))
+    }
+
+    /// What is wrong with the run's checkpoints: each that is there must verify, and none may be
+    /// older than the last that the program called saved.
+    pub fn torn(&self, out: &str, saved: Option<u64>) -> Option<String> {
+        let dir = self.checkpoints(out);
+        if !dir.is_dir() {
+            return saved.map(|step| format!("no checkpoints, and step {step} was saved"));
+        }
+        let listed = list(&RealFs, &dir).unwrap();
+        let newest = listed.first().map(|one| one.step);
+        if newest < saved {
+            return Some(format!("{newest:?} is the newest, and {saved:?} was saved"));
+        }
+        listed.iter().find_map(|one| verify(&RealFs, &one.path).err()).map(|why| why.to_string())
+    }
+}
+
+/// The last step that the program said it had saved.
+pub fn last_saved(stderr: &str) -> Option<u64> {
+    let lines = stderr.lines().filter(|line| line.starts_with("saved "));
+    lines.filter_map(|line| line.rsplit_once("step-")?.1.parse().ok()).max()
+}

@@ -1,0 +1,103 @@
+//! What a run's settings must be, beyond what the shape of a model asks for.
+
+use super::error::RunError;
+use crate::model::{Layout, ModelConfig};
+use crate::train::settings::{Settings, TrainConfig};
+
+fn refuse(field: &'static str, found: impl ToString, expected: &str) -> Result<(), RunError> {
+    Err(RunError::Setting { field, found: found.to_string(), expected: expected.to_string() })
+}
+
+/// Checks settings as they were given, before anything is read or made.
+///
+/// # Errors
+/// [`RunError::Setting`] naming the first that makes no sense.
+pub fn check_settings(settings: &Settings) -> Result<(), RunError> {
+    let (data, train) = (&settings.data, &settings.train);
+    if let Some(holdout) = data.holdout.filter(|share| !(0.0..1.0).contains(share)) {
+        return refuse("data.holdout", holdout, "a share from 0 to below 1");
+    }
+    let mut paths = data.files.iter().flatten().chain(&data.valid);
+    if let Some(path) = paths.find(|path| path.to_str().is_none()) {
+        return refuse("data.files", path.display(), "a name in UTF-8; rename the file");
+    }
+    let counts = [
+        ("train.n_steps", train.n_steps),
+        ("train.batch_seqs", train.batch_seqs.map(|n| n as u64)),
+        ("train.n_lanes", train.n_lanes.map(|n| n as u64)),
+        ("train.eval_every", train.eval_every),
+        ("train.eval_tokens", train.eval_tokens.map(|n| n as u64)),
+        ("train.save_every", train.save_every),
+        ("train.sample_every", train.sample_every),
+    ];
+    match counts.into_iter().find(|(_, n)| *n == Some(0)) {
+        Some((field, _)) => refuse(field, 0, "at least 1"),
+        None => Ok(()),
+    }
+}
+
+/// Checks a resolved training.
+///
+/// # Errors
+/// [`RunError::Setting`] naming the first number that is outside its range.
+pub(super) fn check_train(train: &TrainConfig) -> Result<(), RunError> {
+    let optimizer = &train.optimizer;
+    let positive = [
+        ("train.lr", train.lr),
+        ("train.grad_norm_max", train.grad_norm_max),
+        ("train.optimizer.eps", optimizer.eps),
+    ];
+    let shares = [
+        ("train.dropout", train.dropout),
+        ("train.optimizer.beta1", optimizer.beta1),
+        ("train.optimizer.beta2", optimizer.beta2),
+    ];
+    if let Some((field, x)) = positive.into_iter().find(|(_, x)| !(*x > 0.0 && x.is_finite())) {
+        return refuse(field, x, "a number above 0, such as 0.003");
+    }
+    if let Some((field, x)) = shares.into_iter().find(|(_, x)| !(0.0..1.0).contains(x)) {
+        return refuse(field, x, "a number from 0 to below 1");
+    }
+    let decay = optimizer.weight_decay;
+    if !(decay >= 0.0 && decay.is_finite()) {
+        return refuse("train.optimizer.weight_decay", decay, "a number of at least 0");
+    }
+    Ok(())
+}
+
+/// Checks a resolved model: its shape, and that its state fits in this machine's memory.
+///
+/// # Errors
+/// [`RunError::Config`], [`RunError::Setting`], [`RunError::TooLarge`].
+pub(super) fn check_model(
+    settings: &Settings,
+    model: &ModelConfig,
+    n_lanes: usize,
+) -> Result<(), RunError> {
+    let is_cut_even = model.n_heads == 0 || model.model_dim.is_multiple_of(model.n_heads);
+    if settings.model.head_dim.is_none() && !is_cut_even {
+        let expected = format!("a divisor of model_dim, {}", model.model_dim);
+        return refuse("model.n_heads", model.n_heads, &expected);
+    }
+    model.check()?;
+    // Parameters, two moments, and the gradients of each lane; the rest comes on top.
+    let floats = (3 + n_lanes as u64).saturating_mul(Layout::new(model)?.len as u64);
+    let needed_bytes = floats.saturating_mul(size_of::<f32>() as u64);
+    match memory_bytes() {
+        Some(has_bytes) if needed_bytes > has_bytes => {
+            Err(RunError::TooLarge { needed_bytes, has_bytes })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Memory of this machine, where the system tells.
+fn memory_bytes() -> Option<u64> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        let info = rustix::system::sysinfo();
+        Some((info.totalram as u64).saturating_mul(info.mem_unit.into()))
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    None
+}

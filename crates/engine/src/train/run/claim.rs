@@ -1,0 +1,42 @@
+//! Taking a folder for a new run, under the run's lock and rid of what an interrupted attempt left.
+
+use super::error::RunError;
+use super::{CHECKPOINTS_NAME, CONFIG_NAME, TRAIN_NAME, VALID_NAME};
+use crate::checkpoint::{RealFs, RunLock, clean, ensure_dir};
+use std::path::Path;
+
+/// Makes `dir` unless it is there; it is nobody else's until the lock is dropped.
+///
+/// # Errors
+/// [`RunError::Exists`] if there is a run in it, [`RunError::Lock`] if another process is making
+/// one, [`RunError::Io`].
+pub(super) fn claim(dir: &Path) -> Result<RunLock, RunError> {
+    ensure_dir(&RealFs, &dir.join(CHECKPOINTS_NAME)).map_err(RunError::io("make", dir))?;
+    let lock = RunLock::take(dir)?;
+    refuse_run(dir)?;
+    clean(&RealFs, dir)?;
+    remove_tokens(dir).map_err(RunError::io("remove what an earlier attempt left in", dir))?;
+    Ok(lock)
+}
+
+/// # Errors
+/// [`RunError::Exists`] if there is a run in `dir`.
+pub(super) fn refuse_run(dir: &Path) -> Result<(), RunError> {
+    match dir.join(CONFIG_NAME).exists() {
+        true => Err(RunError::Exists { dir: dir.to_owned() }),
+        false => Ok(()),
+    }
+}
+
+/// Removes token files, whole or half written: those held out may not be wanted this time.
+fn remove_tokens(dir: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_tokens = |of: &str| name == of || name.starts_with(&format!("{of}.tmp-"));
+        if is_tokens(TRAIN_NAME) || is_tokens(VALID_NAME) {
+            std::fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}

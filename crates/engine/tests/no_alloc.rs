@@ -1,0 +1,158 @@
+//! After its first step training neither allocates nor frees, and nor does writing a token.
+//!
+//! The allocator below counts for the whole process, so everything that is counted runs in one
+//! test: the harness itself allocates between tests.
+#![allow(unsafe_code, clippy::unwrap_used)] // an allocator takes one; a panic is how a test fails
+
+mod support;
+
+use engine::generate::{InferenceModel, Sampler, Sampling, Session};
+use engine::model::{LaneBuffers, init_params};
+use engine::train::{SequenceSource, training_step};
+use kernels::{Pool, Precision};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::hint::black_box;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use support::{Cycle, Tiny};
+
+/// The system's allocator, counted.
+struct Counting;
+
+static N_ALLOCATED: AtomicUsize = AtomicUsize::new(0);
+static N_FREED: AtomicUsize = AtomicUsize::new(0);
+static BYTES_ALLOCATED: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator as it came; counting touches no memory of it.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        N_ALLOCATED.fetch_add(1, Ordering::SeqCst);
+        BYTES_ALLOCATED.fetch_add(layout.size(), Ordering::SeqCst);
+        // SAFETY: the caller's promise about `layout` is the one that is asked for here.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
+        N_FREED.fetch_add(1, Ordering::SeqCst);
+        // SAFETY: `start` came from `System.alloc` above, with this layout.
+        unsafe { System.dealloc(start, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What happened while something ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Count {
+    n_allocated: usize,
+    n_freed: usize,
+}
+
+const NONE: Count = Count { n_allocated: 0, n_freed: 0 };
+
+fn count(run: impl FnOnce()) -> Count {
+    let now = || [&N_ALLOCATED, &N_FREED].map(|n| n.load(Ordering::SeqCst));
+    let before = now();
+    run();
+    let after = now();
+    Count { n_allocated: after[0] - before[0], n_freed: after[1] - before[1] }
+}
+
+/// Steps that are counted, after the first, which is not.
+const N_STEPS: u64 = 6;
+
+/// What happens in all but the first of some steps: two lanes of eight sequences have two
+/// micro-batches each, one lane has four.
+fn count_steps(tiny: &Tiny, threads: usize, source: &dyn SequenceSource) -> Count {
+    let mut state = tiny.state();
+    let mut lanes = tiny.lanes(&state.layout, threads);
+    state.pack(lanes.pool());
+    training_step(&mut state, &mut lanes, source, &tiny.plan(0)).unwrap();
+    count(|| {
+        for step in 1..=N_STEPS {
+            training_step(&mut state, &mut lanes, source, &tiny.plan(step)).unwrap();
+        }
+    })
+}
+
+/// What happens while tokens are chosen and taken in, one by one, after a prompt and a first.
+fn count_tokens(tiny: &Tiny, threads: usize, sampling: Sampling) -> Count {
+    let state = tiny.state();
+    let params = init_params(&state.layout, 1);
+    let mut pool = Pool::new(threads);
+    let model = InferenceModel::new(state.layout, params, tiny.precision, &mut pool);
+    let mut session = Session::new(model.layout(), tiny.precision, tiny.seq_len, threads);
+    let mut sampler = Sampler::new(sampling, tiny.vocab_size).unwrap();
+    session.feed(model.model(), &mut pool, &[1, 2, 3]).unwrap();
+    let mut token = 4;
+    let mut next = |session: &mut Session, sampler: &mut Sampler| {
+        let logits = session.feed(model.model(), &mut pool, &[token]).unwrap();
+        sampler.note(token);
+        token = sampler.choose(logits, 0);
+    };
+    next(&mut session, &mut sampler);
+    count(|| (5..tiny.seq_len).for_each(|_| next(&mut session, &mut sampler)))
+}
+
+/// The planted error: a source that allocates once a sequence.
+struct Careless(Cycle);
+
+impl SequenceSource for Careless {
+    fn fill(&self, step: u64, index: usize, tokens: &mut [u32], targets: &mut [u32]) {
+        drop(black_box(vec![0u8; 100]));
+        self.0.fill(step, index, tokens, targets);
+    }
+}
+
+/// Both precisions on one and two lanes and threads, with and without what is optional.
+fn variants() -> impl Iterator<Item = (Tiny, usize)> {
+    (0..16).map(|i| {
+        let is = |bit: usize| i >> bit & 1 == 1;
+        let precision = if is(0) { Precision::Bf16 } else { Precision::F32 };
+        let (n_lanes, threads) = (1 + usize::from(is(1)), 1 + usize::from(is(2)));
+        let (qk_norm, unique_tokens) = (is(3), is(3) != is(0));
+        let usual = Tiny { dropout: 0.1, batch_seqs: 8, ..Tiny::default() };
+        (Tiny { precision, n_lanes, qk_norm, unique_tokens, ..usual }, threads)
+    })
+}
+
+/// The counter sees what is planted: here, on a pool's threads, and in the middle of a step.
+fn check_the_counter(tiny: &Tiny, threads: usize) {
+    let once = Count { n_allocated: 1, n_freed: 1 };
+    assert_eq!(count(|| drop(black_box(Box::new(1u64)))), once);
+    let mut pool = Pool::new(threads);
+    pool.run(10, |_| ()); // a thread that starts allocates, too
+    let of_pool = count(|| pool.run(10, |i| drop(black_box(Box::new(i)))));
+    assert_eq!(of_pool, Count { n_allocated: 10, n_freed: 10 });
+    let n = N_STEPS as usize * tiny.batch_seqs;
+    let of_steps = count_steps(tiny, threads, &Careless(Cycle(tiny.vocab_size)));
+    assert_eq!(of_steps, Count { n_allocated: n, n_freed: n });
+}
+
+/// The memory plan is what a lane takes, to a hundredth.
+fn check_the_plan(tiny: &Tiny) {
+    let tiny = Tiny { seq_len: 256, ..tiny.clone() };
+    let (state, shape) = (tiny.state(), tiny.micro());
+    let before = BYTES_ALLOCATED.load(Ordering::SeqCst);
+    let lane = LaneBuffers::new(&state.layout, shape, true);
+    let taken = BYTES_ALLOCATED.load(Ordering::SeqCst) - before;
+    let planned: usize = lane.plan().iter().map(|(_, bytes)| bytes).sum();
+    assert!(taken.abs_diff(planned) * 100 <= planned, "{planned} planned, {taken} taken");
+}
+
+#[test]
+fn nothing_is_allocated_after_the_first_step_and_the_counter_counts() {
+    for (tiny, threads) in variants() {
+        let found = count_steps(&tiny, threads, &Cycle(tiny.vocab_size));
+        assert_eq!(found, NONE, "{N_STEPS} steps on {threads} threads of {tiny:?}");
+        for sampling in [
+            Sampling { temperature: 0.0, ..Sampling::default() },
+            Sampling { repetition_penalty: 1.2, min_p: 0.01, ..Sampling::default() },
+        ] {
+            let found = count_tokens(&tiny, threads, sampling);
+            assert_eq!(found, NONE, "tokens on {threads} threads of {tiny:?} by {sampling:?}");
+        }
+        check_the_counter(&tiny, threads);
+        check_the_plan(&tiny);
+    }
+}

@@ -1,0 +1,100 @@
+//! The text of a run is known by its size and hash, as it was when the run began.
+
+use crate::scene::{Scene, Watcher, end, finish, settings, stop_at, write_text};
+use engine::checkpoint::{RealFs, newest};
+use engine::train::Run;
+use engine::train::run::{Budget, CHECKPOINTS_NAME, RunError, prepare};
+use engine::train::settings::PrecisionName;
+use std::path::Path;
+
+fn check(dir: &Path) -> Result<(), RunError> {
+    Run::open(dir, 1).unwrap().check_corpus()
+}
+
+/// Checks that `file` is refused by name, and that the refusal says how to go on.
+fn assert_refused(dir: &Path, file: &Path) {
+    let error = check(dir).unwrap_err();
+    assert!(matches!(error, RunError::CorpusChanged { .. }), "{error}");
+    let message = error.to_string();
+    assert!(message.contains(&file.display().to_string()), "{message}");
+    assert!(message.contains("--allow-changed-corpus"), "{message}");
+}
+
+#[test]
+fn a_manifest_holds_the_size_and_the_hash_of_the_text() {
+    let scene = Scene::new(PrecisionName::F32);
+    let dir = scene.fresh();
+    stop_at(&dir, 1, 1);
+    let dataset = newest(&RealFs, &dir.join(CHECKPOINTS_NAME)).unwrap().manifest.facts.dataset;
+    assert_eq!(dataset.bytes, std::fs::metadata(scene.text()).unwrap().len());
+    assert_eq!(dataset.blake3.len(), 64);
+}
+
+/// With and without a checkpoint: the run's tokens are of the old text in either case.
+#[test]
+fn a_changed_text_is_refused_by_name() {
+    let scene = Scene::new(PrecisionName::F32);
+    let (begun, new) = (scene.fresh(), scene.fresh());
+    stop_at(&begun, 5, 1);
+    let text = std::fs::read(scene.text()).unwrap();
+    let mut other = text.clone();
+    other[100] ^= 1;
+    let longer = [&text[..], b"More.\n"].concat();
+    for changed in [&other[..], &longer, &text[..500], b"", b"\xff\xfe"] {
+        std::fs::write(scene.text(), changed).unwrap();
+        assert_refused(&begun, &scene.text());
+        assert_refused(&new, &scene.text());
+    }
+    std::fs::write(scene.text(), &text).unwrap();
+    check(&begun).unwrap();
+    check(&new).unwrap();
+}
+
+/// Who goes on with a changed text goes on with the tokens of the old one.
+#[test]
+fn a_run_whose_text_changed_or_is_gone_still_comes_to_the_same_end() {
+    let scene = Scene::new(PrecisionName::F32);
+    let straight = scene.straight();
+    let (changed, gone) = (scene.fresh(), scene.fresh());
+    std::fs::write(scene.text(), "Another text.\n").unwrap();
+    finish(&changed, 1);
+    assert_eq!(straight.difference(&end(&changed)), None);
+    std::fs::remove_file(scene.text()).unwrap();
+    check(&gone).unwrap();
+    finish(&gone, 1);
+    assert_eq!(straight.difference(&end(&gone)), None);
+}
+
+#[test]
+fn a_changed_validation_file_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let [train, valid, dir] =
+        ["train.txt", "valid.txt", "run"].map(|name| folder.path().join(name));
+    write_text(&train, 1_200, 3);
+    write_text(&valid, 400, 4);
+    let mut settings = settings(&train, PrecisionName::F32);
+    settings.data.valid = Some(valid.clone());
+    prepare(&dir, &settings, Budget::Steps(1), 1, &mut Watcher::default()).unwrap();
+    check(&dir).unwrap();
+    write_text(&valid, 400, 5);
+    assert_refused(&dir, &valid);
+}
+
+/// An attempt that was interrupted leaves held-out tokens; a run without any must not use them.
+#[test]
+fn tokens_of_an_interrupted_attempt_are_not_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let [text, dir] = ["text.txt", "run"].map(|name| folder.path().join(name));
+    write_text(&text, 1_200, 3);
+    let mut settings = settings(&text, PrecisionName::F32);
+    let prepare =
+        |settings: &_| prepare(&dir, settings, Budget::Steps(1), 1, &mut Watcher::default());
+    prepare(&settings).unwrap();
+    std::fs::remove_file(dir.join("config.toml")).unwrap();
+    std::fs::write(dir.join("train.tokens.tmp-123"), "half").unwrap();
+    settings.data.holdout = Some(0.0);
+    prepare(&settings).unwrap();
+    assert!(!dir.join("valid.tokens").exists());
+    assert!(!dir.join("train.tokens.tmp-123").exists());
+    assert_eq!(finish(&dir, 1), []);
+}

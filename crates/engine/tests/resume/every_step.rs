@@ -1,0 +1,50 @@
+//! Stopped after any step, on any number of threads, a run comes to the same end.
+
+use crate::scene::{N_STEPS, Scene, end, finish, stop_at};
+use engine::train::settings::PrecisionName;
+
+fn every_step(precision: PrecisionName) {
+    let scene = Scene::new(precision);
+    let straight = scene.straight();
+    assert_eq!(straight.metrics.len() as u64, N_STEPS);
+    for step in 1..=N_STEPS {
+        let dir = scene.fresh();
+        // Threads differ between the halves and from step to step: they must not matter.
+        let threads = (1 + step as usize % 2, 1 + step as usize / 2 % 2);
+        stop_at(&dir, step, threads.0);
+        finish(&dir, threads.1);
+        assert_eq!(straight.difference(&end(&dir)), None, "stopped after step {step}");
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}
+
+#[test]
+fn stopped_after_every_step_in_f32() {
+    every_step(PrecisionName::F32);
+}
+
+#[test]
+fn stopped_after_every_step_in_bf16() {
+    every_step(PrecisionName::Bf16);
+}
+
+/// A chain of stops, one after each step.
+#[test]
+fn stopped_sixty_times() {
+    let scene = Scene::new(PrecisionName::F32);
+    let dir = scene.fresh();
+    (1..N_STEPS).for_each(|step| stop_at(&dir, step, 1));
+    finish(&dir, 1);
+    assert_eq!(scene.straight().difference(&end(&dir)), None);
+}
+
+/// All steps are taken and saved, and only the last measurement is left: nothing comes twice.
+#[test]
+fn a_finished_run_finishes_again_without_a_change() {
+    let scene = Scene::new(PrecisionName::F32);
+    let dir = scene.fresh();
+    finish(&dir, 1);
+    let first = end(&dir);
+    finish(&dir, 1);
+    assert_eq!(first.difference(&end(&dir)), None);
+}

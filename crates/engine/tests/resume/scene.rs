@@ -1,0 +1,201 @@
+//! A run small enough to be taken from any step to its end in some milliseconds.
+
+use engine::checkpoint::{RealFs, newest};
+use engine::data::stories;
+use engine::train::events::{Evaluation, Event, Observer, Outcome};
+use engine::train::run::{Budget, CHECKPOINTS_NAME, Run, RunError, prepare};
+use engine::train::settings::{PrecisionName, Settings};
+use std::path::{Path, PathBuf};
+
+/// Three passes over the text and more, evaluations, samples and saves at steps that differ.
+pub const N_STEPS: u64 = 60;
+
+/// Steps between evaluations.
+pub const EVAL_EVERY: u64 = 23;
+
+/// A prepared run that is copied for each try, so that its text is made into tokens once.
+pub struct Scene {
+    folder: tempfile::TempDir,
+    n_tries: std::cell::Cell<u32>,
+}
+
+/// What a run leaves at its end; times are left out, which differ from run to run.
+#[derive(Debug, PartialEq)]
+pub struct End {
+    pub model: Vec<u8>,
+    pub optimizer: Vec<u8>,
+    pub facts: serde_json::Value,
+    pub metrics: Vec<serde_json::Value>,
+    pub samples: Vec<u8>,
+}
+
+/// Stops a run after a step, and keeps what it is told.
+#[derive(Default)]
+pub struct Watcher {
+    pub stop_at: Option<u64>,
+    pub step: u64,
+    pub evaluations: Vec<Evaluation>,
+}
+
+impl Observer for Watcher {
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::Started(started) => self.step = started.step,
+            Event::Step(row) => self.step = row.step,
+            Event::Evaluated(evaluation) => self.evaluations.push(*evaluation),
+            Event::SaveFailed(error) => panic!("{error}"),
+            _ => {}
+        }
+    }
+
+    fn should_stop(&self) -> bool {
+        self.stop_at.is_some_and(|step| self.step >= step)
+    }
+}
+
+/// Settings of the smallest model that has all parts, and dropout.
+pub fn settings(text: &Path, precision: PrecisionName) -> Settings {
+    let mut s = Settings::default();
+    s.data.files = Some(vec![text.to_owned()]);
+    s.data.holdout = Some(0.2);
+    s.tokenizer.kind = Some(engine::text::TokenizerKind::Char);
+    s.model.model_dim = Some(16);
+    s.model.n_layers = Some(2);
+    s.model.n_heads = Some(2);
+    s.model.n_kv_heads = Some(1);
+    s.model.seq_len = Some(16);
+    s.train.batch_seqs = Some(4);
+    s.train.n_lanes = Some(2);
+    s.train.dropout = Some(0.1);
+    s.train.precision = Some(precision);
+    s.train.n_steps = Some(N_STEPS);
+    s.train.warmup_steps = Some(7);
+    s.train.eval_every = Some(EVAL_EVERY);
+    s.train.eval_tokens = Some(64);
+    s.train.sample_every = Some(40);
+    s.train.save_every = Some(20);
+    s
+}
+
+/// Writes the first `n_bytes` of the stories of a seed.
+pub fn write_text(path: &Path, n_bytes: usize, seed: u64) {
+    let mut text = String::new();
+    for story in stories::generate(seed) {
+        text += &story;
+        text += "\n\n";
+        if text.len() >= n_bytes {
+            break;
+        }
+    }
+    text.truncate(n_bytes);
+    std::fs::write(path, text).unwrap();
+}
+
+impl Scene {
+    pub fn new(precision: PrecisionName) -> Scene {
+        // In memory, where the system has such a folder: what is compared here does not depend on a
+        // disk, and hundreds of saves to one take long.
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let text = folder.path().join("stories.txt");
+        write_text(&text, 1_200, 3);
+        let scene = Scene { folder, n_tries: 0.into() };
+        let settings = settings(&text, precision);
+        let watcher = &mut Watcher::default();
+        prepare(&scene.prepared(), &settings, Budget::Steps(N_STEPS), 1, watcher).unwrap();
+        scene
+    }
+
+    fn prepared(&self) -> PathBuf {
+        self.folder.path().join("prepared")
+    }
+
+    /// The text that the run was made from.
+    pub fn text(&self) -> PathBuf {
+        self.folder.path().join("stories.txt")
+    }
+
+    /// A folder of its own with a run that has not begun.
+    pub fn fresh(&self) -> PathBuf {
+        let n = self.n_tries.replace(self.n_tries.get() + 1);
+        let dir = self.folder.path().join(format!("try-{n}"));
+        copy(&self.prepared(), &dir);
+        dir
+    }
+
+    /// The end of a run that is never stopped.
+    pub fn straight(&self) -> End {
+        let dir = self.fresh();
+        finish(&dir, 1);
+        end(&dir)
+    }
+}
+
+/// Copies a folder and all in it.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &target),
+            false => drop(std::fs::copy(entry.path(), target).unwrap()),
+        }
+    }
+}
+
+/// Opens the run and stops it after `step`.
+pub fn stop_at(dir: &Path, step: u64, threads: usize) {
+    let watcher = &mut Watcher { stop_at: Some(step), ..Watcher::default() };
+    let outcome = Run::open(dir, threads).unwrap().drive(watcher).unwrap();
+    assert_eq!(outcome, Outcome::Stopped { step });
+}
+
+/// Opens the run and takes it to its end; returns what was measured.
+pub fn finish(dir: &Path, threads: usize) -> Vec<Evaluation> {
+    let watcher = &mut Watcher::default();
+    let outcome = Run::open(dir, threads).unwrap().drive(watcher).unwrap();
+    assert_eq!(outcome, Outcome::Finished);
+    std::mem::take(&mut watcher.evaluations)
+}
+
+/// The error of opening a run that must not open.
+pub fn refusal(dir: &Path) -> RunError {
+    Run::open(dir, 1).err().expect("the run opened")
+}
+
+/// What the run left.
+pub fn end(dir: &Path) -> End {
+    let found = newest(&RealFs, &dir.join(CHECKPOINTS_NAME)).unwrap();
+    let mut facts = serde_json::to_value(&found.manifest.facts).unwrap();
+    facts["state"]["train_seconds"] = 0.into();
+    let metrics = std::fs::read_to_string(dir.join("metrics.jsonl")).unwrap();
+    End {
+        model: std::fs::read(found.path.join("model.safetensors")).unwrap(),
+        optimizer: std::fs::read(found.path.join("optimizer.safetensors")).unwrap(),
+        facts,
+        metrics: metrics.lines().map(row_without_times).collect(),
+        samples: std::fs::read(dir.join("samples.jsonl")).unwrap(),
+    }
+}
+
+fn row_without_times(line: &str) -> serde_json::Value {
+    let mut row: serde_json::Value = serde_json::from_str(line).unwrap();
+    for field in ["elapsed_s", "tok_s"] {
+        assert!(row[field].take().is_number(), "{line}");
+    }
+    row
+}
+
+impl End {
+    /// The first part in which two ends differ.
+    pub fn difference(&self, other: &End) -> Option<&'static str> {
+        let parts = [
+            ("model.safetensors", self.model == other.model),
+            ("optimizer.safetensors", self.optimizer == other.optimizer),
+            ("manifest.json", self.facts == other.facts),
+            ("metrics.jsonl", self.metrics == other.metrics),
+            ("samples.jsonl", self.samples == other.samples),
+        ];
+        parts.into_iter().find(|(_, is_same)| !is_same).map(|(name, _)| name)
+    }
+}

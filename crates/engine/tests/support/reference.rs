@@ -1,0 +1,126 @@
+//! The definition of the whole model: plain loops, for any number that definitions are written for.
+
+use engine::model::{LayerSlots, Layout, Matrix};
+use kernels::dropout::{DropMask, naive::dropout_add};
+use kernels::embedding::naive::embedding_forward;
+use kernels::gated_mlp::naive::swiglu_forward;
+use kernels::qk_norm::naive::qk_norm_forward;
+use kernels::rmsnorm::naive::rmsnorm_forward;
+use kernels::rope::{Heads, RopeTable, naive::rope_forward};
+use kernels::scalar::Scalar;
+
+/// The mask of a block's attention (0) or MLP (1), if there is dropout.
+pub type Masks<'a> = &'a dyn Fn(usize, usize) -> Option<DropMask>;
+
+/// The sum of the losses of a micro-batch of whole sequences.
+pub fn loss<S: Scalar>(
+    layout: &Layout,
+    params: &[S],
+    tokens: &[u32],
+    targets: &[u32],
+    masks: Masks,
+) -> S {
+    let c = layout.config.model_dim;
+    let mut x = vec![S::from_f64(0.0); tokens.len() * c];
+    embedding_forward(&mut x, layout.embed.of(params), tokens);
+    for (l, slots) in layout.layers.iter().enumerate() {
+        let branch = attention_branch(layout, slots, params, &x);
+        x = add(&x, &branch, masks(l, 0));
+        let branch = mlp_branch(layout, slots, params, &x);
+        x = add(&x, &branch, masks(l, 1));
+    }
+    let x = norm(layout, &x, layout.final_norm.of(params));
+    let logits = product(&x, params, layout.head);
+    let rows = logits.chunks_exact(layout.config.vocab_size).zip(targets);
+    S::sum(rows.map(|(row, target)| log_sum_exp(row) - row[*target as usize]))
+}
+
+fn attention_branch<S: Scalar>(
+    layout: &Layout,
+    slots: &LayerSlots,
+    params: &[S],
+    x: &[S],
+) -> Vec<S> {
+    let m = &layout.config;
+    let (n_heads, n_kv_heads, head_dim) = (m.n_heads, m.n_kv_heads, m.head_dim);
+    let heads = Heads { n_heads, n_kv_heads, head_dim };
+    let x = norm(layout, x, slots.attn_norm.of(params));
+    let mut qkv = product(&x, params, slots.qkv);
+    let n_rows = qkv.len() / m.qkv_dim();
+    if let Some((q, k)) = slots.qk_norm {
+        let n = n_rows * (n_heads + n_kv_heads);
+        let mut normed = vec![S::from_f64(0.0); n * head_dim];
+        let mut rstd = vec![S::from_f64(0.0); n];
+        let gains = [q.of(params), k.of(params)];
+        qk_norm_forward(&mut qkv, &mut normed, &mut rstd, gains, heads, m.norm_eps as f64);
+    }
+    let table = RopeTable::new(m.seq_len, head_dim, m.rope_theta as f64);
+    rope_forward(&mut qkv, &table, heads, m.seq_len, 0);
+    let sequences = qkv.chunks_exact(m.seq_len * m.qkv_dim());
+    let y: Vec<S> = sequences.flat_map(|qkv| attention(qkv, heads)).collect();
+    product(&y, params, slots.out)
+}
+
+/// Causal attention of one sequence; query head h reads key/value head h·K/H.
+fn attention<S: Scalar>(qkv: &[S], heads: Heads) -> Vec<S> {
+    let Heads { n_heads, n_kv_heads, head_dim } = heads;
+    let width = (n_heads + 2 * n_kv_heads) * head_dim;
+    let at = |t: usize, head: usize| &qkv[t * width + head * head_dim..][..head_dim];
+    let scale = S::from_f64((1.0 / (head_dim as f32).sqrt()) as f64);
+    let mut y = Vec::new();
+    for t in 0..qkv.len() / width {
+        for h in 0..n_heads {
+            let (key, value) = (n_heads + h * n_kv_heads / n_heads, n_kv_heads);
+            let score = |j| dot(at(t, h), at(j, key)) * scale;
+            let scores: Vec<S> = (0..=t).map(score).collect();
+            let lse = log_sum_exp(&scores);
+            y.extend(
+                (0..head_dim).map(|d| {
+                    S::sum((0..=t).map(|j| (scores[j] - lse).exp() * at(j, key + value)[d]))
+                }),
+            );
+        }
+    }
+    y
+}
+
+fn mlp_branch<S: Scalar>(layout: &Layout, slots: &LayerSlots, params: &[S], x: &[S]) -> Vec<S> {
+    let ffn_dim = layout.config.ffn_dim;
+    let x = norm(layout, x, slots.mlp_norm.of(params));
+    let gate_up = product(&x, params, slots.gate_up);
+    let mut hidden = vec![S::from_f64(0.0); gate_up.len() / 2];
+    swiglu_forward(&mut hidden, &gate_up, ffn_dim);
+    product(&hidden, params, slots.down)
+}
+
+fn norm<S: Scalar>(layout: &Layout, x: &[S], gains: &[S]) -> Vec<S> {
+    let mut y = vec![S::from_f64(0.0); x.len()];
+    let mut rstd = vec![S::from_f64(0.0); x.len() / gains.len()];
+    rmsnorm_forward(&mut y, &mut rstd, x, gains, layout.config.norm_eps as f64);
+    y
+}
+
+/// X·Wᵀ.
+fn product<S: Scalar>(x: &[S], params: &[S], matrix: Matrix) -> Vec<S> {
+    let weights = matrix.span.of(params);
+    let rows = x.chunks_exact(matrix.n_in);
+    rows.flat_map(|x| weights.chunks_exact(matrix.n_in).map(|w| dot(x, w))).collect()
+}
+
+fn add<S: Scalar>(x: &[S], branch: &[S], mask: Option<DropMask>) -> Vec<S> {
+    let mut sum = vec![S::from_f64(0.0); x.len()];
+    match mask {
+        Some(mask) => dropout_add(&mut sum, x, branch, mask),
+        None => sum.iter_mut().zip(x).zip(branch).for_each(|((s, x), b)| *s = *x + *b),
+    }
+    sum
+}
+
+fn dot<S: Scalar>(a: &[S], b: &[S]) -> S {
+    S::sum(a.iter().zip(b).map(|(a, b)| *a * *b))
+}
+
+fn log_sum_exp<S: Scalar>(x: &[S]) -> S {
+    let largest = S::from_f64(x.iter().fold(f64::NEG_INFINITY, |max, x| max.max(x.real())));
+    largest + S::sum(x.iter().map(|x| (*x - largest).exp())).ln()
+}
