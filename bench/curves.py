@@ -1,20 +1,17 @@
 #!/usr/bin/env python3
 """Held-out loss against training time, ours and PyTorch's, as an SVG and a Markdown table.
 
-    crystalline train ... --out runs/chars 2> chars.log
+    crystalline train ... --out runs/chars
     python bench/torch_time_to_loss.py runs/chars > chars.jsonl
-    python bench/curves.py --run runs/chars --log chars.log --torch chars.jsonl --out docs/chars
+    python bench/curves.py --run runs/chars --torch chars.jsonl --out docs/chars
 
-Our losses are the `held-out loss` lines that `crystalline train` prints where stderr is no
-terminal; when they were reached stands in the run's metrics.jsonl. Time is training time on both
-sides. OUT.svg and OUT.md are written; the table says in what share of PyTorch's time ours reached
+Our losses are the rows of the run's evals.jsonl. Time is training time on both sides. OUT.svg and OUT.md are written; the table says in what share of PyTorch's time ours reached
 PyTorch's last loss (linear between evaluations).
 """
 
 import argparse
 import json
 import math
-import re
 import sys
 from html import escape
 from pathlib import Path
@@ -25,21 +22,18 @@ def parse():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--run", type=Path, required=True, help="our run's folder")
-    parser.add_argument("--log", type=Path, required=True, help="what the training printed")
     parser.add_argument("--torch", type=Path, nargs="+", required=True, help="JSON lines")
     parser.add_argument("--out", type=Path, required=True, help="path without .svg and .md")
     parser.add_argument("--title", default="Held-out loss")
     return parser.parse_args()
 
 
-def our_points(run, log):
+def our_points(run):
     """(seconds, tokens, loss) of each evaluation; of two at one step the last, over all text."""
-    losses = {}
-    for line in log.read_text().splitlines():
-        if match := re.match(r"step (\d+)\s+held-out loss ([0-9.]+)", line):
-            losses[int(match[1])] = float(match[2])
-    rows = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
-    return [(r["elapsed_s"], r["tokens"], losses[r["step"]]) for r in rows if r["step"] in losses]
+    rows = lambda name: map(json.loads, (run / name).read_text().splitlines())
+    tokens = {row["step"]: row["tokens"] for row in rows("metrics.jsonl")}
+    points = {r["step"]: (r["elapsed_s"], tokens[r["step"]], r["val_loss"]) for r in rows("evals.jsonl")}
+    return list(points.values())
 
 
 def torch_points(path):
@@ -147,7 +141,7 @@ def svg(sides, title):
 def main():
     options = parse()
     try:
-        ours = our_points(options.run, options.log)
+        ours = our_points(options.run)
         sides = {"Crystalline": ours} | dict(map(torch_points, options.torch))
     except (OSError, ValueError, KeyError) as error:
         sys.exit(f"cannot read the curves: {error!r}")

@@ -12,9 +12,13 @@ use kernels::rmsnorm::{rmsnorm_backward, rmsnorm_forward};
 /// Floats in a block of logits: small enough to stay in the last-level cache beside the weights.
 const BLOCK_FLOATS: usize = 1 << 21;
 
+/// Rows of a block at least: every block reads and writes all of the output matrix's gradient, which
+/// with 64 rows costs an eighth of a step's time at a vocabulary of 33,278 (docs/log.md).
+const MIN_ROWS: usize = 128;
+
 /// Rows of a block of logits for a vocabulary of this size.
 pub fn block_rows(vocab_size: usize, n_rows: usize) -> usize {
-    (BLOCK_FLOATS / vocab_size).next_multiple_of(8).clamp(64, 512).min(n_rows)
+    (BLOCK_FLOATS / vocab_size).next_multiple_of(8).clamp(MIN_ROWS, 512).min(n_rows)
 }
 
 /// Sum of the losses of the tokens that had a target, and how many those were.

@@ -83,7 +83,7 @@ pub struct Metrics {
     pub tok_s: f64,
 }
 
-/// A measurement on held-out text.
+/// A measurement on held-out text: one row of `evals.jsonl`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Evaluation {
     /// Steps taken before it.
@@ -92,6 +92,8 @@ pub struct Evaluation {
     pub val_loss: f64,
     /// Tokens measured.
     pub n_tok: usize,
+    /// Training time so far, all sittings together.
+    pub elapsed_s: f64,
     /// Bits per byte of text, where all of the held-out text was measured.
     pub bits_per_byte: Option<f64>,
     /// Whether it is the lowest so far.

@@ -42,7 +42,7 @@ impl Run {
         if observer.should_stop() {
             return Ok(Outcome::Stopped { step: self.step });
         }
-        self.evaluate_all(observer);
+        self.evaluate_all(observer)?;
         Ok(Outcome::Finished)
     }
 
@@ -54,7 +54,7 @@ impl Run {
         let is_due = |every: u64| is_last || self.step.is_multiple_of(every.max(1));
         let [evaluate, sample, save] =
             [train.eval_every, train.sample_every, train.save_every].map(is_due);
-        let is_best = evaluate && self.evaluate_sample(observer);
+        let is_best = evaluate && self.evaluate_sample(observer)?;
         if sample {
             self.sample(observer)?;
         }
@@ -126,8 +126,8 @@ impl Run {
 
     /// Measures on a sample of the held-out text, the same one every time, so that losses compare;
     /// whether the loss is the lowest so far.
-    fn evaluate_sample(&mut self, observer: &mut dyn Observer) -> bool {
-        let Some(mut evaluation) = self.measure(self.n_sample_windows()) else { return false };
+    fn evaluate_sample(&mut self, observer: &mut dyn Observer) -> Result<bool, RunError> {
+        let Some(mut evaluation) = self.measure(self.n_sample_windows()) else { return Ok(false) };
         let val_loss = evaluation.val_loss;
         evaluation.is_best = self.at.best_val_loss_nats.is_none_or(|best| val_loss < best);
         self.val_loss_nats = Some(val_loss);
@@ -138,19 +138,22 @@ impl Run {
         } else {
             self.at.n_evals_since_best += 1;
         }
+        self.evals.append(&evaluation)?;
         observer.event(&Event::Evaluated(evaluation));
-        evaluation.is_best
+        Ok(evaluation.is_best)
     }
 
     /// Measures on all of the held-out text, unless the sample was all of it. Only reported: it
     /// does not compare with what was measured on the way.
-    fn evaluate_all(&mut self, observer: &mut dyn Observer) {
+    fn evaluate_all(&mut self, observer: &mut dyn Observer) -> Result<(), RunError> {
         let n_all = self.n_windows();
         if self.n_sample_windows() < n_all
             && let Some(evaluation) = self.measure(n_all)
         {
+            self.evals.append(&evaluation)?;
             observer.event(&Event::Evaluated(evaluation));
         }
+        Ok(())
     }
 
     fn n_windows(&self) -> usize {
@@ -180,6 +183,7 @@ impl Run {
             val_loss: sum.nats / sum.n_tok.max(1) as f64,
             n_tok: sum.n_tok,
             bits_per_byte,
+            elapsed_s: self.at.train_seconds,
             is_best: self.at.best_step == Some(self.step),
         })
     }

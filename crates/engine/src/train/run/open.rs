@@ -55,6 +55,7 @@ pub struct Run {
     pub(super) saver: Saver,
     pub(super) metrics: LineFile,
     pub(super) samples: LineFile,
+    pub(super) evals: LineFile,
     pub(super) at: RunState,
     pub(super) step: u64,
     /// Held-out loss at this step, if it was measured.
@@ -182,6 +183,7 @@ impl Run {
         }
         let (metrics, _) = LineFile::resume(&RealFs, &dir.join("metrics.jsonl"), step)?;
         let (samples, _) = LineFile::resume(&RealFs, &dir.join("samples.jsonl"), step)?;
+        let (evals, _) = LineFile::resume(&RealFs, &dir.join("evals.jsonl"), step)?;
         let mode = match snapshot_len(&machine.state.layout) {
             0 => SaveMode::Inline,
             snapshot_len => SaveMode::Background { snapshot_len },
@@ -204,6 +206,7 @@ impl Run {
             saver,
             metrics,
             samples,
+            evals,
             at,
             step,
             val_loss_nats,

@@ -82,6 +82,7 @@ impl Run {
     pub(super) fn save(&mut self) -> Result<(), RunError> {
         self.metrics.sync()?;
         self.samples.sync()?;
+        self.evals.sync()?;
         let state = &self.machine.state;
         let mut at = self.at.clone();
         at.n_updates = state.optim.n_updates;
