@@ -97,5 +97,5 @@ def markdown(title, record):
     for key, one in record.items():
         busy = " **The machine was busy: not to be quoted.**" if one["load"] > BUSY_LOAD else ""
         lines.append(f"- {key}: {one['date']}, {one['versions']}, {one['threads']} threads, "
-                     f"load {one['load']} before.{busy}")  # fmt: skip
+                     f"{one['load']} cores busy before.{busy}")  # fmt: skip
     return "\n".join([*lines, ""])

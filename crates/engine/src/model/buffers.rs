@@ -119,6 +119,10 @@ pub struct HeadActs<'a> {
 /// activations to stay near the cache.
 const MICRO_ROWS: usize = 1024;
 
+/// Activations of a lane, at most, where a sequence takes less: a large model's would otherwise
+/// take as much memory as its gradients.
+const ACTIVATION_BYTES: usize = 200 << 20;
+
 impl MicroShape {
     /// The micro-batches of a lane that has `lane_seqs` sequences of a batch.
     ///
@@ -129,12 +133,19 @@ impl MicroShape {
         lane_seqs: usize,
         precision: Precision,
     ) -> MicroShape {
-        let most = (MICRO_ROWS / seq_len).max(1);
+        let head_rows = |n_rows| head::full::block_rows(config.vocab_size, n_rows);
+        let of = |n_seqs: usize| MicroShape {
+            config: config.clone(),
+            n_seqs,
+            seq_len,
+            precision,
+            head_rows: head_rows(n_seqs * seq_len),
+            unique_tokens: true,
+        };
+        let one_bytes = config.n_layers * padded_sum(&of(1).layer_lens()) * size_of::<f32>();
+        let most = (MICRO_ROWS / seq_len).min(ACTIVATION_BYTES / one_bytes.max(1)).max(1);
         // Equal micro-batches: a short last one would waste the rows it lacks.
-        let n_seqs = lane_seqs.div_ceil(lane_seqs.div_ceil(most));
-        let head_rows = head::full::block_rows(config.vocab_size, n_seqs * seq_len);
-        let unique_tokens = true;
-        MicroShape { config: config.clone(), n_seqs, seq_len, precision, head_rows, unique_tokens }
+        of(lane_seqs.div_ceil(lane_seqs.div_ceil(most)))
     }
 
     /// Rows of the largest micro-batch, N.
