@@ -30,10 +30,13 @@ def parse():
 
 def our_points(run):
     """(seconds, tokens, loss) of each evaluation; of two at one step the last, over all text."""
-    rows = lambda name: map(json.loads, (run / name).read_text().splitlines())
+
+    def rows(name):
+        return map(json.loads, (run / name).read_text().splitlines())
+
     tokens = {row["step"]: row["tokens"] for row in rows("metrics.jsonl")}
-    points = {r["step"]: (r["elapsed_s"], tokens[r["step"]], r["val_loss"]) for r in rows("evals.jsonl")}
-    return list(points.values())
+    evals = {row["step"]: (row["elapsed_s"], row["val_loss"]) for row in rows("evals.jsonl")}
+    return [(seconds, tokens[step], loss) for step, (seconds, loss) in evals.items()]
 
 
 def torch_points(path):

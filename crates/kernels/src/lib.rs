@@ -4,6 +4,10 @@
 //! obvious definition, then its fast paths, chosen at run time by [`isa::Isa::active`]. Nothing
 //! here allocates but [`aligned`] and [`pool`], which do so once.
 
+// Unit tests share `tests/support` with the integration tests, which know the crate by its name.
+#[cfg(test)]
+extern crate self as kernels;
+
 pub mod accum;
 pub mod adamw;
 pub mod aligned;

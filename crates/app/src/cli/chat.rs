@@ -5,7 +5,7 @@ use super::say::say;
 use super::signals::Signals;
 use super::{model, threads};
 use anyhow::Result;
-use engine::generate::{Session, generate};
+use engine::generate::{Request, Session, generate};
 use kernels::Pool;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
@@ -28,13 +28,13 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut pool = Pool::new(threads);
     let precision = args.sampling.precision.resolve();
     let opened = model::open(&args.model, precision, &mut pool)?;
-    talk(&opened, &args.sampling, &mut pool)
+    talk(&opened, args.sampling.request(), &mut pool)
 }
 
 /// The loop: a line in, a text out, until the input ends.
 ///
 /// A base model continues text, so each line of the user's is the beginning of a text of its own.
-pub fn talk(opened: &model::Opened, sampling: &SamplingArgs, pool: &mut Pool) -> Result<ExitCode> {
+pub fn talk(opened: &model::Opened, mut request: Request, pool: &mut Pool) -> Result<ExitCode> {
     let signals = Signals::listen()?;
     let is_person = std::io::stdin().is_terminal();
     if is_person {
@@ -43,7 +43,7 @@ pub fn talk(opened: &model::Opened, sampling: &SamplingArgs, pool: &mut Pool) ->
     let precision = opened.model.model().packed.precision();
     let max_len = opened.model.max_len();
     let mut session = Session::new(opened.model.layout(), precision, max_len, pool.threads());
-    let (mut request, mut line) = (sampling.request(), String::new());
+    let mut line = String::new();
     loop {
         if is_person {
             eprint!("> ");

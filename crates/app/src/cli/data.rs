@@ -1,5 +1,6 @@
 //! `crystalline data`: text to train on that needs no download.
 
+use super::quantity::parse_size;
 use super::say::say;
 use super::signals::Signals;
 use super::threads;
@@ -93,38 +94,4 @@ pub fn write_stories(
     let megabytes = written as f64 / 1e6;
     say!("stories   {megabytes:.1} MB from the built-in grammar: {}", path.display());
     Ok(true)
-}
-
-/// "1234", "2KB", "50MB", "1.5GB".
-fn parse_size(text: &str) -> Result<u64, String> {
-    let expected = "expected a size such as 500KB, 50MB or 1GB";
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match text[digits.len()..].to_ascii_uppercase().as_str() {
-        "" | "B" => 1.0,
-        "K" | "KB" => 1e3,
-        "M" | "MB" => 1e6,
-        "G" | "GB" => 1e9,
-        _ => return Err(expected.to_string()),
-    };
-    let n: f64 = digits.trim().parse().map_err(|_| expected)?;
-    let bytes = n * unit;
-    if !(1.0..1e13).contains(&bytes) {
-        return Err(format!("{expected}, from 1 byte to 10 TB"));
-    }
-    Ok(bytes as u64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_read() {
-        assert_eq!(parse_size("1234"), Ok(1234));
-        assert_eq!(parse_size("1.5kb"), Ok(1500));
-        assert_eq!(parse_size("50MB"), Ok(50_000_000));
-        for bad in ["", "MB", "-3MB", "0", "nan", "inf", "5 parsecs", "99999GB"] {
-            assert!(parse_size(bad).is_err(), "{bad}");
-        }
-    }
 }

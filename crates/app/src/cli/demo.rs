@@ -1,13 +1,15 @@
 //! `crystalline demo`: a model learns to write from the built-in stories in about a minute.
 
+use super::generate::fresh_seed;
 use super::progress::Progress;
+use super::quantity::parse_time;
 use super::say::say;
 use super::signals::Signals;
-use super::{chat, data, generate, model, threads, train};
+use super::{chat, data, model, threads, train};
 use crate::demo::grade;
 use anyhow::{Context, Result};
-use engine::train::events::Outcome;
-use engine::train::run::{Budget, Run, prepare};
+use engine::generate::{Request, Sampling};
+use engine::train::run::Budget;
 use engine::train::settings::Settings;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -21,7 +23,7 @@ use std::time::{Duration, Instant};
 )]
 pub struct Args {
     /// How long to train, such as 60s or 5m.
-    #[arg(long, default_value = "60s", value_parser = train::parse_time)]
+    #[arg(long, default_value = "60s", value_parser = parse_time)]
     time: Duration,
     /// Seed of the stories, the weights and the samples.
     #[arg(long, default_value_t = 1)]
@@ -52,13 +54,12 @@ pub fn run(args: Args) -> Result<ExitCode> {
     }
     let mut progress = Progress::new(signals.clone());
     let budget = Budget::Time(began, args.time);
-    prepare(&dir, &settings(corpus.clone(), args.seed), budget, threads, &mut progress)?;
-    let mut run = Run::open(&dir, threads)?;
+    let settings = settings(corpus.clone(), args.seed);
+    let Some(mut run) = train::begin(&dir, &settings, budget, threads, &mut progress)? else {
+        return Ok(signals.exit_code());
+    };
     run.sample(&mut progress)?;
-    let outcome = run.drive(&mut progress)?;
-    drop(progress);
-    if let Outcome::Stopped { step } = outcome {
-        say!("stopped at step {step}, saved; go on with `crystalline resume {}`", dir.display());
+    if !train::finish(&mut run, progress)? {
         return Ok(signals.exit_code());
     }
     drop(run);
@@ -72,7 +73,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
     say!("{grade}");
     writeln!(std::io::stdout(), "{}", dir.display())?;
     if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
-        return chat::talk(&opened, &generate::SamplingArgs::for_stories(), &mut pool);
+        // A story ends at a blank line.
+        let sampling = Sampling { seed: fresh_seed(), ..Sampling::default() };
+        let stop = vec![PROMPT.to_string()];
+        let request = Request { sampling, max_tokens: 200, stop, ignore_end: false };
+        return chat::talk(&opened, request, &mut pool);
     }
     say!("let it write: `crystalline generate {} \"Everyone in\"`", dir.display());
     Ok(ExitCode::SUCCESS)

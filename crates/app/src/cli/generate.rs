@@ -68,40 +68,25 @@ pub struct SamplingArgs {
 }
 
 impl SamplingArgs {
-    /// The defaults, for a model of the built-in stories: a text ends where the story does.
-    pub fn for_stories() -> SamplingArgs {
-        SamplingArgs {
-            max_tokens: 200,
-            temperature: 0.8,
-            top_k: 50,
-            top_p: 0.95,
-            min_p: 0.0,
-            repetition_penalty: 1.0,
-            seed: None,
-            stop: vec!["\n\n".to_string()],
-            ignore_end: false,
-            precision: PrecisionArg::Auto,
-            threads: None,
-        }
-    }
-
     /// The request these flags make.
     pub fn request(&self) -> Request {
-        let clock = || {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            now.map_or(0, |time| time.as_nanos() as u64)
-        };
         let sampling = Sampling {
             temperature: self.temperature,
             top_k: self.top_k,
             top_p: self.top_p,
             min_p: self.min_p,
             repetition_penalty: self.repetition_penalty,
-            seed: self.seed.unwrap_or_else(clock),
+            seed: self.seed.unwrap_or_else(fresh_seed),
         };
         let (stop, ignore_end) = (self.stop.clone(), self.ignore_end);
         Request { sampling, max_tokens: self.max_tokens, stop, ignore_end }
     }
+}
+
+/// Another seed each time, from the clock.
+pub fn fresh_seed() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |time| time.as_nanos() as u64)
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {

@@ -10,6 +10,7 @@ mod inspect;
 mod logits;
 pub mod model;
 mod progress;
+mod quantity;
 mod resume;
 mod say;
 mod signals;

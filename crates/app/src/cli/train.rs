@@ -1,6 +1,7 @@
 //! `crystalline train`: from text files to a model.
 
 use super::progress::Progress;
+use super::quantity::parse_time;
 use super::say::say;
 use super::signals::Signals;
 use super::threads;
@@ -129,34 +130,52 @@ pub fn run(args: Args) -> Result<ExitCode> {
     };
     let mut progress = Progress::new(signals.clone());
     progress.stop_at = args.stop_at;
-    match prepare(&dir, &settings, budget, threads, &mut progress) {
+    match begin(&dir, &settings, budget, threads, &mut progress)? {
+        Some(mut run) => drive(&mut run, progress, &signals),
+        None => Ok(signals.exit_code()),
+    }
+}
+
+/// Makes a run and opens it; `None` if that was cancelled, which is said. Shared with `demo`.
+pub fn begin(
+    dir: &Path,
+    settings: &Settings,
+    budget: Budget,
+    threads: usize,
+    progress: &mut Progress,
+) -> Result<Option<Run>> {
+    match prepare(dir, settings, budget, threads, progress) {
         Err(error @ RunError::Cancelled) => {
             say!("{error}");
-            return Ok(signals.exit_code());
+            Ok(None)
         }
-        result => drop(result?),
+        result => {
+            result?;
+            Ok(Some(Run::open(dir, threads)?))
+        }
     }
-    let mut run = Run::open(&dir, threads)?;
-    drive(&mut run, progress, &signals)
 }
 
 /// Drives a run and says how it ended; shared with `resume`.
-pub fn drive(run: &mut Run, mut progress: Progress, signals: &Signals) -> Result<ExitCode> {
+pub fn drive(run: &mut Run, progress: Progress, signals: &Signals) -> Result<ExitCode> {
+    if !finish(run, progress)? {
+        return Ok(signals.exit_code());
+    }
+    let dir = run.dir().display();
+    say!("finished: let it write with `crystalline generate {dir} \"...\"`");
+    writeln!(std::io::stdout(), "{dir}")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Drives a run to its end, or until it is stopped, which is said: whether it came to the end.
+pub fn finish(run: &mut Run, mut progress: Progress) -> Result<bool> {
     let outcome = run.drive(&mut progress)?;
     drop(progress);
-    let dir = run.dir().display();
-    match outcome {
-        Outcome::Finished => {
-            say!("finished: let it write with `crystalline generate {dir} \"...\"`");
-            writeln!(std::io::stdout(), "{dir}")?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Outcome::Stopped { step } => {
-            let saved = if step > 0 { ", saved" } else { "" };
-            say!("stopped at step {step}{saved}; go on with `crystalline resume {dir}`");
-            Ok(signals.exit_code())
-        }
+    if let Outcome::Stopped { step } = outcome {
+        let (saved, dir) = (if step > 0 { ", saved" } else { "" }, run.dir().display());
+        say!("stopped at step {step}{saved}; go on with `crystalline resume {dir}`");
     }
+    Ok(outcome == Outcome::Finished)
 }
 
 fn settings(args: &Args) -> Result<Settings> {
@@ -226,35 +245,4 @@ pub fn free_dir(name: &str) -> PathBuf {
     let numbered = (2..).map(|i| dir(format!("-{i}")));
     let mut dirs = std::iter::once(dir(String::new())).chain(numbered);
     dirs.find(|dir| !dir.join("config.toml").exists()).unwrap_or_else(|| dir(String::new()))
-}
-
-/// "90s", "10m", "2h", "90" (seconds).
-pub fn parse_time(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match &text[digits.len()..] {
-        "" | "s" => 1.0,
-        "m" | "min" => 60.0,
-        "h" => 3600.0,
-        _ => return Err("expected a time such as 90s, 10m or 2h".to_string()),
-    };
-    let n: f64 = digits.parse().map_err(|_| "expected a time such as 90s, 10m or 2h")?;
-    if !(n > 0.0 && n * unit < 1e8) {
-        return Err("expected a time above 0 and below three years".to_string());
-    }
-    Ok(Duration::from_secs_f64(n * unit))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_read() {
-        assert_eq!(parse_time("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(parse_time("1.5h"), Ok(Duration::from_secs(5400)));
-        assert_eq!(parse_time("10m"), Ok(Duration::from_secs(600)));
-        for bad in ["", "m", "-3s", "5 parsecs", "nan", "0s"] {
-            assert!(parse_time(bad).is_err(), "{bad}");
-        }
-    }
 }

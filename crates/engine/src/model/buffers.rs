@@ -133,13 +133,12 @@ impl MicroShape {
         lane_seqs: usize,
         precision: Precision,
     ) -> MicroShape {
-        let head_rows = |n_rows| head::full::block_rows(config.vocab_size, n_rows);
         let of = |n_seqs: usize| MicroShape {
             config: config.clone(),
             n_seqs,
             seq_len,
             precision,
-            head_rows: head_rows(n_seqs * seq_len),
+            head_rows: head::full::block_rows(config.vocab_size, n_seqs * seq_len),
             unique_tokens: true,
         };
         let one_bytes = config.n_layers * padded_sum(&of(1).layer_lens()) * size_of::<f32>();

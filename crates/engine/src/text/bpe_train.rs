@@ -26,11 +26,7 @@ pub(super) fn train(
     specials: &Specials,
     control: &mut Control,
 ) -> Result<ByteBpe, TextError> {
-    let counts = count::count(texts, specials, |text| SplitRule::Gpt2.split(text), control)?;
-    if counts.is_empty() {
-        return Err(TextError::NoWords { min_count: 1 });
-    }
-    control.check()?;
+    let counts = count::count_some(texts, specials, SplitRule::Gpt2, control)?;
     let n_specials = specials.tokens().len();
     let learnt =
         learn(&count::limited(&counts), options.vocab_size - n_specials, options.min_count)?;

@@ -2,6 +2,7 @@
 
 use super::error::TextError;
 use super::parallel::{Control, map_in_order};
+use super::pretokenize::SplitRule;
 use super::specials::{Part, Specials};
 use rustc_hash::FxHashMap;
 
@@ -48,6 +49,24 @@ pub(super) fn count<'t, I: Iterator<Item = &'t str>>(
     };
     map_in_order(texts, control, || (), count_chunk, add)?;
     Ok(in_order(total.into_iter().collect()))
+}
+
+/// The counted pre-tokens of a rule, of which there must be some.
+///
+/// # Errors
+/// [`TextError::NoWords`], [`TextError::Cancelled`].
+pub(super) fn count_some<'t>(
+    texts: &[&'t str],
+    specials: &Specials,
+    rule: SplitRule,
+    control: &mut Control,
+) -> Result<Counts<'t>, TextError> {
+    let counts = count(texts, specials, |text| rule.split(text), control)?;
+    if counts.is_empty() {
+        return Err(TextError::NoWords { min_count: 1 });
+    }
+    control.check()?;
+    Ok(counts)
 }
 
 /// What merges are learnt from: parts of at most [`LEARNT_LEN_MAX`] bytes, at most

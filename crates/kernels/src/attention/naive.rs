@@ -5,40 +5,7 @@
 //! cancellation (Squire and Trapp, "Using complex variables to estimate derivatives", 1998).
 
 use super::AttentionShape;
-use std::ops::{Add, Mul, Sub};
-
-/// A number the definition can be run on.
-pub trait Scalar: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {
-    /// The number nearest to `x`.
-    fn from_f64(x: f64) -> Self;
-    /// The real part, by which the largest score of a row is found.
-    fn re(self) -> f64;
-    /// `e` to this power.
-    fn exp(self) -> Self;
-    /// The natural logarithm.
-    fn ln(self) -> Self;
-}
-
-macro_rules! real_scalar {
-    ($real:ty) => {
-        impl Scalar for $real {
-            fn from_f64(x: f64) -> Self {
-                x as $real
-            }
-            fn re(self) -> f64 {
-                self.into()
-            }
-            fn exp(self) -> Self {
-                self.exp()
-            }
-            fn ln(self) -> Self {
-                self.ln()
-            }
-        }
-    };
-}
-real_scalar!(f32);
-real_scalar!(f64);
+use crate::scalar::Scalar;
 
 /// Inner product, summed from left to right.
 fn dot<S: Scalar>(a: &[S], b: &[S]) -> S {
@@ -48,13 +15,13 @@ fn dot<S: Scalar>(a: &[S], b: &[S]) -> S {
 /// `y_acc += factor * x`.
 fn add_scaled<S: Scalar>(y_acc: &mut [S], factor: S, x: &[S]) {
     for (y, x) in y_acc.iter_mut().zip(x) {
-        *y = *y + factor * *x;
+        *y += factor * *x;
     }
 }
 
 /// `log(sum(exp(scores)))`, with the largest taken out so that nothing overflows.
 fn log_sum_exp<S: Scalar>(scores: &[S]) -> S {
-    let max = S::from_f64(scores.iter().fold(f64::NEG_INFINITY, |m, s| m.max(s.re())));
+    let max = S::from_f64(scores.iter().fold(f64::NEG_INFINITY, |m, s| m.max(s.real())));
     let sum = scores.iter().fold(S::from_f64(0.0), |sum, s| sum + (*s - max).exp());
     max + sum.ln()
 }

@@ -23,10 +23,10 @@ pub(super) struct Left<'a, E> {
 }
 
 impl<'a, E> Left<'a, E> {
-    /// A row-major matrix of `k` columns, read where it lies.
-    pub fn in_place(tile: &Tile<E>, elements: &'a [E], k: usize) -> Left<'a, E> {
-        let tile_stride = tile.by_rows.len() * k;
-        Left { elements, tile_stride, row_stride: k, step: tile.k_per_word }
+    /// A row-major matrix whose rows are `row_stride` apart, read where it lies.
+    pub fn in_place(tile: &Tile<E>, elements: &'a [E], row_stride: usize) -> Left<'a, E> {
+        let tile_stride = tile.by_rows.len() * row_stride;
+        Left { elements, tile_stride, row_stride, step: tile.k_per_word }
     }
 
     /// Panels of a full tile's rows with `steps` steps each, as packed for a weight gradient.

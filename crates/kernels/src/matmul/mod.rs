@@ -117,15 +117,28 @@ fn matmul_on(isa: Isa, c: &mut [f32], a: Rows, b: Packed, panels: Range<usize>, 
     let panel_len = pack::panel_len_on(isa, precision, k);
     let b = &words[panels.start * panel_len..panels.end * panel_len];
     let shape = MatmulShape { m, n: columns.len(), k };
+    multiply_in_place(isa, c, a, k, b, shape, accum);
+}
+
+/// The product of `a`, read in place with rows `stride` apart, and packed `b`, computed into `c`.
+fn multiply_in_place(
+    isa: Isa,
+    c: &mut [f32],
+    a: Rows,
+    stride: usize,
+    b: &[u32],
+    shape: MatmulShape,
+    accum: Accum,
+) {
     match a {
         Rows::F32(a) => {
             let tile = tile::for_f32(isa);
-            let a = Left::in_place(tile, a, k);
+            let a = Left::in_place(tile, a, stride);
             Product { tile, a, b, shape, accum, ahead: None }.run(c);
         }
         Rows::Bf16(a) => {
             let tile = tile::for_bf16(isa);
-            let a = Left::in_place(tile, a, k);
+            let a = Left::in_place(tile, a, stride);
             Product { tile, a, b, shape, accum, ahead: None }.run(c);
         }
     }

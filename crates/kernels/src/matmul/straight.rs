@@ -4,8 +4,8 @@
 //! element costs about what multiplying one row by it costs, so it is lost among hundreds of rows,
 //! and the memory of a second copy of the weights is saved.
 
-use super::blocks::{Left, Product, k_block};
-use super::{MatmulShape, pack, tile};
+use super::blocks::k_block;
+use super::{MatmulShape, multiply_in_place, pack, tile};
 use crate::accum::Accum;
 use crate::isa::Isa;
 use crate::rows::{Precision, Rows};
@@ -75,17 +75,6 @@ pub(super) fn straight_on(
         let panels = 0..n.div_ceil(tile::for_f32(isa).cols);
         pack::straight_on(isa, b, &w[k0 * n..(k0 + shape.k) * n], shape.k, n, precision, panels);
         let accum = if k0 == 0 { accum } else { Accum::Add };
-        match a {
-            Rows::F32(a) => {
-                let tile = tile::for_f32(isa);
-                let a = Left::in_place(tile, &a[k0..], k);
-                Product { tile, a, b, shape, accum, ahead: None }.run(c);
-            }
-            Rows::Bf16(a) => {
-                let tile = tile::for_bf16(isa);
-                let a = Left::in_place(tile, &a[k0..], k);
-                Product { tile, a, b, shape, accum, ahead: None }.run(c);
-            }
-        }
+        multiply_in_place(isa, c, a.slice(k0..m * k), k, b, shape, accum);
     }
 }

@@ -2,69 +2,10 @@
 
 use super::super::{AttentionShape, naive};
 use super::{noise, to_f64};
-use std::ops::{Add, Mul, Sub};
+use complex::{derivatives, zeros};
 
-#[derive(Clone, Copy)]
-struct Complex {
-    re: f64,
-    im: f64,
-}
-
-impl Add for Complex {
-    type Output = Complex;
-    fn add(self, z: Complex) -> Complex {
-        Complex { re: self.re + z.re, im: self.im + z.im }
-    }
-}
-
-impl Sub for Complex {
-    type Output = Complex;
-    fn sub(self, z: Complex) -> Complex {
-        Complex { re: self.re - z.re, im: self.im - z.im }
-    }
-}
-
-impl Mul for Complex {
-    type Output = Complex;
-    fn mul(self, z: Complex) -> Complex {
-        Complex { re: self.re * z.re - self.im * z.im, im: self.re * z.im + self.im * z.re }
-    }
-}
-
-impl naive::Scalar for Complex {
-    fn from_f64(re: f64) -> Complex {
-        Complex { re, im: 0.0 }
-    }
-    fn re(self) -> f64 {
-        self.re
-    }
-    fn exp(self) -> Complex {
-        let size = self.re.exp();
-        Complex { re: size * self.im.cos(), im: size * self.im.sin() }
-    }
-    fn ln(self) -> Complex {
-        Complex { re: self.re.hypot(self.im).ln(), im: self.im.atan2(self.re) }
-    }
-}
-
-/// Small enough that its square vanishes beside 1, and no further.
-const STEP: f64 = 1e-100;
-
-/// Derivatives of `sum(dy * y)` with respect to every number of `qkv`.
-fn derivatives(dy: &[f64], qkv: &[f64], shape: AttentionShape) -> Vec<f64> {
-    let zero = Complex { re: 0.0, im: 0.0 };
-    let mut x: Vec<_> = qkv.iter().map(|re| Complex { re: *re, im: 0.0 }).collect();
-    let mut y = vec![zero; dy.len()];
-    let mut lse = vec![zero; shape.n_heads * shape.seq_len];
-    (0..qkv.len())
-        .map(|i| {
-            x[i].im = STEP;
-            naive::forward(&mut y, &mut lse, &x, shape);
-            x[i].im = 0.0;
-            y.iter().zip(dy).map(|(y, dy)| y.im / STEP * dy).sum()
-        })
-        .collect()
-}
+#[path = "../../../tests/support/complex.rs"]
+mod complex;
 
 /// Largest difference, relative to the largest derivative.
 fn difference(got: &[f64], want: &[f64]) -> f64 {
@@ -81,7 +22,12 @@ fn gradients(shape: AttentionShape, scale_y: f64) -> f64 {
     y.iter_mut().for_each(|y| *y *= scale_y);
     let mut dqkv = vec![f64::NAN; qkv.len()];
     naive::backward(&mut dqkv, &dy, &y, &qkv, &lse, shape);
-    difference(&dqkv, &derivatives(&dy, &qkv, shape))
+    let step = derivatives(&dy, &qkv, |qkv| {
+        let (mut y, mut lse) = (zeros(dy.len()), zeros(lse.len()));
+        naive::forward(&mut y, &mut lse, qkv, shape);
+        y
+    });
+    difference(&dqkv, &step)
 }
 
 /// Rounding alone: the sums have fewer than `qkv.len()` terms of the size of the largest.

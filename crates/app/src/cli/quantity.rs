@@ -1,0 +1,69 @@
+//! Times and sizes as people write them: `10m`, `50MB`.
+
+use std::time::Duration;
+
+/// "90s", "10m", "2h", "90" (seconds).
+pub fn parse_time(text: &str) -> Result<Duration, String> {
+    let expected = "expected a time such as 90s, 10m or 2h";
+    let (number, unit) = split_unit(text);
+    let n: f64 = number.parse().map_err(|_| expected)?;
+    let seconds = match unit {
+        "" | "s" => n,
+        "m" | "min" => n * 60.0,
+        "h" => n * 3600.0,
+        _ => return Err(expected.to_string()),
+    };
+    if !(seconds > 0.0 && seconds < 1e8) {
+        return Err("expected a time above 0 and below three years".to_string());
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+/// "1234", "2KB", "50MB", "1.5GB": bytes.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let expected = "expected a size such as 500KB, 50MB or 1GB";
+    let (number, unit) = split_unit(text);
+    let n: f64 = number.trim().parse().map_err(|_| expected)?;
+    let bytes = match unit.to_ascii_uppercase().as_str() {
+        "" | "B" => n,
+        "K" | "KB" => n * 1e3,
+        "M" | "MB" => n * 1e6,
+        "G" | "GB" => n * 1e9,
+        _ => return Err(expected.to_string()),
+    };
+    if !(1.0..1e13).contains(&bytes) {
+        return Err(format!("{expected}, from 1 byte to 10 TB"));
+    }
+    Ok(bytes as u64)
+}
+
+/// What stands before the letters at the end of `text`, and those letters.
+fn split_unit(text: &str) -> (&str, &str) {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    (number, &text[number.len()..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read() {
+        assert_eq!(parse_time("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_time("1.5h"), Ok(Duration::from_secs(5400)));
+        assert_eq!(parse_time("10m"), Ok(Duration::from_secs(600)));
+        for bad in ["", "m", "-3s", "5 parsecs", "nan", "0s"] {
+            assert!(parse_time(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read() {
+        assert_eq!(parse_size("1234"), Ok(1234));
+        assert_eq!(parse_size("1.5kb"), Ok(1500));
+        assert_eq!(parse_size("50MB"), Ok(50_000_000));
+        for bad in ["", "MB", "-3MB", "0", "nan", "inf", "5 parsecs", "99999GB"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+}
