@@ -128,6 +128,8 @@ impl Drop for RunLock {
     fn drop(&mut self) {
         // The file stays: removing it would let two processes lock two files of one name.
         let _ = self.file.set_len(0);
+        // Closing would not do: a child forked at this moment shares the lock until it executes.
+        let _ = self.file.unlock();
     }
 }
 
