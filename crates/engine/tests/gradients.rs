@@ -13,7 +13,7 @@ mod reference;
 
 use complex::{complex, derivatives, zeros};
 use engine::data::{Purpose, Rng};
-use engine::model::{Dropout, Layout, MicroShape, ModelConfig, Tensor};
+use engine::model::{Dropout, HeadConfig, Layout, MicroShape, ModelConfig, Span, Tensor};
 use engine::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState};
 use kernels::rows::{bf16_from_f32, f32_from_bf16};
 use kernels::{AlignedVec, Precision};
@@ -24,13 +24,19 @@ struct Variant {
     tie_embeddings: bool,
     qk_norm: bool,
     dropout: f32,
+    has_classes: bool,
 }
 
-const VARIANTS: [Variant; 4] = [
-    Variant { tie_embeddings: true, qk_norm: false, dropout: 0.0 },
-    Variant { tie_embeddings: false, qk_norm: true, dropout: 0.0 },
-    Variant { tie_embeddings: true, qk_norm: true, dropout: 0.2 },
-    Variant { tie_embeddings: false, qk_norm: false, dropout: 0.2 },
+const PLAIN: Variant =
+    Variant { tie_embeddings: true, qk_norm: false, dropout: 0.0, has_classes: false };
+
+const VARIANTS: [Variant; 6] = [
+    PLAIN,
+    Variant { tie_embeddings: false, qk_norm: true, ..PLAIN },
+    Variant { qk_norm: true, dropout: 0.2, ..PLAIN },
+    Variant { tie_embeddings: false, dropout: 0.2, ..PLAIN },
+    Variant { has_classes: true, ..PLAIN },
+    Variant { has_classes: true, tie_embeddings: false, dropout: 0.2, ..PLAIN },
 ];
 
 const T: usize = 5;
@@ -62,6 +68,10 @@ impl Variant {
             seq_len: T,
             tie_embeddings: self.tie_embeddings,
             qk_norm: self.qk_norm,
+            head: match self.has_classes {
+                true => HeadConfig::Factor { class_starts: vec![0, 3, 4, VOCAB as u32] },
+                false => HeadConfig::Full,
+            },
             ..ModelConfig::new(VOCAB, 12, 2, 2)
         };
         let layout = Layout::new(&config).unwrap();
@@ -89,9 +99,12 @@ impl Variant {
         let mut lanes = Lanes::new(&state.layout, &shape, 2, 5, 1);
         state.pack(lanes.pool());
         let model = state.model();
-        lanes.for_each(|lane| lane.accumulate(model, &Text, &self.plan()));
+        lanes.accumulate(model, &Text, &self.plan());
         state.optim.sum_over_lanes(&state.params, &mut lanes);
-        let grads = lanes.summed_grads().iter().map(|g| *g as f64).collect();
+        let Layout { lane_len, len, .. } = state.layout;
+        let parts = [Span { start: 0, end: lane_len }, Span { start: lane_len, end: len }];
+        let grads = parts.iter().flat_map(|part| lanes.summed_grad(*part));
+        let grads = grads.map(|g| *g as f64).collect();
         (lanes.loss_sum().nats, grads)
     }
 

@@ -55,10 +55,10 @@ fn gradients(tiny: &Tiny) -> Vec<(String, Vec<f32>)> {
     let mut lanes = tiny.lanes(&state.layout, 1);
     state.pack(lanes.pool());
     let model = state.model();
-    lanes.for_each(|lane| lane.accumulate(model, &Cycle(tiny.vocab_size), &tiny.plan(0)));
+    lanes.accumulate(model, &Cycle(tiny.vocab_size), &tiny.plan(0));
     state.optim.sum_over_lanes(&state.params, &mut lanes);
     let tensors = state.layout.tensors.iter();
-    tensors.map(|t| (t.name.clone(), t.span.of(lanes.summed_grads()).to_vec())).collect()
+    tensors.map(|t| (t.name.clone(), lanes.summed_grad(t.span).to_vec())).collect()
 }
 
 /// Longest sum of products: the MLP's width.

@@ -97,7 +97,7 @@ fn bad_step(state: &mut TrainState, lanes: &mut Lanes, accident: &Accident) -> S
         return training_step(state, lanes, &source, &plan).unwrap_err();
     };
     let model = state.model();
-    lanes.for_each(|lane| lane.accumulate(model, &source, &plan));
+    lanes.accumulate(model, &source, &plan);
     let at = state.layout.tensors[accident.tensor].span.start + accident.element;
     let lane_number = AtomicUsize::new(0); // one thread takes the lanes in order
     lanes.for_each(|lane| {
@@ -218,7 +218,7 @@ fn a_huge_gradient_is_clipped_to_a_finite_update() {
     state.pack(lanes.pool());
     let (source, plan) = (Cycle(tiny.vocab_size), tiny.plan(0));
     let model = state.model();
-    lanes.for_each(|lane| lane.accumulate(model, &source, &plan));
+    lanes.accumulate(model, &source, &plan);
     lanes.for_each(|lane| lane.buffers.grads[3] = 1e38);
     let report = apply_gradients(&mut state, &mut lanes, &plan).unwrap();
     assert!(report.grad_norm > 1e36, "{report:?}");

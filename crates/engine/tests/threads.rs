@@ -25,14 +25,18 @@ fn first_difference(layout: &Layout, a: &Trained, b: &Trained) -> Option<String>
 
 #[test]
 fn one_two_three_and_four_threads_give_the_same_bits() {
-    for precision in [Precision::F32, Precision::Bf16] {
-        let tiny = Tiny { precision, dropout: 0.1, qk_norm: true, n_lanes: 3, ..Tiny::default() };
+    let heads = [(0, true), (5, true), (5, false)];
+    for (precision, (n_classes, tie_embeddings)) in
+        [Precision::F32, Precision::Bf16].into_iter().flat_map(|p| heads.map(|head| (p, head)))
+    {
+        let usual = Tiny { dropout: 0.1, qk_norm: true, n_lanes: 3, ..Tiny::default() };
+        let tiny = Tiny { precision, n_classes, tie_embeddings, ..usual };
         let layout = tiny.state().layout;
         let one = train(&tiny, 1, n_steps());
         for threads in 2..=4 {
             let many = train(&tiny, threads, n_steps());
             let found = first_difference(&layout, &one, &many);
-            assert_eq!(found, None, "{} on {threads} threads", precision.name());
+            assert_eq!(found, None, "{tiny:?} on {threads} threads");
         }
     }
 }
@@ -75,8 +79,8 @@ fn the_number_of_threads_may_change_on_the_way() {
 /// together.
 #[test]
 fn evaluation_does_not_depend_on_lanes_threads_or_micro_batches() {
-    for precision in [Precision::F32, Precision::Bf16] {
-        let tiny = Tiny { precision, ..Tiny::default() };
+    for (precision, n_classes) in [Precision::F32, Precision::Bf16].into_iter().zip([0, 5]) {
+        let tiny = Tiny { precision, n_classes, ..Tiny::default() };
         let (mut state, source) = (tiny.state(), Cycle(tiny.vocab_size));
         state.pack(tiny.lanes(&state.layout, 1).pool());
         let evaluate = |n_seqs: usize, threads: usize, n: usize| {
@@ -96,11 +100,13 @@ fn evaluation_does_not_depend_on_lanes_threads_or_micro_batches() {
 
 #[test]
 fn a_repeating_text_is_learnt_in_both_precisions() {
-    for precision in [Precision::F32, Precision::Bf16] {
-        let tiny = Tiny { precision, lr: 1e-2, ..Tiny::default() };
+    let precisions = [Precision::F32, Precision::Bf16];
+    for (precision, n_classes) in precisions.into_iter().flat_map(|p| [(p, 0), (p, 5)]) {
+        let tiny = Tiny { precision, n_classes, lr: 1e-2, ..Tiny::default() };
         let losses = train(&tiny, 2, 60).losses;
         let (first, last) = (losses[0], losses[losses.len() - 1]);
-        // Fresh weights know nothing: the loss starts at ln V. The text is one cycle of V tokens
+        // Fresh weights know nothing: the loss starts at ln V (and nearly so with classes, which
+        // are not all of one size). The text is one cycle of V tokens
         // in which each token has one successor, so it can fall towards 0.
         assert!((first - (tiny.vocab_size as f64).ln()).abs() < 0.1, "first loss {first}");
         assert!(last < 0.5 * first, "{}: {first} -> {last}", precision.name());

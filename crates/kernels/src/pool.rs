@@ -17,8 +17,8 @@ use std::thread::JoinHandle;
 /// Tries of a waiting worker before it parks; about 200 microseconds.
 const SPIN_LIMIT: usize = 20_000;
 
-/// A task function whose lifetime was erased; valid only while its call runs.
-type Task = *const (dyn Fn(usize) + Sync);
+/// A function of (task, thread) whose lifetime was erased; valid only while its call runs.
+type Task = *const (dyn Fn(usize, usize) + Sync);
 
 struct Job {
     task: Task,
@@ -76,7 +76,7 @@ impl Pool {
                 let shared = Arc::clone(&shared);
                 std::thread::Builder::new()
                     .name(format!("kernels-{i}"))
-                    .spawn(move || work(&shared))
+                    .spawn(move || work(&shared, i))
                     .expect("Pool::new: the operating system refused a thread")
             })
             .collect();
@@ -93,14 +93,21 @@ impl Pool {
     /// # Panics
     /// With the payload of a task that panicked, after all tasks ended.
     pub fn run(&mut self, n_tasks: usize, task: impl Fn(usize) + Sync) {
+        self.run_on(n_tasks, |i, _| task(i));
+    }
+
+    /// As [`Pool::run`], with the number of the thread beside the task's: two tasks that run at the
+    /// same time have different ones, all below [`Pool::threads`].
+    fn run_on(&mut self, n_tasks: usize, task: impl Fn(usize, usize) + Sync) {
         if self.workers.is_empty() || n_tasks <= 1 {
-            (0..n_tasks).for_each(task);
+            (0..n_tasks).for_each(|i| task(i, 0));
             return;
         }
-        let task: &(dyn Fn(usize) + Sync) = &task;
+        let task: &(dyn Fn(usize, usize) + Sync) = &task;
         // SAFETY: only the lifetime changes. This function returns after every worker left the
         // job (`n_running` is 0), so nobody holds the pointer when `task` goes out of scope.
-        let erased: Task = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), Task>(task) };
+        let erased: Task =
+            unsafe { std::mem::transmute::<&(dyn Fn(usize, usize) + Sync), Task>(task) };
         let shared = &*self.shared;
         *lock(&shared.job) = Some(Job { task: erased, n_tasks });
         shared.next_task.store(0, Ordering::Relaxed);
@@ -111,7 +118,7 @@ impl Pool {
             drop(lock(&shared.parked));
             shared.wake.notify_all();
         }
-        take_tasks(shared, task, n_tasks);
+        take_tasks(shared, task, n_tasks, 0);
         let mut tries = 0;
         while shared.n_running.load(Ordering::Acquire) > 0 {
             wait_a_little(&mut tries);
@@ -166,6 +173,41 @@ impl Pool {
         // SAFETY: as in `for_each_range`.
         self.for_each(items, |i, item| f(i, item, unsafe { cut.parts(i) }));
     }
+
+    /// Runs `f(i, room, parts)` for every task, `parts` being the task's range of each slice, which
+    /// has ranges of its own, and `room` what is kept for the thread that runs it.
+    ///
+    /// What `room` holds depends on what ran before on the thread: it is for scratch.
+    ///
+    /// # Panics
+    /// If there are fewer rooms than threads, or the slices have different numbers of ranges; else
+    /// as [`Pool::for_each_range`].
+    pub fn for_each_cut<W: Send, T: Send, const N: usize>(
+        &mut self,
+        rooms: &mut [W],
+        slices: [(&mut [T], &[Range<usize>]); N],
+        f: impl Fn(usize, &mut W, [&mut [T]; N]) + Sync,
+    ) {
+        assert!(rooms.len() >= self.threads(), "for_each_cut: fewer rooms than threads");
+        let n_tasks = slices.first().map_or(0, |(_, ranges)| ranges.len());
+        let cuts = slices.map(|(slice, ranges)| {
+            assert_eq!(ranges.len(), n_tasks, "for_each_cut: slices differ in ranges");
+            Cut::new([slice], ranges)
+        });
+        let rooms = SendPtr(rooms.as_mut_ptr());
+        self.run_on(n_tasks, |i, thread| {
+            let rooms = &rooms;
+            // SAFETY: a thread runs one task at a time and its number is below the number of
+            // rooms, so this is the only reference to its room.
+            let room = unsafe { &mut *rooms.0.add(thread) };
+            // SAFETY: as in `for_each_range`.
+            let parts = std::array::from_fn(|s| unsafe {
+                let [part] = cuts[s].parts(i);
+                part
+            });
+            f(i, room, parts);
+        });
+    }
 }
 
 /// Slices to be cut at the same checked ranges, a range a task.
@@ -213,20 +255,25 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn take_tasks(shared: &Shared, task: &(dyn Fn(usize) + Sync), n_tasks: usize) {
+fn take_tasks(
+    shared: &Shared,
+    task: &(dyn Fn(usize, usize) + Sync),
+    n_tasks: usize,
+    thread: usize,
+) {
     loop {
         let i = shared.next_task.fetch_add(1, Ordering::Relaxed);
         if i >= n_tasks {
             return;
         }
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| task(i))) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| task(i, thread))) {
             lock(&shared.panic).get_or_insert(payload);
         }
     }
 }
 
 /// A worker's life: wait for a call, take tasks until none is left, report, wait again.
-fn work(shared: &Shared) {
+fn work(shared: &Shared, thread: usize) {
     let mut seen = 0;
     loop {
         seen = wait_for_call(shared, seen);
@@ -238,7 +285,7 @@ fn work(shared: &Shared) {
         if let Some(job) = job {
             // SAFETY: the caller of `run` waits for `n_running` to reach 0 before it lets go of
             // the function, and this worker counts itself out only below.
-            take_tasks(shared, unsafe { &*job.task }, job.n_tasks);
+            take_tasks(shared, unsafe { &*job.task }, job.n_tasks, thread);
         }
         shared.n_running.fetch_sub(1, Ordering::Release);
     }
@@ -314,6 +361,25 @@ mod tests {
             a.iter_mut().zip(b).for_each(|(a, b)| *a += *b * i as i32);
         });
         assert_eq!(a, [1, 1, 1, 3, 1, 1, 5, 5, 5, 5]);
+    }
+
+    #[test]
+    fn slices_are_cut_each_in_its_own_way_and_rooms_belong_to_threads() {
+        for threads in [1, 2, 4] {
+            let mut pool = Pool::new(threads);
+            let (mut a, mut b) = (vec![0; 100], vec![0; 300]);
+            let thin: Vec<_> = (0..100).map(|i| i..i + 1).collect();
+            let wide: Vec<_> = (0..100).map(|i| 3 * i..3 * i + 2).collect();
+            let mut n_run = vec![0; threads];
+            pool.for_each_cut(&mut n_run, [(&mut a, &thin), (&mut b, &wide)], |i, n, [a, b]| {
+                *n += 1;
+                a.fill(i);
+                b.fill(i);
+            });
+            assert_eq!(n_run.iter().sum::<usize>(), 100);
+            assert!(a.iter().enumerate().all(|(i, x)| *x == i));
+            assert!(b.iter().enumerate().all(|(i, x)| *x == if i % 3 == 2 { 0 } else { i / 3 }));
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::arch::dispatch;
 use crate::lanes::{map, sum};
+use crate::rows::Rows;
 
 /// Elements between which [`all_finite`] asks whether it has seen enough.
 const CHUNK: usize = 2048;
@@ -25,6 +26,25 @@ pub fn add_into(dst_acc: &mut [f32], src: &[f32]) {
     dispatch!(arch => map(arch, [dst_acc], src, |[d], s| [d + s]))
 }
 
+/// Adds every row of `x` (R, C) into `dst_acc` (C), in ascending order.
+///
+/// # Panics
+/// If `x` is not whole rows.
+pub fn add_rows(dst_acc: &mut [f32], x: Rows) {
+    let cols = dst_acc.len().max(1);
+    assert!(x.len().is_multiple_of(cols), "add_rows: x is not (R, C)");
+    dispatch!(arch => match x {
+        Rows::F32(x) => x.chunks_exact(cols).for_each(
+            #[inline(always)]
+            |row| map(arch, [&mut *dst_acc], row, |[sum], x| [sum + x]),
+        ),
+        Rows::Bf16(x) => x.chunks_exact(cols).for_each(
+            #[inline(always)]
+            |row| map(arch, [&mut *dst_acc], row, |[sum], x| [sum + x]),
+        ),
+    })
+}
+
 /// Whether no element is NaN or infinite.
 pub fn all_finite(x: &[f32]) -> bool {
     // 0 times a finite number is 0, and 0 times any other is NaN.
@@ -45,4 +65,16 @@ fn squares(x: &[f32]) -> f64 {
     }
     let total: f64 = acc.iter().sum();
     total + end.iter().map(|&x| x as f64 * x as f64).sum::<f64>()
+}
+
+/// The definition.
+pub mod naive {
+    use crate::rows::Rows;
+
+    /// Definition of [`super::add_rows`].
+    pub fn add_rows(dst_acc: &mut [f32], x: Rows) {
+        for i in 0..x.len() {
+            dst_acc[i % dst_acc.len()] += x.get(i);
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use super::{Shape, on_all_threads};
 use anyhow::Result;
 use engine::data::rng::{Purpose, Rng};
-use engine::model::{Layout, MicroShape, init_params};
+use engine::model::{HeadConfig, Layout, MicroShape, init_params};
 use engine::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState, training_step};
 use kernels::{Isa, Precision, probe};
 use serde::Serialize;
@@ -31,6 +31,12 @@ pub struct Report {
     loss_last: f64,
 }
 
+/// Where `n_classes` classes of equal size begin; the first of them take what is left over.
+fn equal(vocab_size: usize, n_classes: usize) -> Vec<u32> {
+    let (size, rest) = (vocab_size / n_classes, vocab_size % n_classes);
+    (0..=n_classes).map(|c| (c * size + c.min(rest)) as u32).collect()
+}
+
 /// Ids drawn with frequency 1 / rank.
 struct Zipf {
     ids: Vec<u32>,
@@ -38,7 +44,7 @@ struct Zipf {
 }
 
 impl Zipf {
-    fn new(vocab_size: usize) -> Zipf {
+    fn new(vocab_size: usize, n_classes: usize) -> Zipf {
         let weights: Vec<f64> = (1..=vocab_size)
             .scan(0.0, |sum, rank| {
                 *sum += 1.0 / rank as f64;
@@ -47,7 +53,12 @@ impl Zipf {
             .collect();
         let total = weights[vocab_size - 1];
         let rng = Rng::new(1, Purpose::Test, 0);
-        let id = |i| weights.partition_point(|w| *w < rng.f64_at(i) * total) as u32;
+        let starts = equal(vocab_size, n_classes);
+        let id = |i| {
+            let rank = weights.partition_point(|w| *w < rng.f64_at(i) * total);
+            // Frequent and rare tokens in each class.
+            starts[rank % n_classes] + (rank / n_classes) as u32
+        };
         Zipf { ids: (0..1_000_000).map(id).collect(), seed: Rng::new(1, Purpose::Test, 1) }
     }
 }
@@ -72,8 +83,12 @@ pub fn measure(
     threads: usize,
     steps: usize,
     unique_tokens: bool,
+    n_classes: Option<usize>,
 ) -> Result<Report> {
-    let (config, batch) = shape.config();
+    let (mut config, batch) = shape.config();
+    if let Some(n_classes) = n_classes {
+        config.head = HeadConfig::Factor { class_starts: equal(config.vocab_size, n_classes) };
+    }
     let layout = Layout::new(&config)?;
     let micro = MicroShape::new(&config, config.seq_len, batch.div_ceil(n_lanes), precision);
     let micro = MicroShape { unique_tokens, ..micro };
@@ -81,7 +96,7 @@ pub fn measure(
     let mut state = TrainState::new(layout, params, precision, AdamWOptions::default());
     let mut lanes = Lanes::new(&state.layout, &micro, n_lanes, batch, threads);
     state.pack(lanes.pool());
-    let source = Zipf::new(config.vocab_size);
+    let source = Zipf::new(config.vocab_size, n_classes.unwrap_or(1));
     let (mut times, mut probes, mut losses) = (Vec::new(), Vec::new(), Vec::new());
     for step in 0..WARM_UP + steps {
         let plan =

@@ -38,12 +38,23 @@ pub struct Args {
     /// Do the work of equal tokens once for each of them, to measure what sharing it saves.
     #[arg(long)]
     no_unique_tokens: bool,
+    /// Train with a factored output layer of so many classes of equal size.
+    #[arg(long, value_name = "N", value_parser = parse_classes)]
+    classes: Option<usize>,
     /// Measure the path that CRYSTALLINE_ISA names even if the processor has a faster one.
     #[arg(long)]
     any_path: bool,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
+}
+
+/// A number of classes that every standard shape has tokens for.
+fn parse_classes(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n @ 1..=4096) => Ok(n),
+        _ => Err("expected a number from 1 to 4096".to_string()),
+    }
 }
 
 /// `--precision`.
@@ -100,6 +111,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
                 threads,
                 args.steps,
                 !args.no_unique_tokens,
+                args.classes,
             )?;
             print(report, args.json)
         }

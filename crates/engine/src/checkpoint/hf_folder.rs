@@ -1,14 +1,19 @@
 //! `config.json` and `generation_config.json` of a Hugging Face model folder: Llama, or Qwen3 where
-//! queries and keys are normalised.
+//! queries and keys are normalised, or a type of this program's own where the output layer is one
+//! that no other program computes, so that these refuse it by name.
 //!
 //! Both ways of saying the same are written: transformers 4 reads `rope_theta` and `torch_dtype`,
 //! transformers 5 `rope_parameters` and `dtype`. A config that is read may come from anybody, and
 //! may ask for things that this program does not compute: those are refused by name.
 
 use super::error::LoadError;
+use crate::model::HeadConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::Path;
+
+/// The type of models whose output layer is this program's own.
+const OWN_TYPE: &str = "crystalline";
 
 /// The largest `config.json` that is worth reading; real ones have a few kilobytes.
 pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
@@ -40,6 +45,8 @@ pub struct HfConfig {
     pub tie_embeddings: bool,
     /// Whether queries and keys are normalised per head, which makes it a Qwen3.
     pub qk_norm: bool,
+    /// The output layer.
+    pub head: HeadConfig,
     /// The token before a text, if there is one.
     pub bos_id: Option<u32>,
     /// The token after a text, if there is one.
@@ -50,7 +57,7 @@ pub struct HfConfig {
 
 /// The file as it is written, in this order.
 #[derive(Serialize)]
-struct Written {
+struct Written<'a> {
     architectures: [&'static str; 1],
     model_type: &'static str,
     vocab_size: usize,
@@ -71,6 +78,10 @@ struct Written {
     mlp_bias: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     use_sliding_window: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    qk_norm: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    head: Option<&'a HeadConfig>,
     initializer_range: f32,
     tie_word_embeddings: bool,
     bos_token_id: Option<u32>,
@@ -89,9 +100,11 @@ struct RopeParameters {
 
 /// The text of `config.json`.
 pub fn config_json(config: &HfConfig) -> String {
-    let (architecture, model_type) = match config.qk_norm {
-        false => ("LlamaForCausalLM", "llama"),
-        true => ("Qwen3ForCausalLM", "qwen3"),
+    let is_own = !config.head.is_full();
+    let (architecture, model_type) = match (is_own, config.qk_norm) {
+        (true, _) => ("CrystallineForCausalLM", OWN_TYPE),
+        (false, false) => ("LlamaForCausalLM", "llama"),
+        (false, true) => ("Qwen3ForCausalLM", "qwen3"),
     };
     let rope_theta = config.rope_theta;
     pretty(&Written {
@@ -111,8 +124,10 @@ pub fn config_json(config: &HfConfig) -> String {
         rope_parameters: RopeParameters { rope_type: "default", rope_theta },
         attention_bias: false,
         attention_dropout: 0.0,
-        mlp_bias: (!config.qk_norm).then_some(false),
-        use_sliding_window: config.qk_norm.then_some(false),
+        mlp_bias: (model_type == "llama").then_some(false),
+        use_sliding_window: (model_type == "qwen3").then_some(false),
+        qk_norm: is_own.then_some(config.qk_norm),
+        head: is_own.then_some(&config.head),
         initializer_range: 0.02,
         tie_word_embeddings: config.tie_embeddings,
         bos_token_id: config.bos_id,
@@ -172,6 +187,8 @@ struct Read {
     attention_bias: Option<bool>,
     mlp_bias: Option<bool>,
     use_sliding_window: Option<bool>,
+    qk_norm: Option<bool>,
+    head: Option<HeadConfig>,
     partial_rotary_factor: Option<f64>,
     quantization_config: Option<Value>,
     bos_token_id: Option<TokenId>,
@@ -201,6 +218,7 @@ pub fn parse_config(bytes: &[u8], path: &Path) -> Result<HfConfig, LoadError> {
         reader.sizes(&read)?;
     let (rope_theta, norm_eps) = reader.constants(&read)?;
     let token = |field, id| reader.token(field, id, vocab_size);
+    let head = reader.head(&read, vocab_size)?;
     Ok(HfConfig {
         vocab_size,
         model_dim,
@@ -215,6 +233,7 @@ pub fn parse_config(bytes: &[u8], path: &Path) -> Result<HfConfig, LoadError> {
         // As transformers has it where the file is silent.
         tie_embeddings: read.tie_word_embeddings.unwrap_or(false),
         qk_norm,
+        head,
         bos_id: token("bos_token_id", &read.bos_token_id)?,
         eos_id: token("eos_token_id", &read.eos_token_id)?,
         pad_id: token("pad_token_id", &read.pad_token_id)?,
@@ -232,11 +251,12 @@ impl Reader<'_> {
         let qk_norm = match read.model_type.as_deref() {
             Some("llama") => false,
             Some("qwen3") => true,
+            Some(OWN_TYPE) => read.qk_norm.unwrap_or(false),
             other => {
                 return Err(self.unsupported(
                     "model_type",
                     other.unwrap_or("none"),
-                    "llama, qwen3",
+                    "llama, qwen3, crystalline",
                 ));
             }
         };
@@ -337,6 +357,23 @@ impl Reader<'_> {
             }
         }
         Ok((rope_theta, norm_eps))
+    }
+
+    /// The output layer, which only a model of this program's own type names.
+    fn head(&self, read: &Read, vocab_size: usize) -> Result<HeadConfig, LoadError> {
+        match (&read.head, read.model_type.as_deref()) {
+            (Some(head), Some(OWN_TYPE)) => {
+                let wrong = |error: crate::model::ConfigError| {
+                    LoadError::damaged(self.path, error.field, error.found, error.expected)
+                };
+                head.check(vocab_size).map_err(wrong)?;
+                Ok(head.clone())
+            }
+            (None, Some(OWN_TYPE)) => {
+                Err(LoadError::damaged(self.path, "head", "missing", "an output layer"))
+            }
+            _ => Ok(HeadConfig::Full),
+        }
     }
 
     /// A special token; a negative number means that there is none.

@@ -5,6 +5,7 @@
 //! panels of the weight where there is one (decoding). Sharing changes no bits. The model may be one
 //! that is being trained: a session reads the packed weights wherever they are.
 
+use crate::head::factor::{class_log_probabilities, member_log_probabilities};
 use crate::model::{Layout, Matrix, Model, as_rows};
 use kernels::accum::Accum;
 use kernels::attention::{
@@ -50,7 +51,10 @@ struct Buffers {
     rstd: AlignedVec<f32>,
     qkv: AlignedVec<f32>,
     gate_up: AlignedVec<f32>,
+    /// (V) logits, or log-probabilities where the output layer is factored.
     logits: AlignedVec<f32>,
+    /// (classes) log-probabilities of the classes of a factored output layer.
+    classes: AlignedVec<f32>,
     /// One scratch of cached attention for each task.
     attention: Vec<AlignedVec<f32>>,
     /// Operands of products: a normalised stream, an attention output, a hidden row.
@@ -75,6 +79,7 @@ impl Session {
         let n = CHUNK.min(max_len);
         // Cached attention is cut into as many tasks as threads, or one a key/value head.
         let n_scratch = threads.max(m.n_kv_heads);
+        let n_classes = layout.factor.as_ref().map_or(0, |factor| factor.members.len());
         Session {
             cache: AlignedVec::zeroed(m.n_layers * shape.cache_words()),
             len: 0,
@@ -84,11 +89,12 @@ impl Session {
                 qkv: AlignedVec::zeroed(n * m.qkv_dim()),
                 gate_up: AlignedVec::zeroed(n * 2 * m.ffn_dim),
                 logits: AlignedVec::zeroed(m.vocab_size),
+                classes: AlignedVec::zeroed(n_classes),
                 attention: (0..n_scratch)
                     .map(|_| AlignedVec::zeroed(attention_cached_scratch_len(shape)))
                     .collect(),
                 operand: AlignedVec::zeroed(n * m.model_dim.max(m.attn_dim()).max(m.ffn_dim)),
-                ranges: Vec::with_capacity(n_scratch),
+                ranges: Vec::with_capacity(n_scratch.max(n_classes)),
                 precision,
             },
             shape,
@@ -118,12 +124,14 @@ impl Session {
     /// Bytes of the cache and of the workspace.
     pub fn bytes(&self) -> (usize, usize) {
         let b = &self.buffers;
-        let floats = [&b.stream, &b.rstd, &b.qkv, &b.gate_up, &b.logits, &b.operand];
+        let floats =
+            [&b.stream, &b.rstd, &b.qkv, &b.gate_up, &b.logits, &b.classes, &b.operand];
         let workspace: usize = floats.into_iter().chain(&b.attention).map(|f| f.len()).sum();
         (self.cache.len() * size_of::<u32>(), workspace * size_of::<f32>())
     }
 
-    /// Takes `tokens` in and returns the logits (V) of what follows the last of them.
+    /// Takes `tokens` in and returns the logits (V) of what follows the last of them; with a factored
+    /// output layer these are log-probabilities.
     ///
     /// # Errors
     /// [`ContextFull`], with the text as it was.
@@ -187,12 +195,22 @@ impl Session {
     /// The final norm and the logits of row `row` of the last pass.
     fn last_logits(&mut self, model: Model, pool: &mut Pool, row: usize) {
         let m = &model.layout.config;
-        let Buffers { stream, rstd, logits, operand, ranges, precision, .. } = &mut self.buffers;
+        let Buffers { stream, rstd, logits, classes, operand, ranges, precision, .. } =
+            &mut self.buffers;
         let stream = &stream[row * m.model_dim..(row + 1) * m.model_dim];
         let mut x = as_rows(operand, m.model_dim, *precision);
         let gains = model.layout.final_norm.of(model.params);
         rmsnorm_forward(x.reborrow(), &mut rstd[..1], stream, gains, m.norm_eps);
-        product(pool, ranges, logits, x.as_rows(), model, model.layout.head, false);
+        let x = x.as_rows();
+        let Some(factor) = &model.layout.factor else {
+            return product(pool, ranges, logits, x, model, model.layout.head, false);
+        };
+        class_log_probabilities(model, x, classes);
+        ranges.clear();
+        ranges.extend(factor.starts.windows(2).map(|ids| ids[0] as usize..ids[1] as usize));
+        pool.for_each_range([logits], ranges, |class, [log_p]| {
+            member_log_probabilities(model, class, x, classes[class], log_p);
+        });
     }
 }
 

@@ -1,3 +1,11 @@
 //! The output layer: final norm, logits, loss, and the gradient that the backward pass starts from.
+//!
+//! [`full`] is one softmax over the vocabulary. [`factor`] is two: over classes, and over the tokens
+//! of the right class. Both begin with a softmax that every token takes part in ([`softmax`]).
 
+pub mod factor;
 pub mod full;
+mod loss_sum;
+pub mod softmax;
+
+pub use loss_sum::LossSum;

@@ -5,7 +5,7 @@
 //! up it becomes the gradient of the stream before each. Weight gradients go to the lane's `grads`:
 //! the first micro-batch of a step overwrites the matrices, so that they need no zeroing.
 
-use super::buffers::{Block, LaneBuffers};
+use super::buffers::{Block, LaneBuffers, Scratch};
 use super::forward::{Dropout, Model};
 use super::layout::{LayerSlots, Matrix};
 use super::unique::UniqueTokens;
@@ -149,13 +149,34 @@ pub fn backward(
         mlp_branch(model, slots, dropout.map(|d| d.mask(l, 1)), accum, &mut block);
         attention_branch(model, slots, dropout.map(|d| d.mask(l, 0)), accum, attention, &mut block);
     }
-    let Block { scratch, grads, unique, .. } = lane.block(0, n_rows);
+    if model.layout.embed.end <= model.layout.lane_len {
+        let Block { scratch, grads, unique, .. } = lane.block(0, n_rows);
+        let (dx, tokens) = embedding_rows(&scratch, unique, tokens, model.layout.config.model_dim);
+        embedding_backward(model.layout.embed.of_mut(grads), dx, tokens); // B1 embedding
+    }
+}
+
+/// Adds what [`backward`] left of the gradient into `dtable_acc` (V, C), that of the embeddings:
+/// where lanes share one.
+pub fn embedding_gradient(dtable_acc: &mut [f32], tokens: &[u32], lane: &mut LaneBuffers) {
+    let dim = lane.shape.config.model_dim;
+    let Block { scratch, unique, .. } = lane.block(0, tokens.len());
+    let (dx, tokens) = embedding_rows(&scratch, unique, tokens, dim);
+    embedding_backward(dtable_acc, dx, tokens);
+}
+
+/// Gradients of embeddings and the tokens whose they are: all, or all different ones.
+fn embedding_rows<'a>(
+    scratch: &'a Scratch,
+    unique: Option<&'a UniqueTokens>,
+    tokens: &'a [u32],
+    dim: usize,
+) -> (&'a [f32], &'a [u32]) {
     let (dx, tokens) = match unique {
         None => (&*scratch.dstream, tokens),
         Some(unique) => (&*scratch.branch, unique.ids()),
     };
-    let dx = &dx[..tokens.len() * model.layout.config.model_dim];
-    embedding_backward(model.layout.embed.of_mut(grads), dx, tokens); // B1 embedding
+    (&dx[..tokens.len() * dim], tokens)
 }
 
 /// The sum over the places of each different token: rows of `d` added up in ascending order.

@@ -5,12 +5,12 @@
 //! below; the allocations, the slices and the printed memory plan all come from them.
 
 use super::config::ModelConfig;
-use super::layout::Layout;
+use super::layout::{Layout, Span};
 use super::unique::UniqueTokens;
 use crate::head;
 use kernels::attention::{self, AttentionShape};
 use kernels::matmul::{self, MatmulShape};
-use kernels::{AlignedVec, Precision, RowsMut};
+use kernels::{AlignedVec, Precision, Rows, RowsMut};
 
 /// The largest micro-batch of a lane and how its activations are kept.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ pub struct MicroBatch<'a> {
 pub struct LaneBuffers {
     /// What it was sized for.
     pub shape: MicroShape,
-    /// Gradients, laid out as the parameters.
+    /// Gradients, laid out as the parameters of which each lane has its own.
     pub grads: AlignedVec<f32>,
     /// (L + 1, N, C) the residual stream before each block and after the last.
     pub stream: AlignedVec<f32>,
@@ -107,7 +107,7 @@ pub struct HeadActs<'a> {
     pub dinput: &'a mut [f32],
     /// (N, C) the gradient of `stream`, which the backward pass starts from.
     pub dstream: &'a mut [f32],
-    /// (R, V) a block of logits.
+    /// (R, V) a block of logits, of tokens or of classes.
     pub logits: &'a mut [f32],
     /// (R, V) their gradient.
     pub dlogits: RowsMut<'a>,
@@ -118,6 +118,9 @@ pub struct HeadActs<'a> {
 /// Rows that a micro-batch aims at: enough for products to run near peak, few enough for its
 /// activations to stay near the cache.
 const MICRO_ROWS: usize = 1024;
+
+/// The place of the output layer's input among the parts of a lane's workspace.
+const HEAD_INPUT: usize = 8;
 
 /// Activations of a lane, at most, where a sequence takes less: a large model's would otherwise
 /// take as much memory as its gradients.
@@ -133,18 +136,24 @@ impl MicroShape {
         lane_seqs: usize,
         precision: Precision,
     ) -> MicroShape {
+        let n_outputs = config.head.n_outputs(config.vocab_size);
         let of = |n_seqs: usize| MicroShape {
             config: config.clone(),
             n_seqs,
             seq_len,
             precision,
-            head_rows: head::full::block_rows(config.vocab_size, n_seqs * seq_len),
+            head_rows: head::softmax::block_rows(n_outputs, n_seqs * seq_len),
             unique_tokens: true,
         };
         let one_bytes = config.n_layers * padded_sum(&of(1).layer_lens()) * size_of::<f32>();
         let most = (MICRO_ROWS / seq_len).min(ACTIVATION_BYTES / one_bytes.max(1)).max(1);
         // Equal micro-batches: a short last one would waste the rows it lacks.
         of(lane_seqs.div_ceil(lane_seqs.div_ceil(most)))
+    }
+
+    /// Outputs of the softmax that every token takes part in.
+    pub fn n_outputs(&self) -> usize {
+        self.config.head.n_outputs(self.config.vocab_size)
     }
 
     /// Rows of the largest micro-batch, N.
@@ -191,7 +200,7 @@ impl MicroShape {
 
     fn scratch_lens(&self) -> [usize; 13] {
         let (n, m) = (self.n_rows(), &self.config);
-        let logits = self.head_rows * m.vocab_size;
+        let logits = self.head_rows * self.n_outputs();
         [
             n * m.qkv_dim(),
             n * m.qkv_dim().max(2 * m.ffn_dim),
@@ -222,7 +231,7 @@ impl MicroShape {
             let input = if is_head { 0 } else { matmul::straight_scratch_len(dx, precision) };
             weight.max(input)
         };
-        layout.matrices().map(len).max().unwrap_or(0)
+        layout.trunk().chain([layout.head]).map(len).max().unwrap_or(0)
     }
 }
 
@@ -235,7 +244,7 @@ impl LaneBuffers {
         let unique = || UniqueTokens::new(shape.n_rows(), layout.config.vocab_size);
         LaneBuffers {
             unique: shape.unique_tokens.then(unique),
-            grads: AlignedVec::zeroed(if training { layout.len } else { 0 }),
+            grads: AlignedVec::zeroed(if training { layout.lane_len } else { 0 }),
             stream: AlignedVec::zeroed(stream),
             layers: AlignedVec::zeroed(n_kept * padded_sum(&shape.layer_lens())),
             scratch: AlignedVec::zeroed(padded_sum(&shape.scratch_lens())),
@@ -293,20 +302,32 @@ impl LaneBuffers {
             input: as_rows(input, wide, shape.precision),
             dinput: &mut dinput[..wide],
             dstream: &mut dstream[..wide],
-            logits: &mut logits[..shape.head_rows * m.vocab_size],
-            dlogits: as_rows(dlogits, shape.head_rows * m.vocab_size, shape.precision),
+            logits: &mut logits[..shape.head_rows * shape.n_outputs()],
+            dlogits: as_rows(dlogits, shape.head_rows * shape.n_outputs(), shape.precision),
             loss: &mut loss[..n_rows],
         };
         (acts, &mut self.grads, &mut self.words)
     }
 
+    /// (N, C) the output layer's input, once it was computed.
+    pub fn head_input(&self, n_rows: usize) -> Rows<'_> {
+        let lens = self.shape.scratch_lens().map(|len| len.next_multiple_of(ALIGN_FLOATS));
+        let start = lens[..HEAD_INPUT].iter().sum();
+        let (len, input) = (n_rows * self.shape.config.model_dim, &self.scratch[start..]);
+        match self.shape.precision {
+            Precision::F32 => Rows::F32(&input[..len]),
+            Precision::Bf16 => Rows::Bf16(&bytemuck::cast_slice(input)[..len]),
+        }
+    }
+
     /// Zeroes what a step's micro-batches only add into: the gains' gradients, and the embeddings'
     /// where no output matrix overwrites them.
     pub fn begin_step(&mut self, layout: &Layout) {
-        for tensor in layout.tensors.iter().filter(|t| t.shape.len() == 1) {
+        let is_here = |span: &Span| span.end <= layout.lane_len;
+        for tensor in layout.tensors.iter().filter(|t| t.shape.len() == 1 && is_here(&t.span)) {
             tensor.span.of_mut(&mut self.grads).fill(0.0);
         }
-        if layout.embed != layout.head.span {
+        if layout.embed != layout.head.span && is_here(&layout.embed) {
             layout.embed.of_mut(&mut self.grads).fill(0.0);
         }
     }

@@ -1,5 +1,6 @@
 //! The numbers that define a model, and the checks they must pass.
 
+use super::head_config::HeadConfig;
 use serde::{Deserialize, Serialize};
 
 /// Shape and constants of a decoder; everything else about it follows from these.
@@ -30,6 +31,9 @@ pub struct ModelConfig {
     pub rope_theta: f32,
     /// Added to the mean square in every RMSNorm.
     pub norm_eps: f32,
+    /// The output layer; files from before there was a choice do not name it.
+    #[serde(default, skip_serializing_if = "HeadConfig::is_full")]
+    pub head: HeadConfig,
 }
 
 /// A field of a [`ModelConfig`] that cannot be, and what would do.
@@ -72,6 +76,7 @@ impl ModelConfig {
             qk_norm: false,
             rope_theta: 10_000.0,
             norm_eps: 1e-5,
+            head: HeadConfig::Full,
         }
     }
 
@@ -85,8 +90,9 @@ impl ModelConfig {
         self.n_heads * self.head_dim
     }
 
-    /// Model arithmetic of training, FLOP per token: 6·N + 6·V·C + 6·L·T·H·D, with N the weights
-    /// outside embedding and head. Causal attention counts half; recomputation earns nothing.
+    /// Model arithmetic of training with the full softmax, FLOP per token: 6·N + 6·V·C + 6·L·T·H·D,
+    /// with N the weights outside embedding and head. Causal attention counts half; recomputation
+    /// earns nothing.
     pub fn train_flops_per_token(&self, seq_len: usize) -> f64 {
         let per_layer = self.model_dim * (self.qkv_dim() + self.attn_dim() + 3 * self.ffn_dim)
             + 2 * self.model_dim;
@@ -129,7 +135,7 @@ impl ModelConfig {
         if !self.n_heads.is_multiple_of(self.n_kv_heads) {
             return bad("n_kv_heads", self.n_kv_heads, "expected a divisor of n_heads");
         }
-        Ok(())
+        self.head.check(self.vocab_size)
     }
 }
 

@@ -3,9 +3,11 @@
 //! Parameters, gradients and both moments are one allocation each, sliced by this table; checkpoint
 //! names, optimiser groups, `inspect` and the labels of gradient tests come from it too. Tensors
 //! that one product reads stand side by side, so that query, key and value are one matrix of
-//! (H + 2K)·D rows to the engine and three tensors to a file.
+//! (H + 2K)·D rows to the engine and three tensors to a file. With a factored output layer the
+//! tables with a row for each token stand last: lanes share one gradient of them.
 
 use super::config::{ConfigError, ModelConfig};
+use super::head_config::HeadConfig;
 
 /// Matrices and gains start at multiples of this many floats: one cache line.
 const ALIGN_FLOATS: usize = 16;
@@ -48,6 +50,8 @@ pub enum Init {
     Normal(f32),
     /// All ones: the gains of norms.
     Ones,
+    /// All zeros: biases, until the tokens' frequencies are known.
+    Zeros,
 }
 
 /// One row of the table.
@@ -97,6 +101,21 @@ pub struct LayerSlots {
     pub down: Matrix,
 }
 
+/// Where the tensors of a factored output layer lie, beside the classes' matrix.
+#[derive(Clone, Debug)]
+pub struct FactorSlots {
+    /// (classes) biases of the classes.
+    pub class_bias: Span,
+    /// (V) biases of the tokens within their classes.
+    pub member_bias: Span,
+    /// (V, C) the rows of all tokens: the embeddings again where they are tied.
+    pub rows: Span,
+    /// Each class's part of the rows.
+    pub members: Vec<Matrix>,
+    /// (classes + 1) where each class's ids begin.
+    pub starts: Vec<u32>,
+}
+
 /// The table of a model.
 #[derive(Clone, Debug)]
 pub struct Layout {
@@ -110,8 +129,13 @@ pub struct Layout {
     pub embed: Span,
     /// (C) gains before the output layer.
     pub final_norm: Span,
-    /// (V, C) output matrix: the embeddings again where they are tied.
+    /// The matrix of the softmax that every token takes part in: (V, C), the embeddings again where
+    /// they are tied, or with a factored output layer (classes, C).
     pub head: Matrix,
+    /// What else a factored output layer has.
+    pub factor: Option<FactorSlots>,
+    /// Floats of which every lane has a gradient of its own; of those from here on there is one.
+    pub lane_len: usize,
     /// Floats in a parameter-shaped allocation, padding included.
     pub len: usize,
 }
@@ -134,7 +158,14 @@ impl Layout {
         let weight = Init::Normal(INIT_STD);
 
         let mut table = Table::default();
-        let embed = table.matrix("model.embed_tokens.weight", config.vocab_size, c, weight);
+        let embedding = |table: &mut Table| {
+            table.matrix("model.embed_tokens.weight", config.vocab_size, c, weight)
+        };
+        let output = |table: &mut Table, embed: Span| match config.tie_embeddings {
+            true => embed,
+            false => table.matrix("lm_head.weight", config.vocab_size, c, weight),
+        };
+        let embed_first = config.head.is_full().then(|| embedding(&mut table));
         let mut layers = Vec::with_capacity(config.n_layers);
         for l in 0..config.n_layers {
             let name = |rest: &str| format!("model.layers.{l}.{rest}.weight");
@@ -158,20 +189,43 @@ impl Layout {
             layers.push(LayerSlots { attn_norm, qkv, qk_norm, out, mlp_norm, gate_up, down });
         }
         let final_norm = table.gain("model.norm.weight", c);
-        let head = match config.tie_embeddings {
-            true => embed,
-            false => table.matrix("lm_head.weight", config.vocab_size, c, weight),
+        let (embed, head, factor, lane_len) = match (&config.head, embed_first) {
+            (HeadConfig::Factor { class_starts }, _) => {
+                let n_classes = class_starts.len() - 1;
+                let class = table.matrix("head.class.weight", n_classes, c, weight);
+                let head = table.join(&[class], c);
+                let class_bias = table.bias("head.class.bias", n_classes);
+                let lane_len = table.len.next_multiple_of(ALIGN_FLOATS);
+                let embed = embedding(&mut table);
+                let rows = output(&mut table, embed);
+                let member_bias = table.bias("head.member.bias", config.vocab_size);
+                let members = table.classes(rows, class_starts, c);
+                let starts = class_starts.clone();
+                let factor = FactorSlots { class_bias, member_bias, rows, members, starts };
+                (embed, head, Some(factor), lane_len)
+            }
+            (HeadConfig::Full, embed) => {
+                let embed = embed.unwrap_or_else(|| embedding(&mut table));
+                let rows = output(&mut table, embed);
+                let head = table.join(&[rows], c);
+                (embed, head, None, table.len.next_multiple_of(ALIGN_FLOATS))
+            }
         };
-        let head = table.join(&[head], c);
         let Table { tensors, len, .. } = table;
         let len = len.next_multiple_of(ALIGN_FLOATS);
-        Ok(Layout { config: config.clone(), tensors, layers, embed, final_norm, head, len })
+        let config = config.clone();
+        Ok(Layout { config, tensors, layers, embed, final_norm, head, factor, lane_len, len })
     }
 
     /// Every matrix that products read, in the order of [`Matrix::index`].
     pub fn matrices(&self) -> impl Iterator<Item = Matrix> {
-        let blocks = self.layers.iter().flat_map(|l| [l.qkv, l.out, l.gate_up, l.down]);
-        blocks.chain([self.head])
+        let members = self.factor.iter().flat_map(|factor| factor.members.iter().copied());
+        self.trunk().chain([self.head]).chain(members)
+    }
+
+    /// The matrices of the blocks.
+    pub fn trunk(&self) -> impl Iterator<Item = Matrix> {
+        self.layers.iter().flat_map(|l| [l.qkv, l.out, l.gate_up, l.down])
     }
 
     /// Parameters of the model, without the padding between tensors.
@@ -213,6 +267,17 @@ impl Table {
 
     fn gain(&mut self, name: &str, len: usize) -> Span {
         self.tensor(name, vec![len], Init::Ones)
+    }
+
+    fn bias(&mut self, name: &str, len: usize) -> Span {
+        self.tensor(name, vec![len], Init::Zeros)
+    }
+
+    /// The rows of each class as a matrix of its own.
+    fn classes(&mut self, rows: Span, starts: &[u32], n_in: usize) -> Vec<Matrix> {
+        let place = |id: u32| rows.start + id as usize * n_in;
+        let spans = starts.windows(2).map(|pair| Span { start: place(pair[0]), end: place(pair[1]) });
+        spans.map(|span| self.join(&[span], n_in)).collect()
     }
 
     /// The matrix made of tensors that lie one under the other.

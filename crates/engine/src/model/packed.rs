@@ -1,6 +1,6 @@
 //! The weights as matrix products read them: converted and packed once per step, for all lanes.
 //!
-//! That is every matrix for the forward products, and the output matrix for its backward product,
+//! That is every matrix for the forward products, and the head's matrix for its backward product,
 //! which is computed block of rows after block of rows. The backward products of the other matrices
 //! pack on their way (`matmul_straight`): a second copy of them would cost as much memory as a
 //! moment of the optimiser, and save no time.

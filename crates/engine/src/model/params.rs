@@ -12,6 +12,7 @@ pub fn init_params(layout: &Layout, seed: u64) -> AlignedVec<f32> {
         let values = tensor.span.of_mut(&mut params);
         match tensor.init {
             Init::Ones => values.fill(1.0),
+            Init::Zeros => {}
             Init::Normal(std) => {
                 let rng = Rng::new(seed, Purpose::Initialisation, i as u64);
                 rng.fill_normal(values, 0, std as f64);

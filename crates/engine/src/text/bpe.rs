@@ -82,6 +82,16 @@ impl ByteBpe {
         self.merges.push(pair, merged)
     }
 
+    /// The same model with other ids: id `i` is the token that had the id `order[i]`.
+    pub(super) fn reordered(&self, order: &[u32], is_special: impl Fn(u32) -> bool) -> ByteBpe {
+        let token = |id: u32| self.tokens[id as usize].clone();
+        let tokens = order.iter().map(|old| token(*old)).collect();
+        let merges = self.merges().iter().map(|(left, right)| (token(*left), token(*right)));
+        let merges: Vec<TokenPair> = merges.collect();
+        ByteBpe::new(self.split, tokens, is_special, &merges)
+            .expect("the tokens and merges of a model, each once")
+    }
+
     /// The bytes of each token, by id.
     pub(super) fn tokens(&self) -> &[Box<[u8]>] {
         &self.tokens

@@ -44,6 +44,12 @@ impl WordList {
         Ok(WordList { words, ids, end_of_line, unknown })
     }
 
+    /// The same words with other ids: id `i` is the word that had the id `order[i]`.
+    pub(super) fn reordered(&self, order: &[u32]) -> WordList {
+        let words = order.iter().map(|old| self.words[*old as usize].clone()).collect();
+        WordList::new(words).expect("the words of a list, each once")
+    }
+
     /// The words, by id.
     pub(super) fn words(&self) -> &[Box<str>] {
         &self.words

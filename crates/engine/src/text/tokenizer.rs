@@ -63,6 +63,30 @@ impl Tokenizer {
         Ok(Tokenizer { kind, specials, model })
     }
 
+    /// The same tokeniser with other ids: id `i` is the token that had the id `order[i]`.
+    ///
+    /// # Panics
+    /// If `order` is not a permutation of the ids.
+    pub fn reordered(&self, order: &[u32]) -> Tokenizer {
+        assert_eq!(order.len(), self.vocab_size(), "Tokenizer::reordered: an id for each token");
+        let mut new_ids = vec![u32::MAX; order.len()];
+        for (new, old) in (0..).zip(order) {
+            let place = &mut new_ids[*old as usize];
+            assert_eq!(*place, u32::MAX, "Tokenizer::reordered: id {old} twice");
+            *place = new;
+        }
+        let specials = self.specials.tokens().iter();
+        let specials = specials.map(|(name, id)| (name.clone(), new_ids[*id as usize])).collect();
+        let specials = Specials::new(specials);
+        let model = match &self.model {
+            Model::Bytes(model) => {
+                Model::Bytes(model.reordered(order, |id| specials.contains(id)))
+            }
+            Model::Words(model) => Model::Words(model.reordered(order)),
+        };
+        Tokenizer { kind: self.kind, specials, model }
+    }
+
     /// Reads a tokenizer.json.
     ///
     /// # Errors

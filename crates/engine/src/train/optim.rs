@@ -42,6 +42,10 @@ pub struct AdamW {
     pub v: AlignedVec<f32>,
     /// Pieces of the parameters, each within one tensor.
     ranges: Vec<Range<usize>>,
+    /// Pieces of which every lane has a gradient: the first so many. Of the others there is one.
+    n_of_lanes: usize,
+    /// The other pieces as ranges of that one gradient.
+    shared: Vec<Range<usize>>,
     /// Whether the piece decays.
     decays: Vec<bool>,
     /// Sum of squared gradients of the piece.
@@ -67,28 +71,41 @@ impl AdamW {
             m: AlignedVec::zeroed(layout.len),
             v: AlignedVec::zeroed(layout.len),
             squares: vec![0.0; ranges.len()],
+            n_of_lanes: ranges.partition_point(|range| range.end <= layout.lane_len),
+            shared: ranges
+                .iter()
+                .filter(|range| range.start >= layout.lane_len)
+                .map(|range| range.start - layout.lane_len..range.end - layout.lane_len)
+                .collect(),
             ranges,
             decays,
         }
     }
 
     /// Adds the gradients of lanes 1, 2, ... into lane 0's, in this order, and returns the sum of
-    /// their squares: not finite if a gradient, a parameter or a moment is not.
+    /// the squares of all gradients: not finite if a gradient, a parameter or a moment is not.
     ///
     /// Parameters are looked at because a step may use only some of them: the row of a token that
     /// is not in the batch could be NaN and nothing else would show it.
     pub fn sum_over_lanes(&mut self, params: &[f32], lanes: &mut Lanes) -> f64 {
-        let AdamW { ranges, squares, m, v, .. } = self;
-        let (lanes, pool) = lanes.parts();
+        let AdamW { ranges, n_of_lanes, shared, squares, m, v, .. } = self;
+        let (lanes, shared_grads, pool) = lanes.parts();
         let Some((first, rest)) = lanes.split_first_mut() else { return 0.0 };
-        pool.for_each_range_with(squares, [&mut first.buffers.grads], ranges, |i, square, [g]| {
-            let range = ranges[i].clone();
-            for lane in &*rest {
-                add_into(g, &lane.buffers.grads[range.clone()]);
-            }
+        let (own, others) = ranges.split_at(*n_of_lanes);
+        let (own_squares, other_squares) = squares.split_at_mut(*n_of_lanes);
+        let square = |range: &Range<usize>, grad: &[f32]| {
             let state = [params, &m[..], &v[..]].map(|all| &all[range.clone()]);
             let is_finite = state.into_iter().all(all_finite);
-            *square = if is_finite { sum_squares(g) } else { f64::NAN };
+            if is_finite { sum_squares(grad) } else { f64::NAN }
+        };
+        pool.for_each_range_with(own_squares, [&mut first.buffers.grads], own, |i, sum, [grad]| {
+            for lane in &*rest {
+                add_into(grad, &lane.buffers.grads[own[i].clone()]);
+            }
+            *sum = square(&own[i], grad);
+        });
+        pool.for_each_range_with(other_squares, [shared_grads], shared, |i, sum, [grad]| {
+            *sum = square(&others[i], grad);
         });
         squares.iter().sum()
     }
@@ -107,12 +124,16 @@ impl AdamW {
             bias2: bias_correction(options.beta2, self.n_updates),
             grad_scale,
         };
-        let AdamW { ranges, decays, m, v, .. } = self;
-        let (lanes, pool) = lanes.parts();
+        let AdamW { ranges, n_of_lanes, shared, decays, m, v, .. } = self;
+        let (lanes, shared_grads, pool) = lanes.parts();
         let grads = &lanes[0].buffers.grads;
         pool.for_each_range([params, m, v], ranges, |i, [p, m, v]| {
+            let grad = match i.checked_sub(*n_of_lanes) {
+                None => &grads[ranges[i].clone()],
+                Some(i) => &shared_grads[shared[i].clone()],
+            };
             let weight_decay = if decays[i] { step.weight_decay } else { 0.0 };
-            adamw_update(p, m, v, &grads[ranges[i].clone()], &AdamwStep { weight_decay, ..step });
+            adamw_update(p, m, v, grad, &AdamwStep { weight_decay, ..step });
         });
     }
 }

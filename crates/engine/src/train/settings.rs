@@ -4,8 +4,9 @@
 //! settings file, and reproduces the run.
 
 use super::optim::AdamWOptions;
-use crate::model::{ModelConfig, default_ffn_dim};
+use crate::model::{HeadConfig, ModelConfig, default_ffn_dim};
 use crate::text::TokenizerKind;
+use crate::vocab::classes::ClassMethod;
 use kernels::Precision;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -18,6 +19,8 @@ pub struct Settings {
     pub data: DataSettings,
     /// The tokeniser.
     pub tokenizer: TokenizerSettings,
+    /// The order of the vocabulary and the output layer.
+    pub vocab: VocabSettings,
     /// The model.
     pub model: ModelSettings,
     /// The training.
@@ -45,6 +48,16 @@ pub struct TokenizerSettings {
     pub min_count: Option<u64>,
 }
 
+/// Settings of the vocabulary.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)] // `VocabConfig`
+pub struct VocabSettings {
+    pub head: Option<HeadName>,
+    pub classes: Option<ClassMethod>,
+    pub n_classes: Option<usize>,
+}
+
 /// Settings of the model.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -62,6 +75,7 @@ pub struct ModelSettings {
     pub qk_norm: Option<bool>,
     pub rope_theta: Option<f32>,
     pub norm_eps: Option<f32>,
+    pub head: Option<HeadConfig>,
 }
 
 /// Settings of the training.
@@ -117,6 +131,17 @@ impl PrecisionName {
     }
 }
 
+/// An output layer, as it stands in flags and files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HeadName {
+    /// One softmax over the vocabulary.
+    #[default]
+    Full,
+    /// Classes, and the tokens of a class.
+    Factor,
+}
+
 /// The configuration of a run, complete.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -125,6 +150,10 @@ pub struct RunConfig {
     pub data: DataConfig,
     /// The tokeniser.
     pub tokenizer: TokenizerConfig,
+    /// The order of the vocabulary and the output layer; files from before there was a choice do
+    /// not have it.
+    #[serde(default, skip_serializing_if = "VocabConfig::is_plain")]
+    pub vocab: VocabConfig,
     /// The model.
     pub model: ModelConfig,
     /// The training.
@@ -156,6 +185,25 @@ pub struct TokenizerConfig {
     pub vocab_size: usize,
     /// A word or character that is rarer gets no token of its own.
     pub min_count: u64,
+}
+
+/// The vocabulary of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VocabConfig {
+    /// The output layer.
+    pub head: HeadName,
+    /// How the tokens' classes are found.
+    pub classes: ClassMethod,
+    /// How many classes there are.
+    pub n_classes: usize,
+}
+
+impl VocabConfig {
+    /// Whether ids are as the tokeniser has them and there are no classes.
+    pub fn is_plain(&self) -> bool {
+        self.head == HeadName::Full
+    }
 }
 
 /// The training of a run.
@@ -203,7 +251,7 @@ pub struct TrainConfig {
 impl ModelSettings {
     /// The model for a vocabulary and a text of this many tokens: larger for more text, since a
     /// small text is learnt by heart by a large model.
-    pub fn resolve(&self, vocab_size: usize, n_tokens: usize, is_char: bool) -> ModelConfig {
+    pub fn resolve(&self, head: HeadConfig, vocab_size: usize, n_tokens: usize, is_char: bool) -> ModelConfig {
         let (dim, layers) = match n_tokens {
             0..200_000 => (96, 3),
             200_000..20_000_000 if is_char => (192, 4),
@@ -227,6 +275,7 @@ impl ModelSettings {
             qk_norm: self.qk_norm.unwrap_or(false),
             rope_theta: self.rope_theta.unwrap_or(10_000.0),
             norm_eps: self.norm_eps.unwrap_or(1e-5),
+            head,
         }
     }
 }

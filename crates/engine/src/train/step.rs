@@ -6,7 +6,7 @@
 
 use super::lanes::{Lanes, SequenceSource};
 use super::optim::{AdamW, AdamWOptions};
-use crate::head::full::LossSum;
+use crate::head::LossSum;
 use crate::model::{Layout, Model, PackedWeights};
 use kernels::rope::RopeTable;
 use kernels::{AlignedVec, Pool, Precision};
@@ -118,7 +118,7 @@ pub fn training_step(
     plan: &StepPlan,
 ) -> Result<StepReport, StepError> {
     let model = state.model();
-    lanes.for_each(|lane| lane.accumulate(model, source, plan));
+    lanes.accumulate(model, source, plan);
     apply_gradients(state, lanes, plan)
 }
 
@@ -170,6 +170,6 @@ fn not_finite(state: &TrainState, lanes: &Lanes, loss_nats: f64) -> String {
         return "the loss".to_string();
     }
     let tensors = state.layout.tensors.iter();
-    let bad_grad = tensors.into_iter().find(|t| bad(t.span.of(lanes.summed_grads())));
+    let bad_grad = tensors.into_iter().find(|t| bad(lanes.summed_grad(t.span)));
     bad_grad.map_or("the gradient's norm".to_string(), |t| format!("the gradient of {}", t.name))
 }

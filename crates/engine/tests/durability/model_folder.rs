@@ -1,5 +1,6 @@
 //! `config.json` of a model folder: written for others, and read from anybody.
 
+use engine::model::HeadConfig;
 use engine::checkpoint::{HfConfig, LoadError, config_json, generation_config_json, parse_config};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -18,6 +19,7 @@ fn config() -> HfConfig {
         norm_eps: 1e-5,
         tie_embeddings: true,
         qk_norm: false,
+        head: HeadConfig::Full,
         bos_id: None,
         eos_id: Some(2),
         pad_id: None,

@@ -1,10 +1,9 @@
 //! Stopped after any step, on any number of threads, a run comes to the same end.
 
 use crate::scene::{N_STEPS, Scene, end, finish, stop_at};
-use engine::train::settings::PrecisionName;
+use engine::train::settings::{HeadName, PrecisionName};
 
-fn every_step(precision: PrecisionName) {
-    let scene = Scene::new(precision);
+fn every_step(scene: Scene) {
     let straight = scene.straight();
     assert_eq!(straight.metrics.len() as u64, N_STEPS);
     for step in 1..=N_STEPS {
@@ -20,12 +19,20 @@ fn every_step(precision: PrecisionName) {
 
 #[test]
 fn stopped_after_every_step_in_f32() {
-    every_step(PrecisionName::F32);
+    every_step(Scene::new(PrecisionName::F32));
 }
 
 #[test]
 fn stopped_after_every_step_in_bf16() {
-    every_step(PrecisionName::Bf16);
+    every_step(Scene::new(PrecisionName::Bf16));
+}
+
+#[test]
+fn stopped_after_every_step_with_a_factored_output_layer() {
+    every_step(Scene::with(PrecisionName::Bf16, |settings| {
+        settings.vocab.head = Some(HeadName::Factor);
+        settings.model.tie_embeddings = Some(false);
+    }));
 }
 
 /// A chain of stops, one after each step.

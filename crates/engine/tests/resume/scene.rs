@@ -93,13 +93,19 @@ pub fn write_text(path: &Path, n_bytes: usize, seed: u64) {
 
 impl Scene {
     pub fn new(precision: PrecisionName) -> Scene {
+        Scene::with(precision, |_| ())
+    }
+
+    /// With other settings than the usual.
+    pub fn with(precision: PrecisionName, change: impl Fn(&mut Settings)) -> Scene {
         // In memory, where the system has such a folder: what is compared here does not depend on a
         // disk, and hundreds of saves to one take long.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let text = folder.path().join("stories.txt");
         write_text(&text, 1_200, 3);
         let scene = Scene { folder, n_tries: 0.into() };
-        let settings = settings(&text, precision);
+        let mut settings = settings(&text, precision);
+        change(&mut settings);
         let watcher = &mut Watcher::default();
         prepare(&scene.prepared(), &settings, Budget::Steps(N_STEPS), 1, watcher).unwrap();
         scene

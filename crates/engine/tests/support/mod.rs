@@ -1,7 +1,7 @@
 //! A model small enough to train in a test, on a text that repeats itself.
 #![allow(dead_code, clippy::unwrap_used)] // each test file uses a part; a panic is how a test fails
 
-use engine::model::{Layout, MicroShape, ModelConfig, init_params};
+use engine::model::{HeadConfig, Layout, MicroShape, ModelConfig, init_params};
 use engine::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState, training_step};
 use kernels::Precision;
 
@@ -19,6 +19,8 @@ pub struct Tiny {
     pub tie_embeddings: bool,
     pub lr: f32,
     pub unique_tokens: bool,
+    /// Classes of a factored output layer; 0 is the full softmax.
+    pub n_classes: usize,
 }
 
 impl Default for Tiny {
@@ -35,6 +37,7 @@ impl Default for Tiny {
             tie_embeddings: true,
             lr: 3e-3,
             unique_tokens: true,
+            n_classes: 0,
         }
     }
 }
@@ -66,7 +69,18 @@ impl Tiny {
             n_kv_heads: 2,
             qk_norm: self.qk_norm,
             tie_embeddings: self.tie_embeddings,
+            head: self.head(),
             ..ModelConfig::new(self.vocab_size, 32, 2, 4)
+        }
+    }
+
+    /// Classes of about equal size.
+    fn head(&self) -> HeadConfig {
+        let n = self.n_classes;
+        let start = |class: usize| (class * self.vocab_size / n) as u32;
+        match n {
+            0 => HeadConfig::Full,
+            n => HeadConfig::Factor { class_starts: (0..=n).map(start).collect() },
         }
     }
 

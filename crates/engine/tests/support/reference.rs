@@ -30,9 +30,21 @@ pub fn loss<S: Scalar>(
         x = add(&x, &branch, masks(l, 1));
     }
     let x = norm(layout, &x, layout.final_norm.of(params));
-    let logits = product(&x, params, layout.head);
-    let rows = logits.chunks_exact(layout.config.vocab_size).zip(targets);
-    S::sum(rows.map(|(row, target)| log_sum_exp(row) - row[*target as usize]))
+    let Some(factor) = &layout.factor else {
+        let logits = product(&x, params, layout.head);
+        let rows = logits.chunks_exact(layout.config.vocab_size).zip(targets);
+        return S::sum(rows.map(|(row, target)| log_sum_exp(row) - row[*target as usize]));
+    };
+    let rows = x.chunks_exact(c).zip(targets);
+    S::sum(rows.map(|(x, target)| {
+        let class = factor.starts.iter().filter(|start| *start <= target).count() - 1;
+        let first = factor.starts[class];
+        let classes = add(&product(x, params, layout.head), factor.class_bias.of(params), None);
+        let bias = &factor.member_bias.of(params)[first as usize..factor.starts[class + 1] as usize];
+        let members = add(&product(x, params, factor.members[class]), bias, None);
+        log_sum_exp(&classes) - classes[class] + log_sum_exp(&members)
+            - members[(target - first) as usize]
+    }))
 }
 
 fn attention_branch<S: Scalar>(

@@ -11,6 +11,7 @@ mod error;
 mod open;
 mod prepare;
 mod save;
+mod vocabulary;
 
 pub use check::check_settings;
 pub use error::RunError;

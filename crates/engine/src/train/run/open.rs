@@ -9,6 +9,7 @@ use crate::checkpoint::{
 };
 use crate::data::{Batches, EvalWindows, TokenFile, TokenSource};
 use crate::generate::Session;
+use crate::head::factor::unigram_biases;
 use crate::model::{Layout, MicroShape, init_params};
 use crate::text::Tokenizer;
 use crate::train::settings::RunConfig;
@@ -100,7 +101,10 @@ impl Machine {
         let micro = MicroShape { unique_tokens: train.unique_tokens, ..micro };
         let mut lanes = Lanes::new(&layout, &micro, train.n_lanes, train.batch_seqs, threads);
         let session = Session::new(&layout, precision, model.seq_len, threads);
-        let params = init_params(&layout, train.seed);
+        let mut params = init_params(&layout, train.seed);
+        if layout.factor.is_some() {
+            unigram_biases(&mut params, &layout, &tokens.counts());
+        }
         let mut state = TrainState::new(layout, params, precision, train.optimizer);
         state.pack(lanes.pool());
         let train = TrainSource { tokens, batches };

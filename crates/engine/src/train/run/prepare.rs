@@ -7,15 +7,19 @@ use super::claim::{claim, refuse_run};
 use super::corpus::CorpusRecord;
 use super::error::RunError;
 use super::open::Machine;
+use super::vocabulary::{self, Arranged};
 use super::{CONFIG_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME};
 use crate::checkpoint::{RealFs, commit_file};
 use crate::data::{
     Batches, Corpus, InvalidBytes, Piece, Span, Split, TextRules, TokenFile, TokenOrigin,
     TokenSource, hold_out,
 };
+use crate::model::HeadConfig;
 use crate::text::{Control, TextError, Tokenizer, TokenizerKind, TrainOptions};
 use crate::train::events::{Event, Observer};
-use crate::train::settings::{DataConfig, RunConfig, Settings, TokenizerConfig};
+use crate::train::settings::{
+    DataConfig, RunConfig, Settings, TokenizerConfig, VocabConfig,
+};
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -52,6 +56,9 @@ pub fn prepare(
     let texts = read(&sources.corpus, sources.train)?;
     let options = tokenizer_options(settings, texts.iter().map(|t| t.len()).sum());
     let tokenizer = train_tokenizer(&options, &texts, threads, observer)?;
+    let vocab = vocabulary::resolve(settings, tokenizer.vocab_size())?;
+    let arranged = vocabulary::arrange(&vocab, tokenizer, &texts, threads, observer)?;
+    let Arranged { tokenizer, head, ids } = arranged;
     let json = tokenizer.to_json();
     commit_file(&RealFs, &dir.join(TOKENIZER_NAME), &json)?;
 
@@ -61,7 +68,10 @@ pub fn prepare(
         text_hash: sources.corpus.hash(),
     };
     let path = dir.join(TRAIN_NAME);
-    let train = encode(&tokenizer, &texts, &path, origin, threads, observer)?;
+    let train = match ids {
+        Some(ids) => write(&ids, &path, origin)?,
+        None => encode(&tokenizer, &texts, &path, origin, threads, observer)?,
+    };
     drop(texts);
     if let Some((corpus, span)) = sources.valid() {
         let path = dir.join(VALID_NAME);
@@ -73,8 +83,8 @@ pub fn prepare(
         vocab_size: options.vocab_size,
         min_count: options.min_count,
     };
-    let config =
-        resolve(settings, data, tokenizer_config, &tokenizer, &train, budget, threads, dir)?;
+    let known = Known { data, tokenizer: tokenizer_config, vocab, head };
+    let config = resolve(settings, known, &tokenizer, &train, budget, threads, dir)?;
     let toml = toml::to_string_pretty(&config).map_err(|error| RunError::ConfigFile {
         path: dir.join(CONFIG_NAME),
         message: error.to_string(),
@@ -183,7 +193,7 @@ fn train_tokenizer(
     })
 }
 
-/// Writes the ids of `texts`, an end-of-text token after each.
+/// Writes the ids of `texts` to a token file.
 fn encode(
     tokenizer: &Tokenizer,
     texts: &[String],
@@ -193,15 +203,34 @@ fn encode(
     observer: &mut dyn Observer,
 ) -> Result<TokenFile, RunError> {
     let mut writer = TokenFile::create(path, origin)?;
+    encode_to(tokenizer, texts, threads, observer, |ids| writer.push(ids).map_err(RunError::from))?;
+    Ok(writer.finish()?)
+}
+
+/// Writes ids to a token file.
+fn write(ids: &[u32], path: &Path, origin: TokenOrigin) -> Result<TokenFile, RunError> {
+    let mut writer = TokenFile::create(path, origin)?;
+    writer.push(ids)?;
+    Ok(writer.finish()?)
+}
+
+/// Hands the ids of `texts` to `sink`, an end-of-text token after each.
+pub(super) fn encode_to(
+    tokenizer: &Tokenizer,
+    texts: &[String],
+    threads: usize,
+    observer: &mut dyn Observer,
+    mut sink: impl FnMut(&[u32]) -> Result<(), RunError>,
+) -> Result<(), RunError> {
     for text in texts {
         with_control(threads, "encoding", observer, |control| {
-            tokenizer.encode_chunks(text, control, |ids| writer.push(ids).map_err(RunError::from))
+            tokenizer.encode_chunks(text, control, &mut sink)
         })?;
         if let (Some(end), false) = (tokenizer.eos_id(), tokenizer.kind() == TokenizerKind::Split) {
-            writer.push(&[end])?;
+            sink(&[end])?;
         }
     }
-    Ok(writer.finish()?)
+    Ok(())
 }
 
 /// Runs `work` with a control that reports to `observer` and is cancelled when it says stop.
@@ -226,11 +255,17 @@ fn with_control<T>(
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "everything that is known when settings resolve")]
+/// What is resolved before the model is.
+struct Known {
+    data: DataConfig,
+    tokenizer: TokenizerConfig,
+    vocab: VocabConfig,
+    head: HeadConfig,
+}
+
 fn resolve(
     settings: &Settings,
-    data: DataConfig,
-    tokenizer_config: TokenizerConfig,
+    known: Known,
     tokenizer: &Tokenizer,
     train: &TokenFile,
     budget: Budget,
@@ -247,7 +282,15 @@ fn resolve(
             expected,
         });
     }
-    let model = settings.model.resolve(tokenizer.vocab_size(), n_tokens, is_char);
+    if settings.model.head.as_ref().is_some_and(|head| *head != known.head) {
+        return Err(RunError::Setting {
+            field: "model.head",
+            found: "other classes".to_string(),
+            expected: "those that the text gives; leave the table out".to_string(),
+        });
+    }
+    let Known { data, tokenizer: tokenizer_config, vocab, head } = known;
+    let model = settings.model.resolve(head, tokenizer.vocab_size(), n_tokens, is_char);
     let n_lanes = settings.train.n_lanes.unwrap_or(threads);
     check_model(settings, &model, n_lanes)?;
     let batch_seqs = settings.train.batch_seqs(model.seq_len, n_tokens);
@@ -255,6 +298,7 @@ fn resolve(
     let with_steps = |n_steps| RunConfig {
         data: data.clone(),
         tokenizer: tokenizer_config.clone(),
+        vocab: vocab.clone(),
         train: settings.train.resolve(&model, batch_seqs, n_steps, n_tokens, threads),
         model: model.clone(),
     };

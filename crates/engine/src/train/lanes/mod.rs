@@ -4,12 +4,16 @@
 //! lane i always has the same sequences, and lanes' gradients are summed in order. How many threads
 //! there are decides only who runs which lane.
 
+mod rounds;
+
 use super::step::StepPlan;
-use crate::head::full::{self, LossSum};
+use crate::head::factor::ClassSort;
+use crate::head::{LossSum, full};
 use crate::model::{
-    Dropout, LaneBuffers, Layout, MicroBatch, MicroShape, Model, backward, forward,
+    Dropout, LaneBuffers, Layout, MicroBatch, MicroShape, Model, Span, backward, forward,
 };
 use kernels::Pool;
+use rounds::Shared;
 use std::ops::Range;
 
 /// Where batches come from: a pure function of (step, sequence).
@@ -27,6 +31,10 @@ pub struct Lane {
     sequences: Range<usize>,
     tokens: Vec<u32>,
     targets: Vec<u32>,
+    /// Tokens of the micro-batch at hand.
+    n_tok: usize,
+    /// Its rows by class, if the output layer has classes.
+    sort: Option<ClassSort>,
     loss: LossSum,
 }
 
@@ -34,6 +42,8 @@ pub struct Lane {
 #[derive(Debug)]
 pub struct Lanes {
     lanes: Vec<Lane>,
+    /// What they share under a factored output layer.
+    shared: Option<Shared>,
     pool: Pool,
 }
 
@@ -44,6 +54,8 @@ impl Lane {
             sequences,
             tokens: vec![0; shape.n_rows()],
             targets: vec![0; shape.n_rows()],
+            n_tok: 0,
+            sort: layout.factor.as_ref().map(|f| ClassSort::new(shape.n_rows(), f.members.len())),
             loss: LossSum::default(),
         }
     }
@@ -122,13 +134,26 @@ impl Lanes {
         let share = |i: usize| i * batch_seqs / n_lanes;
         let lanes =
             (0..n_lanes).map(|i| Lane::new(layout, shape, share(i)..share(i + 1), true)).collect();
-        Lanes { lanes, pool: Pool::new(threads) }
+        let shared = Shared::new(layout, shape, n_lanes, threads, true);
+        Lanes { lanes, shared, pool: Pool::new(threads) }
     }
 
     /// A lane for each of `threads` threads, without gradients: for [`Lanes::evaluate`] only.
     pub fn for_evaluation(layout: &Layout, shape: &MicroShape, threads: usize) -> Lanes {
-        let lanes = (0..threads.max(1)).map(|_| Lane::new(layout, shape, 0..0, false));
-        Lanes { lanes: lanes.collect(), pool: Pool::new(threads) }
+        let n_lanes = threads.max(1);
+        let lanes = (0..n_lanes).map(|_| Lane::new(layout, shape, 0..0, false)).collect();
+        let shared = Shared::new(layout, shape, n_lanes, threads, false);
+        Lanes { lanes, shared, pool: Pool::new(threads) }
+    }
+
+    /// Forward and backward over the batch of `plan`'s step; gradients of the sum of losses are left
+    /// in the lanes.
+    pub fn accumulate(&mut self, model: Model, source: &dyn SequenceSource, plan: &StepPlan) {
+        let Lanes { lanes, shared, pool } = self;
+        match shared {
+            None => pool.for_each(lanes, |_, lane| lane.accumulate(model, source, plan)),
+            Some(shared) => shared.accumulate(model, lanes, source, plan, pool),
+        }
     }
 
     /// Runs `f` on every lane, on any thread.
@@ -148,26 +173,39 @@ impl Lanes {
     /// Each sequence has a sum of its own and these are added up in order: the bits depend neither
     /// on how many lanes and threads there are, nor on how sequences are put together.
     pub fn evaluate(&mut self, model: Model, source: &dyn SequenceSource, n: usize) -> LossSum {
-        let n_lanes = self.lanes.len();
+        let Lanes { lanes, shared, pool } = self;
         let mut sums = vec![LossSum::default(); n];
-        let share = |i: usize| i * n / n_lanes..(i + 1) * n / n_lanes;
-        let shares: Vec<_> = (0..n_lanes).map(share).collect();
-        self.pool.for_each_range_with(&mut self.lanes, [&mut sums], &shares, |i, lane, [sums]| {
-            lane.evaluate(model, source, shares[i].start, sums);
-        });
+        if let Some(shared) = shared {
+            shared.evaluate(model, lanes, source, &mut sums, pool);
+        } else {
+            let n_lanes = lanes.len();
+            let share = |i: usize| i * n / n_lanes..(i + 1) * n / n_lanes;
+            let shares: Vec<_> = (0..n_lanes).map(share).collect();
+            pool.for_each_range_with(lanes, [&mut sums], &shares, |i, lane, [sums]| {
+                lane.evaluate(model, source, shares[i].start, sums);
+            });
+        }
         let mut total = LossSum::default();
         sums.into_iter().for_each(|sum| total.add(sum));
         total
     }
 
-    /// The first lane's gradients: after `AdamW::sum_over_lanes`, the sum over all lanes.
-    pub fn summed_grads(&self) -> &[f32] {
-        &self.lanes[0].buffers.grads
+    /// The gradient of the parameters in `span`: after `AdamW::sum_over_lanes`, the sum over all
+    /// lanes.
+    pub fn summed_grad(&self, span: Span) -> &[f32] {
+        let own = &self.lanes[0].buffers.grads;
+        match &self.shared {
+            Some(shared) if span.start >= own.len() => {
+                &shared.grads[span.start - own.len()..span.end - own.len()]
+            }
+            _ => span.of(own),
+        }
     }
 
-    /// The lanes and the threads.
-    pub(super) fn parts(&mut self) -> (&mut [Lane], &mut Pool) {
-        (&mut self.lanes, &mut self.pool)
+    /// The lanes, the gradients that they share, and the threads.
+    pub(super) fn parts(&mut self) -> (&mut [Lane], &mut [f32], &mut Pool) {
+        let shared = self.shared.as_mut().map_or(&mut [][..], |shared| &mut shared.grads);
+        (&mut self.lanes, shared, &mut self.pool)
     }
 
     /// The threads.
@@ -179,6 +217,7 @@ impl Lanes {
     pub fn plan(&self) -> Vec<(&'static str, usize)> {
         let n_lanes = self.lanes.len();
         let one = self.lanes[0].buffers.plan();
-        one.into_iter().map(|(name, bytes)| (name, bytes * n_lanes)).collect()
+        let shared = self.shared.iter().flat_map(Shared::plan);
+        one.into_iter().map(|(name, bytes)| (name, bytes * n_lanes)).chain(shared).collect()
     }
 }

@@ -1,0 +1,103 @@
+//! The rows of a micro-batch by the class of their targets.
+
+use kernels::cross_entropy::IGNORE;
+
+/// Rows sorted by class, in their order within a class.
+#[derive(Debug)]
+pub struct ClassSort {
+    /// (N) the class of each row's target, or [`IGNORE`].
+    class: Vec<u32>,
+    /// (classes + 1) where each class's rows begin in `rows`.
+    starts: Vec<usize>,
+    /// (N) the rows that have a target, class after class.
+    rows: Vec<u32>,
+    n_rows: usize,
+}
+
+impl ClassSort {
+    /// Room for `n_rows` rows and so many classes.
+    pub fn new(n_rows: usize, n_classes: usize) -> ClassSort {
+        ClassSort {
+            class: vec![IGNORE; n_rows],
+            starts: vec![0; n_classes + 1],
+            rows: vec![0; n_rows],
+            n_rows: 0,
+        }
+    }
+
+    /// Sorts the rows of `targets`, ids or [`IGNORE`]; class `c` has the ids from `class_starts[c]`
+    /// to `class_starts[c + 1]`.
+    ///
+    /// # Panics
+    /// If there are more targets or other classes than there is room for, or a target is not below
+    /// the last of `class_starts`.
+    pub fn sort(&mut self, targets: &[u32], class_starts: &[u32]) {
+        assert!(targets.len() <= self.rows.len(), "ClassSort::sort: more targets than rows");
+        assert_eq!(class_starts.len(), self.starts.len(), "ClassSort::sort: other classes");
+        self.n_rows = targets.len();
+        self.starts.fill(0);
+        for (class, &target) in self.class.iter_mut().zip(targets) {
+            if target == IGNORE {
+                *class = IGNORE;
+                continue;
+            }
+            let found = class_starts.partition_point(|start| *start <= target) - 1;
+            // The place after the class's own, so that the sums below are where classes begin.
+            self.starts[found + 1] += 1;
+            *class = found as u32;
+        }
+        for c in 1..self.starts.len() {
+            self.starts[c] += self.starts[c - 1];
+        }
+        // Every start moves to its class's end while rows are dealt, which is the next one's start.
+        for (row, class) in self.class[..self.n_rows].iter().enumerate() {
+            if *class != IGNORE {
+                let place = &mut self.starts[*class as usize];
+                self.rows[*place] = row as u32;
+                *place += 1;
+            }
+        }
+        self.starts.rotate_right(1);
+        self.starts[0] = 0;
+    }
+
+    /// (N) the class of each row's target, or [`IGNORE`].
+    pub fn classes(&self) -> &[u32] {
+        &self.class[..self.n_rows]
+    }
+
+    /// The rows whose targets are in `class`, ascending.
+    pub fn rows(&self, class: usize) -> &[u32] {
+        &self.rows[self.starts[class]..self.starts[class + 1]]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_with_their_class_in_their_order() {
+        let mut sort = ClassSort::new(8, 4);
+        let starts = [0, 3, 4, 7, 10];
+        for targets in [&[9, 0, IGNORE, 3, 2, 9, 7, 0][..], &[IGNORE], &[], &[4, 5, 6]] {
+            sort.sort(targets, &starts);
+            let class_of = |target: u32| (0..4).find(|c| target < starts[c + 1]).unwrap();
+            for class in 0..4 {
+                let expected: Vec<u32> = (0..targets.len())
+                    .filter(|r| targets[*r] != IGNORE && class_of(targets[*r]) == class)
+                    .map(|r| r as u32)
+                    .collect();
+                assert_eq!(sort.rows(class), expected);
+                assert!(expected.iter().all(|r| sort.classes()[*r as usize] == class as u32));
+            }
+            assert_eq!(sort.classes().len(), targets.len());
+        }
+    }
+
+    #[test]
+    #[should_panic]
+    fn a_target_beyond_the_last_class_is_refused() {
+        ClassSort::new(1, 2).sort(&[5], &[0, 2, 5]);
+    }
+}
