@@ -86,9 +86,9 @@ fn count_tokens(tiny: &Tiny, threads: usize, sampling: Sampling) -> Count {
     session.feed(model.model(), &mut pool, &[1, 2, 3]).unwrap();
     let mut token = 4;
     let mut next = |session: &mut Session, sampler: &mut Sampler| {
-        let logits = session.feed(model.model(), &mut pool, &[token]).unwrap();
+        let following = session.feed_next(model.model(), &mut pool, &[token]).unwrap();
         sampler.note(token);
-        token = sampler.choose(logits, 0);
+        token = sampler.choose(following, 0);
     };
     next(&mut session, &mut sampler);
     count(|| (5..tiny.seq_len).for_each(|_| next(&mut session, &mut sampler)))

@@ -1,5 +1,6 @@
 //! From a trained model to text: prefill, decoding against a KV cache, sampling, stopping.
 
+mod factored;
 mod inference;
 mod sampler;
 mod session;
@@ -8,6 +9,6 @@ mod writer;
 
 pub use inference::InferenceModel;
 pub use sampler::{Sampler, SamplerError, Sampling};
-pub use session::{ContextFull, Session};
+pub use session::{Next, ContextFull, Session};
 pub use stop::StopScanner;
 pub use writer::{Finish, Request, Usage, generate};

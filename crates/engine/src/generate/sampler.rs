@@ -3,6 +3,8 @@
 //! The order is that of Hugging Face transformers. The choice is a pure function of the logits, the
 //! settings and (seed, position): a text can be made again from its seed.
 
+use super::factored::by_class_then_member;
+use super::session::Next;
 use crate::data::rng::{Purpose, Rng};
 use serde::{Deserialize, Serialize};
 
@@ -53,10 +55,12 @@ pub struct SamplerError {
 /// Chooses tokens; allocates when made, not when used.
 #[derive(Debug)]
 pub struct Sampler {
-    settings: Sampling,
+    pub(super) settings: Sampling,
     rng: Rng,
     /// (logit or probability, token), as far as still possible.
-    candidates: Vec<(f32, u32)>,
+    pub(super) candidates: Vec<(f32, u32)>,
+    /// Classes of a factored distribution by the most that a token in them can have.
+    pub(super) class_order: Vec<u32>,
     seen: Vec<bool>,
 }
 
@@ -82,6 +86,7 @@ impl Sampler {
             settings,
             rng: Rng::new(seed, Purpose::Generation, 0),
             candidates: Vec::with_capacity(vocab_size),
+            class_order: Vec::with_capacity(vocab_size),
             seen: vec![false; vocab_size],
         })
     }
@@ -94,56 +99,75 @@ impl Sampler {
     }
 
     /// Chooses the token at `position` of the text; NaN logits are never chosen while others are.
-    pub fn choose(&mut self, logits: &[f32], position: usize) -> u32 {
-        self.distribution(logits);
+    pub fn choose(&mut self, next: Next, position: usize) -> u32 {
         let u = self.rng.f64_at(position as u64);
-        let total: f64 = self.candidates.iter().map(|c| c.0 as f64).sum();
-        let mut left = u * total;
-        for (p, token) in &self.candidates {
-            left -= *p as f64;
-            if left < 0.0 {
-                return *token;
+        match next {
+            Next::Logits(logits) => {
+                self.distribution(logits);
             }
+            Next::Factored(mut classes) => match self.keeps_all_as_they_are() {
+                true => return by_class_then_member(&mut classes, u),
+                false => {
+                    self.factored_distribution(&mut classes);
+                }
+            },
         }
-        self.candidates.last().map_or(0, |c| c.1)
+        draw(&self.candidates, u)
     }
 
     /// What [`Sampler::choose`] draws from: (probability, token), likeliest first.
     pub fn distribution(&mut self, logits: &[f32]) -> &[(f32, u32)] {
-        let Sampling { temperature, top_k, top_p, min_p, repetition_penalty, .. } = self.settings;
         self.candidates.clear();
         for (token, logit) in logits.iter().enumerate() {
-            let seen = repetition_penalty != 1.0 && self.seen[token];
-            let logit = match (seen, *logit > 0.0) {
-                (false, _) => *logit,
-                (true, true) => logit / repetition_penalty,
-                (true, false) => logit * repetition_penalty,
-            };
-            let logit = if logit.is_nan() { f32::NEG_INFINITY } else { logit };
-            self.candidates.push((logit, token as u32));
+            self.push(*logit, token);
         }
-        let k = match (temperature == 0.0, top_k) {
-            (true, _) => 1,
-            (false, 0) => self.candidates.len(),
-            (false, k) => k.min(self.candidates.len()),
+        self.keep_top_k();
+        self.softmax();
+        self.keep_top_p();
+        self.keep_min_p();
+        &self.candidates
+    }
+
+    /// Notes a token and its logit or log-probability, penalised.
+    pub(super) fn push(&mut self, logit: f32, token: usize) {
+        let penalty = self.settings.repetition_penalty;
+        let seen = penalty != 1.0 && self.seen[token];
+        let logit = match (seen, logit > 0.0) {
+            (false, _) => logit,
+            (true, true) => logit / penalty,
+            (true, false) => logit * penalty,
         };
+        let logit = if logit.is_nan() { f32::NEG_INFINITY } else { logit };
+        self.candidates.push((logit, token as u32));
+    }
+
+    /// How many tokens top-k leaves, if it limits them.
+    pub(super) fn k(&self) -> Option<usize> {
+        match (self.settings.temperature == 0.0, self.settings.top_k) {
+            (true, _) => Some(1),
+            (false, 0) => None,
+            (false, k) => Some(k),
+        }
+    }
+
+    /// Sorts the candidates, the likeliest first, and keeps k.
+    pub(super) fn keep_top_k(&mut self) {
         // Ties go to the smaller id, so that the result does not depend on how the sort works.
         let order = |a: &(f32, u32), b: &(f32, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
-        if k < self.candidates.len() {
+        if let Some(k) = self.k().filter(|k| *k < self.candidates.len()) {
             self.candidates.select_nth_unstable_by(k - 1, order);
             self.candidates.truncate(k);
         }
         self.candidates.sort_unstable_by(order);
-        self.softmax(if temperature == 0.0 { 1.0 } else { temperature });
-        self.keep_top_p(top_p);
-        let floor = min_p * self.candidates[0].0;
-        let n_kept = self.candidates.partition_point(|c| c.0 >= floor).max(1);
-        self.candidates.truncate(n_kept);
-        &self.candidates
+    }
+
+    pub(super) fn temperature(&self) -> f32 {
+        if self.settings.temperature == 0.0 { 1.0 } else { self.settings.temperature }
     }
 
     /// Candidates' logits become probabilities.
-    fn softmax(&mut self, temperature: f32) {
+    pub(super) fn softmax(&mut self) {
+        let temperature = self.temperature();
         let max = self.candidates[0].0;
         let mut sum = 0.0f64;
         for c in &mut self.candidates {
@@ -154,7 +178,8 @@ impl Sampler {
         self.candidates.iter_mut().for_each(|c| c.0 = (c.0 as f64 / sum) as f32);
     }
 
-    fn keep_top_p(&mut self, top_p: f32) {
+    pub(super) fn keep_top_p(&mut self) {
+        let top_p = self.settings.top_p;
         if top_p >= 1.0 {
             return;
         }
@@ -167,6 +192,25 @@ impl Sampler {
             self.candidates.truncate(last + 1);
         }
     }
+
+    pub(super) fn keep_min_p(&mut self) {
+        let floor = self.settings.min_p * self.candidates[0].0;
+        let n_kept = self.candidates.partition_point(|c| c.0 >= floor).max(1);
+        self.candidates.truncate(n_kept);
+    }
+}
+
+/// The candidate at the share `u` of the sum of probabilities.
+fn draw(candidates: &[(f32, u32)], u: f64) -> u32 {
+    let total: f64 = candidates.iter().map(|c| c.0 as f64).sum();
+    let mut left = u * total;
+    for (p, token) in candidates {
+        left -= *p as f64;
+        if left < 0.0 {
+            return *token;
+        }
+    }
+    candidates.last().map_or(0, |c| c.1)
 }
 
 #[cfg(test)]
@@ -201,7 +245,7 @@ mod tests {
         let expected: Vec<_> = sampler.distribution(&LOGITS).to_vec();
         let n = 20_000;
         let mut counts = [0u32; 5];
-        (0..n).for_each(|i| counts[sampler.choose(&LOGITS, i) as usize] += 1);
+        (0..n).for_each(|i| counts[sampler.choose(Next::Logits(&LOGITS), i) as usize] += 1);
         for (p, token) in expected {
             // Five standard deviations of a binomial count.
             let sd = (n as f64 * p as f64 * (1.0 - p as f64)).sqrt();
@@ -227,7 +271,7 @@ mod tests {
         let nan = Sampling { temperature: f32::NAN, ..all() };
         assert_eq!(Sampler::new(nan, 5).unwrap_err().field, "temperature");
         let mut sampler = Sampler::new(all(), 3).unwrap();
-        assert_eq!(sampler.choose(&[f32::NAN, f32::INFINITY, f32::NAN], 0), 1);
-        sampler.choose(&[f32::NAN; 3], 0);
+        assert_eq!(sampler.choose(Next::Logits(&[f32::NAN, f32::INFINITY, f32::NAN]), 0), 1);
+        sampler.choose(Next::Logits(&[f32::NAN; 3]), 0);
     }
 }

@@ -5,7 +5,7 @@
 //! panels of the weight where there is one (decoding). Sharing changes no bits. The model may be one
 //! that is being trained: a session reads the packed weights wherever they are.
 
-use crate::head::factor::{class_log_probabilities, member_log_probabilities};
+use crate::head::factor::{Expansion, class_log_probabilities, member_log_probabilities};
 use crate::model::{Layout, Matrix, Model, as_rows};
 use kernels::accum::Accum;
 use kernels::attention::{
@@ -31,6 +31,15 @@ pub struct ContextFull {
     pub needed: usize,
     /// Tokens that fit.
     pub max_len: usize,
+}
+
+/// What is known of the token that follows.
+#[derive(Debug)]
+pub enum Next<'a> {
+    /// (V) logits.
+    Logits(&'a [f32]),
+    /// Classes, to be opened one by one.
+    Factored(Expansion<'a>),
 }
 
 /// A text in progress.
@@ -144,6 +153,41 @@ impl Session {
         pool: &mut Pool,
         tokens: &[u32],
     ) -> Result<&mut [f32], ContextFull> {
+        let row = self.take(model, pool, tokens)?;
+        self.last_logits(model, pool, row);
+        Ok(&mut self.buffers.logits)
+    }
+
+    /// As [`Session::feed`], but what follows is computed as far as it is looked at.
+    ///
+    /// # Errors
+    /// [`ContextFull`], with the text as it was.
+    ///
+    /// # Panics
+    /// As [`Session::feed`].
+    pub fn feed_next<'a>(
+        &'a mut self,
+        model: Model<'a>,
+        pool: &mut Pool,
+        tokens: &[u32],
+    ) -> Result<Next<'a>, ContextFull> {
+        let row = self.take(model, pool, tokens)?;
+        if model.layout.factor.is_none() {
+            self.last_logits(model, pool, row);
+            return Ok(Next::Logits(&self.buffers.logits));
+        }
+        let Buffers { stream, rstd, operand, logits, classes, precision, .. } = &mut self.buffers;
+        let x = last_input(model, stream, rstd, operand, row, *precision);
+        Ok(Next::Factored(Expansion::new(model, x, classes, logits)))
+    }
+
+    /// Runs `tokens` through the blocks; returns the row of the last of them.
+    fn take(
+        &mut self,
+        model: Model,
+        pool: &mut Pool,
+        tokens: &[u32],
+    ) -> Result<usize, ContextFull> {
         assert!(!tokens.is_empty(), "Session::feed: no tokens");
         let needed = self.len + tokens.len();
         if needed > self.max_len() {
@@ -153,8 +197,7 @@ impl Session {
             self.blocks(model, pool, chunk);
             self.len += chunk.len();
         }
-        self.last_logits(model, pool, (tokens.len() - 1) % CHUNK);
-        Ok(&mut self.buffers.logits)
+        Ok((tokens.len() - 1) % CHUNK)
     }
 
     /// Every block over `tokens`, at positions from `self.len` on.
@@ -194,14 +237,9 @@ impl Session {
 
     /// The final norm and the logits of row `row` of the last pass.
     fn last_logits(&mut self, model: Model, pool: &mut Pool, row: usize) {
-        let m = &model.layout.config;
         let Buffers { stream, rstd, logits, classes, operand, ranges, precision, .. } =
             &mut self.buffers;
-        let stream = &stream[row * m.model_dim..(row + 1) * m.model_dim];
-        let mut x = as_rows(operand, m.model_dim, *precision);
-        let gains = model.layout.final_norm.of(model.params);
-        rmsnorm_forward(x.reborrow(), &mut rstd[..1], stream, gains, m.norm_eps);
-        let x = x.as_rows();
+        let x = last_input(model, stream, rstd, operand, row, *precision);
         let Some(factor) = &model.layout.factor else {
             return product(pool, ranges, logits, x, model, model.layout.head, false);
         };
@@ -211,6 +249,26 @@ impl Session {
         pool.for_each_range([logits], ranges, |class, [log_p]| {
             member_log_probabilities(model, class, x, classes[class], log_p);
         });
+    }
+}
+
+/// The final norm of row `row` of the last pass: the output layer's input.
+fn last_input<'a>(
+    model: Model,
+    stream: &[f32],
+    rstd: &mut [f32],
+    operand: &'a mut [f32],
+    row: usize,
+    precision: Precision,
+) -> Rows<'a> {
+    let m = &model.layout.config;
+    let stream = &stream[row * m.model_dim..(row + 1) * m.model_dim];
+    let gains = model.layout.final_norm.of(model.params);
+    let mut x = as_rows(operand, m.model_dim, precision);
+    rmsnorm_forward(x.reborrow(), &mut rstd[..1], stream, gains, m.norm_eps);
+    match x {
+        RowsMut::F32(x) => Rows::F32(x),
+        RowsMut::Bf16(x) => Rows::Bf16(x),
     }
 }
 

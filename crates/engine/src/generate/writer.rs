@@ -75,11 +75,11 @@ pub fn generate(
     let (mut new_tokens, mut finish) = (0, Finish::Length);
     while new_tokens < request.max_tokens {
         make_room(session, &history, &mut next);
-        let logits = match session.feed(model, pool, &history[next..]) {
-            Ok(logits) => logits,
+        let following = match session.feed_next(model, pool, &history[next..]) {
+            Ok(following) => following,
             Err(_) => break,
         };
-        let token = sampler.choose(logits, history.len());
+        let token = sampler.choose(following, history.len());
         next = history.len();
         if Some(token) == tokenizer.eos_id() && !request.ignore_end {
             finish = Finish::EndOfText;

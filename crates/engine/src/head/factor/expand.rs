@@ -43,3 +43,52 @@ fn log_softmax(logits: &mut [f32], total: f32) {
     let shift = total - (loss[0] + logits[0]);
     logits.iter_mut().for_each(|x| *x += shift);
 }
+
+/// The distribution of one token, of which classes are opened as they are asked for.
+#[derive(Debug)]
+pub struct Expansion<'a> {
+    model: Model<'a>,
+    /// (C) the layer's input.
+    input: Rows<'a>,
+    /// (classes) ln P(class).
+    class_log_p: &'a [f32],
+    /// (V) ln P(token) of the classes that were opened.
+    log_p: &'a mut [f32],
+}
+
+impl<'a> Expansion<'a> {
+    /// The distribution given (C) `input`; `class_log_p` (classes) is written here, `log_p` (V) as
+    /// classes are opened.
+    ///
+    /// # Panics
+    /// If the output layer is not factored or a slice is not of its length.
+    pub fn new(
+        model: Model<'a>,
+        input: Rows<'a>,
+        class_log_p: &'a mut [f32],
+        log_p: &'a mut [f32],
+    ) -> Expansion<'a> {
+        assert_eq!(log_p.len(), model.layout.config.vocab_size, "Expansion: log_p is not (V)");
+        class_log_probabilities(model, input, class_log_p);
+        Expansion { model, input, class_log_p, log_p }
+    }
+
+    /// (classes) ln P(class).
+    pub fn class_log_p(&self) -> &[f32] {
+        self.class_log_p
+    }
+
+    /// The ids of `class`.
+    pub fn ids(&self, class: usize) -> std::ops::Range<usize> {
+        let factor = self.model.layout.factor.as_ref().expect("the output layer is factored");
+        factor.starts[class] as usize..factor.starts[class + 1] as usize
+    }
+
+    /// ln P(token) of the tokens of `class`.
+    pub fn open(&mut self, class: usize) -> &[f32] {
+        let ids = self.ids(class);
+        let log_p = &mut self.log_p[ids];
+        member_log_probabilities(self.model, class, self.input, self.class_log_p[class], log_p);
+        log_p
+    }
+}

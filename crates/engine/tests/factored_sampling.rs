@@ -1,0 +1,153 @@
+//! Sampling from a factored output layer is sampling from the whole distribution.
+//!
+//! Every setting is compared with the same setting on log-probabilities of all tokens, which are
+//! computed without leaving anything out.
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
+
+mod support;
+
+use engine::generate::{InferenceModel, Next, Sampler, Sampling, Session};
+use engine::model::{HeadConfig, Layout, ModelConfig};
+use engine::data::rng::{Purpose, Rng};
+use kernels::{AlignedVec, Pool, Precision};
+
+const VOCAB: usize = 300;
+
+/// A model whose distributions are peaked enough for limits to bite, with unequal classes.
+fn model(pool: &mut Pool, precision: Precision) -> InferenceModel {
+    let mut config = ModelConfig { seq_len: 64, ..ModelConfig::new(VOCAB, 32, 1, 4) };
+    let class_starts = vec![0, 1, 4, 30, 31, 90, 200, 230, 299, 300];
+    config.head = HeadConfig::Factor { class_starts };
+    let layout = Layout::new(&config).unwrap();
+    let mut params = AlignedVec::zeroed(layout.len);
+    for (i, tensor) in layout.tensors.iter().enumerate() {
+        let values = tensor.span.of_mut(&mut params);
+        Rng::new(5, Purpose::Test, i as u64).fill_normal(values, 0, 0.4);
+        if tensor.name.contains("norm") {
+            values.fill(1.0);
+        }
+    }
+    InferenceModel::new(layout, params, precision, pool)
+}
+
+fn settings() -> Vec<Sampling> {
+    let all = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, ..Sampling::default() };
+    let limits = [
+        all,
+        Sampling { temperature: 0.0, ..all },
+        Sampling { top_k: 1, ..all },
+        Sampling { top_k: 7, ..all },
+        Sampling { top_k: 250, ..all },
+        Sampling { top_p: 0.1, ..all },
+        Sampling { top_p: 0.6, ..all },
+        Sampling { top_p: 0.97, ..all },
+        Sampling { min_p: 0.05, ..all },
+        Sampling { min_p: 0.9, ..all },
+        Sampling { top_k: 20, top_p: 0.7, ..all },
+        Sampling { top_p: 0.8, min_p: 0.1, ..all },
+        Sampling { top_k: 40, top_p: 0.9, min_p: 0.02, ..all },
+    ];
+    let temperatures = [0.3, 1.0, 1.7];
+    let penalties = [0.8, 1.0, 1.3];
+    let with = |s: Sampling| {
+        temperatures.into_iter().flat_map(move |t| {
+            penalties.map(move |repetition_penalty| {
+                let temperature = if s.temperature == 0.0 { 0.0 } else { t };
+                Sampling { temperature, repetition_penalty, ..s }
+            })
+        })
+    };
+    limits.into_iter().flat_map(with).collect()
+}
+
+/// Kept tokens and their shares of the kept ones' probability.
+fn shares(kept: &[(f32, u32)]) -> Vec<(u32, f64)> {
+    let total: f64 = kept.iter().map(|c| c.0 as f64).sum();
+    kept.iter().map(|(p, token)| (*token, *p as f64 / total)).collect()
+}
+
+/// How two lists of shares differ, if they do by more than the rounding of f32.
+fn difference(found: &[(u32, f64)], expected: &[(u32, f64)]) -> Option<String> {
+    if found.len() != expected.len() {
+        return Some(format!("{} tokens are kept, not {}", found.len(), expected.len()));
+    }
+    let mut pairs = found.iter().zip(expected);
+    // A share is a quotient of sums of up to V terms, each rounded by 2^-24.
+    let bound = |p: f64| p * VOCAB as f64 * 2f64.powi(-23);
+    let bad = pairs.find(|(a, b)| a.0 != b.0 || (a.1 - b.1).abs() > bound(b.1));
+    bad.map(|(a, b)| format!("{a:?} instead of {b:?}"))
+}
+
+#[test]
+fn every_sampler_keeps_what_it_keeps_of_the_whole_distribution() {
+    let mut pool = Pool::new(2);
+    for precision in [Precision::F32, Precision::Bf16] {
+        let model = model(&mut pool, precision);
+        let mut session = Session::new(model.layout(), precision, 64, 2);
+        let mut token = 7u32;
+        for settings in settings() {
+            let mut lazy = Sampler::new(settings, VOCAB).unwrap();
+            let mut whole = Sampler::new(settings, VOCAB).unwrap();
+            for seen in [3, 17, 44, 91, 92, 250] {
+                lazy.note(seen);
+                whole.note(seen);
+            }
+            session.rewind(0);
+            for _ in 0..3 {
+                let log_p = session.feed(model.model(), &mut pool, &[token]).unwrap().to_vec();
+                session.rewind(session.len() - 1);
+                let next = session.feed_next(model.model(), &mut pool, &[token]).unwrap();
+                let Next::Factored(mut classes) = next else { panic!("the layer is factored") };
+                let found = shares(lazy.factored_distribution(&mut classes));
+                let expected = shares(whole.distribution(&log_p));
+                assert_eq!(difference(&found, &expected), None, "{settings:?}");
+                token = (token * 7 + 3) % VOCAB as u32;
+            }
+        }
+    }
+}
+
+/// The whole is a distribution: e^(log-probability) sums to 1.
+#[test]
+fn the_whole_sums_to_one() {
+    let mut pool = Pool::new(1);
+    let model = model(&mut pool, Precision::F32);
+    let mut session = Session::new(model.layout(), Precision::F32, 64, 1);
+    let log_p = session.feed(model.model(), &mut pool, &[1, 2, 3]).unwrap();
+    let sum: f64 = log_p.iter().map(|x| (*x as f64).exp()).sum();
+    assert!((sum - 1.0).abs() < VOCAB as f64 * 2f64.powi(-23), "{sum}");
+}
+
+/// Draws without a limit go through one class, and still follow the distribution.
+#[test]
+fn draws_follow_the_distribution() {
+    let mut pool = Pool::new(1);
+    let model = model(&mut pool, Precision::F32);
+    let mut session = Session::new(model.layout(), Precision::F32, 64, 1);
+    let log_p = session.feed(model.model(), &mut pool, &[5]).unwrap().to_vec();
+    let all = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, ..Sampling::default() };
+    let mut sampler = Sampler::new(all, VOCAB).unwrap();
+    let n = 20_000;
+    let mut counts = vec![0u32; VOCAB];
+    for i in 0..n {
+        session.rewind(0);
+        let next = session.feed_next(model.model(), &mut pool, &[5]).unwrap();
+        counts[sampler.choose(next, i) as usize] += 1;
+    }
+    for (token, log_p) in log_p.iter().enumerate() {
+        let p = (*log_p as f64).exp();
+        // Six standard deviations of a binomial count, and one for small ones.
+        let bound = 6.0 * (n as f64 * p * (1.0 - p)).sqrt() + 1.0;
+        let difference = counts[token] as f64 - n as f64 * p;
+        assert!(difference.abs() < bound, "token {token}: {difference} off, {bound} allowed");
+    }
+}
+
+#[test]
+fn a_difference_is_seen() {
+    let whole = [(3, 0.5), (1, 0.3), (9, 0.2)];
+    assert_eq!(difference(&whole, &whole), None);
+    assert!(difference(&whole[..2], &whole).is_some());
+    assert!(difference(&[(3, 0.5), (9, 0.3), (1, 0.2)], &whole).is_some());
+    assert!(difference(&[(3, 0.501), (1, 0.299), (9, 0.2)], &whole).is_some());
+}
