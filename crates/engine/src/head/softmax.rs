@@ -74,7 +74,7 @@ pub fn loss_and_gradient(model: Model, targets: &[u32], is_first: bool, lane: &m
 /// Losses of all rows, without gradients.
 pub fn loss(model: Model, targets: &[u32], lane: &mut LaneBuffers) {
     let (head, n_rows, block) = (model.layout.head, targets.len(), lane.shape.head_rows);
-    let (mut acts, _, _) = lane.head(n_rows);
+    let (acts, _, _) = lane.head(n_rows);
     for start in (0..n_rows).step_by(block) {
         let end = (start + block).min(n_rows);
         let logits = &mut acts.logits[..(end - start) * head.n_out];

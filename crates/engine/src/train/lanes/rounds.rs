@@ -71,7 +71,7 @@ impl Shared {
             self.members.loss_and_gradient(model, grads, n_lanes, view, pool);
             let members = &self.members;
             pool.for_each(lanes, |i, lane| lane.round_backward(model, members, i, plan, round));
-            for lane in &mut *lanes {
+            for lane in lanes.iter_mut().filter(|lane| lane.n_tok > 0) {
                 let embed = shared_part(model.layout, model.layout.embed);
                 let tokens = &lane.tokens[..lane.n_tok];
                 embedding_gradient(embed.of_mut(&mut self.grads), tokens, &mut lane.buffers);
@@ -163,6 +163,9 @@ impl Lane {
         let Lane { buffers, tokens, targets, sort: Some(sort), n_tok, .. } = self else { return };
         let (tokens, targets) = (&tokens[..*n_tok], &targets[..*n_tok]);
         sort.sort(targets, class_starts(model.layout));
+        if targets.is_empty() {
+            return; // another lane has more sequences
+        }
         forward(model, tokens, dropout(plan, first), buffers);
         softmax::input(model, *n_tok, buffers);
         softmax::loss_and_gradient(model, sort.classes(), round == 0, buffers);
@@ -181,6 +184,9 @@ impl Lane {
         let Lane { buffers, tokens, targets, sort: Some(sort), n_tok, loss, .. } = self else {
             return;
         };
+        if *n_tok == 0 {
+            return;
+        }
         let (acts, _, _) = buffers.head(*n_tok);
         members.fetch(index, sort, acts.loss, Some(acts.dinput));
         loss.add(LossSum::of(acts.loss, &targets[..*n_tok]));
@@ -192,6 +198,9 @@ impl Lane {
     fn evaluate_classes(&mut self, model: Model) {
         let Lane { buffers, tokens, targets, sort: Some(sort), n_tok, .. } = self else { return };
         sort.sort(&targets[..*n_tok], class_starts(model.layout));
+        if *n_tok == 0 {
+            return;
+        }
         forward(model, &tokens[..*n_tok], None, buffers);
         softmax::input(model, *n_tok, buffers);
         softmax::loss(model, sort.classes(), buffers);

@@ -1,0 +1,2 @@
+//! Temp.
+pub mod classes;
