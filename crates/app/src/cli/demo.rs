@@ -22,9 +22,9 @@ use std::time::{Duration, Instant};
     before_help = "Examples:\n  crystalline demo\n  crystalline demo --time 5m      a longer training writes better"
 )]
 pub struct Args {
-    /// How long to train, such as 60s or 5m.
-    #[arg(long, default_value = "60s", value_parser = parse_time)]
-    time: Duration,
+    /// How long to train, such as 60s or 5m; by default a minute, or what a slow machine needs.
+    #[arg(long, value_parser = parse_time)]
+    time: Option<Duration>,
     /// Seed of the stories, the weights and the samples.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -38,6 +38,11 @@ pub struct Args {
 
 /// Text of the demo; a model sees it about three times in a minute.
 const CORPUS_BYTES: u64 = 8_000_000;
+
+const DEFAULT_TIME: Duration = Duration::from_secs(60);
+
+/// Steps without which its sentences are not yet sentences (docs/log.md): three million tokens.
+const LEAST_STEPS: u64 = 780;
 
 /// A blank line is what stands before a story.
 const PROMPT: &str = "\n\n";
@@ -53,7 +58,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
         return Ok(signals.exit_code());
     }
     let mut progress = Progress::new(signals.clone());
-    let budget = Budget::Time(began, args.time);
+    let budget = match args.time {
+        Some(time) => Budget::Time(began, time),
+        None => Budget::TimeAndSteps(began, DEFAULT_TIME, LEAST_STEPS),
+    };
     let settings = settings(corpus.clone(), args.seed);
     let Some(mut run) = train::begin(&dir, &settings, budget, threads, &mut progress)? else {
         return Ok(signals.exit_code());

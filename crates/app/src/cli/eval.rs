@@ -5,7 +5,7 @@ use super::{logits, model, threads};
 use anyhow::{Result, bail};
 use engine::data::{EvalWindows, TokenSource};
 use engine::model::MicroShape;
-use engine::text::{Control, TokenizerKind};
+use engine::text::Control;
 use engine::train::{Lanes, SequenceSource};
 use kernels::Pool;
 use std::io::Write;
@@ -64,7 +64,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let tokenizer = &opened.tokenizer;
     let mut tokens = tokenizer.encode_parallel(&text, &mut Control::threads(threads))?;
     // The first token is predicted from the end of a text before it, where there is such a token.
-    if let (Some(end), true) = (tokenizer.eos_id(), tokenizer.kind() != TokenizerKind::Split) {
+    if let Some(end) = tokenizer.text_end() {
         tokens.insert(0, end);
     }
     if tokens.len() < 2 {

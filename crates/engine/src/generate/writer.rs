@@ -81,7 +81,7 @@ pub fn generate(
         };
         let token = sampler.choose(following, history.len());
         next = history.len();
-        if Some(token) == tokenizer.eos_id() && !request.ignore_end {
+        if Some(token) == tokenizer.text_end() && !request.ignore_end {
             finish = Finish::EndOfText;
             break;
         }

@@ -142,6 +142,11 @@ impl Tokenizer {
         }
     }
 
+    /// The token that ends a text. Pre-tokenised text has none: its `<eos>` ends a line.
+    pub fn text_end(&self) -> Option<u32> {
+        self.eos_id().filter(|_| self.kind != TokenizerKind::Split)
+    }
+
     /// The token that ends a document (in pre-tokenised text, a line): `<|endoftext|>` or `<eos>`.
     pub fn eos_id(&self) -> Option<u32> {
         self.special_id(format::end_name(self.kind))

@@ -32,6 +32,8 @@ pub enum Budget {
     Steps(u64),
     /// As many steps as fit, at the speed measured before the first, from this instant on.
     Time(Instant, Duration),
+    /// As many as fit, and at least so many: on a slow machine it takes longer.
+    TimeAndSteps(Instant, Duration, u64),
 }
 
 /// Share of a time budget that is planned for: the rest absorbs what the measurement missed.
@@ -226,7 +228,7 @@ pub(super) fn encode_to(
         with_control(threads, "encoding", observer, |control| {
             tokenizer.encode_chunks(text, control, &mut sink)
         })?;
-        if let (Some(end), false) = (tokenizer.eos_id(), tokenizer.kind() == TokenizerKind::Split) {
+        if let Some(end) = tokenizer.text_end() {
             sink(&[end])?;
         }
     }
@@ -303,12 +305,12 @@ fn resolve(
         model: model.clone(),
     };
     check_train(&with_steps(1).train)?;
-    match (settings.train.n_steps, budget) {
-        (Some(n), _) | (None, Budget::Steps(n)) => Ok(with_steps(n.max(1))),
-        (None, Budget::Time(start, time)) => {
-            let seconds = Machine::open(dir, &with_steps(1), threads)?.measure_step();
-            let left = time.as_secs_f64() * PLANNED_SHARE - start.elapsed().as_secs_f64();
-            Ok(with_steps(((left / seconds) as u64).max(1)))
-        }
-    }
+    let (start, time, least) = match (settings.train.n_steps, budget) {
+        (Some(n), _) | (None, Budget::Steps(n)) => return Ok(with_steps(n.max(1))),
+        (None, Budget::Time(start, time)) => (start, time, 1),
+        (None, Budget::TimeAndSteps(start, time, least)) => (start, time, least),
+    };
+    let seconds = Machine::open(dir, &with_steps(1), threads)?.measure_step();
+    let left = time.as_secs_f64() * PLANNED_SHARE - start.elapsed().as_secs_f64();
+    Ok(with_steps(((left / seconds) as u64).max(least)))
 }
