@@ -181,13 +181,13 @@ impl Expected {
         if precision == Precision::Bf16 {
             let rounded = |draw| variant.by_definition(seed, |i, x| with_error_of_bf16(draw, i, x));
             let draws: Vec<_> = (0..N_DRAWS).map(rounded).collect();
-            let rms = |of: &dyn Fn(&(f64, Vec<f64>)) -> f64| {
-                (draws.iter().map(|draw| of(draw).powi(2)).sum::<f64>() / N_DRAWS as f64).sqrt()
-            };
+            let rms = |errors: Vec<f64>| norm(&errors) / (N_DRAWS as f64).sqrt();
             let more = 2.0 * 3f64.sqrt();
-            expected.loss_bound += more * rms(&|(rounded, _)| rounded - loss);
+            expected.loss_bound +=
+                more * rms(draws.iter().map(|(rounded, _)| rounded - loss).collect());
             for (bound, t) in expected.bounds.iter_mut().zip(&layout.tensors) {
-                *bound += more * rms(&|(_, rounded)| distance(t, rounded, &expected.grads));
+                let of = |(_, rounded): &(f64, Vec<f64>)| distance(t, rounded, &expected.grads);
+                *bound += more * rms(draws.iter().map(of).collect());
             }
         }
         expected

@@ -4,7 +4,8 @@ use super::bench::PrecisionArg;
 use super::model;
 use super::progress::thousands;
 use anyhow::Result;
-use engine::model::{LaneBuffers, Layout, MicroShape, PackedWeights};
+use engine::model::{Layout, MicroShape, PackedWeights};
+use engine::train::Lanes;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -46,6 +47,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
         m.ffn_dim,
         m.seq_len
     )?;
+    if let Some(factor) = &layout.factor {
+        writeln!(out, "output layer factored, {} classes", factor.members.len())?;
+    }
     writeln!(out, "{:<48} {:>16} {:>12}  decay", "tensor", "shape", "numbers")?;
     for t in &layout.tensors {
         let shape = format!("{:?}", t.shape);
@@ -60,8 +64,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     writeln!(out, "\nmemory of training, {} lanes, {}:", lanes, precision.name())?;
     let mut plan = vec![("parameters", n), ("moments", 2 * n)];
     plan.push(("packed weights", PackedWeights::new(&layout, precision, true).bytes()));
-    let lane = LaneBuffers::new(&layout, micro, true);
-    plan.extend(lane.plan().map(|(name, bytes)| (name, bytes * lanes)));
+    plan.extend(Lanes::new(&layout, &micro, lanes, args.batch.max(1), 1).plan());
     for (name, bytes) in &plan {
         writeln!(out, "{name:<48} {:>12.1} MiB", *bytes as f64 / 1048576.0)?;
     }

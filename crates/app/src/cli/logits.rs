@@ -4,15 +4,17 @@ use super::model::Opened;
 use anyhow::Result;
 use engine::checkpoint::{RealFs, SaveError, TensorRef, commit_file, write_tensors};
 use engine::generate::Session;
-use engine::head::full;
-use engine::model::{LaneBuffers, MicroShape, forward};
+use engine::head::factor::Expansion;
+use engine::head::{full, softmax};
+use engine::model::{LaneBuffers, MicroShape, Model, forward};
 use kernels::{Pool, Precision};
 use std::path::Path;
 
 /// Writes a safetensors file with what the model makes of `tokens`, T of them at most its context:
 ///
 /// - `ids` (T): the tokens, in f32, which holds every id exactly since vocabularies end at 2^20;
-/// - `logits` (T, V): of the forward pass that training and evaluation take;
+/// - `logits` (T, V): of the forward pass that training and evaluation take; log-probabilities
+///   where the output layer is factored;
 /// - `decoded` (T, V): of the same tokens one by one against a key/value cache, as generation does.
 ///
 /// # Errors
@@ -30,8 +32,7 @@ pub fn dump(
     let shape = MicroShape { head_rows: t, ..MicroShape::new(&layout.config, t, 1, precision) };
     let mut lane = LaneBuffers::new(layout, shape, false);
     forward(model, tokens, None, &mut lane);
-    full::loss(model, tokens, &mut lane); // of no interest, so any targets do
-    let (head, _, _) = lane.head(t);
+    let logits = logits(model, tokens, &mut lane);
 
     let mut session = Session::new(layout, precision, t, pool.threads());
     let mut decoded = Vec::with_capacity(t * v);
@@ -46,7 +47,7 @@ pub fn dump(
     };
     let tensors = [
         tensor("ids", &[t], &ids),
-        tensor("logits", &[t, v], &*head.logits),
+        tensor("logits", &[t, v], &logits),
         tensor("decoded", &[t, v], &decoded),
     ];
     let mut bytes = Vec::new();
@@ -59,12 +60,31 @@ pub fn dump(
     Ok(commit_file(&RealFs, path, &bytes)?)
 }
 
+/// (T, V) what the output layer makes of the stream that the forward pass left.
+fn logits(model: Model, tokens: &[u32], lane: &mut LaneBuffers) -> Vec<f32> {
+    let (t, m) = (tokens.len(), &model.layout.config);
+    let Some(factor) = &model.layout.factor else {
+        full::loss(model, tokens, lane); // of no interest, so any targets do
+        return lane.head(t).0.logits.to_vec();
+    };
+    softmax::input(model, t, lane);
+    let (mut logits, mut classes) = (vec![0.0; t * m.vocab_size], vec![0.0; factor.members.len()]);
+    for (row, log_p) in logits.chunks_exact_mut(m.vocab_size).enumerate() {
+        let input = lane.head_input(t).slice(row * m.model_dim..(row + 1) * m.model_dim);
+        let mut expansion = Expansion::new(model, input, &mut classes, log_p);
+        (0..factor.members.len()).for_each(|class| {
+            expansion.open(class);
+        });
+    }
+    logits
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use engine::checkpoint::TensorFile;
     use engine::generate::InferenceModel;
-    use engine::model::{Layout, ModelConfig, init_params};
+    use engine::model::{HeadConfig, Layout, ModelConfig, init_params};
     use engine::text::{Control, Tokenizer, TokenizerKind, TrainOptions};
 
     /// Both paths are in the file, and they agree as closely as they must with transformers.
@@ -74,30 +94,37 @@ mod tests {
         let text = "to be or not to be ".repeat(20);
         let tokenizer = Tokenizer::train(&options, &[&text], &mut Control::threads(1)).unwrap();
         let vocab_size = tokenizer.vocab_size();
-        let config = ModelConfig { seq_len: 16, ..ModelConfig::new(vocab_size, 32, 2, 2) };
-        let layout = Layout::new(&config).unwrap();
-        let params = init_params(&layout, 1);
-        let mut pool = Pool::new(2);
-        let model = InferenceModel::new(layout, params, Precision::F32, &mut pool);
-        let opened = Opened { model, tokenizer, folder: Default::default() };
+        for head in
+            [HeadConfig::Full, HeadConfig::Factor { class_starts: vec![0, 5, vocab_size as u32] }]
+        {
+            let config =
+                ModelConfig { seq_len: 16, head, ..ModelConfig::new(vocab_size, 32, 2, 2) };
+            let layout = Layout::new(&config).unwrap();
+            let params = init_params(&layout, 1);
+            let mut pool = Pool::new(2);
+            let model = InferenceModel::new(layout, params, Precision::F32, &mut pool);
+            let opened = Opened { model, tokenizer: tokenizer.clone(), folder: Default::default() };
 
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("logits.safetensors");
-        let tokens: Vec<u32> = (0..13).map(|i| i * 7 % vocab_size as u32).collect();
-        dump(&path, &opened, &tokens, Precision::F32, &mut pool).unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("logits.safetensors");
+            let tokens: Vec<u32> = (0..13).map(|i| i * 7 % vocab_size as u32).collect();
+            dump(&path, &opened, &tokens, Precision::F32, &mut pool).unwrap();
 
-        let mut file = TensorFile::open(&RealFs, &path).unwrap();
-        let mut ids = vec![0.0; 13];
-        let (mut logits, mut decoded) = (vec![0.0; 13 * vocab_size], vec![0.0; 13 * vocab_size]);
-        file.read("ids", &[13], &mut ids).unwrap();
-        file.read("logits", &[13, vocab_size], &mut logits).unwrap();
-        file.read("decoded", &[13, vocab_size], &mut decoded).unwrap();
-        assert!(ids.iter().zip(&tokens).all(|(id, token)| *id == *token as f32));
-        let difference =
-            |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        // The target of the specification for logits against transformers.
-        assert!(difference(&logits, &decoded) <= 1e-4);
-        // Rows are not mixed up: a row and the next are far apart.
-        assert!(difference(&logits[vocab_size..], &decoded) > 1e-2);
+            let mut file = TensorFile::open(&RealFs, &path).unwrap();
+            let mut ids = vec![0.0; 13];
+            let (mut logits, mut decoded) =
+                (vec![0.0; 13 * vocab_size], vec![0.0; 13 * vocab_size]);
+            file.read("ids", &[13], &mut ids).unwrap();
+            file.read("logits", &[13, vocab_size], &mut logits).unwrap();
+            file.read("decoded", &[13, vocab_size], &mut decoded).unwrap();
+            assert!(ids.iter().zip(&tokens).all(|(id, token)| *id == *token as f32));
+            let difference = |a: &[f32], b: &[f32]| {
+                a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+            };
+            // The target of the specification for logits against transformers.
+            assert!(difference(&logits, &decoded) <= 1e-4);
+            // Rows are not mixed up: a row and the next are far apart.
+            assert!(difference(&logits[vocab_size..], &decoded) > 1e-2);
+        }
     }
 }

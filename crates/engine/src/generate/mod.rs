@@ -9,6 +9,6 @@ mod writer;
 
 pub use inference::InferenceModel;
 pub use sampler::{Sampler, SamplerError, Sampling};
-pub use session::{Next, ContextFull, Session};
+pub use session::{ContextFull, Next, Session};
 pub use stop::StopScanner;
 pub use writer::{Finish, Request, Usage, generate};

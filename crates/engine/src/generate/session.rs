@@ -133,8 +133,7 @@ impl Session {
     /// Bytes of the cache and of the workspace.
     pub fn bytes(&self) -> (usize, usize) {
         let b = &self.buffers;
-        let floats =
-            [&b.stream, &b.rstd, &b.qkv, &b.gate_up, &b.logits, &b.classes, &b.operand];
+        let floats = [&b.stream, &b.rstd, &b.qkv, &b.gate_up, &b.logits, &b.classes, &b.operand];
         let workspace: usize = floats.into_iter().chain(&b.attention).map(|f| f.len()).sum();
         (self.cache.len() * size_of::<u32>(), workspace * size_of::<f32>())
     }

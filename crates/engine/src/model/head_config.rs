@@ -64,9 +64,8 @@ mod tests {
 
     #[test]
     fn classes_must_cover_the_vocabulary() {
-        let check = |starts: &[u32]| {
-            HeadConfig::Factor { class_starts: starts.to_vec() }.check(10).is_ok()
-        };
+        let check =
+            |starts: &[u32]| HeadConfig::Factor { class_starts: starts.to_vec() }.check(10).is_ok();
         assert!(check(&[0, 10]) && check(&[0, 3, 9, 10]));
         for bad in [&[][..], &[0], &[0, 9], &[1, 10], &[0, 5, 5, 10], &[0, 12, 10], &[0, 11]] {
             assert!(!check(bad), "{bad:?}");

@@ -276,7 +276,8 @@ impl Table {
     /// The rows of each class as a matrix of its own.
     fn classes(&mut self, rows: Span, starts: &[u32], n_in: usize) -> Vec<Matrix> {
         let place = |id: u32| rows.start + id as usize * n_in;
-        let spans = starts.windows(2).map(|pair| Span { start: place(pair[0]), end: place(pair[1]) });
+        let spans =
+            starts.windows(2).map(|pair| Span { start: place(pair[0]), end: place(pair[1]) });
         spans.map(|span| self.join(&[span], n_in)).collect()
     }
 

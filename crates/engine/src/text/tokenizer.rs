@@ -79,9 +79,7 @@ impl Tokenizer {
         let specials = specials.map(|(name, id)| (name.clone(), new_ids[*id as usize])).collect();
         let specials = Specials::new(specials);
         let model = match &self.model {
-            Model::Bytes(model) => {
-                Model::Bytes(model.reordered(order, |id| specials.contains(id)))
-            }
+            Model::Bytes(model) => Model::Bytes(model.reordered(order, |id| specials.contains(id))),
             Model::Words(model) => Model::Words(model.reordered(order)),
         };
         Tokenizer { kind: self.kind, specials, model }

@@ -251,7 +251,13 @@ pub struct TrainConfig {
 impl ModelSettings {
     /// The model for a vocabulary and a text of this many tokens: larger for more text, since a
     /// small text is learnt by heart by a large model.
-    pub fn resolve(&self, head: HeadConfig, vocab_size: usize, n_tokens: usize, is_char: bool) -> ModelConfig {
+    pub fn resolve(
+        &self,
+        head: HeadConfig,
+        vocab_size: usize,
+        n_tokens: usize,
+        is_char: bool,
+    ) -> ModelConfig {
         let (dim, layers) = match n_tokens {
             0..200_000 => (96, 3),
             200_000..20_000_000 if is_char => (192, 4),

@@ -40,7 +40,8 @@ pub fn loss<S: Scalar>(
         let class = factor.starts.iter().filter(|start| *start <= target).count() - 1;
         let first = factor.starts[class];
         let classes = add(&product(x, params, layout.head), factor.class_bias.of(params), None);
-        let bias = &factor.member_bias.of(params)[first as usize..factor.starts[class + 1] as usize];
+        let bias =
+            &factor.member_bias.of(params)[first as usize..factor.starts[class + 1] as usize];
         let members = add(&product(x, params, factor.members[class]), bias, None);
         log_sum_exp(&classes) - classes[class] + log_sum_exp(&members)
             - members[(target - first) as usize]

@@ -43,8 +43,7 @@ impl Scratch {
         let logits = BLOCK_ROWS * n_members;
         let back = MatmulShape { m: BLOCK_ROWS, n: c, k: n_members };
         let weight = MatmulShape { m: BLOCK_ROWS, n: n_members, k: c };
-        let words =
-            straight_scratch_len(back, precision).max(wgrad_scratch_len(weight, precision));
+        let words = straight_scratch_len(back, precision).max(wgrad_scratch_len(weight, precision));
         Scratch {
             precision,
             input: AlignedVec::zeroed(BLOCK_ROWS * c),
@@ -160,7 +159,6 @@ impl<'a> ClassPart<'a> {
 
 impl Scratch {
     /// Input, targets, logits, their gradient and panels, for `n` rows.
-    #[expect(clippy::type_complexity, reason = "five parts of one workspace")]
     fn parts(
         &mut self,
         n: usize,

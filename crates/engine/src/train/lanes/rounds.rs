@@ -9,9 +9,7 @@ use super::{Lane, SequenceSource, dropout};
 use crate::head::LossSum;
 use crate::head::factor::{LaneRows, MemberGrads, Members};
 use crate::head::softmax;
-use crate::model::{
-    Layout, MicroShape, Model, Span, backward, embedding_gradient, forward,
-};
+use crate::model::{Layout, MicroShape, Model, Span, backward, embedding_gradient, forward};
 use crate::train::step::StepPlan;
 use kernels::{AlignedVec, Pool};
 

@@ -17,9 +17,7 @@ use crate::data::{
 use crate::model::HeadConfig;
 use crate::text::{Control, TextError, Tokenizer, TokenizerKind, TrainOptions};
 use crate::train::events::{Event, Observer};
-use crate::train::settings::{
-    DataConfig, RunConfig, Settings, TokenizerConfig, VocabConfig,
-};
+use crate::train::settings::{DataConfig, RunConfig, Settings, TokenizerConfig, VocabConfig};
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::path::Path;
