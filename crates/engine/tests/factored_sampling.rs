@@ -7,7 +7,7 @@
 mod support;
 
 use engine::data::rng::{Purpose, Rng};
-use engine::generate::{InferenceModel, Next, Sampler, Sampling, Session};
+use engine::generate::{Candidate, InferenceModel, Next, Sampler, Sampling, Session};
 use engine::model::{HeadConfig, Layout, ModelConfig};
 use kernels::{AlignedVec, Pool, Precision};
 
@@ -61,9 +61,9 @@ fn settings() -> Vec<Sampling> {
 }
 
 /// Kept tokens and their shares of the kept ones' probability.
-fn shares(kept: &[(f32, u32)]) -> Vec<(u32, f64)> {
-    let total: f64 = kept.iter().map(|c| c.0 as f64).sum();
-    kept.iter().map(|(p, token)| (*token, *p as f64 / total)).collect()
+fn shares(kept: &[Candidate]) -> Vec<(u32, f64)> {
+    let total: f64 = kept.iter().map(|c| c.score as f64).sum();
+    kept.iter().map(|c| (c.token, c.score as f64 / total)).collect()
 }
 
 /// How two lists of shares differ, if they do by more than the rounding of f32.

@@ -3,6 +3,7 @@
 pub mod generation;
 pub mod training;
 pub mod verified;
+pub mod writing;
 
 use clap::ValueEnum;
 use engine::model::ModelConfig;

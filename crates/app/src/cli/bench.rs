@@ -1,14 +1,16 @@
 //! `crystalline bench`: how fast this machine trains and generates, as a share of what it can do.
 
+use super::model;
 use crate::bench::generation::{self, Phase};
 use crate::bench::verified::{self, PathState};
-use crate::bench::{Shape, training};
+use crate::bench::{Shape, training, writing};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use engine::train::settings::PrecisionName;
 use kernels::Isa;
 use serde::Serialize;
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Measure the speed of training or writing on the standard shapes.
@@ -26,6 +28,9 @@ pub struct Args {
     /// Time taking in a prompt of 512 tokens instead of training.
     #[arg(long, conflicts_with = "decode")]
     prefill: bool,
+    /// Time a trained model that writes, one way of choosing tokens after the other.
+    #[arg(long, value_name = "MODEL", conflicts_with_all = ["decode", "prefill"])]
+    model: Option<PathBuf>,
     /// Steps or rounds to time, after some that are not.
     #[arg(long, default_value_t = 20)]
     steps: usize,
@@ -98,6 +103,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
         (_, true) => Some(Phase::Decode),
         _ => None,
     };
+    if let Some(path) = &args.model {
+        let mut pool = kernels::Pool::new(threads);
+        let opened = model::open(path, precision, &mut pool)?;
+        return print(writing::measure(&opened, &mut pool, args.steps)?, args.json);
+    }
     match phase {
         Some(phase) => {
             let report = generation::measure(args.shape, phase, precision, threads, args.steps)?;

@@ -5,7 +5,8 @@
 //! min-p and greedy choice mean is what they mean on the whole distribution, exactly; a repetition
 //! penalty multiplies log-probabilities.
 
-use super::sampler::Sampler;
+use super::candidates::Candidate;
+use super::sampler::{Sampler, Sampling};
 use crate::head::factor::Expansion;
 
 /// Draws a class at the share `u` of the classes' mass, and a token of it with what is left of `u`:
@@ -34,6 +35,15 @@ fn place(log_p: &[f32], total: f32, u: f64) -> (usize, f64) {
     (last, 0.5)
 }
 
+/// How far the search for what top-p keeps has come.
+#[derive(Debug, Default)]
+struct Search {
+    /// Opened classes at which to look again.
+    next_look: usize,
+    /// How many of the likeliest tokens are kept, once that is certain.
+    nucleus: Option<usize>,
+}
+
 /// Sums over the tokens of classes that were not opened lie between these.
 #[derive(Clone, Copy, Debug, Default)]
 struct Rest {
@@ -49,42 +59,49 @@ impl Sampler {
         s.temperature == 1.0 && s.repetition_penalty == 1.0 && !limits
     }
 
-    /// What [`Sampler::choose`] draws from: (probability, token), likeliest first; probabilities are
-    /// those among the tokens that are left.
-    pub fn factored_distribution(&mut self, classes: &mut Expansion) -> &[(f32, u32)] {
-        self.candidates.clear();
-        self.class_order.clear();
-        let n_classes = classes.class_log_p().len();
-        self.class_order.extend(0..n_classes as u32);
-        let log_p = classes.class_log_p();
-        self.class_order.sort_unstable_by(|a, b| {
-            log_p[*b as usize].total_cmp(&log_p[*a as usize]).then(a.cmp(b))
-        });
-        let mut nucleus = None;
-        for opened in 0..n_classes {
-            let bound = self.bound(classes.class_log_p()[self.class_order[opened] as usize]);
-            if opened > 0 && self.is_decided(classes, opened, bound, &mut nucleus) {
+    /// What [`Sampler::choose`] draws from, likeliest first; probabilities are those among the tokens
+    /// that are left.
+    pub fn factored_distribution(&mut self, classes: &mut Expansion) -> &[Candidate] {
+        self.narrow_factored(classes);
+        self.candidates.sort();
+        self.candidates.as_slice()
+    }
+
+    /// Opens classes from the likeliest down, and keeps what the settings keep of the whole.
+    pub(super) fn narrow_factored(&mut self, classes: &mut Expansion) {
+        self.candidates.begin(self.k());
+        self.order_classes(classes);
+        let mut search = Search::default();
+        for opened in 0..self.class_order.len() {
+            let class = self.class_order[opened] as usize;
+            let bound = self.bound(classes.class_log_p()[class]);
+            if opened > 0 && self.is_decided(classes, opened, bound, &mut search) {
                 break;
             }
-            let class = self.class_order[opened] as usize;
             let ids = classes.ids(class);
             for (id, log_p) in ids.zip(classes.open(class)) {
                 self.push(*log_p, id);
             }
         }
-        self.keep_top_k();
-        match nucleus {
-            Some(n) => {
-                self.candidates.truncate(n);
-                self.softmax();
-            }
-            None => {
-                self.softmax();
-                self.keep_top_p();
-            }
+        if let Some(n) = search.nucleus {
+            self.candidates.sort();
+            self.candidates.all().truncate(n);
+            self.candidates.softmax(self.temperature());
+            self.candidates.keep_min_p(self.settings.min_p);
+        } else {
+            self.candidates.softmax(self.temperature());
+            self.keep_top_p_and_min_p();
         }
-        self.keep_min_p();
-        &self.candidates
+    }
+
+    /// Puts the classes in order, the likeliest first.
+    fn order_classes(&mut self, classes: &Expansion) {
+        let log_p = classes.class_log_p();
+        self.class_order.clear();
+        self.class_order.extend(0..log_p.len() as u32);
+        self.class_order.sort_unstable_by(|a, b| {
+            log_p[*b as usize].total_cmp(&log_p[*a as usize]).then(a.cmp(b))
+        });
     }
 
     /// The most that the penalised log-probability of a token can be in a class of this one.
@@ -94,36 +111,35 @@ impl Sampler {
     }
 
     /// Whether classes from number `opened` on, whose tokens have at most `bound`, cannot change
-    /// which tokens are kept; `nucleus` is then how many top-p keeps, if it is what decides.
+    /// which tokens are kept.
     fn is_decided(
         &mut self,
         classes: &Expansion,
         opened: usize,
         bound: f32,
-        nucleus: &mut Option<usize>,
+        search: &mut Search,
     ) -> bool {
-        if let Some(k) = self.k() {
-            return self.candidates.iter().filter(|c| c.0 > bound).count() >= k;
+        if self.k().is_some() {
+            return self.candidates.kth().is_some_and(|kth| kth > bound);
         }
-        let temperature = self.temperature();
-        if self.settings.min_p > 0.0 {
-            let best = self.candidates.iter().fold(f32::NEG_INFINITY, |best, c| best.max(c.0));
-            let floor = best + temperature * self.settings.min_p.ln();
-            // A hair more, so that rounding does not leave out what is exactly at the floor.
-            if bound >= floor - 1e-4 * (1.0 + floor.abs()) {
+        let Sampling { top_p, min_p, .. } = self.settings;
+        if top_p < 1.0 {
+            if opened < search.next_look {
                 return false;
             }
-            // Top-p comes first, and is of the sum over all tokens.
-            if self.settings.top_p >= 1.0 {
-                return true;
-            }
+            // Looking costs about as much as opening some classes.
+            search.next_look = opened + opened / 8 + 1;
+            search.nucleus = self.nucleus(bound, self.rest(classes, opened));
+            return search.nucleus.is_some();
         }
-        if self.settings.top_p >= 1.0 {
+        if min_p == 0.0 {
             return false;
         }
-        let rest = self.rest(classes, opened);
-        *nucleus = self.nucleus(bound, rest);
-        nucleus.is_some()
+        let items = self.candidates.all().iter();
+        let best = items.fold(f32::NEG_INFINITY, |best, c| best.max(c.score));
+        let floor = best + self.temperature() * min_p.ln();
+        // A hair more, so that rounding does not leave out what is exactly at the floor.
+        bound < floor - 1e-4 * (1.0 + floor.abs())
     }
 
     /// Bounds of the sum of e^(log-probability / temperature) over the classes from number `opened`
@@ -155,21 +171,26 @@ impl Sampler {
     /// How many tokens top-p keeps, if that does not depend on where in `rest` the sum of what was
     /// not opened lies, nor on which tokens of at most `bound` there are.
     fn nucleus(&mut self, bound: f32, rest: Rest) -> Option<usize> {
-        self.keep_top_k();
         let (a, p) = (1.0 / self.temperature() as f64, self.settings.top_p as f64);
-        let weight = |log_p: f32| (a * log_p as f64).exp();
-        let opened: f64 = self.candidates.iter().map(|c| weight(c.0)).sum();
+        let weight = |c: &Candidate| (a * c.score as f64).exp();
+        let (mut opened, mut certain) = (0.0, 0.0);
+        for c in self.candidates.all().iter() {
+            let weight = weight(c);
+            opened += weight;
+            certain += if c.score > bound { weight } else { 0.0 };
+        }
         // Sums of rounded numbers: what is this near to p is not decided.
         let slack = 1e-6;
         let enough = p * (opened + rest.most) * (1.0 + slack);
         let too_few = p * (opened + rest.least) * (1.0 - slack);
+        if certain < enough {
+            return None;
+        }
+        self.candidates.sort();
         let mut sum = 0.0;
-        for (i, (log_p, _)) in self.candidates.iter().enumerate() {
-            if *log_p <= bound {
-                return None;
-            }
+        for (i, c) in self.candidates.as_slice().iter().enumerate() {
             let before = sum;
-            sum += weight(*log_p);
+            sum += weight(c);
             if sum >= enough {
                 return (before < too_few).then_some(i + 1);
             }

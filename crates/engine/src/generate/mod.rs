@@ -1,5 +1,6 @@
 //! From a trained model to text: prefill, decoding against a KV cache, sampling, stopping.
 
+mod candidates;
 mod factored;
 mod inference;
 mod sampler;
@@ -7,6 +8,7 @@ mod session;
 mod stop;
 mod writer;
 
+pub use candidates::Candidate;
 pub use inference::InferenceModel;
 pub use sampler::{Sampler, SamplerError, Sampling};
 pub use session::{ContextFull, Next, Session};

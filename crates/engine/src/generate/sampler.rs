@@ -3,6 +3,7 @@
 //! The order is that of Hugging Face transformers. The choice is a pure function of the logits, the
 //! settings and (seed, position): a text can be made again from its seed.
 
+use super::candidates::{Candidate, Candidates};
 use super::factored::by_class_then_member;
 use super::session::Next;
 use crate::data::rng::{Purpose, Rng};
@@ -57,8 +58,8 @@ pub struct SamplerError {
 pub struct Sampler {
     pub(super) settings: Sampling,
     rng: Rng,
-    /// (logit or probability, token), as far as still possible.
-    pub(super) candidates: Vec<(f32, u32)>,
+    /// The tokens that are still possible.
+    pub(super) candidates: Candidates,
     /// Classes of a factored distribution by the most that a token in them can have.
     pub(super) class_order: Vec<u32>,
     seen: Vec<bool>,
@@ -85,7 +86,7 @@ impl Sampler {
         Ok(Sampler {
             settings,
             rng: Rng::new(seed, Purpose::Generation, 0),
-            candidates: Vec::with_capacity(vocab_size),
+            candidates: Candidates::new(vocab_size),
             class_order: Vec::with_capacity(vocab_size),
             seen: vec![false; vocab_size],
         })
@@ -102,30 +103,30 @@ impl Sampler {
     pub fn choose(&mut self, next: Next, position: usize) -> u32 {
         let u = self.rng.f64_at(position as u64);
         match next {
-            Next::Logits(logits) => {
-                self.distribution(logits);
-            }
+            Next::Logits(logits) => self.narrow(logits),
             Next::Factored(mut classes) => match self.keeps_all_as_they_are() {
                 true => return by_class_then_member(&mut classes, u),
-                false => {
-                    self.factored_distribution(&mut classes);
-                }
+                false => self.narrow_factored(&mut classes),
             },
         }
-        draw(&self.candidates, u)
+        draw(self.candidates.as_slice(), u)
     }
 
-    /// What [`Sampler::choose`] draws from: (probability, token), likeliest first.
-    pub fn distribution(&mut self, logits: &[f32]) -> &[(f32, u32)] {
-        self.candidates.clear();
+    /// What [`Sampler::choose`] draws from, with probabilities; likeliest first.
+    pub fn distribution(&mut self, logits: &[f32]) -> &[Candidate] {
+        self.narrow(logits);
+        self.candidates.sort();
+        self.candidates.as_slice()
+    }
+
+    /// Keeps what the settings keep of these logits.
+    fn narrow(&mut self, logits: &[f32]) {
+        self.candidates.begin(self.k());
         for (token, logit) in logits.iter().enumerate() {
             self.push(*logit, token);
         }
-        self.keep_top_k();
-        self.softmax();
-        self.keep_top_p();
-        self.keep_min_p();
-        &self.candidates
+        self.candidates.softmax(self.temperature());
+        self.keep_top_p_and_min_p();
     }
 
     /// Notes a token and its logit or log-probability, penalised.
@@ -137,8 +138,8 @@ impl Sampler {
             (true, true) => logit / penalty,
             (true, false) => logit * penalty,
         };
-        let logit = if logit.is_nan() { f32::NEG_INFINITY } else { logit };
-        self.candidates.push((logit, token as u32));
+        let score = if logit.is_nan() { f32::NEG_INFINITY } else { logit };
+        self.candidates.push(Candidate { score, token: token as u32 });
     }
 
     /// How many tokens top-k leaves, if it limits them.
@@ -150,67 +151,32 @@ impl Sampler {
         }
     }
 
-    /// Sorts the candidates, the likeliest first, and keeps k.
-    pub(super) fn keep_top_k(&mut self) {
-        // Ties go to the smaller id, so that the result does not depend on how the sort works.
-        let order = |a: &(f32, u32), b: &(f32, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
-        if let Some(k) = self.k().filter(|k| *k < self.candidates.len()) {
-            self.candidates.select_nth_unstable_by(k - 1, order);
-            self.candidates.truncate(k);
-        }
-        self.candidates.sort_unstable_by(order);
-    }
-
     pub(super) fn temperature(&self) -> f32 {
         if self.settings.temperature == 0.0 { 1.0 } else { self.settings.temperature }
     }
 
-    /// Candidates' logits become probabilities.
-    pub(super) fn softmax(&mut self) {
-        let temperature = self.temperature();
-        let max = self.candidates[0].0;
-        let mut sum = 0.0f64;
-        for c in &mut self.candidates {
-            // An infinite best logit would make NaN of the difference to itself.
-            c.0 = if c.0 == max { 1.0 } else { ((c.0 - max) / temperature).exp() };
-            sum += c.0 as f64;
+    /// Narrows the candidates' probabilities down, in this order.
+    pub(super) fn keep_top_p_and_min_p(&mut self) {
+        if self.settings.top_p < 1.0 {
+            self.candidates.keep_top_p(self.settings.top_p as f64);
         }
-        self.candidates.iter_mut().for_each(|c| c.0 = (c.0 as f64 / sum) as f32);
-    }
-
-    pub(super) fn keep_top_p(&mut self) {
-        let top_p = self.settings.top_p;
-        if top_p >= 1.0 {
-            return;
+        if self.settings.min_p > 0.0 {
+            self.candidates.keep_min_p(self.settings.min_p);
         }
-        let mut sum = 0.0;
-        let reached = self.candidates.iter().position(|c| {
-            sum += c.0;
-            sum >= top_p
-        });
-        if let Some(last) = reached {
-            self.candidates.truncate(last + 1);
-        }
-    }
-
-    pub(super) fn keep_min_p(&mut self) {
-        let floor = self.settings.min_p * self.candidates[0].0;
-        let n_kept = self.candidates.partition_point(|c| c.0 >= floor).max(1);
-        self.candidates.truncate(n_kept);
     }
 }
 
 /// The candidate at the share `u` of the sum of probabilities.
-fn draw(candidates: &[(f32, u32)], u: f64) -> u32 {
-    let total: f64 = candidates.iter().map(|c| c.0 as f64).sum();
+fn draw(candidates: &[Candidate], u: f64) -> u32 {
+    let total: f64 = candidates.iter().map(|c| c.score as f64).sum();
     let mut left = u * total;
-    for (p, token) in candidates {
-        left -= *p as f64;
+    for c in candidates {
+        left -= c.score as f64;
         if left < 0.0 {
-            return *token;
+            return c.token;
         }
     }
-    candidates.last().map_or(0, |c| c.1)
+    candidates.last().map_or(0, |c| c.token)
 }
 
 #[cfg(test)]
@@ -226,7 +192,7 @@ mod tests {
 
     fn tokens(settings: Sampling) -> Vec<u32> {
         let mut sampler = Sampler::new(settings, 5).unwrap();
-        sampler.distribution(&LOGITS).iter().map(|c| c.1).collect()
+        sampler.distribution(&LOGITS).iter().map(|c| c.token).collect()
     }
 
     #[test]
@@ -246,7 +212,7 @@ mod tests {
         let n = 20_000;
         let mut counts = [0u32; 5];
         (0..n).for_each(|i| counts[sampler.choose(Next::Logits(&LOGITS), i) as usize] += 1);
-        for (p, token) in expected {
+        for Candidate { score: p, token } in expected {
             // Five standard deviations of a binomial count.
             let sd = (n as f64 * p as f64 * (1.0 - p as f64)).sqrt();
             let difference = counts[token as usize] as f64 - n as f64 * p as f64;
@@ -260,7 +226,7 @@ mod tests {
         let mut sampler = Sampler::new(settings, 5).unwrap();
         sampler.note(4);
         sampler.note(3);
-        let order: Vec<_> = sampler.distribution(&LOGITS).iter().map(|c| c.1).collect();
+        let order: Vec<_> = sampler.distribution(&LOGITS).iter().map(|c| c.token).collect();
         assert_eq!(order, [1, 4, 2, 0, 3]);
     }
 

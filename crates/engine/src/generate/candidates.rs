@@ -1,0 +1,224 @@
+//! The tokens that may come next, narrowed down by top-k, top-p and min-p.
+//!
+//! Vocabularies are large and what is kept is small, so nothing is sorted that is thrown away: top-k
+//! keeps a heap of k, top-p first finds by a histogram how far down it reaches.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+/// A token that may come next.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Candidate {
+    /// Its logit, log-probability or probability, whichever it is at the time.
+    pub score: f32,
+    /// Its id.
+    pub token: u32,
+}
+
+/// The better candidate is the smaller. Ties go to the smaller id, so that the result does not
+/// depend on how a sort works.
+impl Ord for Candidate {
+    fn cmp(&self, other: &Candidate) -> Ordering {
+        other.score.total_cmp(&self.score).then(self.token.cmp(&other.token))
+    }
+}
+
+impl PartialOrd for Candidate {
+    fn partial_cmp(&self, other: &Candidate) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Eq for Candidate {}
+
+/// Candidates; allocates when made, not when used.
+#[derive(Debug)]
+pub(super) struct Candidates {
+    /// In no order until [`Candidates::sort`].
+    items: Vec<Candidate>,
+    /// The best k so far, the worst of them on top.
+    best: BinaryHeap<Candidate>,
+    k: Option<usize>,
+}
+
+/// Buckets of the histogram, eight to each halving of the probability.
+const N_BUCKETS: usize = 256;
+
+impl Candidates {
+    /// Room for a vocabulary of this size.
+    pub fn new(vocab_size: usize) -> Candidates {
+        Candidates {
+            items: Vec::with_capacity(vocab_size),
+            best: BinaryHeap::with_capacity(vocab_size),
+            k: None,
+        }
+    }
+
+    /// Forgets all; of those that come only the best `k` are kept, if there is a limit.
+    pub fn begin(&mut self, k: Option<usize>) {
+        self.items.clear();
+        self.best.clear();
+        self.k = k;
+    }
+
+    /// Adds a candidate.
+    pub fn push(&mut self, candidate: Candidate) {
+        match self.k {
+            None => self.items.push(candidate),
+            Some(k) if self.best.len() < k => self.best.push(candidate),
+            Some(_) => {
+                if let Some(mut worst) = self.best.peek_mut()
+                    && candidate < *worst
+                {
+                    *worst = candidate;
+                }
+            }
+        }
+    }
+
+    /// The score of the worst of the best k, once there are k.
+    pub fn kth(&self) -> Option<f32> {
+        let worst = self.best.peek()?;
+        (Some(self.best.len()) == self.k).then_some(worst.score)
+    }
+
+    /// Every candidate that was kept.
+    pub fn all(&mut self) -> &mut Vec<Candidate> {
+        self.items.extend(self.best.drain());
+        &mut self.items
+    }
+
+    /// The best first.
+    pub fn sort(&mut self) {
+        self.all().sort_unstable();
+    }
+
+    /// The candidates, sorted if they were.
+    pub fn as_slice(&self) -> &[Candidate] {
+        &self.items
+    }
+
+    /// Scores become probabilities among the candidates.
+    pub fn softmax(&mut self, temperature: f32) {
+        let items = self.all();
+        let max = items.iter().fold(f32::NEG_INFINITY, |max, c| max.max(c.score));
+        let mut sum = 0.0f64;
+        for c in &mut *items {
+            // An infinite best score would make NaN of the difference to itself.
+            c.score = if c.score == max { 1.0 } else { ((c.score - max) / temperature).exp() };
+            sum += c.score as f64;
+        }
+        items.iter_mut().for_each(|c| c.score = (c.score as f64 / sum) as f32);
+    }
+
+    /// Keeps the fewest likeliest that reach the sum `p` together; sorts them.
+    pub fn keep_top_p(&mut self, p: f64) {
+        self.drop_tail(p);
+        self.sort();
+        let mut sum = 0.0;
+        let reached = self.items.iter().position(|c| {
+            sum += c.score as f64;
+            sum >= p
+        });
+        if let Some(last) = reached {
+            self.items.truncate(last + 1);
+        }
+    }
+
+    /// Drops candidates of which it is certain that likelier ones reach the sum `p` without them.
+    fn drop_tail(&mut self, p: f64) {
+        let items = self.all();
+        let max = items.iter().fold(0.0f32, |max, c| max.max(c.score));
+        // The bits of positive floats rise with their values, 2^23 to each doubling.
+        let bucket = |score: f32| {
+            let below = max.to_bits().saturating_sub(score.max(0.0).to_bits());
+            ((below >> 20) as usize).min(N_BUCKETS - 1)
+        };
+        let mut sums = [0.0f64; N_BUCKETS];
+        items.iter().for_each(|c| sums[bucket(c.score)] += c.score as f64);
+        let mut sum = 0.0;
+        // A little more, since the sums are rounded.
+        let reached = sums.iter().position(|bucket| {
+            sum += bucket;
+            sum >= p * (1.0 + 1e-9)
+        });
+        if let Some(last) = reached {
+            items.retain(|c| bucket(c.score) <= last);
+        }
+    }
+
+    /// Keeps those at least `min_p` times as likely as the likeliest.
+    pub fn keep_min_p(&mut self, min_p: f32) {
+        let items = self.all();
+        let max = items.iter().fold(0.0f32, |max, c| max.max(c.score));
+        if max > 0.0 {
+            items.retain(|c| c.score >= min_p * max);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::rng::{Purpose, Rng};
+
+    fn random(n: usize, seed: u64) -> Vec<Candidate> {
+        let mut scores = vec![0.0; n];
+        Rng::new(seed, Purpose::Test, 0).fill_normal(&mut scores, 0, 3.0);
+        // Some are equal.
+        let score = |i: usize| if i % 5 == 4 { scores[i - 1] } else { scores[i] };
+        (0..n).map(|i| Candidate { score: score(i), token: i as u32 }).collect()
+    }
+
+    fn candidates(from: &[Candidate], k: Option<usize>) -> Candidates {
+        let mut candidates = Candidates::new(from.len());
+        candidates.begin(k);
+        from.iter().for_each(|c| candidates.push(*c));
+        candidates
+    }
+
+    #[test]
+    fn the_best_k_are_those_of_a_sorted_list() {
+        for (n, k) in [(1, 1), (10, 3), (100, 100), (1000, 50), (20, 30)] {
+            let all = random(n, 1);
+            let mut found = candidates(&all, Some(k));
+            let mut sorted = all.clone();
+            sorted.sort();
+            sorted.truncate(k);
+            assert_eq!(found.kth(), (k <= n).then(|| sorted[sorted.len() - 1].score));
+            found.sort();
+            assert_eq!(found.as_slice(), sorted);
+        }
+    }
+
+    #[test]
+    fn top_p_is_the_shortest_beginning_of_a_sorted_list() {
+        for (n, p) in [(1, 0.5), (10, 0.3), (1000, 0.01), (1000, 0.9), (1000, 0.999999), (50, 1.0)]
+        {
+            let mut found = candidates(&random(n, 2), None);
+            found.softmax(0.7);
+            let mut sorted = found.as_slice().to_vec();
+            sorted.sort();
+            let mut sum = 0.0;
+            let more = sorted.iter().position(|c| {
+                sum += c.score as f64;
+                sum >= p
+            });
+            sorted.truncate(more.map_or(n, |last| last + 1));
+            found.keep_top_p(p);
+            assert_eq!(found.as_slice(), sorted, "{n} {p}");
+        }
+    }
+
+    #[test]
+    fn min_p_is_relative_to_the_likeliest() {
+        let mut found = candidates(&random(200, 3), None);
+        found.softmax(1.0);
+        let max = found.as_slice().iter().fold(0.0f32, |max, c| max.max(c.score));
+        let n = found.as_slice().iter().filter(|c| c.score >= 0.1 * max).count();
+        found.keep_min_p(0.1);
+        assert_eq!(found.as_slice().len(), n);
+        found.keep_min_p(1.0);
+        assert!(found.as_slice().iter().all(|c| c.score == max));
+    }
+}
