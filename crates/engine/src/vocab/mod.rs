@@ -1,0 +1,3 @@
+//! The vocabulary as a structure: which tokens belong together.
+
+pub mod classes;
