@@ -246,8 +246,7 @@ impl<'a> ClassBigrams<'a> {
         let cell = |row: usize, column: usize| self.pairs.counts[row * self.n_classes + column];
         let right = around.right.iter().filter(|(class, _)| *class != own);
         let left = around.left.iter().filter(|(class, _)| *class != own);
-        let diagonal =
-            around.right.counts[own] + around.left.counts[own] + around.itself;
+        let diagonal = around.right.counts[own] + around.left.counts[own] + around.itself;
         -right.map(|(class, n)| self.change(cell(own, class), n)).sum::<f64>()
             - left.map(|(class, n)| self.change(cell(class, own), n)).sum::<f64>()
             - self.change(cell(own, own), diagonal)

@@ -106,12 +106,7 @@ fn sweep(
 }
 
 /// The class where `word` gains most, if it gains anywhere; the lowest of equal ones.
-fn best_move(
-    state: &ClassBigrams,
-    word: u32,
-    size_cap: usize,
-    task: &mut Weighed,
-) -> Option<u32> {
+fn best_move(state: &ClassBigrams, word: u32, size_cap: usize, task: &mut Weighed) -> Option<u32> {
     state.neighbourhood(word, &mut task.around);
     state.gains(word, &task.around, &mut task.scratch);
     let mut best = (None, GAIN_MIN);
