@@ -14,8 +14,12 @@ use kernels::matmul::{Packed, matmul, pack_transposed, packed_len};
 use kernels::{Accum, Pool, Precision, Rows};
 use std::ops::Range;
 
-/// Rounds of k-means at most; each is a step of progress.
-pub const N_ROUNDS_MAX: usize = 15;
+/// Runs from different centres, of which the best is taken, and rounds of each at most.
+const N_RUNS: usize = 3;
+const N_ROUNDS_MAX: usize = 15;
+
+/// Steps of progress.
+pub const N_STEPS: usize = N_RUNS * N_ROUNDS_MAX;
 
 /// Words whose products with all centres are one task, and tasks that are held at a time.
 const TASK_LEN: usize = 512;
@@ -40,7 +44,7 @@ impl Points<'_> {
     }
 }
 
-/// The class of each point.
+/// The class of each point: of a few runs, the one whose points are nearest to their centres.
 ///
 /// # Errors
 /// [`ClassError::Cancelled`].
@@ -51,29 +55,49 @@ pub fn kmeans(
     pool: &mut Pool,
     watch: &mut Watch,
 ) -> Result<Vec<u32>, ClassError> {
-    let mut centres = spread_centres(points, limits.n_classes, rng, pool);
-    let mut class_of = vec![u32::MAX; points.len()];
-    for _ in 0..N_ROUNDS_MAX {
-        let n_changed = assign(&mut class_of, points, &centres, limits, pool);
-        watch.step()?;
-        if n_changed == 0 {
-            break;
+    let mut best = Assignment { class_of: Vec::new(), nearness: f64::NEG_INFINITY };
+    for run in 0..N_RUNS {
+        let mut centres = spread_centres(points, limits.n_classes, run, rng, pool);
+        let mut now = Assignment { class_of: vec![u32::MAX; points.len()], nearness: 0.0 };
+        for _ in 0..N_ROUNDS_MAX {
+            let n_changed = now.assign(points, &centres, limits, pool);
+            watch.step()?;
+            if n_changed == 0 {
+                break;
+            }
+            mean_directions(&mut centres, points, &now.class_of);
         }
-        mean_directions(&mut centres, points, &class_of);
+        if now.nearness > best.nearness {
+            best = now;
+        }
     }
-    Ok(class_of)
+    Ok(best.class_of)
+}
+
+/// Points in classes.
+struct Assignment {
+    class_of: Vec<u32>,
+    /// Sum of weights times cosines between points and the centres of their classes.
+    nearness: f64,
 }
 
 /// (C, [`WORD_DIM`]) centres to start from: the first point, and then points drawn in proportion to
 /// their weight and their squared distance from the centres so far.
-fn spread_centres(points: Points, n_classes: usize, rng: &Rng, pool: &mut Pool) -> Vec<f32> {
+/// Each run draws others.
+fn spread_centres(
+    points: Points,
+    n_classes: usize,
+    run: usize,
+    rng: &Rng,
+    pool: &mut Pool,
+) -> Vec<f32> {
     let ranges = cut(points.len(), TASK_LEN);
     let mut nearest = vec![f32::INFINITY; points.len()];
     let mut centres: Vec<f32> = Vec::with_capacity(n_classes * WORD_DIM);
     let mut chosen = 0;
     for i in 0..n_classes.min(points.len()) {
         if i > 0 {
-            chosen = draw(&nearest, points.weights, rng.f64_at(i as u64));
+            chosen = draw(&nearest, points.weights, rng.f64_at((run * n_classes + i) as u64));
         }
         let centre = points.vector(chosen);
         centres.extend_from_slice(centre);
@@ -101,48 +125,52 @@ fn draw(distances: &[f32], weights: &[f32], share: f64) -> usize {
     passed.unwrap_or(0)
 }
 
+impl Assignment {
+    /// Puts each point in the class of the nearest centre that has room; returns how many changed.
+    fn assign(
+        &mut self,
+        points: Points,
+        centres: &[f32],
+        limits: Limits,
+        pool: &mut Pool,
+    ) -> usize {
+        let n_classes = centres.len() / WORD_DIM;
+        let mut words = vec![0; packed_len(Precision::F32, WORD_DIM, n_classes)];
+        pack_transposed(&mut words, centres, WORD_DIM, n_classes, Precision::F32);
+        let packed = Packed { words: &words, precision: Precision::F32, k: WORD_DIM, n: n_classes };
+
+        let mut sizes = vec![0; n_classes];
+        let mut n_changed = 0;
+        self.nearness = 0.0;
+        let mut tasks: Vec<Products> = (0..N_TASKS).map(|_| Products::default()).collect();
+        for ranges in cut(points.len(), TASK_LEN).chunks(N_TASKS) {
+            let tasks = &mut tasks[..ranges.len()];
+            tasks.iter_mut().zip(ranges).for_each(|(task, range)| task.range = range.clone());
+            pool.for_each(tasks, |_, task| task.compute(points, packed));
+            for task in tasks.iter() {
+                let rows = task.products.chunks_exact(n_classes);
+                for (i, (row, &best)) in task.range.clone().zip(rows.zip(&task.best)) {
+                    let has_room = |class: usize| sizes[class] < limits.size_cap;
+                    let class = if has_room(best as usize) { best } else { largest(row, has_room) };
+                    sizes[class as usize] += 1;
+                    n_changed += usize::from(self.class_of[i] != class);
+                    self.class_of[i] = class;
+                    self.nearness += f64::from(points.weights[i] * row[class as usize]);
+                }
+            }
+        }
+        n_changed
+    }
+}
+
 /// Products of some points with all centres.
+#[derive(Default)]
 struct Products {
     range: Range<usize>,
     /// (points of the range, C).
     products: Vec<f32>,
     /// The best class of each point, were there room everywhere.
     best: Vec<u32>,
-}
-
-/// Puts each point in the class of the nearest centre that has room; returns how many changed.
-fn assign(
-    class_of: &mut [u32],
-    points: Points,
-    centres: &[f32],
-    limits: Limits,
-    pool: &mut Pool,
-) -> usize {
-    let n_classes = centres.len() / WORD_DIM;
-    let mut words = vec![0; packed_len(Precision::F32, WORD_DIM, n_classes)];
-    pack_transposed(&mut words, centres, WORD_DIM, n_classes, Precision::F32);
-    let packed = Packed { words: &words, precision: Precision::F32, k: WORD_DIM, n: n_classes };
-
-    let mut sizes = vec![0; n_classes];
-    let mut n_changed = 0;
-    let task = |range| Products { range, products: Vec::new(), best: Vec::new() };
-    let mut tasks: Vec<Products> = (0..N_TASKS).map(|_| task(0..0)).collect();
-    for ranges in cut(points.len(), TASK_LEN).chunks(N_TASKS) {
-        let tasks = &mut tasks[..ranges.len()];
-        tasks.iter_mut().zip(ranges).for_each(|(task, range)| task.range = range.clone());
-        pool.for_each(tasks, |_, task| task.compute(points, packed));
-        for task in tasks.iter() {
-            let rows = task.products.chunks_exact(n_classes);
-            for (i, (row, &best)) in task.range.clone().zip(rows.zip(&task.best)) {
-                let has_room = |class: usize| sizes[class] < limits.size_cap;
-                let class = if has_room(best as usize) { best } else { largest(row, has_room) };
-                sizes[class as usize] += 1;
-                n_changed += usize::from(class_of[i] != class);
-                class_of[i] = class;
-            }
-        }
-    }
-    n_changed
 }
 
 impl Products {

@@ -1,9 +1,10 @@
 //! Word classes for a factored output layer, found in the text to train on.
 //!
 //! Counts of neighbouring tokens (`bigrams`) say which words are used alike. Two methods make
-//! classes of them, exchange clustering (`exchange`, on the counts of `class_bigrams`) and k-means
-//! (`kmeans`, on the vectors of `vectors`), and two controls do not look at them (`controls`). All
-//! respect a cap on the size of a class, and give the same classes on any number of threads.
+//! classes of them: k-means (`kmeans`, on the vectors of `vectors`), and exchange clustering
+//! (`exchange`, on the counts of `class_bigrams`), which starts from the classes of the first. Two
+//! controls do not look at neighbours (`controls`). All respect a cap on the size of a class, and
+//! give the same classes on any number of threads.
 
 mod bigrams;
 mod class_bigrams;
@@ -41,8 +42,7 @@ const STREAM_CENTRES: u64 = 2;
 /// Puts the vocabulary of `tokens` into classes.
 ///
 /// `goes_on(done, of)` is called many times a second with the steps done and the steps in all; once
-/// it returns false the work ends. Tokens about which the text says nothing, be it that they do not
-/// occur or only beside each other, share further classes of like size.
+/// it returns false the work ends. Tokens that do not occur have further classes of their own.
 ///
 /// # Errors
 /// [`ClassError`]: a token outside the vocabulary, options that cannot be met, or cancelled.
@@ -57,27 +57,31 @@ pub fn build<T: TokenSource + ?Sized>(
     let by_count = by_falling_count(&counts);
     let words = &by_count[..by_count.partition_point(|id| counts[*id as usize] > 0)];
     let limits = Limits::new(words.len(), options.n_classes, options.size_cap)?;
+    let rng = |stream| Rng::new(options.seed, Purpose::Classes, stream);
     let mut class_of = match options.method {
-        ClassMethod::Exchange => {
+        ClassMethod::Exchange | ClassMethod::Kmeans => {
+            let by_exchange = options.method == ClassMethod::Exchange;
+            let n_sweeps = if by_exchange { exchange::N_SWEEPS_MAX } else { 0 };
+            let mut watch = Watch::new(vectors::N_PASSES + kmeans::N_STEPS + n_sweeps, goes_on);
             let bigrams = Bigrams::count(tokens, vocab_size)?;
-            exchange_classes(&bigrams, words, limits, pool, goes_on)?
-        }
-        ClassMethod::Kmeans => {
-            let bigrams = Bigrams::count(tokens, vocab_size)?;
-            let rng = |stream| Rng::new(options.seed, Purpose::Classes, stream);
-            kmeans_classes(&bigrams, words, limits, rng, pool, goes_on)?
+            let mut class_of = kmeans_classes(&bigrams, words, limits, rng, pool, &mut watch)?;
+            fill_lightest(&mut class_of, words, &counts, limits);
+            if by_exchange {
+                class_of = exchange::exchange(&bigrams, words, class_of, limits, pool, &mut watch)?;
+            }
+            watch.finish()?;
+            class_of
         }
         ClassMethod::Frequency => {
             let counts: Vec<u64> = words.iter().map(|id| counts[*id as usize]).collect();
             spread(words, &controls::frequency_bins(&counts, limits), vocab_size)
         }
         ClassMethod::Random => {
-            let rng = Rng::new(options.seed, Purpose::Classes, STREAM_LOTS);
-            let lots = controls::random_classes(words.len(), limits.n_classes, &rng);
+            let lots = controls::random_classes(words.len(), limits.n_classes, &rng(STREAM_LOTS));
             spread(words, &lots, vocab_size)
         }
     };
-    add_classes_for_rest(&mut class_of, &by_count, words.len(), limits);
+    add_classes_for_unseen(&mut class_of, &by_count[words.len()..], limits);
     Ok(Classes::new(&class_of, &counts))
 }
 
@@ -95,62 +99,50 @@ fn spread(words: &[u32], classes: &[u32], vocab_size: usize) -> Vec<u32> {
     class_of
 }
 
-fn exchange_classes(
-    bigrams: &Bigrams,
-    words: &[u32],
-    limits: Limits,
-    pool: &mut Pool,
-    goes_on: &mut dyn FnMut(usize, usize) -> bool,
-) -> Result<Vec<u32>, ClassError> {
-    let has_pairs = |id: &u32| bigrams.n_places(*id) > 0;
-    let words: Vec<u32> = words.iter().copied().filter(has_pairs).collect();
-    let start = exchange::deal(&words, bigrams.vocab_size(), limits.n_classes);
-    let mut watch = Watch::new(exchange::n_steps(words.len()), goes_on);
-    let class_of = exchange::exchange(bigrams, &words, start, limits, pool, &mut watch)?;
-    watch.finish()?;
-    Ok(class_of)
-}
-
+/// Classes by k-means; [`NO_CLASS`] for words that have no vector.
 fn kmeans_classes(
     bigrams: &Bigrams,
     words: &[u32],
     limits: Limits,
     rng: impl Fn(u64) -> Rng,
     pool: &mut Pool,
-    goes_on: &mut dyn FnMut(usize, usize) -> bool,
+    watch: &mut Watch,
 ) -> Result<Vec<u32>, ClassError> {
-    let mut watch = Watch::new(vectors::N_PASSES + kmeans::N_ROUNDS_MAX, goes_on);
-    let all = vectors::word_vectors(bigrams, words, &rng(STREAM_BASIS), pool, &mut watch)?;
+    let all = vectors::word_vectors(bigrams, words, &rng(STREAM_BASIS), pool, watch)?;
     let says_something = |vector: &[f32]| vector.iter().any(|x| *x != 0.0);
-    let rows = || words.iter().zip(all.chunks_exact(vectors::WORD_DIM));
-    let known: Vec<(&u32, &[f32])> = rows().filter(|(_, v)| says_something(v)).collect();
+    let rows = words.iter().zip(all.chunks_exact(vectors::WORD_DIM));
+    let known: Vec<(&u32, &[f32])> = rows.filter(|(_, v)| says_something(v)).collect();
     let words: Vec<u32> = known.iter().map(|(word, _)| **word).collect();
     let vectors: Vec<f32> = known.iter().flat_map(|(_, vector)| *vector).copied().collect();
-    let weights: Vec<f32> = words.iter().map(|id| weight(bigrams.n_places(*id))).collect();
+    // Words weigh what they count. With the root of the count, or all alike, the classes of
+    // frequent words are coarser and the class bigram's perplexity is a third higher.
+    let weights: Vec<f32> = words.iter().map(|id| bigrams.n_places(*id) as f32).collect();
 
     let points = kmeans::Points { vectors: &vectors, weights: &weights };
-    let classes = kmeans::kmeans(points, limits, &rng(STREAM_CENTRES), pool, &mut watch)?;
-    watch.finish()?;
+    let classes = kmeans::kmeans(points, limits, &rng(STREAM_CENTRES), pool, watch)?;
     Ok(spread(&words, &classes, bigrams.vocab_size()))
 }
 
-/// What a word with this count weighs in k-means. In proportion, frequent words would have classes
-/// to themselves; all alike, they would be lost among the rare ones.
-fn weight(count: u64) -> f32 {
-    (count as f64).sqrt() as f32
+/// Puts the words without a class, of which the text says nothing but that they occur, where they
+/// cost least: each member more of a class costs as many rows as the class has tokens of the text.
+fn fill_lightest(class_of: &mut [u32], words: &[u32], counts: &[u64], limits: Limits) {
+    let mut classes = vec![(0, 0); limits.n_classes]; // (mass, size)
+    for word in words.iter().map(|word| *word as usize).filter(|word| class_of[*word] != NO_CLASS) {
+        let (mass, size) = &mut classes[class_of[word] as usize];
+        (*mass, *size) = (*mass + counts[word], *size + 1);
+    }
+    let mut by_mass: Vec<usize> = (0..limits.n_classes).collect();
+    by_mass.sort_by_key(|class| classes[*class].0);
+    let room = |class: usize| std::iter::repeat_n(class as u32, limits.size_cap - classes[class].1);
+    let places = by_mass.into_iter().flat_map(room);
+    let homeless = words.iter().filter(|word| class_of[**word as usize] == NO_CLASS);
+    let homeless: Vec<u32> = homeless.copied().collect();
+    homeless.iter().zip(places).for_each(|(word, class)| class_of[*word as usize] = class);
 }
 
-/// Gives the tokens without a class further ones: first those of the `n_words` that occur, then the
-/// others, which `by_count` has at its end. None mixes the two or grows beyond the cap.
-fn add_classes_for_rest(class_of: &mut [u32], by_count: &[u32], n_words: usize, limits: Limits) {
-    let mut next = limits.n_classes as u32;
-    let (words, others) = by_count.split_at(n_words);
-    for part in [words, others] {
-        let rest: Vec<u32> =
-            part.iter().copied().filter(|id| class_of[*id as usize] == NO_CLASS).collect();
-        for class in rest.chunks(limits.size_cap) {
-            class.iter().for_each(|id| class_of[*id as usize] = next);
-            next += 1;
-        }
+/// Gives tokens that never occur classes of their own, as large as may be.
+fn add_classes_for_unseen(class_of: &mut [u32], unseen: &[u32], limits: Limits) {
+    for (i, class) in unseen.chunks(limits.size_cap).enumerate() {
+        class.iter().for_each(|id| class_of[*id as usize] = (limits.n_classes + i) as u32);
     }
 }

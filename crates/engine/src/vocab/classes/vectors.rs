@@ -53,7 +53,6 @@ pub fn word_vectors(
         watch.step()?;
     }
     rows.multiply(&mut vectors, &basis, WORD_DIM, pool);
-    even_out(&mut vectors);
     vectors.chunks_exact_mut(WORD_DIM).for_each(scale_to_one);
     Ok(vectors)
 }
@@ -112,19 +111,6 @@ fn orthonormalise(matrix: &mut [f32]) {
     }
     for (r, row) in matrix.chunks_exact_mut(WORD_DIM).enumerate() {
         row.iter_mut().enumerate().for_each(|(c, x)| *x = columns[c * n_rows + r]);
-    }
-}
-
-/// Divides each direction by the root of its length, so that the first few do not drown the others
-/// (Levy, Goldberg and Dagan, "Improving distributional similarity", TACL 2015, section 3.3).
-fn even_out(vectors: &mut [f32]) {
-    let mut squares = [0.0f64; WORD_DIM];
-    for vector in vectors.chunks_exact(WORD_DIM) {
-        squares.iter_mut().zip(vector).for_each(|(sum, x)| *sum += f64::from(x * x));
-    }
-    let scales = squares.map(|sum| if sum > 0.0 { 1.0 / sum.sqrt().sqrt() as f32 } else { 0.0 });
-    for vector in vectors.chunks_exact_mut(WORD_DIM) {
-        vector.iter_mut().zip(scales).for_each(|(x, scale)| *x *= scale);
     }
 }
 
