@@ -7,6 +7,7 @@
 //! give the same classes on any number of threads.
 
 mod bigrams;
+mod centres;
 mod class_bigrams;
 mod controls;
 mod error;
@@ -62,7 +63,8 @@ pub fn build<T: TokenSource + ?Sized>(
         ClassMethod::Exchange | ClassMethod::Kmeans => {
             let by_exchange = options.method == ClassMethod::Exchange;
             let n_sweeps = if by_exchange { exchange::N_SWEEPS_MAX } else { 0 };
-            let mut watch = Watch::new(vectors::N_PASSES + kmeans::N_STEPS + n_sweeps, goes_on);
+            let mut watch =
+                Watch::new(vectors::N_PASSES + kmeans::N_ROUNDS_MAX + n_sweeps, goes_on);
             let bigrams = Bigrams::count(tokens, vocab_size)?;
             let mut class_of = kmeans_classes(&bigrams, words, limits, rng, pool, &mut watch)?;
             fill_lightest(&mut class_of, words, &counts, limits);
