@@ -9,7 +9,7 @@
 //!      - sum of f(N(c, .)) over classes - sum of f(N(., d)) over classes + sum of f(N(w)) over words
 //! ```
 //!
-//! The last sum does not depend on the classes; [`ClassBigrams::objective`] is the rest.
+//! The last sum does not depend on the classes; the rest is the objective.
 
 use super::bigrams::Bigrams;
 use super::x_ln_x::XLnX;
@@ -33,6 +33,7 @@ pub struct ClassBigrams<'a> {
     /// (C) pairs by class of the predecessor, and by class of the successor.
     as_predecessor: Vec<u32>,
     as_successor: Vec<u32>,
+    /// The log-likelihood of the text in nats, but for a constant of the text.
     objective: f64,
 }
 
@@ -144,11 +145,6 @@ impl<'a> ClassBigrams<'a> {
     /// (C) words of every class.
     pub fn sizes(&self) -> &[usize] {
         &self.sizes
-    }
-
-    /// The log-likelihood of the text in nats, but for a constant of the text.
-    pub fn objective(&self) -> f64 {
-        self.objective
     }
 
     /// Perplexity of the class bigram on the text it was counted from; 1 if there are no pairs.

@@ -1,4 +1,4 @@
-//! Exchange: the likelihood never falls, caps hold, threads change nothing.
+//! Exchange: the perplexity never rises, caps hold, threads change nothing.
 
 use super::*;
 use crate::data::{Purpose, Rng};
@@ -27,33 +27,33 @@ fn words() -> Vec<u32> {
     (0..VOCAB_SIZE as u32).collect()
 }
 
-/// The first place where a sequence falls.
-fn first_fall(objectives: &[f64]) -> Option<usize> {
-    objectives.windows(2).position(|pair| pair[1] < pair[0])
+/// The first place where a sequence rises.
+fn first_rise(perplexities: &[f64]) -> Option<usize> {
+    perplexities.windows(2).position(|pair| pair[1] > pair[0])
 }
 
 #[test]
-fn the_likelihood_never_falls() {
+fn the_perplexity_never_rises() {
     let bigrams = bigrams();
     let mut state = ClassBigrams::new(&bigrams, dealt(), LIMITS.n_classes);
-    let mut objectives = vec![state.objective()];
+    let mut perplexities = vec![state.perplexity()];
     let mut pool = Pool::new(2);
     while sweep(&mut state, &words(), LIMITS.size_cap, &mut pool) > 0 {
         // Counted anew, so that an error in keeping the sum would show.
         let anew = ClassBigrams::new(&bigrams, state.class_of().to_vec(), LIMITS.n_classes);
-        objectives.push(anew.objective());
-        assert!(objectives.len() < 100, "it does not come to rest");
+        perplexities.push(anew.perplexity());
+        assert!(perplexities.len() < 100, "it does not come to rest");
     }
-    assert_eq!(first_fall(&objectives), None, "{objectives:?}");
-    assert!(objectives.len() > 3 && objectives[objectives.len() - 1] > 0.9 * objectives[0]);
+    assert_eq!(first_rise(&perplexities), None, "{perplexities:?}");
+    assert!(perplexities.len() > 3 && perplexities[perplexities.len() - 1] < 0.8 * perplexities[0]);
     // A sweep that moves words without asking what it gains is caught.
     let mut around = Neighbourhood::default();
     for word in 0..50 {
         state.neighbourhood(word, &mut around);
         state.move_word(word, word % 12, &around);
     }
-    objectives.push(state.objective());
-    assert_eq!(first_fall(&objectives), Some(objectives.len() - 2));
+    perplexities.push(state.perplexity());
+    assert_eq!(first_rise(&perplexities), Some(perplexities.len() - 2));
 }
 
 #[test]
