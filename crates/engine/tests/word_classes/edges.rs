@@ -42,7 +42,7 @@ fn tokens_that_never_come_have_classes_of_their_own_at_the_end() {
 
 #[test]
 fn equal_counts_are_no_obstacle() {
-    // Every ordered pair of 30 words about equally often: nothing to find, and no ties to fall over.
+    // Every ordered pair of 30 words about equally often: nothing to find, and many ties.
     let tokens: Vec<u32> = (0..30u32).flat_map(|a| (0..30).flat_map(move |b| [a, b])).collect();
     for method in ClassMethod::ALL {
         let classes = classes(&tokens, 30, &options(method, 5), 2);

@@ -12,7 +12,7 @@ fn planted(id: u32) -> usize {
     id as usize % N_CLASSES
 }
 
-/// Text in which a class is followed by one of three others, and words of a class fall in frequency.
+/// Text in which three classes may follow each, and words of a class fall in frequency.
 fn text(len: usize, seed: u64) -> Vec<u32> {
     let mut draws = Rng::new(seed, Purpose::Test, 0).draws();
     let n_words = (VOCAB_SIZE / N_CLASSES) as u64;

@@ -1,4 +1,4 @@
-//! Counts of neighbouring classes, the likelihood they give the text, and how moving a word changes it.
+//! Counts of neighbouring classes, the likelihood they give the text, and what moving a word gains.
 //!
 //! The model is the class bigram of Brown et al. ("Class-based n-gram models of natural language",
 //! Computational Linguistics 1992): `p(w | v) = p(class of w | class of v) p(w | class of w)`. With
@@ -6,7 +6,8 @@
 //!
 //! ```text
 //! ln p = sum of f(N(c, d)) over pairs of classes
-//!      - sum of f(N(c, .)) over classes - sum of f(N(., d)) over classes + sum of f(N(w)) over words
+//!      - sum of f(N(c, .)) over classes - sum of f(N(., d)) over classes
+//!      + sum of f(N(w)) over words
 //! ```
 //!
 //! The last sum does not depend on the classes; the rest is the objective.
@@ -14,7 +15,7 @@
 use super::bigrams::Bigrams;
 use super::x_ln_x::XLnX;
 
-/// The class of a token that is in no pair.
+/// The class of a token that has none yet, or none at all.
 pub const NO_CLASS: u32 = u32::MAX;
 
 /// Counts of pairs of classes, kept up to date while words move.

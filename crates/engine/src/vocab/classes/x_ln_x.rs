@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn logarithms_are_those_of_the_standard_library() {
         for x in [1e-300f64, 1e-9, 0.3, 0.999, 1.0, 1.001, 2.0, 777.0, 4e9, 1e300] {
-            // Two roundings of the reciprocal and the series, four of the larger of 1 and the result.
+            // Two roundings of the reciprocal, and four of the larger of 1 and the result.
             let bound = 6.0 * f64::EPSILON * f64::max(1.0, x.ln().abs());
             assert!((ln(x) - x.ln()).abs() <= bound, "ln {x}");
         }
