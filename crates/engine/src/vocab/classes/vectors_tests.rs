@@ -54,7 +54,7 @@ fn mutual_information_is_that_of_the_counts() {
     let mut dense = vec![0.0; 18];
     let identity: Vec<f32> = (0..36).map(|i| f32::from(u8::from(i / 6 == i % 6))).collect();
     rows.multiply(&mut dense, &identity, 6, &mut Pool::new(1));
-    // Of 8 pairs 01 and 10 come three times, 02 and 20 once; 0 precedes 4 times and follows 4 times.
+    // Of 8 pairs 01 and 10 come three times, 02 and 20 once; 0 comes 4 times on either side.
     let information = |count: f64, word: f64, context: f64| (count * 8.0 / (word * context)).ln();
     let expected = [
         [0.0, information(3.0, 4.0, 3.0), information(1.0, 4.0, 1.0)],
