@@ -29,6 +29,8 @@ pub enum Purpose {
     Stories = 5,
     /// Anything that a test draws.
     Test = 6,
+    /// Word classes: one stream for each use of it.
+    Classes = 7,
 }
 
 /// Random numbers addressed by index: one stream of one purpose under one seed.
@@ -182,11 +184,11 @@ fn unit_f64(word: u64) -> f64 {
     (word >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
 }
 
-/// Natural logarithm of a normal number in (0, 1], within 2 ulp.
+/// Natural logarithm of a normal number in (0, 1], within 2 ulp, the same on every machine.
 ///
 /// `x = m * 2^e` with `m` in [sqrt(1/2), sqrt(2)], and `ln m = 2 artanh(s)`, `s = (m-1)/(m+1)`;
 /// `s^2 <= 0.0295`, so the first term left out, `s^22 / 23`, is under 1e-17 of the first.
-fn ln_unit(x: f64) -> f64 {
+pub(crate) fn ln_unit(x: f64) -> f64 {
     debug_assert!((f64::MIN_POSITIVE..=1.0).contains(&x));
     let bits = x.to_bits();
     let mut exponent = (bits >> 52) as i64 - 1023;

@@ -1,2 +1,3 @@
-//! Temp.
+//! The vocabulary as a structure: which tokens belong together.
+
 pub mod classes;

@@ -1,0 +1,49 @@
+//! What can be wrong with a request for word classes, or with classes that were stored.
+
+/// Errors of building and reading classes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClassError {
+    /// An option that makes no sense.
+    #[error("classes: option `{field}`: found {found}, expected {expected}")]
+    Option {
+        /// The option.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// What it may be.
+        expected: String,
+    },
+
+    /// A token that the vocabulary does not have.
+    #[error(
+        "classes: token {position} of the text has id {found}, expected an id below {vocab_size}. \
+         Encode the text again with the tokeniser of this vocabulary"
+    )]
+    Token {
+        /// Where in the text, in tokens.
+        position: usize,
+        /// Its id.
+        found: u32,
+        /// The vocabulary's size.
+        vocab_size: usize,
+    },
+
+    /// Stored classes that do not hold each token exactly once.
+    #[error(
+        "classes: field `{field}`: found {found}, expected {expected}. The file is damaged or of \
+         another program: build the classes again"
+    )]
+    Stored {
+        /// The field.
+        field: &'static str,
+        /// What stands there.
+        found: String,
+        /// What may stand there.
+        expected: String,
+    },
+
+    /// The caller asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+}

@@ -1,0 +1,101 @@
+//! How many classes, and how large they may be.
+
+use super::error::ClassError;
+use super::method::ClassOptions;
+
+/// How many classes there may be, and how many words in each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Number of classes.
+    pub n_classes: usize,
+    /// Most words of a class.
+    pub size_cap: usize,
+}
+
+/// By default a class may be this many times as large as the mean: more costs time, since a token
+/// pays for all members of its class, and wins no quality.
+const CAP_OVER_MEAN: usize = 4;
+
+/// More classes would cost a token more rows than any vocabulary has use for, and the square of
+/// their number in memory.
+const N_CLASSES_MAX: usize = 4096;
+
+impl Limits {
+    /// Limits for the `n_words` words of the vocabulary that occur, as far as `options` leaves them
+    /// open: by default the square root of `n_words` classes, and `4 V / C` tokens in each.
+    ///
+    /// # Errors
+    /// [`ClassError::Option`] if there are no classes or too many, or the words do not fit.
+    pub fn new(
+        n_words: usize,
+        vocab_size: usize,
+        options: &ClassOptions,
+    ) -> Result<Limits, ClassError> {
+        let wrong = |field, found: usize, expected| {
+            Err(ClassError::Option { field, found: found.to_string(), expected })
+        };
+        let (n_words, vocab_size) = (n_words.max(1), vocab_size.max(1));
+        if let Some(n) = options.n_classes.filter(|n| !(1..=N_CLASSES_MAX).contains(n)) {
+            return wrong("n_classes", n, format!("1 to {N_CLASSES_MAX}"));
+        }
+        let n_classes = options.n_classes.unwrap_or_else(|| default_n_classes(n_words));
+        let n_classes = n_classes.min(n_words);
+        let size_cap = options.size_cap.unwrap_or((CAP_OVER_MEAN * vocab_size).div_ceil(n_classes));
+        let least = n_words.div_ceil(n_classes);
+        if size_cap < least {
+            let expected = format!("{least} or more: {n_words} words in {n_classes} classes");
+            return wrong("size_cap", size_cap, expected);
+        }
+        Ok(Limits { n_classes, size_cap: size_cap.min(vocab_size) })
+    }
+}
+
+/// About as many classes as a class has members, which makes classes plus members fewest.
+pub fn default_n_classes(n_words: usize) -> usize {
+    ((n_words as f64).sqrt().round() as usize).clamp(1, N_CLASSES_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(
+        n_words: usize,
+        vocab_size: usize,
+        n_classes: Option<usize>,
+        size_cap: Option<usize>,
+    ) -> Result<Limits, ClassError> {
+        let options =
+            ClassOptions { size_cap, ..ClassOptions::new(Default::default(), n_classes, 1) };
+        Limits::new(n_words, vocab_size, &options)
+    }
+
+    #[test]
+    fn defaults_follow_the_number_of_words() {
+        for (n_words, vocab_size, n_classes, size_cap) in [
+            (33_278, 33_278, 182, 732),
+            (10_000, 20_000, 100, 800),
+            (0, 0, 1, 1),
+            (0, 50_000, 1, 50_000),
+            (1, 3, 1, 3),
+        ] {
+            let found = limits(n_words, vocab_size, None, None);
+            assert_eq!(found, Ok(Limits { n_classes, size_cap }), "{n_words} of {vocab_size}");
+        }
+    }
+
+    #[test]
+    fn requests_are_cut_to_what_there_is() {
+        let found = limits(3, 5, Some(10), Some(usize::MAX));
+        assert_eq!(found, Ok(Limits { n_classes: 3, size_cap: 5 }));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let fault = |n, classes, cap| limits(n, n, classes, cap).unwrap_err().to_string();
+        assert!(fault(10, Some(0), None).contains("`n_classes`: found 0"));
+        assert!(fault(1 << 20, Some(5000), None).contains("1 to 4096"));
+        let text = fault(10, Some(3), Some(3));
+        assert!(text.contains("`size_cap`: found 3") && text.contains("4 or more"), "{text}");
+    }
+}

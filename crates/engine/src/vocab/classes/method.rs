@@ -1,0 +1,96 @@
+//! Which classes to build: the methods by name, and their options.
+
+use super::error::ClassError;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// How words are put into classes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClassMethod {
+    /// Exchange clustering: the classes whose bigrams make the text most likely.
+    #[default]
+    Exchange,
+    /// K-means on word vectors made of the words to the left and right.
+    Kmeans,
+    /// Bins of words of like frequency; a control.
+    Frequency,
+    /// Equal classes by lot; a control.
+    Random,
+}
+
+impl ClassMethod {
+    /// All methods.
+    pub const ALL: [ClassMethod; 4] =
+        [ClassMethod::Exchange, ClassMethod::Kmeans, ClassMethod::Frequency, ClassMethod::Random];
+
+    /// The name in options and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            ClassMethod::Exchange => "exchange",
+            ClassMethod::Kmeans => "kmeans",
+            ClassMethod::Frequency => "frequency",
+            ClassMethod::Random => "random",
+        }
+    }
+}
+
+impl fmt::Display for ClassMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for ClassMethod {
+    type Err = ClassError;
+
+    fn from_str(name: &str) -> Result<ClassMethod, ClassError> {
+        let found = ClassMethod::ALL.into_iter().find(|method| method.name() == name);
+        found.ok_or_else(|| ClassError::Option {
+            field: "classes",
+            found: format!("{name:?}"),
+            expected: "exchange, kmeans, frequency or random".into(),
+        })
+    }
+}
+
+/// What classes to build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassOptions {
+    /// The method.
+    pub method: ClassMethod,
+    /// Classes for the tokens that occur; by default the square root of their number. Tokens that
+    /// do not occur get further classes.
+    pub n_classes: Option<usize>,
+    /// Most tokens of a class; by default four times the mean.
+    pub size_cap: Option<usize>,
+    /// Seed of everything that is drawn by lot.
+    pub seed: u64,
+}
+
+impl ClassOptions {
+    /// Options with the default cap.
+    pub fn new(
+        method: ClassMethod,
+        n_classes: impl Into<Option<usize>>,
+        seed: u64,
+    ) -> ClassOptions {
+        ClassOptions { method, n_classes: n_classes.into(), size_cap: None, seed }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_files_and_options() {
+        for method in ClassMethod::ALL {
+            assert_eq!(method.name().parse::<ClassMethod>(), Ok(method));
+            assert_eq!(serde_json::to_value(method).unwrap(), method.to_string());
+        }
+        let fault = "brown".parse::<ClassMethod>().unwrap_err().to_string();
+        assert!(fault.contains("\"brown\"") && fault.contains("kmeans"), "{fault}");
+    }
+}
