@@ -8,3 +8,4 @@ pub mod head;
 pub mod model;
 pub mod text;
 pub mod train;
+pub mod vocab;
