@@ -271,15 +271,17 @@ impl<'w, 'a> Learner<'w, 'a> {
         let roots = bins.iter().zip(&self.roots).map(|(&bin, &root)| (bin, 0, root));
         self.of_roots.fit(roots);
         let shares = |id: usize| choices[id].iter().map(move |&choice| (id, choice));
-        let suffixed = (0..bins.len()).flat_map(shares).filter_map(|(id, choice)| match choice.way {
-            Way::Suffix { base, .. } => Some((bins[id], bins[base as usize], choice.share)),
-            _ => None,
-        });
+        let suffixed =
+            (0..bins.len()).flat_map(shares).filter_map(|(id, choice)| match choice.way {
+                Way::Suffix { base, .. } => Some((bins[id], bins[base as usize], choice.share)),
+                _ => None,
+            });
         self.of_suffixed.fit(suffixed);
-        let prefixed = (0..bins.len()).flat_map(shares).filter_map(|(id, choice)| match choice.way {
-            Way::Prefix { base, .. } => Some((bins[id], bins[base as usize], choice.share)),
-            _ => None,
-        });
+        let prefixed =
+            (0..bins.len()).flat_map(shares).filter_map(|(id, choice)| match choice.way {
+                Way::Prefix { base, .. } => Some((bins[id], bins[base as usize], choice.share)),
+                _ => None,
+            });
         self.of_prefixed.fit(prefixed);
     }
 

@@ -56,13 +56,16 @@ struct Reached {
 impl Lexicon {
     /// What is needed of what was learnt.
     pub(super) fn new(learnt: &Learnt, parts: &[Parts]) -> Lexicon {
-        let all = parts.iter().flat_map(|parts| &parts.parts);
-        let stems = all.filter(|part| part.kind == PartKind::Stem);
-        let costs = |texts: &[Box<str>], rates: &[f64]| -> FxHashMap<Box<str>, f64> {
-            let alive = texts.iter().zip(rates).filter(|&(_, &rate)| rate > 1e-9);
-            alive.map(|(text, rate)| (text.clone(), -rate.min(1.0).ln())).collect()
+        let all = || parts.iter().flat_map(|parts| &parts.parts);
+        let texts = |kind| -> FxHashSet<Box<str>> {
+            all().filter(|part| part.kind == kind).map(|part| part.text.as_str().into()).collect()
         };
-        let suffixes = costs(learnt.suffixes.values(), &learnt.suffix_rates);
+        let costs = |kind, affixes: &[Box<str>], rates: &[f64]| -> FxHashMap<Box<str>, f64> {
+            let used = texts(kind);
+            let used = affixes.iter().zip(rates).filter(|&(text, _)| used.contains(text));
+            used.map(|(text, rate)| (text.clone(), -rate.clamp(1e-9, 1.0).ln())).collect()
+        };
+        let suffixes = costs(PartKind::Suffix, learnt.suffixes.values(), &learnt.suffix_rates);
         let mut changes: FxHashMap<Box<str>, FxHashMap<Rule, f64>> = FxHashMap::default();
         for (suffix, rule, rate) in learnt.changes.sites() {
             let suffix = learnt.suffixes.get(suffix);
@@ -71,8 +74,8 @@ impl Lexicon {
             }
         }
         let mut lexicon = Lexicon {
-            stems: stems.map(|part| part.text.as_str().into()).collect(),
-            prefixes: costs(learnt.prefixes.values(), &learnt.prefix_rates),
+            stems: texts(PartKind::Stem),
+            prefixes: costs(PartKind::Prefix, learnt.prefixes.values(), &learnt.prefix_rates),
             suffixes,
             changes,
             rules: Vec::new(),

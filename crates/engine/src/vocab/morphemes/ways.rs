@@ -191,7 +191,8 @@ fn frequent_prefixes(words: &Words) -> Interned<Box<str>> {
     for id in 0..words.len() {
         for (n_before, head, tail) in words.splits(id) {
             let n_after = words.n_chars[id] as usize - n_before;
-            if n_before <= AFFIX_CHARS_MAX && n_after >= STEM_CHARS_MIN && words.id(tail).is_some() {
+            if n_before <= AFFIX_CHARS_MAX && n_after >= STEM_CHARS_MIN && words.id(tail).is_some()
+            {
                 *counts.entry(head).or_default() += 1;
             }
         }

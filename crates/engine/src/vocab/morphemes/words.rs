@@ -22,7 +22,8 @@ impl<'a> Words<'a> {
     /// The look-ups of `words`; a count of 0 is taken as 1.
     pub(super) fn new(words: &[(&'a str, u64)]) -> Words<'a> {
         let texts: Vec<&str> = words.iter().map(|&(text, _)| text).collect();
-        let n_chars: Vec<u8> = texts.iter().map(|text| text.chars().count().min(255) as u8).collect();
+        let n_chars: Vec<u8> =
+            texts.iter().map(|text| text.chars().count().min(255) as u8).collect();
         let bins = words.iter().map(|&(_, count)| count.max(1).ilog2() as u8).collect();
         let (mut ids, mut by_head) = (FxHashMap::default(), FxHashMap::<_, Vec<u32>>::default());
         for (id, &text) in (0..).zip(&texts) {
@@ -53,7 +54,10 @@ impl<'a> Words<'a> {
     }
 
     /// Each way to cut word `id` in two: characters before the cut, and both sides.
-    pub(super) fn splits(&self, id: usize) -> impl Iterator<Item = (usize, &'a str, &'a str)> + use<'a> {
+    pub(super) fn splits(
+        &self,
+        id: usize,
+    ) -> impl Iterator<Item = (usize, &'a str, &'a str)> + use<'a> {
         let word = if self.n_chars[id] as usize > WORD_CHARS_MAX { "" } else { self.texts[id] };
         word.char_indices().enumerate().skip(1).map(move |(n, (at, _))| {
             let (head, tail) = word.split_at(at);
