@@ -168,7 +168,8 @@ mod tests {
         rates.fit(&n_site);
         assert!(rates.rate(seen) > 0.9 && rates.rate(other) > 0.9);
         assert!(rates.rate(elsewhere) < 0.01);
-        rates.is_alive[rates.rule_of(other) as usize] = false;
+        let rule = rates.rule_of(other) as usize;
+        rates.is_alive[rule] = false;
         rates.fit(&n_site);
         assert_eq!((rates.rate(seen), rates.rate(other)), (0.0, 0.0));
     }
