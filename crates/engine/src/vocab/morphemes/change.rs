@@ -63,7 +63,16 @@ pub(super) struct ChangeRates {
     lasts: Interned<char>,
     /// Rules that may be used at all.
     pub(super) is_alive: Vec<bool>,
-    rates: Vec<f64>,
+    counts: Vec<SiteCounts>,
+}
+
+/// How often a site was used, and what its share is taken of.
+#[derive(Clone, Copy, Debug)]
+struct SiteCounts {
+    n: f64,
+    n_context: f64,
+    n_rule: f64,
+    n_last: f64,
 }
 
 impl ChangeRates {
@@ -95,15 +104,24 @@ impl ChangeRates {
         self.rules.len()
     }
 
-    /// The share of a site's change among all changes before its suffix after its character.
-    pub(super) fn rate(&self, site: u32) -> f64 {
-        self.rates[site as usize]
+    /// The share of a site's change among all changes before its suffix after its character, not
+    /// counting the share `own` of one word.
+    pub(super) fn rate(&self, site: u32, own: f64) -> f64 {
+        let rule = self.rule_of(site);
+        if !self.is_alive[rule as usize] {
+            return 0.0;
+        }
+        let counts = self.counts[site as usize];
+        let left = |n: f64| (n - own).max(0.0);
+        let backing = (left(counts.n_rule) + PRIOR_WEIGHT * self.rule(rule).1.prior())
+            / (left(counts.n_last) + PRIOR_WEIGHT);
+        (left(counts.n) + RULE_WEIGHT * backing) / (left(counts.n_context) + RULE_WEIGHT)
     }
 
     /// All sites with their suffix and rate.
     pub(super) fn sites(&self) -> impl Iterator<Item = (u32, Rule, f64)> {
-        let sites = self.sites.values().iter().zip(&self.rates);
-        sites.map(|(&(suffix, rule), &rate)| (suffix, self.rule(rule), rate))
+        let sites = self.sites.values().iter().zip(0..);
+        sites.map(|(&(suffix, rule), site)| (suffix, self.rule(rule), self.rate(site, 0.0)))
     }
 
     /// Sets the rates from how often each site was used.
@@ -123,16 +141,12 @@ impl ChangeRates {
             n_context[context] += n;
             n_last[last] += n;
         }
-        let mut rates = Vec::with_capacity(self.sites.len());
-        for (&(suffix, rule), &n) in self.sites.values().iter().zip(n_site) {
-            let (last_char, change) = self.rule(rule);
-            let (context, last) = places(suffix, last_char);
-            let backing = (n_rule[rule as usize] + PRIOR_WEIGHT * change.prior())
-                / (n_last[last] + PRIOR_WEIGHT);
-            let rate = (n + RULE_WEIGHT * backing) / (n_context[context] + RULE_WEIGHT);
-            rates.push(if self.is_alive[rule as usize] { rate } else { 0.0 });
-        }
-        self.rates = rates;
+        let counts = self.sites.values().iter().zip(n_site).map(|(&(suffix, rule), &n)| {
+            let (context, last) = places(suffix, self.rule(rule).0);
+            let n_rule = n_rule[rule as usize];
+            SiteCounts { n, n_context: n_context[context], n_rule, n_last: n_last[last] }
+        });
+        self.counts = counts.collect();
     }
 }
 
@@ -163,14 +177,15 @@ mod tests {
         let elsewhere = rates.site(1, ('k', Change::Replace('i')));
         let mut n_site = vec![0.0; rates.n_sites()];
         rates.fit(&n_site);
-        assert!(rates.rate(kept) > rates.rate(seen));
+        assert!(rates.rate(kept, 0.0) > rates.rate(seen, 0.0));
         n_site[seen as usize] = 50.0;
         rates.fit(&n_site);
-        assert!(rates.rate(seen) > 0.9 && rates.rate(other) > 0.9);
-        assert!(rates.rate(elsewhere) < 0.01);
+        assert!(rates.rate(seen, 0.0) > 0.9 && rates.rate(other, 0.0) > 0.9);
+        assert!(rates.rate(elsewhere, 0.0) < 0.01);
+        assert!(rates.rate(seen, 50.0) < 0.01);
         let rule = rates.rule_of(other) as usize;
         rates.is_alive[rule] = false;
         rates.fit(&n_site);
-        assert_eq!((rates.rate(seen), rates.rate(other)), (0.0, 0.0));
+        assert_eq!((rates.rate(seen, 0.0), rates.rate(other, 0.0)), (0.0, 0.0));
     }
 }

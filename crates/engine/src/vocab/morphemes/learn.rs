@@ -100,8 +100,10 @@ struct Learner<'w, 'a> {
     roots: Vec<f64>,
     totals: Vec<f64>,
     n_roots: f64,
-    suffix_rates: Vec<f64>,
-    prefix_rates: Vec<f64>,
+    n_suffix: Vec<f64>,
+    n_prefix: Vec<f64>,
+    /// Bases of suffixes, by their productivity.
+    n_bases: f64,
     productivity: Productivity,
     /// Words made by suffixes from each word, and from each stem that is no word.
     n_made: Vec<f64>,
@@ -123,15 +125,15 @@ impl<'w, 'a> Learner<'w, 'a> {
         let exists = vec![START_EXISTS; found.stems.len()];
         spelling.fit(std::iter::repeat_n(1.0, n_words).chain(exists.iter().copied()));
 
-        let mut suffix_rates = vec![0.0; found.suffixes.len()];
-        let mut prefix_rates = vec![0.0; found.prefixes.len()];
-        let start = START_SHARE / n_words.max(1) as f64;
+        let mut n_suffix = vec![0.0; found.suffixes.len()];
+        let mut n_prefix = vec![0.0; found.prefixes.len()];
         for choices in &found.choices {
             each_affix(choices, |affix, _| match affix {
-                Affix::Suffix(suffix) => suffix_rates[suffix as usize] += start,
-                Affix::Prefix(prefix) => prefix_rates[prefix as usize] += start,
+                Affix::Suffix(suffix) => n_suffix[suffix as usize] += START_SHARE,
+                Affix::Prefix(prefix) => n_prefix[prefix as usize] += START_SHARE,
             });
         }
+        let n_bases = n_words.max(1) as f64;
         let n_site = vec![0.0; found.changes.n_sites()];
         found.changes.fit(&n_site);
         Learner {
@@ -140,9 +142,10 @@ impl<'w, 'a> Learner<'w, 'a> {
             roots: vec![1.0; n_words],
             totals: vec![0.0; n_words],
             n_roots: n_words as f64,
-            productivity: Productivity::new(suffix_rates.iter().sum()),
-            suffix_rates,
-            prefix_rates,
+            productivity: Productivity::new(n_suffix.iter().sum::<f64>() / n_bases),
+            n_suffix,
+            n_prefix,
+            n_bases,
             n_made: vec![0.0; n_words],
             n_made_latent: vec![0.0; exists.len()],
             exists,
@@ -186,9 +189,9 @@ impl<'w, 'a> Learner<'w, 'a> {
                 let base = base as usize;
                 let productivity =
                     self.productivity.of(self.words.n_chars[base], self.n_made[base] - own);
-                self.suffix_rates[suffix as usize]
+                self.suffix_rate(suffix, own)
                     * productivity
-                    * self.found.changes.rate(site)
+                    * self.found.changes.rate(site, own)
                     * self.of_suffixed.share(bin, self.words.bins[base])
             }
             Way::Latent { stem, suffix } => {
@@ -196,7 +199,8 @@ impl<'w, 'a> Learner<'w, 'a> {
             }
             Way::Prefix { base, prefix } => {
                 let base_bin = self.words.bins[base as usize];
-                self.prefix_rates[prefix as usize] * self.of_prefixed.share(bin, base_bin)
+                let n_others = (self.n_prefix[prefix as usize] - own).max(0.0);
+                n_others / self.words.len() as f64 * self.of_prefixed.share(bin, base_bin)
             }
             Way::Joined { left, right } => {
                 self.joining.rate(left, right, own) * self.of_roots.share(bin, 0)
@@ -204,11 +208,16 @@ impl<'w, 'a> Learner<'w, 'a> {
         }
     }
 
+    /// Words expected of a suffix for each base of productivity 1.
+    fn suffix_rate(&self, suffix: u32, own: f64) -> f64 {
+        (self.n_suffix[suffix as usize] - own).max(0.0) / self.n_bases
+    }
+
     /// The rate of a word from a stem that is no word, if the stem exists.
     fn latent_rate(&self, id: usize, stem: u32, suffix: u32, own: f64) -> f64 {
         let n_chars = self.found.stems[stem as usize].chars().count().min(255) as u8;
         let others = self.n_made_latent[stem as usize] - own;
-        self.suffix_rates[suffix as usize]
+        self.suffix_rate(suffix, own)
             * self.productivity.of(n_chars, others)
             * self.of_roots.share(self.words.bins[id], 0)
     }
@@ -217,8 +226,8 @@ impl<'w, 'a> Learner<'w, 'a> {
     fn maximise(&mut self) {
         self.fit_latent();
         let (words, choices) = (self.words, &self.found.choices);
-        let mut n_suffix = vec![0.0; self.suffix_rates.len()];
-        let mut n_prefix = vec![0.0; self.prefix_rates.len()];
+        let mut n_suffix = vec![0.0; self.n_suffix.len()];
+        let mut n_prefix = vec![0.0; self.n_prefix.len()];
         let mut n_site = vec![0.0; self.found.changes.n_sites()];
         self.n_made.fill(0.0);
         self.n_made_latent.fill(0.0);
@@ -245,12 +254,11 @@ impl<'w, 'a> Learner<'w, 'a> {
         self.fit_magnitudes();
         self.found.changes.fit(&n_site);
 
-        let n_bases = self.productivity_in_all().max(1.0);
-        self.suffix_rates = n_suffix.iter().map(|n| n / n_bases).collect();
-        let n_words = words.len().max(1) as f64;
-        self.prefix_rates = n_prefix.iter().map(|n| n / n_words).collect();
+        self.n_bases = self.productivity_in_all().max(1.0);
+        (self.n_suffix, self.n_prefix) = (n_suffix, n_prefix);
+        let expected = self.n_suffix.iter().sum::<f64>() / self.n_bases;
         let bases = words.n_chars.iter().copied().zip(self.n_made.iter().copied());
-        self.productivity.fit(self.suffix_rates.iter().sum(), bases);
+        self.productivity.fit(expected, bases);
         self.n_roots = self.roots.iter().sum();
         self.spelling.fit(self.roots.iter().chain(&self.exists).copied());
     }
@@ -358,6 +366,7 @@ impl<'w, 'a> Learner<'w, 'a> {
     /// The likelier of root and best other way, for each word.
     fn finish(self) -> Learnt {
         let weights = self.roots.iter().chain(&self.exists).copied();
+        let n_words = self.words.len().max(1) as f64;
         let nats_per_char = self.spelling.nats_per_char(weights);
         let choose = |(choices, &root): (&Vec<Choice>, &f64)| {
             let better = |a: Choice, b: &Choice| if b.share > a.share { *b } else { a };
@@ -367,9 +376,9 @@ impl<'w, 'a> Learner<'w, 'a> {
         Learnt {
             chosen: self.found.choices.iter().zip(&self.roots).map(choose).collect(),
             suffixes: self.found.suffixes,
-            suffix_rates: self.suffix_rates,
+            suffix_rates: self.n_suffix.iter().map(|n| n / self.n_bases).collect(),
             prefixes: self.found.prefixes,
-            prefix_rates: self.prefix_rates,
+            prefix_rates: self.n_prefix.iter().map(|n| n / n_words).collect(),
             stems: self.found.stems,
             changes: self.found.changes,
             nats_per_char,
