@@ -50,9 +50,9 @@ impl Change {
 pub(super) type Rule = (char, Change);
 
 /// Weight of the prior against the counts of a character.
-const PRIOR_WEIGHT: f64 = 2.0;
+const PRIOR_WEIGHT: f64 = 10.0;
 /// Weight of the counts of a character against those of a suffix and a character.
-const RULE_WEIGHT: f64 = 3.0;
+const RULE_WEIGHT: f64 = 10.0;
 
 /// The share of each change at each site, that is after which character and before which suffix.
 #[derive(Clone, Debug, Default)]
@@ -61,8 +61,6 @@ pub(super) struct ChangeRates {
     rules: Interned<Rule>,
     contexts: Interned<(u32, char)>,
     lasts: Interned<char>,
-    /// Rules that may be used at all.
-    pub(super) is_alive: Vec<bool>,
     counts: Vec<SiteCounts>,
 }
 
@@ -89,6 +87,11 @@ impl ChangeRates {
         self.sites.get(site).1
     }
 
+    /// The suffix of a site.
+    pub(super) fn suffix_of(&self, site: u32) -> u32 {
+        self.sites.get(site).0
+    }
+
     /// The rule numbered `rule`.
     pub(super) fn rule(&self, rule: u32) -> Rule {
         *self.rules.get(rule)
@@ -99,18 +102,10 @@ impl ChangeRates {
         self.sites.len()
     }
 
-    /// How many rules there are.
-    pub(super) fn n_rules(&self) -> usize {
-        self.rules.len()
-    }
-
     /// The share of a site's change among all changes before its suffix after its character, not
     /// counting the share `own` of one word.
     pub(super) fn rate(&self, site: u32, own: f64) -> f64 {
         let rule = self.rule_of(site);
-        if !self.is_alive[rule as usize] {
-            return 0.0;
-        }
         let counts = self.counts[site as usize];
         let left = |n: f64| (n - own).max(0.0);
         let backing = (left(counts.n_rule) + PRIOR_WEIGHT * self.rule(rule).1.prior())
@@ -118,15 +113,8 @@ impl ChangeRates {
         (left(counts.n) + RULE_WEIGHT * backing) / (left(counts.n_context) + RULE_WEIGHT)
     }
 
-    /// All sites with their suffix and rate.
-    pub(super) fn sites(&self) -> impl Iterator<Item = (u32, Rule, f64)> {
-        let sites = self.sites.values().iter().zip(0..);
-        sites.map(|(&(suffix, rule), site)| (suffix, self.rule(rule), self.rate(site, 0.0)))
-    }
-
     /// Sets the rates from how often each site was used.
     pub(super) fn fit(&mut self, n_site: &[f64]) {
-        self.is_alive.resize(self.rules.len(), true);
         let mut n_rule = vec![0.0; self.rules.len()];
         let mut n_context = vec![0.0; self.contexts.len()];
         let mut n_last = vec![0.0; self.lasts.len()];
@@ -180,12 +168,8 @@ mod tests {
         assert!(rates.rate(kept, 0.0) > rates.rate(seen, 0.0));
         n_site[seen as usize] = 50.0;
         rates.fit(&n_site);
-        assert!(rates.rate(seen, 0.0) > 0.9 && rates.rate(other, 0.0) > 0.9);
+        assert!(rates.rate(seen, 0.0) > 0.8 && rates.rate(other, 0.0) > 0.8);
         assert!(rates.rate(elsewhere, 0.0) < 0.01);
         assert!(rates.rate(seen, 50.0) < 0.01);
-        let rule = rates.rule_of(other) as usize;
-        rates.is_alive[rule] = false;
-        rates.fit(&n_site);
-        assert_eq!((rates.rate(seen, 0.0), rates.rate(other, 0.0)), (0.0, 0.0));
     }
 }

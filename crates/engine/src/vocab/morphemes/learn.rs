@@ -14,7 +14,7 @@
 //! ("Unsupervised discovery of morphemes", 2002) and of Goldsmith ("Unsupervised learning of the
 //! morphology of a natural language", 2001).
 
-use super::change::{Change, ChangeRates};
+use super::change::{Change, ChangeRates, Rule};
 use super::error::MorphemeError;
 use super::interned::Interned;
 use super::rates::{Joining, Magnitudes, Productivity};
@@ -28,12 +28,20 @@ use std::sync::atomic::Ordering;
 const ROUNDS: [usize; 4] = [4, 3, 4, 3];
 /// Joined words are tried only when the affixes have been sorted out.
 const JOINED_AFTER: usize = 2;
+/// Rates that a suffix must pay for: its own, and those of three changes before it. With fewer,
+/// endings that names have by chance stay.
+const RATES_OF_SUFFIX: f64 = 4.0;
+/// Rates that a prefix must pay for; beginnings by chance stay with one.
+const RATES_OF_PREFIX: f64 = 2.0;
 /// A way with a smaller share is given up at a pruning.
 const SHARE_MIN: f64 = 1e-3;
 /// Share of the affixed words that is real, before anything is known.
 const START_SHARE: f64 = 0.5;
 /// Probability that a stem which could be there is there, before anything is known.
 const START_EXISTS: f64 = 0.1;
+/// Stems that never stand alone are rarer than others by this, before anything is known: they
+/// would explain every ending that several words have in common.
+const LATENT_PRIOR: f64 = 0.03;
 /// Most stems that are no words, for each root.
 const LATENT_RATE_MAX: f64 = 10.0;
 
@@ -81,6 +89,7 @@ pub(super) fn learn(words: &Words, control: &mut Control) -> Result<Learnt, Morp
         }
         if stage == JOINED_AFTER {
             learner.found.add_joined(words);
+            learner.start_joined();
         }
         for _ in 0..rounds {
             learner.expect();
@@ -128,10 +137,18 @@ impl<'w, 'a> Learner<'w, 'a> {
         let mut n_suffix = vec![0.0; found.suffixes.len()];
         let mut n_prefix = vec![0.0; found.prefixes.len()];
         for choices in &found.choices {
-            each_affix(choices, |affix, _| match affix {
-                Affix::Suffix(suffix) => n_suffix[suffix as usize] += START_SHARE,
-                Affix::Prefix(prefix) => n_prefix[prefix as usize] += START_SHARE,
-            });
+            for (i, choice) in choices.iter().enumerate() {
+                let affix = |way| match way {
+                    Way::Suffix { suffix, .. } | Way::Latent { suffix, .. } => (suffix, true),
+                    Way::Prefix { prefix, .. } => (prefix, false),
+                    Way::Joined { .. } => unreachable!("joined words come later"),
+                };
+                let (number, is_suffix) = affix(choice.way);
+                if choices[..i].iter().all(|other| affix(other.way) != (number, is_suffix)) {
+                    let counts = if is_suffix { &mut n_suffix } else { &mut n_prefix };
+                    counts[number as usize] += START_SHARE;
+                }
+            }
         }
         let n_bases = n_words.max(1) as f64;
         let n_site = vec![0.0; found.changes.n_sites()];
@@ -152,7 +169,7 @@ impl<'w, 'a> Learner<'w, 'a> {
             of_roots: Magnitudes::default(),
             of_suffixed: Magnitudes::default(),
             of_prefixed: Magnitudes::default(),
-            joining: Joining::new(n_words, START_SHARE * 0.1 * n_words as f64),
+            joining: Joining::new(n_words, 0.0),
             found,
         }
     }
@@ -171,6 +188,17 @@ impl<'w, 'a> Learner<'w, 'a> {
                 choice.share = rate / total;
             }
         }
+    }
+
+    /// Puts roots that may be joined words down to that, as far as they were roots.
+    fn start_joined(&mut self) {
+        for (choices, root) in self.found.choices.iter_mut().zip(&mut self.roots) {
+            let is_joined = |choice: &&mut Choice| matches!(choice.way, Way::Joined { .. });
+            let n_ways = choices.iter_mut().filter(is_joined).count() as f64;
+            let share = START_SHARE * *root / n_ways.max(1.0);
+            choices.iter_mut().filter(is_joined).for_each(|choice| choice.share = share);
+        }
+        self.fit_joined();
     }
 
     /// Expected number of roots that are spelt like word `id`.
@@ -246,11 +274,7 @@ impl<'w, 'a> Learner<'w, 'a> {
                 Way::Joined { .. } => {}
             }
         }
-        let joined = choices.iter().flatten().filter_map(|choice| match choice.way {
-            Way::Joined { left, right } => Some((left, right, choice.share)),
-            _ => None,
-        });
-        self.joining.fit(joined);
+        self.fit_joined();
         self.fit_magnitudes();
         self.found.changes.fit(&n_site);
 
@@ -272,6 +296,14 @@ impl<'w, 'a> Learner<'w, 'a> {
             exists * self.productivity.of(stem.chars().count().min(255) as u8, n)
         };
         words + stems.map(of_stem).sum::<f64>()
+    }
+
+    fn fit_joined(&mut self) {
+        let joined = self.found.choices.iter().flatten().filter_map(|choice| match choice.way {
+            Way::Joined { left, right } => Some((left, right, choice.share)),
+            _ => None,
+        });
+        self.joining.fit(joined);
     }
 
     fn fit_magnitudes(&mut self) {
@@ -312,55 +344,102 @@ impl<'w, 'a> Learner<'w, 'a> {
         let n_words = self.words.len();
         for (stem, evidence) in evidence.iter().enumerate() {
             let spelt = self.spelling.ln_probability(n_words + stem, self.exists[stem]);
-            let log_odds = n_latent.max(1.0).ln() + spelt + evidence;
+            let log_odds = (LATENT_PRIOR * n_latent.max(1.0)).ln() + spelt + evidence;
             // Away from 0, since the evidence is divided by it.
             self.exists[stem] = (1.0 / (1.0 + (-log_odds).exp())).max(1e-9);
         }
     }
 
-    /// Drops affixes and rules that save fewer bits than they cost, and ways of no weight.
+    /// Drops affixes and changes that save fewer bits than they cost, and ways of no weight.
     fn prune(&mut self) {
-        let letter = (self.spelling.alphabet_len() as f64 + 1.0).log2();
-        let rate = 0.5 * (self.words.len().max(2) as f64).log2();
-        let cost = |text: &str| (text.chars().count() + 1) as f64 * letter + rate;
-
-        let mut suffix_bits: Vec<f64> =
-            self.found.suffixes.values().iter().map(|text| -cost(text)).collect();
-        let mut prefix_bits: Vec<f64> =
-            self.found.prefixes.values().iter().map(|text| -cost(text)).collect();
-        // A rule is two characters and a kind of change.
-        let mut rule_bits = vec![-(3.0 * letter + rate); self.found.changes.n_rules()];
-        for choices in &self.found.choices {
-            each_affix(choices, |affix, share| match affix {
-                Affix::Suffix(suffix) => suffix_bits[suffix as usize] += bits_saved(share),
-                Affix::Prefix(prefix) => prefix_bits[prefix as usize] += bits_saved(share),
-            });
-            for choice in choices {
-                if let Way::Suffix { site, .. } = choice.way {
-                    let rule = self.found.changes.rule_of(site);
-                    rule_bits[rule as usize] += bits_saved(choice.share);
-                }
-            }
-        }
-        for (rule, &bits) in rule_bits.iter().enumerate() {
-            let is_change = self.found.changes.rule(rule as u32).1 != Change::Keep;
-            self.found.changes.is_alive[rule] &= !is_change || bits > 0.0;
-        }
-        let changes = &self.found.changes;
+        let suffix_bits = self.bits(self.found.suffixes.len(), |way| match way {
+            Way::Suffix { suffix, .. } | Way::Latent { suffix, .. } => Some(suffix),
+            _ => None,
+        });
+        let prefix_bits = self.bits(self.found.prefixes.len(), |way| match way {
+            Way::Prefix { prefix, .. } => Some(prefix),
+            _ => None,
+        });
+        let (letter, rate) = self.costs();
+        let spelt = |text: &str| (text.chars().count() + 1) as f64 * letter;
+        let pays = |texts: &Interned<Box<str>>, bits: &[f64], n_rates: f64| -> Vec<bool> {
+            let costs = texts.values().iter().map(|text| spelt(text) + n_rates * rate);
+            costs.zip(bits).map(|(cost, &bits)| bits > cost).collect()
+        };
+        let keep_suffix = pays(&self.found.suffixes, &suffix_bits, RATES_OF_SUFFIX);
+        let keep_prefix = pays(&self.found.prefixes, &prefix_bits, RATES_OF_PREFIX);
+        let keep_site = self.changes_that_pay();
         for choices in &mut self.found.choices {
             choices.retain(|choice| {
                 let pays = match choice.way {
                     Way::Suffix { suffix, site, .. } => {
-                        suffix_bits[suffix as usize] > 0.0
-                            && changes.is_alive[changes.rule_of(site) as usize]
+                        keep_suffix[suffix as usize] && keep_site[site as usize]
                     }
-                    Way::Latent { suffix, .. } => suffix_bits[suffix as usize] > 0.0,
-                    Way::Prefix { prefix, .. } => prefix_bits[prefix as usize] > 0.0,
+                    Way::Latent { suffix, .. } => keep_suffix[suffix as usize],
+                    Way::Prefix { prefix, .. } => keep_prefix[prefix as usize],
                     Way::Joined { .. } => true,
                 };
                 pays && choice.share >= SHARE_MIN
             });
         }
+    }
+
+    /// Bits that a letter and a rate cost.
+    fn costs(&self) -> (f64, f64) {
+        let letter = (self.spelling.alphabet_len() as f64 + 1.0).log2();
+        (letter, 0.5 * (self.words.len().max(2) as f64).log2())
+    }
+
+    /// Which sites may go on to be used: those of a rule that pays for itself, before a suffix
+    /// for which it pays to name the rule. Doubling is one rule for all characters.
+    fn changes_that_pay(&self) -> Vec<bool> {
+        let changes = &self.found.changes;
+        let (letter, rate) = self.costs();
+        let mut groups: Interned<(Option<u32>, Option<char>, Change)> = Interned::default();
+        let group = |suffix, (last, change): Rule| {
+            (suffix, Some(last).filter(|_| change != Change::Double), change)
+        };
+        let sites: Vec<(u32, u32)> = (0..changes.n_sites() as u32)
+            .map(|site| {
+                let rule = changes.rule(changes.rule_of(site));
+                let suffix = changes.suffix_of(site);
+                (groups.id(group(None, rule)), groups.id(group(Some(suffix), rule)))
+            })
+            .collect();
+        let site_of = |way| match way {
+            Way::Suffix { site, .. } => Some(sites[site as usize]),
+            _ => None,
+        };
+        let by_rule = self.bits(groups.len(), |way| site_of(way).map(|(rule, _)| rule));
+        let by_site = self.bits(groups.len(), |way| site_of(way).map(|(_, site)| site));
+        let name = (self.found.suffixes.len().max(2) as f64).log2();
+        let pays = |&(rule, site): &(u32, u32)| {
+            let (_, last, change) = *groups.get(rule);
+            let n_letters = 1 + last.is_some() as u32 + matches!(change, Change::Replace(_)) as u32;
+            change == Change::Keep
+                || (by_rule[rule as usize] > f64::from(n_letters) * letter + rate
+                    && by_site[site as usize] > name)
+        };
+        sites.iter().map(pays).collect()
+    }
+
+    /// The bits by which all words would be dearer without each of `n` things, of which `part`
+    /// gives the one that a way uses.
+    fn bits(&self, n: usize, part: impl Fn(Way) -> Option<u32>) -> Vec<f64> {
+        // Without any other source at all a word could still be spelt out.
+        const LEFT_MIN: f64 = 1.0 / (1u64 << 20) as f64;
+        let mut bits = vec![0.0; n];
+        for choices in &self.found.choices {
+            for (i, choice) in choices.iter().enumerate() {
+                let Some(used) = part(choice.way) else { continue };
+                let is_same = |other: &&Choice| part(other.way) == Some(used);
+                if !choices[..i].iter().any(|other| is_same(&other)) {
+                    let share: f64 = choices[i..].iter().filter(is_same).map(|c| c.share).sum();
+                    bits[used as usize] -= (1.0 - share).max(LEFT_MIN).log2();
+                }
+            }
+        }
+        bits
     }
 
     /// The likelier of root and best other way, for each word.
@@ -383,38 +462,6 @@ impl<'w, 'a> Learner<'w, 'a> {
             changes: self.found.changes,
             nats_per_char,
             n_joined: self.joining.n,
-        }
-    }
-}
-
-/// Bits by which a word would be dearer without something that has this share in it.
-fn bits_saved(share: f64) -> f64 {
-    // Without any other source at all a word could still be spelt out.
-    const SAVED_MAX: f64 = 1.0 / (1u64 << 20) as f64;
-    -(1.0 - share).max(SAVED_MAX).log2()
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Affix {
-    Suffix(u32),
-    Prefix(u32),
-}
-
-fn affix_of(way: Way) -> Option<Affix> {
-    match way {
-        Way::Suffix { suffix, .. } | Way::Latent { suffix, .. } => Some(Affix::Suffix(suffix)),
-        Way::Prefix { prefix, .. } => Some(Affix::Prefix(prefix)),
-        Way::Joined { .. } => None,
-    }
-}
-
-/// Calls `visit` once for every affix in the ways of a word, with the share of all ways by it.
-fn each_affix(choices: &[Choice], mut visit: impl FnMut(Affix, f64)) {
-    for (i, choice) in choices.iter().enumerate() {
-        let Some(affix) = affix_of(choice.way) else { continue };
-        let is_same = |other: &&Choice| affix_of(other.way) == Some(affix);
-        if !choices[..i].iter().any(|other| is_same(&other)) {
-            visit(affix, choices[i..].iter().filter(is_same).map(|other| other.share).sum());
         }
     }
 }

@@ -7,6 +7,7 @@
 use super::change::{Change, Rule};
 use super::learn::Learnt;
 use super::segmentation::{Part, PartKind, Parts};
+use super::ways::Way;
 use super::words::{WORD_CHARS_MAX, split_last};
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -67,10 +68,11 @@ impl Lexicon {
         };
         let suffixes = costs(PartKind::Suffix, learnt.suffixes.values(), &learnt.suffix_rates);
         let mut changes: FxHashMap<Box<str>, FxHashMap<Rule, f64>> = FxHashMap::default();
-        for (suffix, rule, rate) in learnt.changes.sites() {
-            let suffix = learnt.suffixes.get(suffix);
-            if rate > 1e-4 && suffixes.contains_key(suffix) {
-                changes.entry(suffix.clone()).or_default().insert(rule, -rate.min(1.0).ln());
+        for way in learnt.chosen.iter().flatten() {
+            if let &Way::Suffix { suffix, site, .. } = way {
+                let rules = changes.entry(learnt.suffixes.get(suffix).clone()).or_default();
+                let rate = learnt.changes.rate(site, 0.0).clamp(1e-9, 1.0);
+                rules.insert(learnt.changes.rule(learnt.changes.rule_of(site)), -rate.ln());
             }
         }
         let mut lexicon = Lexicon {

@@ -64,14 +64,15 @@ fn forms_of_a_word_share_its_stem() {
     let learnt = story_words();
     let words = language.counted();
     let parts = |word: &str| {
-        let id = words.iter().position(|(other, _)| *other == word).unwrap();
+        let id = words.iter().position(|(other, _)| *other == word);
+        let id = id.unwrap_or_else(|| panic!("the stories have no {word}"));
         said(&learnt.parts[id])
     };
     for (word, expected) in [
         ("run", "run"),
         ("runs", "run +s"),
         ("running", "run +ing"),
-        ("stopped", "stop +ed"),
+        ("hopped", "hop +ed"),
         ("danced", "dance +ed"),
         ("dancing", "dance +ing"),
         ("hurried", "hurry +ed"),
@@ -82,11 +83,11 @@ fn forms_of_a_word_share_its_stem() {
     }
     // Words that are not in the list.
     for (word, expected) in
-        [("stoppings", "stop +ing +s"), ("zoorking", "?zoork +ing"), ("ing", "+ing"), ("", "?")]
+        [("hoppings", "hop +ing +s"), ("zoorking", "?zoork +ing"), ("ing", "+ing"), ("", "?")]
     {
         assert_eq!(said(&learnt.lexicon.segment(word)), expected);
     }
-    assert_eq!(learnt.lexicon.segment("stoppings").cuts, [5, 8]);
+    assert_eq!(learnt.lexicon.segment("hoppings").cuts, [4, 7]);
 }
 
 #[test]

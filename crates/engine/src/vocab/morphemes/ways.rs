@@ -94,7 +94,8 @@ impl Candidates {
             add(base, last, Change::Keep);
         }
         // A word is made from a shorter one, so that no two can be made from each other.
-        if n_before >= BASE_CHARS_MIN && n_before + 1 < words.n_chars[id] as usize {
+        let is_short = n_before + 1 == words.n_chars[id] as usize;
+        if n_before >= BASE_CHARS_MIN && !is_short {
             for &base in words.with_head(head) {
                 if let Some((_, from)) = split_last(words.texts[base as usize]) {
                     add(base, from, Change::Drop);
@@ -107,7 +108,9 @@ impl Candidates {
             {
                 add(base, last, Change::Double);
             }
-            for &base in words.with_head(shorter) {
+            // What replaces a character before a suffix of one could as well be part of that.
+            let bases = if is_short { &[] } else { words.with_head(shorter) };
+            for &base in bases {
                 let from = split_last(words.texts[base as usize]).map_or(last, |(_, from)| from);
                 if from != last {
                     add(base, from, Change::Replace(last));
@@ -244,14 +247,14 @@ mod tests {
     fn every_change_is_tried() {
         let texts = [
             "walk", "talk", "ask", "walking", "talking", "asking", "run", "running", "make",
-            "making", "city", "pity", "duty", "walks", "talks", "asks", "citi", "jumps", "jumping",
+            "making", "jumps", "jumping", "looks", "looking", "kicks", "kicking",
         ];
-        assert_eq!(ways_of(&texts, "walking"), ["walk k Keep ing"]);
-        assert!(ways_of(&texts, "running").contains(&"run n Double ing".into()));
+        assert!(ways_of(&texts, "walking").contains(&"walk k Keep ing".into()));
+        assert_eq!(ways_of(&texts, "running"), ["run n Double ing"]);
         assert_eq!(ways_of(&texts, "making"), ["make e Drop ing"]);
-        assert_eq!(ways_of(&texts, "jumping"), ["(jump) ing"]);
+        assert_eq!(ways_of(&texts, "jumping"), ["(jump) ing", "jumps s Drop ing"]);
         let texts = ["city", "cities", "foxes", "fox", "boxes", "box", "taxes", "tax"];
-        assert!(ways_of(&texts, "cities").contains(&"city y Replace('i') es".into()));
+        assert_eq!(ways_of(&texts, "cities"), ["city y Replace('i') es"]);
         let texts = ["do", "redo", "make", "remake", "run", "rerun", "see", "resee"];
         assert_eq!(ways_of(&texts, "remake"), ["re make"]);
     }
