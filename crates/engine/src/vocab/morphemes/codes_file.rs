@@ -21,7 +21,7 @@ const TEXT_LEN_MAX: usize = 1 << 14;
 /// Most features of one token.
 const CODE_LEN_MAX: usize = 64;
 /// Most costs of changes; each is tried on every part of a new word.
-const N_CHANGES_MAX: usize = 1 << 16;
+const N_CHANGES_MAX: usize = 1 << 13;
 /// Largest cost, in nats.
 const NATS_MAX: f64 = 1e6;
 

@@ -289,13 +289,13 @@ impl<'w, 'a> Learner<'w, 'a> {
 
     /// Sum of the productivities of all bases, as they were in the E step.
     fn productivity_in_all(&self) -> f64 {
-        let words = self.words.n_chars.iter().zip(&self.n_made);
-        let words: f64 = words.map(|(&n_chars, &n)| self.productivity.of(n_chars, n)).sum();
-        let stems = self.found.stems.iter().zip(&self.n_made_latent).zip(&self.exists);
-        let of_stem = |((stem, &n), exists): ((&Box<str>, &f64), &f64)| {
-            exists * self.productivity.of(stem.chars().count().min(255) as u8, n)
+        let of_word = |(&n_chars, &n)| self.productivity.of(n_chars, n);
+        let words: f64 = self.words.n_chars.iter().zip(&self.n_made).map(of_word).sum();
+        let of_stem = |stem: usize| {
+            let n_chars = self.found.stems[stem].chars().count().min(255) as u8;
+            self.exists[stem] * self.productivity.of(n_chars, self.n_made_latent[stem])
         };
-        words + stems.map(of_stem).sum::<f64>()
+        words + (0..self.exists.len()).map(of_stem).sum::<f64>()
     }
 
     fn fit_joined(&mut self) {

@@ -29,17 +29,15 @@ fn report(name: &str, score: BoundaryScore) {
 #[test]
 fn boundaries_of_generated_languages_are_found() {
     for (name, language, f1_min) in [
-        ("artificial", languages::artificial(1, 1500), 0.8),
-        ("English-like", languages::english_like(1, 1500), 0.8),
-        ("stories", languages::stories(), 0.8),
+        ("artificial", languages::artificial(1, 1500), 0.9),
+        ("English-like", languages::english_like(1, 1500), 0.95),
+        ("stories", languages::stories(), 0.85),
     ] {
         let (learnt, listed) = scores(&language);
         report(name, learnt);
         report("  list of suffixes", listed);
         assert!(learnt.f1() > f1_min, "{name}: F1 {}", learnt.f1());
-        if name == "artificial" {
-            assert!(learnt.f1() > listed.f1() + 0.3);
-        }
+        assert!(learnt.f1() > listed.f1() + 0.05, "{name}: the list has {}", listed.f1());
     }
 }
 

@@ -80,10 +80,11 @@ fn is_word(text: &str) -> bool {
     let is_letter = |c: char| Classes::get().of(c) & (LETTER | MARK) != 0;
     let mut was_letter = false;
     for c in text.chars() {
-        if !is_letter(c) && !(was_letter && matches!(c, '\'' | '’' | '-')) {
+        let may_join = was_letter && matches!(c, '\'' | '’' | '-');
+        was_letter = is_letter(c);
+        if !was_letter && !may_join {
             return false;
         }
-        was_letter = is_letter(c);
     }
     was_letter
 }

@@ -204,10 +204,7 @@ fn frequent_prefixes(words: &Words) -> Interned<Box<str>> {
 }
 
 /// The affixes of the highest rank among those with enough words.
-fn most_frequent<'a>(
-    counts: FxHashMap<&'a str, u32>,
-    rank: impl Fn(&str, u32) -> usize,
-) -> Vec<&'a str> {
+fn most_frequent(counts: FxHashMap<&str, u32>, rank: impl Fn(&str, u32) -> usize) -> Vec<&str> {
     let enough = counts.into_iter().filter(|&(_, n)| n >= AFFIX_WORDS_MIN);
     let mut ranked: Vec<(usize, &str)> = enough.map(|(text, n)| (rank(text, n), text)).collect();
     ranked.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
