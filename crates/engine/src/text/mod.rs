@@ -31,7 +31,7 @@ mod specials;
 mod split;
 mod stream;
 mod tokenizer;
-mod unicode;
+pub(crate) mod unicode;
 mod word;
 
 pub use error::TextError;

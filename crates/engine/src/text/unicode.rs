@@ -7,21 +7,21 @@ use regex_syntax::hir::{Class, HirKind};
 use std::sync::LazyLock;
 
 /// `\p{L}`.
-pub(super) const LETTER: u8 = 1;
+pub(crate) const LETTER: u8 = 1;
 /// `\p{M}`.
-pub(super) const MARK: u8 = 2;
+pub(crate) const MARK: u8 = 2;
 /// `\p{N}`.
-pub(super) const NUMBER: u8 = 4;
+pub(crate) const NUMBER: u8 = 4;
 /// `\s`.
-pub(super) const SPACE: u8 = 8;
+pub(crate) const SPACE: u8 = 8;
 /// Everything else: punctuation, symbols, controls, unassigned code points.
-pub(super) const OTHER: u8 = 16;
+pub(crate) const OTHER: u8 = 16;
 
 const BLOCK: usize = 256;
 const N_CODE_POINTS: usize = 0x11_0000;
 
 /// The class of each code point in two stages, since most blocks of 256 are alike.
-pub(super) struct Classes {
+pub(crate) struct Classes {
     ascii: [u8; 128],
     /// Where the block of a code point starts in `classes`, divided by [`BLOCK`].
     blocks: Vec<u16>,
@@ -32,12 +32,12 @@ static CLASSES: LazyLock<Classes> = LazyLock::new(Classes::build);
 
 impl Classes {
     /// The table, built on the first call.
-    pub(super) fn get() -> &'static Classes {
+    pub(crate) fn get() -> &'static Classes {
         &CLASSES
     }
 
     /// The class of `c`: exactly one bit.
-    pub(super) fn of(&self, c: char) -> u8 {
+    pub(crate) fn of(&self, c: char) -> u8 {
         let c = c as usize;
         self.classes[self.blocks[c / BLOCK] as usize * BLOCK + c % BLOCK]
     }
@@ -46,7 +46,7 @@ impl Classes {
     ///
     /// # Panics
     /// If `byte` is 128 or more.
-    pub(super) fn of_ascii(&self, byte: u8) -> u8 {
+    pub(crate) fn of_ascii(&self, byte: u8) -> u8 {
         self.ascii[byte as usize]
     }
 

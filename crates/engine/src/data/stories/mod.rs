@@ -8,8 +8,8 @@
 //! The same seed gives the same bytes on every machine: nothing here uses floating point.
 
 mod grammar;
-mod inflect;
-mod lexicon;
+pub(crate) mod inflect;
+pub(crate) mod lexicon;
 mod parser;
 mod reader;
 mod surface;

@@ -1,0 +1,45 @@
+//! What can go wrong with morphemes and their files, and what to do about it.
+
+use std::fmt::Display;
+
+/// Longest piece of a file that an error message repeats, in characters.
+const FOUND_CHARS_MAX: usize = 60;
+
+/// Errors of learning morphemes and of reading codes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MorphemeError {
+    /// A file of codes with something in it that cannot be.
+    #[error(
+        "field `{field}` of the morpheme codes: found {found}, expected {expected}. Train the \
+         tokeniser again, or copy its files again from where they came"
+    )]
+    Format {
+        /// The field, as a path into the JSON.
+        field: String,
+        /// What stands there.
+        found: String,
+        /// What may stand there.
+        expected: String,
+    },
+
+    /// The cancellation flag was set.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl MorphemeError {
+    /// [`MorphemeError::Format`], with a value from a file cut to a readable length.
+    pub(super) fn format(
+        field: impl Into<String>,
+        found: impl Display,
+        expected: impl Into<String>,
+    ) -> MorphemeError {
+        let found = found.to_string();
+        let found = match found.char_indices().nth(FOUND_CHARS_MAX) {
+            Some((end, _)) => format!("{}…", &found[..end]),
+            None => found,
+        };
+        MorphemeError::Format { field: field.into(), found, expected: expected.into() }
+    }
+}
