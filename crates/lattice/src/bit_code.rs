@@ -41,6 +41,14 @@ impl BitCode {
         &self.words
     }
 
+    /// Whether the code has the prime of this index.
+    ///
+    /// # Panics
+    /// If `index` is not below [`BitCode::n_bits`], rounded up to a multiple of 64.
+    pub fn has(&self, index: usize) -> bool {
+        self.words[index / 64] >> (index % 64) & 1 == 1
+    }
+
     /// Indices of the primes, ascending.
     pub fn indices(&self) -> impl Iterator<Item = usize> + '_ {
         ones(self.words.iter().copied())
@@ -109,6 +117,7 @@ mod tests {
             let (x, y) = (bits(&a, &base), bits(&b, &base));
             prop_assert_eq!((x.n_bits(), x.words().len()), (150, 3));
             prop_assert_eq!(x.indices().collect::<BTreeSet<_>>(), a.clone());
+            prop_assert!((0..150).all(|i| x.has(i) == a.contains(&i)));
             prop_assert_eq!(x.common(&y).collect::<BTreeSet<_>>(), &a & &b);
             prop_assert_eq!(x.joint(&y).collect::<BTreeSet<_>>(), &a | &b);
             prop_assert_eq!(x.n_common(&y) as usize, (&a & &b).len());
