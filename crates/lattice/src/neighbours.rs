@@ -123,13 +123,15 @@ impl<'a> Searcher<'a> {
     /// The same result as [`Searcher::nearest`], found by the signatures of the index's codes.
     ///
     /// # Panics
-    /// Or wrong results, if the rows are of another index.
+    /// If the rows are of another index than the searcher.
     pub fn nearest_by_signature(
         &mut self,
         rows: &SignatureRows,
         query: &FactorCode,
         k: usize,
     ) -> Vec<Neighbour> {
+        let is_own = std::ptr::eq(rows.index(), self.index);
+        assert!(is_own, "nearest_by_signature: the rows are of another index");
         self.search(rows, query, k)
     }
 

@@ -44,7 +44,8 @@ impl Signature {
 ///
 /// A query reads the rows of its own few bits, and nothing else. Takes 64 bytes for each code.
 #[derive(Clone, Debug)]
-pub struct SignatureRows {
+pub struct SignatureRows<'a> {
+    index: &'a CodeIndex,
     n_words: usize,
     /// (512, n_words): bit `rank` of row `b` is bit `b` of that code's signature.
     words: Vec<u64>,
@@ -52,9 +53,9 @@ pub struct SignatureRows {
     counts: Vec<usize>,
 }
 
-impl SignatureRows {
-    /// The rows of an index; only searches of the same index may use them.
-    pub fn new(index: &CodeIndex) -> SignatureRows {
+impl<'a> SignatureRows<'a> {
+    /// The rows of an index; only searchers of the same index take them.
+    pub fn new(index: &'a CodeIndex) -> SignatureRows<'a> {
         let n_words = index.len().div_ceil(64);
         let mut words = vec![0u64; SIGNATURE_BITS * n_words];
         for rank in 0..index.len() {
@@ -65,7 +66,12 @@ impl SignatureRows {
         let row = |b: usize| &words[b * n_words..(b + 1) * n_words];
         let count = |b| row(b).iter().map(|word| word.count_ones() as usize).sum();
         let counts = (0..SIGNATURE_BITS).map(count).collect();
-        SignatureRows { n_words, words, counts }
+        SignatureRows { index, n_words, words, counts }
+    }
+
+    /// The index that the rows are of.
+    pub(crate) fn index(&self) -> &'a CodeIndex {
+        self.index
     }
 
     fn row(&self, prime: u32) -> &[u64] {
@@ -74,7 +80,7 @@ impl SignatureRows {
     }
 }
 
-impl Candidates for SignatureRows {
+impl Candidates for SignatureRows<'_> {
     fn count(&self, prime: u32) -> usize {
         self.counts[bit_of(prime as usize)]
     }

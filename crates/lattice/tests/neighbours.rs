@@ -116,3 +116,10 @@ fn the_comparison_finds_planted_errors() {
         assert!(difference(found, &right).is_some(), "{found:?} passes");
     }
 }
+
+#[test]
+#[should_panic(expected = "another index")]
+fn rows_of_another_index_are_refused() {
+    let (index, other) = (CodeIndex::new(&[]), CodeIndex::new(&[]));
+    Searcher::new(&index).nearest_by_signature(&SignatureRows::new(&other), &FactorCode::one(), 1);
+}
