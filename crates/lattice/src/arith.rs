@@ -105,7 +105,7 @@ mod tests {
 
     /// The definition: the largest number that divides both.
     fn largest_common_divisor(a: u64, b: u64) -> u64 {
-        (1..=a.max(b)).rev().find(|d| a % d == 0 && b % d == 0).unwrap_or(0)
+        (1..=a.max(b)).rev().find(|&d| a.is_multiple_of(d) && b.is_multiple_of(d)).unwrap_or(0)
     }
 
     /// The definition: the smallest positive number that both divide; 0 if there is none.

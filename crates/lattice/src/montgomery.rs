@@ -69,7 +69,7 @@ impl Montgomery {
     /// `a / 2`.
     pub fn half(&self, a: u128) -> u128 {
         // The modulus is odd, so one of a and a + n is even.
-        if a % 2 == 0 { a / 2 } else { a / 2 + self.n / 2 + 1 }
+        if a.is_multiple_of(2) { a / 2 } else { a / 2 + self.n / 2 + 1 }
     }
 
     /// `a * b`.
@@ -123,7 +123,7 @@ mod tests {
             let check = |residue: u128, expected: UBig| {
                 assert!(residue < n, "{residue} is not below {n}");
                 assert_eq!(field.residue(1), field.one());
-                assert_eq!(residue, field.residue((expected % n) as u128), "modulo {n}");
+                assert_eq!(residue, field.residue(expected % n), "modulo {n}");
             };
             let (x, y) = (field.residue(a), field.residue(b));
             let (big_a, big_b) = (UBig::from(a), UBig::from(b));

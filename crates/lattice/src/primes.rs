@@ -41,7 +41,7 @@ mod tests {
 
     /// The definition: exactly two divisors.
     fn has_two_divisors(n: u64) -> bool {
-        (1..=n).filter(|d| n % d == 0).count() == 2
+        (1..=n).filter(|&d| n.is_multiple_of(d)).count() == 2
     }
 
     #[test]
