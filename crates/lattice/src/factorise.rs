@@ -1,0 +1,254 @@
+//! Prime factors of a number: of any by Pollard's rho, of a code by the primes it may have.
+//!
+//! The lists ascend and hold a prime as often as it divides. Nothing here is random.
+
+use crate::arith::gcd_u128;
+use crate::error::CodeError;
+use crate::montgomery::Montgomery;
+use crate::primality::is_prime_u128;
+use crate::primes::primes_below;
+use dashu_int::UBig;
+use dashu_int::ops::DivRem;
+
+/// Divisors below this are tried one by one.
+const TRIAL_LIMIT: u64 = 1 << 9;
+
+/// Steps of the rho sequence between two greatest common divisors.
+const BATCH: usize = 128;
+
+/// The prime factors of `n`; none for 1, and `[0]` for 0, so that the product is always `n`.
+///
+/// Takes some milliseconds at most.
+pub fn factor_u64(n: u64) -> Vec<u64> {
+    // A factor of a 64-bit number has no more bits than that.
+    factor_u128(n.into()).into_iter().map(|p| p as u64).collect()
+}
+
+/// The prime factors of `n`; none for 1, and `[0]` for 0, so that the product is always `n`.
+///
+/// The number of steps is about the square root of the second largest prime factor: up to 2^20 of
+/// them take a moment, the 2^32 of a product of two 64-bit primes take minutes. Factors above
+/// [`crate::primality::PROVED_BELOW`] are primes as far as anybody knows.
+pub fn factor_u128(n: u128) -> Vec<u128> {
+    if n == 0 {
+        return vec![0];
+    }
+    let (mut factors, mut rest) = (Vec::new(), n);
+    for p in trial_divisors() {
+        while rest.is_multiple_of(p) {
+            factors.push(p);
+            rest /= p;
+        }
+    }
+    let mut unfinished = vec![rest];
+    while let Some(n) = unfinished.pop() {
+        if n == 1 {
+            continue;
+        }
+        if is_prime_u128(n) {
+            factors.push(n);
+        } else {
+            let factor = proper_factor(n);
+            unfinished.extend([factor, n / factor]);
+        }
+    }
+    factors.sort_unstable();
+    factors
+}
+
+/// 2 and the odd numbers; those that are not prime divide nothing that is left by then.
+fn trial_divisors() -> impl Iterator<Item = u128> {
+    std::iter::once(2).chain((3..u128::from(TRIAL_LIMIT)).step_by(2))
+}
+
+/// A factor of an odd composite number, other than 1 and `n`.
+fn proper_factor(n: u128) -> u128 {
+    let field = Montgomery::new(n);
+    // Some constant succeeds: each maps the factors of n onto cycles of other lengths.
+    (1..)
+        .find_map(|constant| rho(&field, field.residue(constant)))
+        .expect("the numbers from 1 on do not end")
+}
+
+/// Pollard's rho with Brent's cycle finding (Brent 1980): iterates `x -> x^2 + constant` until two
+/// iterates agree modulo a factor of n. Fails if they first agree modulo n itself.
+fn rho(field: &Montgomery, constant: u128) -> Option<u128> {
+    let n = field.modulus();
+    let step = |x| field.add(field.mul(x, x), constant);
+    let mut y = field.residue(2);
+    for length in (0..).map(|i| 1usize << i) {
+        let x = y;
+        (0..length).for_each(|_| y = step(y));
+        let mut done = 0;
+        while done < length {
+            let (start, n_steps) = (y, BATCH.min(length - done));
+            let mut product = field.one();
+            for _ in 0..n_steps {
+                y = step(y);
+                product = field.mul(product, field.sub(x, y));
+            }
+            // 2^128 is coprime to n, so Montgomery's form has the same divisor.
+            let factor = gcd_u128(product, n);
+            if factor == n {
+                return first_in_batch(field, constant, [x, start]);
+            }
+            if factor != 1 {
+                return Some(factor);
+            }
+            done += n_steps;
+        }
+    }
+    None
+}
+
+/// Goes through a batch of [`rho`] again, whose product had all factors of n at once.
+fn first_in_batch(field: &Montgomery, constant: u128, [x, start]: [u128; 2]) -> Option<u128> {
+    let (n, mut y) = (field.modulus(), start);
+    loop {
+        y = field.add(field.mul(y, y), constant);
+        let factor = gcd_u128(field.sub(x, y), n);
+        if factor != 1 {
+            return (factor != n).then_some(factor);
+        }
+    }
+}
+
+/// The factors of `n` among the primes of `base`, which must ascend.
+///
+/// Divides by one prime after the other until 1 is left: up to `base.len()` divisions.
+///
+/// # Errors
+/// [`CodeError::LeftOver`] if other factors are left, or if `n` is 0.
+pub fn factor_over(n: &UBig, base: &[u64]) -> Result<Vec<u64>, CodeError> {
+    if n.is_zero() {
+        return Err(CodeError::LeftOver { cofactor: n.clone() });
+    }
+    let (mut factors, mut rest) = (Vec::new(), n.clone());
+    for &p in base {
+        if rest.is_one() {
+            break;
+        }
+        while &rest % p == 0 {
+            rest = (&rest).div_rem(p).0;
+            factors.push(p);
+        }
+    }
+    if rest.is_one() { Ok(factors) } else { Err(CodeError::LeftOver { cofactor: rest }) }
+}
+
+/// The definition of [`factor_u64`]: divides by every prime up to the square root.
+pub fn factor_by_trial(n: u64) -> Vec<u64> {
+    if n == 0 {
+        return vec![0];
+    }
+    let (mut factors, mut rest) = (Vec::new(), n);
+    for p in primes_below(n.isqrt() as usize + 1) {
+        while rest % p == 0 {
+            factors.push(p);
+            rest /= p;
+        }
+    }
+    if rest > 1 {
+        factors.push(rest);
+    }
+    factors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{factor_by_trial, factor_over, factor_u64, factor_u128};
+    use crate::error::CodeError;
+    use crate::primality::{is_prime, is_prime_u128};
+    use crate::primes::{nth_primes, primes_below};
+    use dashu_int::UBig;
+    use proptest::prelude::*;
+
+    /// What a factorisation is: ascending primes whose product is the number.
+    fn is_factorisation(factors: &[u128], n: u128) -> bool {
+        let product = factors.iter().try_fold(1u128, |product, p| product.checked_mul(*p));
+        product == Some(n) && factors.is_sorted() && factors.iter().all(|&p| is_prime_u128(p))
+    }
+
+    #[test]
+    fn the_check_finds_planted_errors() {
+        assert!(is_factorisation(&[2, 3, 3], 18) && is_factorisation(&[], 1));
+        for (wrong, n) in [(&[2, 9][..], 18), (&[3, 2, 3], 18), (&[2, 3], 18), (&[], 2)] {
+            assert!(!is_factorisation(wrong, n), "{wrong:?} passes for {n}");
+        }
+    }
+
+    #[test]
+    fn small_numbers_follow_the_definition() {
+        for n in 0..20_000 {
+            assert_eq!(factor_u64(n), factor_by_trial(n), "{n}");
+        }
+        assert_eq!(factor_by_trial(360), [2, 2, 2, 3, 3, 5]);
+        assert_eq!(factor_by_trial(49), [7, 7]);
+    }
+
+    #[test]
+    fn numbers_that_are_hard_for_rho_are_factored() {
+        // Squares and cubes of primes, products of neighbouring ones, Carmichael numbers.
+        let p = 4_294_967_291u128; // the largest prime below 2^32
+        let primes = primes_below(2_000);
+        for pair in primes.windows(2).filter(|pair| pair[0] > 500) {
+            let (p, q) = (u128::from(pair[0]), u128::from(pair[1]));
+            for n in [p * p, p * q, p * p * p, p * p * q * q] {
+                assert!(is_factorisation(&factor_u128(n), n), "{n}");
+            }
+        }
+        assert_eq!(factor_u128(p * p), [p, p]);
+        assert_eq!(factor_u64(561), [3, 11, 17]);
+        assert_eq!(factor_u64(u64::MAX), [3, 5, 17, 257, 641, 65_537, 6_700_417]);
+        // The fifth and the sixth Fermat number: Euler 1732, Landry 1880.
+        assert_eq!(factor_u64((1 << 32) + 1), [641, 6_700_417]);
+        assert_eq!(factor_u128((1 << 64) + 1), [274_177, 67_280_421_310_721]);
+        assert_eq!(
+            factor_u128(u128::MAX),
+            [3, 5, 17, 257, 641, 65_537, 274_177, 6_700_417, 67_280_421_310_721]
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn factors_of_any_64_bit_number(n: u64) {
+            let factors = factor_u64(n);
+            let wide: Vec<u128> = factors.iter().map(|&p| p.into()).collect();
+            prop_assert!(n == 0 || is_factorisation(&wide, n.into()), "{}: {:?}", n, factors);
+        }
+
+        #[test]
+        fn factors_of_products_of_primes(seeds in prop::collection::vec(2..1u64 << 25, 0..5)) {
+            let mut primes: Vec<u128> = seeds
+                .into_iter()
+                .filter_map(|seed| (seed..).find(|&p| is_prime(p)))
+                .map(u128::from)
+                .collect();
+            primes.sort_unstable();
+            prop_assert_eq!(factor_u128(primes.iter().product()), primes);
+        }
+
+        #[test]
+        fn a_product_over_a_base_gives_its_parts(picks in prop::collection::vec(0..300usize, 0..40)) {
+            let base = nth_primes(300);
+            let mut parts: Vec<u64> = picks.into_iter().map(|i| base[i]).collect();
+            parts.sort_unstable();
+            let product: UBig = parts.iter().map(|&p| UBig::from(p)).product();
+            prop_assert_eq!(factor_over(&product, &base), Ok(parts));
+        }
+    }
+
+    #[test]
+    fn what_is_left_over_is_told() {
+        let left = |n: u64, base: &[u64]| match factor_over(&n.into(), base) {
+            Err(CodeError::LeftOver { cofactor }) => cofactor,
+            other => panic!("{n} over {base:?} gave {other:?}"),
+        };
+        assert_eq!(left(2 * 3 * 3 * 7 * 11, &[2, 3, 5]), UBig::from(77u32));
+        assert_eq!(left(0, &[2, 3, 5]), UBig::ZERO);
+        assert_eq!(left(2, &[]), UBig::from(2u32));
+        assert_eq!(factor_over(&UBig::ONE, &[]), Ok(vec![]));
+    }
+}
