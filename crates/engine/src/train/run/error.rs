@@ -5,6 +5,7 @@ use crate::generate::SamplerError;
 use crate::model::ConfigError;
 use crate::text::TextError;
 use crate::train::StepError;
+use crate::vocab::classes::ClassError;
 use std::path::{Path, PathBuf};
 
 /// Why a run cannot start or go on; what is on disk is as it was.
@@ -25,6 +26,9 @@ pub enum RunError {
         /// Which file, and what it was.
         source: crate::data::Error,
     },
+    /// The classes of a factored output layer.
+    #[error(transparent)]
+    Classes(#[from] ClassError),
     /// The shape of the model.
     #[error(transparent)]
     Config(#[from] ConfigError),

@@ -6,7 +6,7 @@ use crate::model::HeadConfig;
 use crate::text::Tokenizer;
 use crate::train::events::{Event, Observer};
 use crate::train::settings::{HeadName, Settings, VocabConfig};
-use crate::vocab::classes::{self, ClassOptions, Classes};
+use crate::vocab::classes::{self, ClassError, ClassOptions, Classes};
 use kernels::Pool;
 
 /// Seed of everything random in making classes.
@@ -84,6 +84,8 @@ fn classes(
         observer.event(&Event::Preparing { what: "finding classes", done, of });
         !observer.should_stop()
     };
-    classes::build(ids, vocab_size, &options, &mut pool, &mut goes_on)
-        .map_err(|_| RunError::Cancelled)
+    match classes::build(ids, vocab_size, &options, &mut pool, &mut goes_on) {
+        Err(ClassError::Cancelled) => Err(RunError::Cancelled),
+        result => Ok(result?),
+    }
 }
