@@ -1,6 +1,7 @@
 //! What a run looks like: a moving line on a terminal, plain lines elsewhere; all on stderr.
 
 use super::signals::Signals;
+use engine::model::HeadConfig;
 use engine::train::events::{Event, Metrics, Observer, Started};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
@@ -67,6 +68,10 @@ impl Progress {
                 m.n_heads,
                 thousands(m.vocab_size)
             ));
+            if let HeadConfig::Factor { class_starts } = &m.head {
+                let n = thousands(class_starts.len() - 1);
+                self.line(&format!("output    factored, {n} classes by {}", config.vocab.classes));
+            }
             self.line(&format!(
                 "text      {} tokens to train on, {} held out ({} tokeniser)",
                 thousands(n_tokens.0),
