@@ -2,7 +2,8 @@
 
 mod support;
 
-use kernels::reduce::{all_finite, sum_squares};
+use kernels::reduce::{add_rows, all_finite, naive, sum_squares};
+use kernels::rows::{Rows, bf16_from_f32};
 use support::{Random, on_every_isa, seed};
 
 /// The order of the sum is the same on every path, and so are its bits.
@@ -25,6 +26,25 @@ fn all_finite_finds_the_one_that_is_not() {
                 let right = std::mem::replace(&mut x[i], bad);
                 assert!(!all_finite(&x), "{} [{i}] {bad}", isa.name());
                 x[i] = right;
+            }
+        }
+    });
+}
+
+/// Rows are added in ascending order, so the bits are those of the definition.
+#[test]
+fn add_rows_has_the_bits_of_its_definition() {
+    on_every_isa(|isa| {
+        for (rows, cols) in [(0, 5), (1, 1), (3, 7), (5, 64), (9, 205), (2, 1000)] {
+            let mut random = Random(seed());
+            let x = random.f32s(rows * cols, 2.0);
+            let halves: Vec<u16> = x.iter().map(|x| bf16_from_f32(*x)).collect();
+            for x in [Rows::F32(&x), Rows::Bf16(&halves)] {
+                let mut found = random.f32s(cols, 1.0);
+                let mut expected = found.clone();
+                add_rows(&mut found, x);
+                naive::add_rows(&mut expected, x);
+                assert_eq!(found, expected, "{} ({rows}, {cols})", isa.name());
             }
         }
     });

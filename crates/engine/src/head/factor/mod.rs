@@ -4,7 +4,7 @@
 //! classes of V/C tokens a token costs C + V/C dot products instead of V (Goodman, "Classes for fast
 //! maximum entropy training", 2001). The ids of a class stand side by side, so its rows are one
 //! matrix; the batch's rows are sorted by the class of their targets, so that each class is one
-//! small product ([`members`]). The softmax over classes is that of [`super::softmax`].
+//! small product (`members`). The softmax over classes is that of [`super::softmax`].
 //!
 //! All lanes' rows are sorted together: a class is worked on once, by one thread, and there is one
 //! gradient of the tables with a row for each token. Nothing depends on who did what.
