@@ -95,18 +95,6 @@ impl TokenFile {
     pub fn origin(&self) -> &TokenOrigin {
         &self.origin
     }
-
-    /// How often each token stands in the file.
-    pub fn counts(&self) -> Vec<u64> {
-        let mut counts = vec![0; self.origin.vocab_size as usize];
-        let mut ids = [0; 4096];
-        for start in (0..self.n_tokens).step_by(ids.len()) {
-            let ids = &mut ids[..4096.min(self.n_tokens - start)];
-            self.read(start, ids);
-            ids.iter().for_each(|id| counts[*id as usize] += 1);
-        }
-        counts
-    }
 }
 
 impl TokenSource for TokenFile {

@@ -14,6 +14,7 @@ use crate::model::{Layout, MicroShape, init_params};
 use crate::text::Tokenizer;
 use crate::train::settings::RunConfig;
 use crate::train::{Lanes, SequenceSource, StepPlan, TrainState, training_step};
+use crate::vocab::classes::count_tokens;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -103,7 +104,8 @@ impl Machine {
         let session = Session::new(&layout, precision, model.seq_len, threads);
         let mut params = init_params(&layout, train.seed);
         if layout.factor.is_some() {
-            unigram_biases(&mut params, &layout, &tokens.counts());
+            let counts = count_tokens(&tokens, model.vocab_size)?;
+            unigram_biases(&mut params, &layout, &counts);
         }
         let mut state = TrainState::new(layout, params, precision, train.optimizer);
         state.pack(lanes.pool());

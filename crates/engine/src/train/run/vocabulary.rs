@@ -6,7 +6,7 @@ use crate::model::HeadConfig;
 use crate::text::Tokenizer;
 use crate::train::events::{Event, Observer};
 use crate::train::settings::{HeadName, Settings, VocabConfig};
-use crate::vocab::classes::{self, ClassError, ClassOptions, Classes};
+use crate::vocab::classes::{self, ClassError, ClassOptions, Classes, default_n_classes};
 use kernels::Pool;
 
 /// Seed of everything random in making classes.
@@ -32,7 +32,7 @@ pub(super) fn resolve(settings: &Settings, vocab_size: usize) -> Result<VocabCon
     if head == HeadName::Full {
         return Ok(VocabConfig::default());
     }
-    let n_classes = given.n_classes.unwrap_or((vocab_size as f64).sqrt().round() as usize);
+    let n_classes = given.n_classes.unwrap_or_else(|| default_n_classes(vocab_size));
     if !(1..=vocab_size).contains(&n_classes) {
         return Err(RunError::Setting {
             field: "vocab.n_classes",
