@@ -5,14 +5,17 @@
     python bench/torch_time_to_loss.py runs/chars > chars.jsonl
     python bench/curves.py --run runs/chars --torch chars.jsonl --out docs/chars
 
-Our losses are the rows of the run's evals.jsonl. Time is training time on both sides. OUT.svg and OUT.md are written; the table says in what share of PyTorch's time ours reached
-PyTorch's last loss (linear between evaluations).
+Our losses are the rows of the run's evals.jsonl. Time is training time on both sides; --before adds
+what ours took ahead of its first step, such as finding classes. Of several runs the first is the one
+that the others are compared with. OUT.svg and OUT.md are written; the table says in what share of
+each side's time that one reached its last loss (linear between evaluations).
 """
 
 import argparse
 import json
 import math
 import sys
+import tomllib
 from html import escape
 from pathlib import Path
 
@@ -21,28 +24,34 @@ def parse():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--run", type=Path, required=True, help="our run's folder")
-    parser.add_argument("--torch", type=Path, nargs="+", required=True, help="JSON lines")
+    parser.add_argument("--run", type=Path, nargs="+", required=True, help="our runs' folders")
+    parser.add_argument("--torch", type=Path, nargs="+", default=[], help="JSON lines")
+    parser.add_argument("--before", type=float, nargs="+", default=[], help="seconds, for each run")
     parser.add_argument("--out", type=Path, required=True, help="path without .svg and .md")
     parser.add_argument("--title", default="Held-out loss")
     return parser.parse_args()
 
 
-def our_points(run):
-    """(seconds, tokens, loss) of each evaluation; of two at one step the last, over all text."""
+def our_points(run, before=0.0):
+    """The name of the side, and (seconds, tokens, loss) of each evaluation; of two at one step the
+    last, over all text."""
 
     def rows(name):
         return map(json.loads, (run / name).read_text().splitlines())
 
     tokens = {row["step"]: row["tokens"] for row in rows("metrics.jsonl")}
     evals = {row["step"]: (row["elapsed_s"], row["val_loss"]) for row in rows("evals.jsonl")}
-    return [(seconds, tokens[step], loss) for step, (seconds, loss) in evals.items()]
+    config = tomllib.loads((run / "config.toml").read_text())
+    head, planned = config.get("vocab", {}).get("head", "full"), config["train"]["n_steps"]
+    name = f"Crystalline, {head}, {planned:,} steps"
+    return name, [(before + seconds, tokens[step], loss) for step, (seconds, loss) in evals.items()]
 
 
 def torch_points(path):
     """The name of the side, and its points."""
     settings, *rows = map(json.loads, path.read_text().splitlines())
-    name = f"PyTorch, {settings['mode']} {settings['precision']}, lr {settings['lr']:g}"
+    head = settings.get("head", "full")
+    name = f"PyTorch, {head}, {settings['mode']} {settings['precision']}, lr {settings['lr']:g}"
     return name, [(r["seconds"], r["tokens"], r["val_loss"]) for r in rows]
 
 
@@ -64,7 +73,7 @@ def table(sides, title):
     lines = [
         f"# {title}",
         "",
-        "| | seconds | tokens | loss, nats | perplexity | ours got there in |",
+        "| | seconds | tokens | loss, nats | perplexity | the first got there in |",
         "| --- | ---: | ---: | ---: | ---: | --- |",
     ]
     for name, points in [ours, *theirs]:
@@ -77,7 +86,8 @@ def table(sides, title):
         numbers = [f"{seconds:.0f}", f"{tokens:,}", f"{loss:.4f}", f"{math.exp(loss):.2f}"]
         lines.append(f"| {' | '.join([name, *numbers, note])} |")
     lines += ["", "| seconds | " + " | ".join(sides) + " |", "| ---: |" + " ---: |" * len(sides)]
-    for seconds, _, _ in theirs[0][1]:
+    longest = max(sides.values(), key=lambda points: points[-1][0])
+    for seconds, _, _ in longest:
         at = [loss_at(points, seconds) for points in sides.values()]
         cells = [f"{loss:.4f}" if loss is not None else "" for loss in at]
         lines.append(f"| {seconds:.0f} | {' | '.join(cells)} |")
@@ -93,7 +103,7 @@ def loss_at(points, seconds):
 
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720, 400, 60, 45, 35
-COLOURS = ["#c0392b", "#2c6fbb", "#7f8c8d", "#27ae60"]
+COLOURS = ["#c0392b", "#2c6fbb", "#27ae60", "#8e44ad", "#d68910", "#7f8c8d"]
 
 
 def ticks(low, high):
@@ -144,8 +154,8 @@ def svg(sides, title):
 def main():
     options = parse()
     try:
-        ours = our_points(options.run)
-        sides = {"Crystalline": ours} | dict(map(torch_points, options.torch))
+        before = options.before + [0.0] * len(options.run)
+        sides = dict(map(our_points, options.run, before)) | dict(map(torch_points, options.torch))
     except (OSError, ValueError, KeyError) as error:
         sys.exit(f"cannot read the curves: {error!r}")
     empty = [name for name, points in sides.items() if not points]

@@ -57,14 +57,47 @@ class Layer(nn.Module):
         return x + self.dropout(self.feed_forward(self.mlp_norm(x)))
 
 
-class Decoder(nn.Module):
-    """Tokens and targets, each (B, T), to the mean loss in nats; embedding and head are one."""
+class FullHead(nn.Module):
+    """The softmax over the vocabulary; its matrix is the embedding."""
 
-    def __init__(self, shape, dropout=0.0):
+    def __init__(self, embedding):
+        super().__init__()
+        self.embedding = embedding
+
+    def forward(self, x, targets):
+        logits = F.linear(x, self.embedding.weight)
+        return F.cross_entropy(logits.float(), targets, ignore_index=IGNORE)
+
+
+CUTOFFS = [2000, 10000]  # the most frequent words, the middle, and the rest
+
+
+class AdaptiveHead(nn.Module):
+    """PyTorch's adaptive softmax (Grave et al. 2017); ids must be in order of frequency."""
+
+    def __init__(self, shape):
+        super().__init__()
+        width, size = shape.model_dim, shape.vocab_size
+        self.softmax = nn.AdaptiveLogSoftmaxWithLoss(width, size, CUTOFFS, div_value=4.0)
+
+    def forward(self, x, targets):
+        counts = targets != IGNORE
+        log_p = self.softmax(x, targets.clamp(min=0)).output
+        return -(log_p * counts).sum() / counts.sum()
+
+
+HEADS = ["full", "adaptive"]
+
+
+class Decoder(nn.Module):
+    """Tokens and targets, each (B, T), to the mean loss in nats."""
+
+    def __init__(self, shape, dropout=0.0, head="full"):
         super().__init__()
         self.embedding = nn.Embedding(shape.vocab_size, shape.model_dim)
         self.layers = nn.ModuleList(Layer(shape, dropout) for _ in range(shape.n_layers))
         self.final_norm = RmsNorm(shape.model_dim)
+        self.head = FullHead(self.embedding) if head == "full" else AdaptiveHead(shape)
         pairs = torch.arange(0, shape.head_dim, 2) / shape.head_dim
         angles = torch.outer(torch.arange(shape.seq_len).float(), 10000.0**-pairs)
         self.register_buffer("cos", angles.cos())
@@ -79,8 +112,7 @@ class Decoder(nn.Module):
         x = self.embedding(tokens)
         for layer in self.layers:
             x = layer(x, self.cos, self.sin)
-        logits = F.linear(self.final_norm(x).flatten(0, 1), self.embedding.weight)
-        return F.cross_entropy(logits.float(), targets.flatten(), ignore_index=IGNORE)
+        return self.head(self.final_norm(x).flatten(0, 1), targets.flatten())
 
 
 class Trainer:

@@ -33,6 +33,8 @@ def parse():
     parser.add_argument("run", type=Path, help="folder that `crystalline train` made")
     parser.add_argument("--seconds", type=float, default=600, help="length of the training")
     parser.add_argument("--mode", choices=["eager", "compile"], default="compile")
+    parser.add_argument("--head", choices=["full", "adaptive"], default="full", help="adaptive: ids are"
+                        " put in order of frequency first")  # fmt: skip
     parser.add_argument("--precision", choices=["f32", "bf16"], help="default: the run's")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--evals", type=int, default=12, help="evaluations, spread evenly")
@@ -91,6 +93,16 @@ def read_tokens(path):
     return torch.from_numpy(ids.astype(np.int64))
 
 
+def by_frequency(ids, others, vocab_size):
+    """Both, with ids by falling frequency in the first: what an adaptive softmax expects."""
+    import torch
+
+    order = torch.bincount(ids, minlength=vocab_size).argsort(descending=True, stable=True)
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(vocab_size)
+    return rank[ids], rank[others]
+
+
 def windows(ids, seq_len, ignore):
     """Tokens and targets, each (windows, T): every token but the first is a target once."""
     import torch
@@ -126,7 +138,9 @@ def main():
     set_up(s.threads, s.seed)
     train, valid = (read_tokens(s.run / f"{name}.tokens") for name in ("train", "valid"))
     shape = Shape(s.vocab_size, s.model_dim, s.layers, s.heads, s.seq_len, s.batch)
-    model = Decoder(shape, s.dropout)
+    if s.head == "adaptive":
+        train, valid = by_frequency(train, valid, s.vocab_size)
+    model = Decoder(shape, s.dropout, s.head)
     betas = (s.beta1, s.beta2)
     is_bf16, is_compiled = s.precision == "bf16", s.mode == "compile"
     trainer = Trainer(model, s.lr, is_bf16, is_compiled, s.weight_decay, betas)

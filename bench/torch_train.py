@@ -26,6 +26,7 @@ def parse():
     parser.add_argument("--shape", choices=SHAPES, default="nano")
     parser.add_argument("--mode", choices=["eager", "compile"], default="compile")
     parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
+    parser.add_argument("--head", choices=["full", "adaptive"], default="full")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=20, help="timed steps, at most")
     parser.add_argument("--warmup", type=int, default=3, help="steps before the timed ones")
@@ -48,7 +49,7 @@ def main():
     frequencies = 1 / torch.arange(1, shape.vocab_size + 1).double()
     ids = torch.multinomial(frequencies, 2_000_000, replacement=True)
     is_bf16, is_compiled = options.precision == "bf16", options.mode == "compile"
-    trainer = Trainer(Decoder(shape), 1e-3, is_bf16, is_compiled)
+    trainer = Trainer(Decoder(shape, head=options.head), 1e-3, is_bf16, is_compiled)
     generator = torch.Generator().manual_seed(options.seed)
 
     def timed_step():
@@ -68,17 +69,20 @@ def main():
         losses.append(loss)
 
     tokens_per_s = shape.tokens_per_step / statistics.median(seconds)
+    is_full = options.head == "full"  # no other head multiplies every row of the vocabulary
+    gflops = round(tokens_per_s * shape.flops_per_token / 1e9, 1) if is_full else None
     report = dict(
         program=f"torch {torch.__version__}",
         shape=options.shape,
         mode=options.mode,
         precision=options.precision,
+        head=options.head,
         threads=options.threads,
         steps=len(seconds),
         tokens_per_s=round(tokens_per_s, 1),
         best_tokens_per_s=round(shape.tokens_per_step / min(seconds), 1),
         ms_step=round(1e3 * statistics.median(seconds), 2),
-        model_gflops=round(tokens_per_s * shape.flops_per_token / 1e9, 1),
+        model_gflops=gflops,
         peak_rss_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         warmup_s=round(warmup_s, 1),
         loss_first=round(losses[0], 7),
