@@ -25,6 +25,7 @@ def parse():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--shape", choices=SHAPES, default="word")
+    parser.add_argument("--classes", type=int, default=182, help="of our factored layer")
     parser.add_argument("--precision", choices=["f32", "bf16"], default="bf16", help="ours")
     parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES, help="PyTorch's")
     parser.add_argument("--steps", type=int, default=20, help="timed steps of a run")
@@ -38,7 +39,7 @@ def main():
     options, load = parse(), load_before()
     steps = ["--steps", str(options.steps)]
     ours = lambda *flags: our_bench(options, options.shape, options.precision, *steps, *flags)
-    commands = {"ours factor": ours("--head", "factor"), "ours full": ours()}
+    commands = {"ours factor": ours("--classes", str(options.classes)), "ours full": ours()}
     script = str(Path(__file__).with_name("torch_train.py"))
     for head in ("full", "adaptive"):
         for name in options.modes:

@@ -78,11 +78,13 @@ class AdaptiveHead(nn.Module):
     def __init__(self, shape):
         super().__init__()
         width, size = shape.model_dim, shape.vocab_size
-        self.softmax = nn.AdaptiveLogSoftmaxWithLoss(width, size, CUTOFFS, div_value=4.0)
+        cutoffs = [cutoff for cutoff in CUTOFFS if cutoff < size]
+        self.softmax = nn.AdaptiveLogSoftmaxWithLoss(width, size, cutoffs, div_value=4.0)
 
     def forward(self, x, targets):
         counts = targets != IGNORE
-        log_p = self.softmax(x, targets.clamp(min=0)).output
+        with torch.autocast("cpu", enabled=False):  # its index_copy_ refuses a mixture of types
+            log_p = self.softmax(x.float(), targets.clamp(min=0)).output
         return -(log_p * counts).sum() / counts.sum()
 
 
@@ -103,7 +105,7 @@ class Decoder(nn.Module):
         self.register_buffer("cos", angles.cos())
         self.register_buffer("sin", angles.sin())
         for name, weight in self.named_parameters():
-            if weight.dim() == 2:
+            if weight.dim() == 2 and not name.startswith("head."):
                 is_branch_end = name.endswith(("attention_out.weight", "down.weight"))
                 std = 0.02 / math.sqrt(2 * shape.n_layers) if is_branch_end else 0.02
                 nn.init.normal_(weight, std=std)
