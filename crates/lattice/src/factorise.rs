@@ -8,7 +8,7 @@ use crate::montgomery::Montgomery;
 use crate::primality::is_prime_u128;
 use crate::primes::primes_below;
 use dashu_int::UBig;
-use dashu_int::ops::DivRem;
+use dashu_int::ops::{BitTest, DivRem};
 
 /// Divisors below this are tried one by one.
 const TRIAL_LIMIT: u64 = 1 << 9;
@@ -30,8 +30,35 @@ pub fn factor_u64(n: u64) -> Vec<u64> {
 /// them take a moment, the 2^32 of a product of two 64-bit primes take minutes. Factors above
 /// [`crate::primality::PROVED_BELOW`] are primes as far as anybody knows.
 pub fn factor_u128(n: u128) -> Vec<u128> {
+    factor_u128_while(n, &mut || true).expect("nobody stops it")
+}
+
+/// A factorisation that did not come to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfinished {
+    /// Primes that were found, ascending.
+    pub found: Vec<u128>,
+    /// What is left of the number without them: it is composite, or too large to tell.
+    pub left: UBig,
+}
+
+impl Unfinished {
+    /// Bits of what is left.
+    pub fn left_bits(&self) -> usize {
+        self.left.bit_len()
+    }
+}
+
+/// [`factor_u128`] as long as `goes_on` says so, which is asked every hundred steps or so.
+///
+/// # Errors
+/// [`Unfinished`] if it said no.
+pub fn factor_u128_while(
+    n: u128,
+    goes_on: &mut dyn FnMut() -> bool,
+) -> Result<Vec<u128>, Unfinished> {
     if n == 0 {
-        return vec![0];
+        return Ok(vec![0]);
     }
     let (mut factors, mut rest) = (Vec::new(), n);
     for p in trial_divisors() {
@@ -47,13 +74,48 @@ pub fn factor_u128(n: u128) -> Vec<u128> {
         }
         if is_prime_u128(n) {
             factors.push(n);
-        } else {
-            let factor = proper_factor(n);
+        } else if let Ok(factor) = proper_factor(n, goes_on) {
             unfinished.extend([factor, n / factor]);
+        } else {
+            unfinished.push(n);
+            factors.sort_unstable();
+            let left = unfinished.into_iter().map(UBig::from).product();
+            return Err(Unfinished { found: factors, left });
         }
     }
     factors.sort_unstable();
-    factors
+    Ok(factors)
+}
+
+/// The prime factors of a number of any size; none for 1, and `[0]` for 0. Divides by the primes
+/// of `base` first, and goes on as [`factor_u128_while`] with what they leave.
+///
+/// # Errors
+/// [`Unfinished`] if they leave a number of more than 128 bits, or `goes_on` said no.
+pub fn factor_big(
+    n: &UBig,
+    base: &[u64],
+    goes_on: &mut dyn FnMut() -> bool,
+) -> Result<Vec<u128>, Unfinished> {
+    if n.is_zero() {
+        return Ok(vec![0]);
+    }
+    let (found, left) = divide_out(n, base);
+    let mut factors: Vec<u128> = found.into_iter().map(u128::from).collect();
+    let rest = match u128::try_from(&left) {
+        Ok(narrow) => factor_u128_while(narrow, goes_on),
+        Err(_) => Err(Unfinished { found: Vec::new(), left }),
+    };
+    let (more, left) = match rest {
+        Ok(more) => (more, None),
+        Err(Unfinished { found, left }) => (found, Some(left)),
+    };
+    factors.extend(more);
+    factors.sort_unstable();
+    match left {
+        None => Ok(factors),
+        Some(left) => Err(Unfinished { found: factors, left }),
+    }
 }
 
 /// 2 and the odd numbers; those that are not prime divide nothing that is left by then.
@@ -61,26 +123,44 @@ fn trial_divisors() -> impl Iterator<Item = u128> {
     std::iter::once(2).chain((3..u128::from(TRIAL_LIMIT)).step_by(2))
 }
 
+/// The search for a factor was given up.
+struct Stopped;
+
 /// A factor of an odd composite number, other than 1 and `n`.
-fn proper_factor(n: u128) -> u128 {
+fn proper_factor(n: u128, goes_on: &mut dyn FnMut() -> bool) -> Result<u128, Stopped> {
     let field = Montgomery::new(n);
     // Some constant succeeds: each maps the factors of n onto cycles of other lengths.
-    (1..)
-        .find_map(|constant| rho(&field, field.residue(constant)))
-        .expect("the numbers from 1 on do not end")
+    for constant in 1.. {
+        if let Some(factor) = rho(&field, field.residue(constant), goes_on)? {
+            return Ok(factor);
+        }
+    }
+    unreachable!("the numbers from 1 on do not end")
 }
 
 /// Pollard's rho with Brent's cycle finding (Brent 1980): iterates `x -> x^2 + constant` until two
-/// iterates agree modulo a factor of n. Fails if they first agree modulo n itself.
-fn rho(field: &Montgomery, constant: u128) -> Option<u128> {
+/// iterates agree modulo a factor of n. Finds nothing if they first agree modulo n itself.
+fn rho(
+    field: &Montgomery,
+    constant: u128,
+    goes_on: &mut dyn FnMut() -> bool,
+) -> Result<Option<u128>, Stopped> {
     let n = field.modulus();
     let step = |x| field.add(field.mul(x, x), constant);
     let mut y = field.residue(2);
     for length in (0..).map(|i| 1usize << i) {
         let x = y;
-        (0..length).for_each(|_| y = step(y));
+        for i in 0..length {
+            if i.is_multiple_of(BATCH) && !goes_on() {
+                return Err(Stopped);
+            }
+            y = step(y);
+        }
         let mut done = 0;
         while done < length {
+            if !goes_on() {
+                return Err(Stopped);
+            }
             let (start, n_steps) = (y, BATCH.min(length - done));
             let mut product = field.one();
             for _ in 0..n_steps {
@@ -90,15 +170,15 @@ fn rho(field: &Montgomery, constant: u128) -> Option<u128> {
             // 2^128 is coprime to n, so Montgomery's form has the same divisor.
             let factor = gcd_u128(product, n);
             if factor == n {
-                return first_in_batch(field, constant, [x, start]);
+                return Ok(first_in_batch(field, constant, [x, start]));
             }
             if factor != 1 {
-                return Some(factor);
+                return Ok(Some(factor));
             }
             done += n_steps;
         }
     }
-    None
+    Ok(None)
 }
 
 /// Goes through a batch of [`rho`] again, whose product had all factors of n at once.
@@ -123,6 +203,12 @@ pub fn factor_over(n: &UBig, base: &[u64]) -> Result<Vec<u64>, CodeError> {
     if n.is_zero() {
         return Err(CodeError::LeftOver { cofactor: n.clone() });
     }
+    let (factors, rest) = divide_out(n, base);
+    if rest.is_one() { Ok(factors) } else { Err(CodeError::LeftOver { cofactor: rest }) }
+}
+
+/// The factors of `n`, which is not 0, among the primes of `base`, and what is left without them.
+fn divide_out(n: &UBig, base: &[u64]) -> (Vec<u64>, UBig) {
     let (mut factors, mut rest) = (Vec::new(), n.clone());
     for &p in base {
         if rest.is_one() {
@@ -133,7 +219,7 @@ pub fn factor_over(n: &UBig, base: &[u64]) -> Result<Vec<u64>, CodeError> {
             factors.push(p);
         }
     }
-    if rest.is_one() { Ok(factors) } else { Err(CodeError::LeftOver { cofactor: rest }) }
+    (factors, rest)
 }
 
 /// The definition of [`factor_u64`]: divides by every prime up to the square root.
@@ -156,7 +242,10 @@ pub fn factor_by_trial(n: u64) -> Vec<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{factor_by_trial, factor_over, factor_u64, factor_u128};
+    use super::{
+        Unfinished, factor_big, factor_by_trial, factor_over, factor_u64, factor_u128,
+        factor_u128_while,
+    };
     use crate::error::CodeError;
     use crate::primality::{is_prime, is_prime_u128};
     use crate::primes::{nth_primes, primes_below};
@@ -238,6 +327,40 @@ mod tests {
             let product: UBig = parts.iter().map(|&p| UBig::from(p)).product();
             prop_assert_eq!(factor_over(&product, &base), Ok(parts));
         }
+    }
+
+    #[test]
+    fn large_numbers_are_factored_as_far_as_they_can_be() {
+        let base = nth_primes(100);
+        let always = &mut || true;
+        assert_eq!(factor_big(&UBig::ZERO, &base, always), Ok(vec![0]));
+        assert_eq!(factor_big(&UBig::ONE, &base, always), Ok(vec![]));
+        // Many small primes, and one above 2^64 that they leave.
+        let large = u128::MAX - 158;
+        let small: UBig = base.iter().map(|&p| UBig::from(p)).product();
+        let mut expected: Vec<u128> = base.iter().map(|&p| p.into()).collect();
+        expected.push(large);
+        assert_eq!(factor_big(&(&small * large), &base, always), Ok(expected));
+        // Without a base the divisors below 512 are found all the same.
+        assert_eq!(factor_big(&UBig::from(2u32 * 3 * 547), &[], always), Ok(vec![2, 3, 547]));
+        let square = UBig::from(large) * large;
+        let found = factor_big(&(&square * 6u32), &base, always);
+        assert_eq!(found, Err(Unfinished { found: vec![2, 3], left: square }));
+    }
+
+    #[test]
+    fn a_search_that_is_stopped_tells_what_it_found() {
+        let (p, q) = (4_294_967_291u128, 4_294_967_279u128);
+        let mut patience = 3;
+        let stopped = factor_u128_while(10 * p * q, &mut || {
+            patience -= 1;
+            patience > 0
+        });
+        assert_eq!(stopped, Err(Unfinished { found: vec![2, 5], left: UBig::from(p * q) }));
+        assert_eq!(patience, 0);
+        assert_eq!(factor_u128_while(p * q, &mut || true), Ok(vec![q, p]));
+        let narrow = factor_big(&UBig::from(7 * p * q), &[7], &mut || false);
+        assert_eq!(narrow, Err(Unfinished { found: vec![7], left: UBig::from(p * q) }));
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use super::say::say;
 use super::{model, threads};
 use anyhow::{Context, Result};
+use engine::checkpoint::{RealFs, commit_file};
 use engine::text::{Control, Tokenizer, TokenizerKind, TrainOptions};
+use engine::vocab::{CODES_NAME, codes_json, learn_codes};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -96,9 +98,17 @@ fn train(files: &[PathBuf], options: &TrainOptions, path: &Path) -> Result<()> {
     };
     let texts: Vec<String> = files.iter().map(read).collect::<Result<_>>()?;
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let tokenizer = Tokenizer::train(options, &texts, &mut Control::threads(threads(None)))?;
-    engine::checkpoint::commit_file(&engine::checkpoint::RealFs, path, &tokenizer.to_json())?;
+    let mut control = Control::threads(threads(None));
+    let tokenizer = Tokenizer::train(options, &texts, &mut control)?;
+    commit_file(&RealFs, path, &tokenizer.to_json())?;
     say!("{} tokens, written to {}", tokenizer.vocab_size(), path.display());
+    if tokenizer.kind().is_word_level() {
+        let counts = tokenizer.count_words(&texts, &mut control)?;
+        let codes = learn_codes(&tokenizer, Some(&counts), &mut control)?;
+        let path = path.with_file_name(CODES_NAME);
+        commit_file(&RealFs, &path, &codes_json(&codes, &tokenizer))?;
+        say!("{} parts of words, written to {}", codes.features().len(), path.display());
+    }
     Ok(())
 }
 

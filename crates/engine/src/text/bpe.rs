@@ -97,6 +97,11 @@ impl ByteBpe {
         &self.tokens
     }
 
+    /// The token that is these bytes, unless it is a special one.
+    pub(super) fn id_of(&self, bytes: &[u8]) -> Option<u32> {
+        self.ids.get(bytes).copied()
+    }
+
     /// The pairs of tokens that were learnt, in order.
     pub(super) fn merges(&self) -> &[(u32, u32)] {
         self.merges.pairs()

@@ -28,6 +28,11 @@ impl TokenizerKind {
     pub const ALL: [TokenizerKind; 4] =
         [TokenizerKind::Word, TokenizerKind::Split, TokenizerKind::Bpe, TokenizerKind::Char];
 
+    /// Whether tokens are words, which have parts in common, and not pieces of words.
+    pub fn is_word_level(self) -> bool {
+        matches!(self, TokenizerKind::Word | TokenizerKind::Split)
+    }
+
     /// The name in options and files.
     pub fn name(self) -> &'static str {
         match self {

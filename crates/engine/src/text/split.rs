@@ -55,6 +55,11 @@ impl WordList {
         &self.words
     }
 
+    /// The id of a word of the list.
+    pub(super) fn id_of(&self, word: &str) -> Option<u32> {
+        self.ids.get(word).copied()
+    }
+
     /// The id of `<eos>`.
     pub(super) fn end_of_line(&self) -> u32 {
         self.end_of_line
@@ -62,9 +67,9 @@ impl WordList {
 
     /// Appends the ids of `text`.
     pub(super) fn encode(&self, text: &str, ids: &mut Vec<u32>) {
-        let id_of = |word| self.ids.get(word).copied().unwrap_or(self.unknown);
+        let id_or_unknown = |word| self.id_of(word).unwrap_or(self.unknown);
         for line in text.split_inclusive('\n') {
-            ids.extend(line.split_whitespace().map(id_of));
+            ids.extend(line.split_whitespace().map(id_or_unknown));
             if line.ends_with('\n') {
                 ids.push(self.end_of_line);
             }

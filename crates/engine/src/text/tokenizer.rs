@@ -7,7 +7,7 @@ use super::parallel::{Control, map_in_order};
 use super::specials::{Part, Specials};
 use super::split::WordList;
 use super::stream::StreamDecoder;
-use super::{bpe_train, chars, format, json_read, json_write, split, word};
+use super::{bpe_train, chars, count, format, json_read, json_write, split, word};
 use std::io::Read;
 use std::path::Path;
 
@@ -160,6 +160,49 @@ impl Tokenizer {
         self.specials.contains(id)
     }
 
+    /// The bytes that a token stands for, the name of a special one; none for an unknown id.
+    pub fn token(&self, id: u32) -> &[u8] {
+        let bytes = match &self.model {
+            Model::Bytes(model) => model.tokens().get(id as usize).map(|token| &**token),
+            Model::Words(model) => model.words().get(id as usize).map(|word| word.as_bytes()),
+        };
+        bytes.unwrap_or_default()
+    }
+
+    /// The token that stands for exactly this text and is no special one.
+    pub fn id_of(&self, text: &str) -> Option<u32> {
+        let id = match &self.model {
+            Model::Bytes(model) => model.id_of(text.as_bytes()),
+            Model::Words(model) => model.id_of(text),
+        };
+        id.filter(|&id| !self.is_special(id))
+    }
+
+    /// (V) how often each token is a whole word of `texts`, words being what the kind's split rule
+    /// cuts out: 0 for special tokens, and for pieces that only spell other words.
+    ///
+    /// # Errors
+    /// [`TextError::Cancelled`].
+    pub fn count_words(
+        &self,
+        texts: &[&str],
+        control: &mut Control,
+    ) -> Result<Vec<u64>, TextError> {
+        let counted = match &self.model {
+            Model::Bytes(model) => {
+                count::count(texts, &self.specials, |text| model.split.split(text), control)?
+            }
+            Model::Words(_) => count::count(texts, &self.specials, str::split_whitespace, control)?,
+        };
+        let mut counts = vec![0; self.vocab_size()];
+        for (word, count) in counted {
+            if let Some(id) = self.id_of(word) {
+                counts[id as usize] = count;
+            }
+        }
+        Ok(counts)
+    }
+
     /// The ids of a text. Special tokens that stand in it get their ids.
     pub fn encode(&self, text: &str) -> Vec<u32> {
         self.session(true).ids_of(text)
@@ -215,12 +258,8 @@ impl Tokenizer {
     /// A token for display: control characters, and bytes that are no character, escaped. Empty
     /// for an unknown id.
     pub fn token_text(&self, id: u32) -> String {
-        let bytes = match &self.model {
-            Model::Bytes(model) => model.tokens().get(id as usize).map(|token| &**token),
-            Model::Words(model) => model.words().get(id as usize).map(|word| word.as_bytes()),
-        };
         let mut text = String::new();
-        for chunk in bytes.unwrap_or_default().utf8_chunks() {
+        for chunk in self.token(id).utf8_chunks() {
             for c in chunk.valid().chars() {
                 if c.is_control() { text.extend(c.escape_default()) } else { text.push(c) }
             }

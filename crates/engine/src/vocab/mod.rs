@@ -1,4 +1,9 @@
 //! The vocabulary as a structure: which tokens belong together, and what words are made of.
 
 pub mod classes;
+mod code_file;
 pub mod morphemes;
+mod prime_codes;
+
+pub use code_file::{CODES_NAME, CodeFileError, codes_json, learn_codes, read_codes};
+pub use prime_codes::{PathCodes, PrimeCodes, TokenPath};

@@ -3,6 +3,7 @@
 use super::error::RunError;
 use super::{CHECKPOINTS_NAME, CONFIG_NAME, TRAIN_NAME, VALID_NAME};
 use crate::checkpoint::{RealFs, RunLock, clean, ensure_dir};
+use crate::vocab::CODES_NAME;
 use std::path::Path;
 
 /// Makes `dir` unless it is there; it is nobody else's until the lock is dropped.
@@ -15,7 +16,7 @@ pub(super) fn claim(dir: &Path) -> Result<RunLock, RunError> {
     let lock = RunLock::take(dir)?;
     refuse_run(dir)?;
     clean(&RealFs, dir)?;
-    remove_tokens(dir).map_err(RunError::io("remove what an earlier attempt left in", dir))?;
+    remove_leftovers(dir).map_err(RunError::io("remove what an earlier attempt left in", dir))?;
     Ok(lock)
 }
 
@@ -28,13 +29,14 @@ pub(super) fn refuse_run(dir: &Path) -> Result<(), RunError> {
     }
 }
 
-/// Removes token files, whole or half written: those held out may not be wanted this time.
-fn remove_tokens(dir: &Path) -> std::io::Result<()> {
+/// Removes files that not every run has, whole or half written: held-out tokens and codes of words
+/// may not be wanted this time.
+fn remove_leftovers(dir: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let is_tokens = |of: &str| name == of || name.starts_with(&format!("{of}.tmp-"));
-        if is_tokens(TRAIN_NAME) || is_tokens(VALID_NAME) {
+        let is_file = |of: &str| name == of || name.starts_with(&format!("{of}.tmp-"));
+        if [TRAIN_NAME, VALID_NAME, CODES_NAME].into_iter().any(is_file) {
             std::fs::remove_file(&path)?;
         }
     }

@@ -5,6 +5,7 @@ use crate::generate::SamplerError;
 use crate::model::ConfigError;
 use crate::text::TextError;
 use crate::train::StepError;
+use crate::vocab::CodeFileError;
 use crate::vocab::classes::ClassError;
 use std::path::{Path, PathBuf};
 
@@ -29,6 +30,9 @@ pub enum RunError {
     /// The classes of a factored output layer.
     #[error(transparent)]
     Classes(#[from] ClassError),
+    /// The codes of a vocabulary's words.
+    #[error(transparent)]
+    Codes(#[from] CodeFileError),
     /// The shape of the model.
     #[error(transparent)]
     Config(#[from] ConfigError),

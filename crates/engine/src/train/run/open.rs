@@ -15,6 +15,7 @@ use crate::text::Tokenizer;
 use crate::train::settings::RunConfig;
 use crate::train::{Lanes, SequenceSource, StepPlan, TrainState, training_step};
 use crate::vocab::classes::count_tokens;
+use crate::vocab::read_codes;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -166,7 +167,8 @@ impl Run {
         let mut machine = Machine::open(dir, &config, threads)?;
         let corpus = CorpusRecord::read(dir)?;
         let dataset = corpus.fingerprint(&machine.train.tokens);
-        let files = save::ConstantFiles::new(&config.model, &tokenizer);
+        let codes = read_codes(dir, &tokenizer)?;
+        let files = save::ConstantFiles::new(&config.model, &tokenizer, codes.as_ref());
 
         let checkpoints = dir.join(CHECKPOINTS_NAME);
         clean(&RealFs, &checkpoints)?;

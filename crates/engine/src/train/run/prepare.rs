@@ -18,6 +18,8 @@ use crate::model::HeadConfig;
 use crate::text::{Control, TextError, Tokenizer, TokenizerKind, TrainOptions};
 use crate::train::events::{Event, Observer};
 use crate::train::settings::{DataConfig, RunConfig, Settings, TokenizerConfig, VocabConfig};
+use crate::vocab::morphemes::{Codes, MorphemeError};
+use crate::vocab::{CODES_NAME, codes_json, learn_codes};
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -61,6 +63,10 @@ pub fn prepare(
     let Arranged { tokenizer, head, ids } = arranged;
     let json = tokenizer.to_json();
     commit_file(&RealFs, &dir.join(TOKENIZER_NAME), &json)?;
+    if tokenizer.kind().is_word_level() {
+        let codes = find_parts(&tokenizer, &texts, threads, observer)?;
+        commit_file(&RealFs, &dir.join(CODES_NAME), &codes_json(&codes, &tokenizer))?;
+    }
 
     let origin = TokenOrigin {
         vocab_size: tokenizer.vocab_size() as u64,
@@ -190,6 +196,24 @@ fn train_tokenizer(
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     with_control(threads, "learning the vocabulary", observer, |control| {
         Tokenizer::train(options, &texts, control).map_err(RunError::from)
+    })
+}
+
+/// The codes of the vocabulary's words, by their parts.
+fn find_parts(
+    tokenizer: &Tokenizer,
+    texts: &[String],
+    threads: usize,
+    observer: &mut dyn Observer,
+) -> Result<Codes, RunError> {
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let counts = with_control(threads, "counting words", observer, |control| {
+        tokenizer.count_words(&texts, control).map_err(RunError::from)
+    })?;
+    with_control(threads, "finding parts of words", observer, |control| {
+        let codes = learn_codes(tokenizer, Some(&counts), control);
+        // To be cancelled is all that can happen to it.
+        codes.map_err(|_: MorphemeError| RunError::Cancelled)
     })
 }
 

@@ -10,6 +10,8 @@ use crate::model::{Layout, ModelConfig, Span};
 use crate::text::Tokenizer;
 use crate::train::TrainState;
 use crate::train::settings::RunConfig;
+use crate::vocab::morphemes::Codes;
+use crate::vocab::{CODES_NAME, codes_json};
 use kernels::AlignedVec;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,23 +21,24 @@ const OPTIMIZER_NAME: &str = "optimizer.safetensors";
 
 /// Files that are the same in every checkpoint of a run.
 pub(super) struct ConstantFiles {
-    files: [(&'static str, Arc<[u8]>); 4],
+    files: Vec<(&'static str, Arc<[u8]>)>,
     pub tokenizer_blake3: String,
 }
 
 impl ConstantFiles {
-    pub fn new(model: &ModelConfig, tokenizer: &Tokenizer) -> ConstantFiles {
+    /// The files of a model; runs of word-level vocabularies have codes, but for old ones.
+    pub fn new(model: &ModelConfig, tokenizer: &Tokenizer, codes: Option<&Codes>) -> ConstantFiles {
         let hf = hf_config(model, tokenizer.eos_id());
         let json = tokenizer.to_json();
-        ConstantFiles {
-            tokenizer_blake3: blake3::hash(&json).to_hex().to_string(),
-            files: [
-                ("config.json", config_json(&hf).into_bytes().into()),
-                ("generation_config.json", generation_config_json(&hf).into_bytes().into()),
-                ("tokenizer.json", json.into()),
-                ("tokenizer_config.json", tokenizer.config_json().into()),
-            ],
-        }
+        let tokenizer_blake3 = blake3::hash(&json).to_hex().to_string();
+        let mut files: Vec<(&str, Arc<[u8]>)> = vec![
+            ("config.json", config_json(&hf).into_bytes().into()),
+            ("generation_config.json", generation_config_json(&hf).into_bytes().into()),
+            ("tokenizer.json", json.into()),
+            ("tokenizer_config.json", tokenizer.config_json().into()),
+        ];
+        files.extend(codes.map(|codes| (CODES_NAME, codes_json(codes, tokenizer).into())));
+        ConstantFiles { files, tokenizer_blake3 }
     }
 }
 

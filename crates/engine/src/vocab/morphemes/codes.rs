@@ -37,6 +37,22 @@ pub enum FeatureKind {
     Token,
 }
 
+impl FeatureKind {
+    /// The name in files and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            FeatureKind::Stem => "stem",
+            FeatureKind::Prefix => "prefix",
+            FeatureKind::Suffix => "suffix",
+            FeatureKind::Piece => "piece",
+            FeatureKind::Case => "case",
+            FeatureKind::Joint => "joint",
+            FeatureKind::Class => "class",
+            FeatureKind::Token => "token",
+        }
+    }
+}
+
 /// Something that tokens may have in common.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Feature {

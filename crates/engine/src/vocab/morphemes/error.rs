@@ -30,7 +30,7 @@ pub enum MorphemeError {
 
 impl MorphemeError {
     /// [`MorphemeError::Format`], with a value from a file cut to a readable length.
-    pub(super) fn format(
+    pub(in crate::vocab) fn format(
         field: impl Into<String>,
         found: impl Display,
         expected: impl Into<String>,
