@@ -4,6 +4,7 @@
 mod bench;
 mod cli;
 mod demo;
+mod nearest;
 
 use std::process::ExitCode;
 

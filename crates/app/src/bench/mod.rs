@@ -1,5 +1,6 @@
 //! Benchmarks: the same shapes as everybody's, each figure beside what the machine can do.
 
+pub mod codes;
 pub mod generation;
 pub mod training;
 pub mod verified;

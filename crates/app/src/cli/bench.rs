@@ -3,7 +3,7 @@
 use super::model;
 use crate::bench::generation::{self, Phase};
 use crate::bench::verified::{self, PathState};
-use crate::bench::{Shape, training, writing};
+use crate::bench::{Shape, codes, training, writing};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use engine::train::settings::PrecisionName;
@@ -13,7 +13,7 @@ use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Measure the speed of training or writing on the standard shapes.
+/// Measure the speed of training or writing on the standard shapes, or of prime codes.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The shape to measure.
@@ -31,6 +31,9 @@ pub struct Args {
     /// Time a trained model that writes, one way of choosing tokens after the other.
     #[arg(long, value_name = "MODEL", conflicts_with_all = ["decode", "prefill"])]
     model: Option<PathBuf>,
+    /// Time comparing and searching prime codes beside dot products, on one thread.
+    #[arg(long, conflicts_with_all = ["decode", "prefill", "model"])]
+    codes: bool,
     /// Steps or rounds to time, after some that are not.
     #[arg(long, default_value_t = 20)]
     steps: usize,
@@ -96,6 +99,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let is_forced = kernels::isa::requested().is_ok_and(|isa| isa.is_some());
     if let Some(refusal) = refusal(Isa::active(), Isa::best(), is_forced, args.any_path) {
         bail!(refusal);
+    }
+    if args.codes {
+        return print(codes::measure(args.steps), args.json);
     }
     let (threads, precision) = (super::threads(args.threads), args.precision.resolve());
     let phase = match (args.prefill, args.decode) {

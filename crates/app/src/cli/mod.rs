@@ -2,9 +2,11 @@
 
 mod bench;
 mod chat;
+mod columns;
 mod data;
 mod demo;
 mod eval;
+mod factor;
 mod generate;
 mod inspect;
 mod logits;
@@ -14,8 +16,11 @@ mod quantity;
 mod resume;
 mod say;
 mod signals;
+mod similar;
 mod tokenizer;
 mod train;
+mod vocab;
+mod vocabulary;
 
 use clap::{Parser, Subcommand};
 use say::say;
@@ -45,6 +50,9 @@ enum Command {
     Chat(chat::Args),
     Eval(eval::Args),
     Inspect(inspect::Args),
+    Vocab(vocab::Args),
+    Similar(similar::Args),
+    Factor(factor::Args),
     #[command(subcommand)]
     Tokenizer(tokenizer::Command),
     #[command(subcommand)]
@@ -71,6 +79,9 @@ pub fn main() -> ExitCode {
         Command::Chat(args) => chat::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Vocab(args) => vocab::run(args),
+        Command::Similar(args) => similar::run(args),
+        Command::Factor(args) => factor::run(args),
         Command::Tokenizer(command) => tokenizer::run(command),
         Command::Data(command) => data::run(command),
         Command::Bench(args) => bench::run(args),

@@ -47,9 +47,15 @@ pub fn config(folder: &Path) -> Result<ModelConfig> {
 /// Opens the model that `path` means.
 pub fn open(path: &Path, precision: Precision, pool: &mut Pool) -> Result<Opened> {
     let folder = folder(path)?;
-    let layout = Layout::new(&config(&folder)?)
-        .with_context(|| format!("{}", folder.join("config.json").display()))?;
+    let (layout, tokenizer) = layout_and_tokenizer(&folder)?;
     let params = load_params(&folder, &layout)?;
+    Ok(Opened { model: InferenceModel::new(layout, params, precision, pool), tokenizer, folder })
+}
+
+/// The table of tensors and the tokeniser in a model folder.
+pub fn layout_and_tokenizer(folder: &Path) -> Result<(Layout, Tokenizer)> {
+    let layout = Layout::new(&config(folder)?)
+        .with_context(|| format!("{}", folder.join("config.json").display()))?;
     let tokenizer = Tokenizer::load(&folder.join("tokenizer.json"))?;
     if tokenizer.vocab_size() > layout.config.vocab_size {
         bail!(
@@ -59,5 +65,5 @@ pub fn open(path: &Path, precision: Precision, pool: &mut Pool) -> Result<Opened
             layout.config.vocab_size
         );
     }
-    Ok(Opened { model: InferenceModel::new(layout, params, precision, pool), tokenizer, folder })
+    Ok((layout, tokenizer))
 }

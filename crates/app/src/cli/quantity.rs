@@ -1,4 +1,4 @@
-//! Times and sizes as people write them: `10m`, `50MB`.
+//! Times and sizes as people write and read them: `10m`, `50MB`, `1.25 ms`.
 
 use std::time::Duration;
 
@@ -17,6 +17,18 @@ pub fn parse_time(text: &str) -> Result<Duration, String> {
         return Err("expected a time above 0 and below three years".to_string());
     }
     Ok(Duration::from_secs_f64(seconds))
+}
+
+/// "12.5 µs", "1.25 ms", "2.50 s": three digits or so.
+pub fn show_time(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    let (number, unit) = match seconds {
+        s if s < 1e-3 => (s * 1e6, "µs"),
+        s if s < 1.0 => (s * 1e3, "ms"),
+        s => (s, "s"),
+    };
+    let digits = if number < 10.0 { 2 } else { usize::from(number < 100.0) };
+    format!("{number:.digits$} {unit}")
 }
 
 /// "1234", "2KB", "50MB", "1.5GB": bytes.
@@ -46,6 +58,19 @@ fn split_unit(text: &str) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_read_with_their_units() {
+        for (seconds, shown) in [
+            (3.21e-6, "3.21 µs"),
+            (4.56e-4, "456 µs"),
+            (0.0125, "12.5 ms"),
+            (2.5, "2.50 s"),
+            (300.0, "300 s"),
+        ] {
+            assert_eq!(show_time(Duration::from_secs_f64(seconds)), shown);
+        }
+    }
 
     #[test]
     fn times_are_read() {

@@ -11,3 +11,4 @@ mod process;
 mod scene;
 mod signals;
 mod texts;
+mod vocabulary;

@@ -15,6 +15,9 @@ fn paths_that_are_no_model_are_refused_by_name() {
             &["eval", path, "text.txt"],
             &["inspect", path],
             &["tokenizer", "show", path],
+            &["similar", path, "once"],
+            &["factor", path, "once"],
+            &["vocab", path],
         ] {
             let complaint = run(scene.path(), args).complaint(1, &[path]);
             assert_eq!(complaint, None, "{args:?}");

@@ -1,0 +1,290 @@
+//! `crystalline similar`: the tokens nearest to a word, by what they are made of and by embedding.
+
+use super::columns::fit;
+use super::progress::thousands;
+use super::quantity::show_time;
+use super::say::say;
+use super::vocabulary::{Parts, Vocabulary, all_shown};
+use crate::nearest::{DotTable, normalise};
+use anyhow::{Result, bail};
+use engine::train::run::load_params;
+use lattice::{CodeIndex, FactorCode, Searcher};
+use serde::Serialize;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Find the words most like a word: by the primes they share, and by their embeddings.
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = "Examples:\n  crystalline similar runs/book running\n  crystalline similar runs/book unheardof --top 20"
+)]
+pub struct Args {
+    /// A run's folder or a model folder.
+    model: PathBuf,
+    /// The word; one outside the vocabulary is cut into the parts that are known.
+    word: String,
+    /// Words to show of each kind.
+    #[arg(long, default_value_t = 10)]
+    top: usize,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was found; what `--json` prints.
+#[derive(Serialize)]
+struct Report {
+    word: String,
+    /// Nothing for a word outside the vocabulary.
+    id: Option<u32>,
+    /// The product of the primes, in decimal digits; nothing where tokens have no parts.
+    code: Option<String>,
+    parts: Vec<String>,
+    by_code: Vec<ByCode>,
+    by_embedding: Vec<ByEmbedding>,
+}
+
+/// A token that shares primes with the word.
+#[derive(Serialize)]
+struct ByCode {
+    id: u32,
+    word: String,
+    /// `log gcd / log lcm`.
+    similarity: f64,
+    /// The parts that both have.
+    shared: Vec<String>,
+}
+
+/// A token whose embedding points in a direction like the word's.
+#[derive(Serialize)]
+struct ByEmbedding {
+    id: u32,
+    word: String,
+    cosine: f32,
+}
+
+/// The word as the searches need it.
+struct Query {
+    word: String,
+    id: Option<u32>,
+    /// The code, and its parts for display; nothing where tokens have no parts.
+    code: Option<(FactorCode, Vec<String>)>,
+}
+
+impl Query {
+    fn new(vocabulary: &Vocabulary, word: &str) -> Query {
+        let id = vocabulary.find(word);
+        let code = vocabulary.parts.as_ref().map(|parts| match id {
+            Some(id) => {
+                let code = parts.primes.all()[id as usize].clone();
+                let shown = parts.all_shown(&code);
+                (code, shown)
+            }
+            None => {
+                let (known, unknown) = parts.codes.code_text(&vocabulary.as_token(word));
+                let code = parts.primes.of_text(&known, unknown.len());
+                let known = known.iter().map(|&f| &parts.codes.features()[f as usize]);
+                (code, all_shown(known.chain(&unknown)))
+            }
+        });
+        Query { word: word.to_owned(), id, code }
+    }
+}
+
+pub fn run(args: Args) -> Result<ExitCode> {
+    if args.word.trim().is_empty() {
+        bail!("no word given: name one, as in `crystalline similar runs/book running`");
+    }
+    let vocabulary = Vocabulary::open(&args.model)?;
+    let query = Query::new(&vocabulary, &args.word);
+    let by_code = match (&vocabulary.parts, &query.code) {
+        (Some(parts), Some((code, _))) => by_code(&vocabulary, parts, code, query.id, args.top),
+        _ => {
+            vocabulary.say_no_parts();
+            Vec::new()
+        }
+    };
+    let by_embedding = by_embedding(&vocabulary, &query, args.top)?;
+    let Query { word, id, code } = query;
+    let (code, parts) =
+        code.map_or((None, Vec::new()), |(code, parts)| (Some(code.integer().to_string()), parts));
+    let report = Report { word, id, code, parts, by_code, by_embedding };
+    let mut out = std::io::stdout().lock();
+    match args.json {
+        true => writeln!(out, "{}", serde_json::to_string(&report)?)?,
+        false => report.write(&mut out)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The tokens that share most with a code, without the token itself.
+fn by_code(
+    vocabulary: &Vocabulary,
+    parts: &Parts,
+    code: &FactorCode,
+    id: Option<u32>,
+    top: usize,
+) -> Vec<ByCode> {
+    let start = Instant::now();
+    let index = CodeIndex::new(parts.primes.all());
+    let made = start.elapsed();
+    let mut searcher = Searcher::new(&index);
+    let start = Instant::now();
+    let found = searcher.nearest(code, top.saturating_add(1).min(index.len()));
+    say!(
+        "by code: {} for {} codes (index made in {})",
+        show_time(start.elapsed()),
+        thousands(index.len()),
+        show_time(made)
+    );
+    let others = found.into_iter().filter(|neighbour| Some(neighbour.place as u32) != id);
+    let row = |neighbour: lattice::Neighbour| ByCode {
+        id: neighbour.place as u32,
+        word: vocabulary.name(neighbour.place as u32),
+        similarity: neighbour.similarity,
+        shared: parts.all_shown(&code.gcd(&parts.primes.all()[neighbour.place])),
+    };
+    others.take(top).map(row).collect()
+}
+
+/// The tokens whose embeddings have the largest cosines with the word's, without the token itself.
+fn by_embedding(vocabulary: &Vocabulary, query: &Query, top: usize) -> Result<Vec<ByEmbedding>> {
+    let layout = &vocabulary.layout;
+    let params = load_params(&vocabulary.folder, layout)?;
+    let (rows, dim) = (layout.embed.of(&params), layout.config.model_dim);
+    let pieces = match query.id {
+        Some(id) => vec![id],
+        None => vocabulary.tokenizer.encode_ordinary(&vocabulary.as_token(&query.word)),
+    };
+    if pieces.iter().all(|&id| vocabulary.tokenizer.is_special(id)) && query.id.is_none() {
+        say!("by embedding: none, since {:?} is not in the vocabulary", query.word);
+        return Ok(Vec::new());
+    }
+    let mut vector = vec![0.0; dim];
+    for &id in &pieces {
+        let row = &rows[id as usize * dim..][..dim];
+        vector.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+    }
+    normalise(&mut vector);
+    let start = Instant::now();
+    let mut table = DotTable::of_directions(rows, dim);
+    let made = start.elapsed();
+    let start = Instant::now();
+    let found = table.nearest(&vector, top.saturating_add(1).min(rows.len() / dim));
+    let of_pieces = match (query.id, pieces.len()) {
+        (Some(_), _) | (None, 1) => String::new(),
+        (None, n) => format!(", from the mean of the word's {n} pieces"),
+    };
+    say!(
+        "by embedding: {} for {} rows of {dim} (packed in {}){of_pieces}",
+        show_time(start.elapsed()),
+        thousands(rows.len() / dim),
+        show_time(made)
+    );
+    let others = found.into_iter().filter(|&(id, _)| Some(id) != query.id);
+    let row = |(id, cosine)| ByEmbedding { id, word: vocabulary.name(id), cosine };
+    Ok(others.take(top).map(row).collect())
+}
+
+/// Widths of a word and of the parts that two words share.
+const WORD_WIDTH: usize = 16;
+const SHARED_WIDTH: usize = 24;
+
+impl Report {
+    /// Writes the word, and both lists side by side; a list that is empty is left out.
+    fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
+        let place = self.id.map_or("not in the vocabulary".to_owned(), |id| format!("id {id}"));
+        match &self.code {
+            Some(code) => {
+                writeln!(out, "{} = {code}: {} ({place})", self.word, self.parts.join(" "))?;
+            }
+            None => writeln!(out, "{} ({place})", self.word)?,
+        }
+        let left: Vec<String> = self.by_code.iter().map(ByCode::line).collect();
+        let right: Vec<String> = self.by_embedding.iter().map(ByEmbedding::line).collect();
+        let left_title = "by code: log gcd / log lcm, and what is shared";
+        let titles = (left_title.to_owned(), "by embedding: cosine".to_owned());
+        let rows = [titles].into_iter().chain((0..left.len().max(right.len())).map(|i| {
+            let line = |lines: &[String]| lines.get(i).cloned().unwrap_or_default();
+            (line(&left), line(&right))
+        }));
+        let width = 5 + 2 + WORD_WIDTH + 2 + SHARED_WIDTH;
+        for (left_line, right_line) in rows {
+            let line = match (left.is_empty(), right.is_empty()) {
+                (true, true) => break,
+                (true, false) => right_line,
+                (false, true) => left_line,
+                (false, false) => format!("{}  {right_line}", fit(&left_line, width)),
+            };
+            writeln!(out, "{}", line.trim_end())?;
+        }
+        if left.is_empty() && right.is_empty() {
+            writeln!(out, "nothing in the vocabulary is like it")?;
+        }
+        Ok(())
+    }
+}
+
+impl ByCode {
+    fn line(&self) -> String {
+        let (word, shared) = (fit(&self.word, WORD_WIDTH), self.shared.join(" "));
+        format!("{:.3}  {word}  {}", self.similarity, fit(&shared, SHARED_WIDTH))
+    }
+}
+
+impl ByEmbedding {
+    fn line(&self) -> String {
+        format!("{:6.3}  {}", self.cosine, self.word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(n_codes: usize, n_embeddings: usize) -> String {
+        let by_code = |i: usize| ByCode {
+            id: i as u32,
+            word: ["語語語語語語語語語語", "runs"][i % 2].to_owned(),
+            similarity: 0.5,
+            shared: vec!["run".to_owned()],
+        };
+        let by_embedding =
+            |i: usize| ByEmbedding { id: 0, word: "walk".to_owned(), cosine: i as f32 };
+        let report = Report {
+            word: "running".to_owned(),
+            id: Some(7),
+            code: Some("35".to_owned()),
+            parts: vec!["run".to_owned(), "-ing".to_owned()],
+            by_code: (0..n_codes).map(by_code).collect(),
+            by_embedding: (0..n_embeddings).map(by_embedding).collect(),
+        };
+        let mut out = Vec::new();
+        report.write(&mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn both_lists_stand_side_by_side() {
+        let text = report(2, 3);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "running = 35: run -ing (id 7)");
+        assert_eq!(lines.len(), 5);
+        let column = |line: &str, of: &str| {
+            unicode_width::UnicodeWidthStr::width(&line[..line.find(of).unwrap()])
+        };
+        assert_eq!(column(lines[1], "by embedding"), 51);
+        assert!(lines[2..].iter().all(|line| column(line, "walk") == 51 + 8));
+        assert!(lines[2].contains("語…") && lines[3].contains("runs"));
+        assert!(lines.iter().all(|line| !line.ends_with(' ')));
+    }
+
+    #[test]
+    fn an_empty_list_is_left_out() {
+        assert!(!report(0, 1).contains("by code") && report(0, 1).contains(" 0.000  walk"));
+        assert!(!report(1, 0).contains("by embedding"));
+        assert!(report(0, 0).contains("nothing in the vocabulary"));
+    }
+}

@@ -1,0 +1,163 @@
+//! A model's vocabulary as the commands show it: tokens, their parts and their primes.
+
+use super::columns::fill;
+use super::model;
+use super::quantity::show_time;
+use super::say::say;
+use anyhow::Result;
+use engine::data::TokenFile;
+use engine::model::Layout;
+use engine::text::{Control, Tokenizer, TokenizerKind};
+use engine::train::run::TRAIN_NAME;
+use engine::vocab::classes::count_tokens;
+use engine::vocab::morphemes::{Codes, Feature, FeatureKind};
+use engine::vocab::{CODES_NAME, PathCodes, PrimeCodes, learn_codes, read_codes};
+use lattice::FactorCode;
+use std::cmp::Reverse;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// A vocabulary, and what is known of its tokens.
+pub struct Vocabulary {
+    /// The model folder.
+    pub folder: PathBuf,
+    pub layout: Layout,
+    pub tokenizer: Tokenizer,
+    /// (V) how often each token occurs in the text that the run was trained on, in a run's folder.
+    pub counts: Option<Vec<u64>>,
+    /// What words are made of, where tokens are words.
+    pub parts: Option<Parts>,
+    /// Where tokens stand in the output tree, with a factored output layer.
+    pub paths: Option<PathCodes>,
+}
+
+/// The codes of all tokens, as numbers of features and as integers.
+pub struct Parts {
+    pub codes: Codes,
+    pub primes: PrimeCodes,
+}
+
+impl Vocabulary {
+    /// The vocabulary of the model that `path` means.
+    pub fn open(path: &Path) -> Result<Vocabulary> {
+        let folder = model::folder(path)?;
+        let (layout, tokenizer) = model::layout_and_tokenizer(&folder)?;
+        let counts = match path.join(TRAIN_NAME) {
+            tokens if tokens.is_file() => {
+                Some(count_tokens(&TokenFile::open(&tokens)?, tokenizer.vocab_size())?)
+            }
+            _ => None,
+        };
+        let codes = match tokenizer.kind().is_word_level() {
+            true => Some(codes(&folder, &tokenizer, counts.as_deref())?),
+            false => None,
+        };
+        let parts = codes.map(|codes| Parts { primes: PrimeCodes::new(&codes), codes });
+        let paths = layout.factor.as_ref().map(|factor| PathCodes::new(&factor.starts));
+        Ok(Vocabulary { folder, layout, tokenizer, counts, parts, paths })
+    }
+
+    /// Why there are no parts, to be said.
+    pub fn say_no_parts(&self) {
+        say!(
+            "no codes: tokens of a {} vocabulary are pieces of words, which have no parts in \
+             common; train with --tokenizer word or split for them",
+            self.tokenizer.kind()
+        );
+    }
+
+    /// The token of a word as a user types it: with a blank before it, or else as it is.
+    pub fn find(&self, word: &str) -> Option<u32> {
+        let tokenizer = &self.tokenizer;
+        let as_it_is = || tokenizer.id_of(word).or_else(|| tokenizer.special_id(word));
+        tokenizer.id_of(&format!(" {word}")).or_else(as_it_is)
+    }
+
+    /// A word outside the vocabulary as its token would be.
+    pub fn as_token(&self, word: &str) -> String {
+        let has_blank = self.tokenizer.kind() != TokenizerKind::Word || word.starts_with(' ');
+        if has_blank { word.to_owned() } else { format!(" {word}") }
+    }
+
+    /// The tokens whose codes pass, the most frequent first as far as that is known.
+    pub fn holders(&self, parts: &Parts, passes: impl Fn(&FactorCode) -> bool) -> Vec<u32> {
+        let codes = (0..).zip(parts.primes.all());
+        let mut ids: Vec<u32> = codes.filter(|(_, code)| passes(code)).map(|(id, _)| id).collect();
+        if let Some(counts) = &self.counts {
+            ids.sort_by_key(|&id| Reverse(counts[id as usize]));
+        }
+        ids
+    }
+
+    /// As many of the names of tokens as fit `width` columns.
+    pub fn names(&self, ids: &[u32], width: usize) -> String {
+        fill(ids.iter().map(|&id| self.name(id)), width)
+    }
+
+    /// A token for display: without the blank before it.
+    pub fn name(&self, id: u32) -> String {
+        let text = self.tokenizer.token_text(id);
+        match text.strip_prefix(' ') {
+            _ if text.trim().is_empty() => format!("{text:?}"),
+            Some(word) => word.to_owned(),
+            None => text,
+        }
+    }
+}
+
+impl Parts {
+    /// The feature of a prime, for display.
+    pub fn shown(&self, prime: u64) -> String {
+        let feature = self.primes.feature(prime);
+        feature.map_or_else(|| "?".to_owned(), |f| shown(&self.codes.features()[f as usize]))
+    }
+
+    /// The features of a code, for display.
+    pub fn all_shown(&self, code: &FactorCode) -> Vec<String> {
+        let numbers = code.primes().iter().filter_map(|&prime| self.primes.feature(prime));
+        all_shown(numbers.map(|number| &self.codes.features()[number as usize]))
+    }
+}
+
+/// Features, for display: prefixes, stems and suffixes in the order that words have them, then what
+/// else there is to say.
+pub fn all_shown<'a>(features: impl Iterator<Item = &'a Feature>) -> Vec<String> {
+    let place = |feature: &&Feature| match feature.kind {
+        FeatureKind::Prefix => 0,
+        FeatureKind::Stem | FeatureKind::Piece | FeatureKind::Token => 1,
+        FeatureKind::Suffix => 2,
+        FeatureKind::Case | FeatureKind::Joint | FeatureKind::Class => 3,
+    };
+    let mut features: Vec<&Feature> = features.collect();
+    features.sort_by_key(place);
+    features.into_iter().map(shown).collect()
+}
+
+/// A feature, for display: `run`, `-ing`, `re-`, `(upper)`.
+pub fn shown(feature: &Feature) -> String {
+    let text = feature.text.escape_debug();
+    match feature.kind {
+        FeatureKind::Stem => text.to_string(),
+        FeatureKind::Prefix => format!("{text}-"),
+        FeatureKind::Suffix => format!("-{text}"),
+        FeatureKind::Piece => format!("?{text}"),
+        FeatureKind::Case | FeatureKind::Class => format!("({text})"),
+        FeatureKind::Joint => "(no blank)".to_owned(),
+        FeatureKind::Token => format!("“{text}”"),
+    }
+}
+
+/// The codes in a model folder; where it has none, those that its vocabulary teaches, which is said.
+fn codes(folder: &Path, tokenizer: &Tokenizer, counts: Option<&[u64]>) -> Result<Codes> {
+    if let Some(codes) = read_codes(folder, tokenizer)? {
+        return Ok(codes);
+    }
+    let start = Instant::now();
+    let codes = learn_codes(tokenizer, counts, &mut Control::threads(1))?;
+    say!(
+        "no {CODES_NAME} in {}: parts of words learnt from the vocabulary in {}",
+        folder.display(),
+        show_time(start.elapsed())
+    );
+    Ok(codes)
+}
