@@ -1,42 +1,51 @@
 //! The rows of a table that are nearest to a vector: exact dot products with all of them.
 
 use kernels::matmul::{Packed, matmul, pack_transposed, packed_len};
-use kernels::{Accum, AlignedVec, Precision, Rows};
+use kernels::rows::store_rows;
+use kernels::{Accum, AlignedVec, Precision, Rows, RowsMut};
 
-/// Rows packed for the kernels' matrix-vector product.
+/// Rows packed for the kernels' matrix products.
 pub struct DotTable {
     words: AlignedVec<u32>,
+    precision: Precision,
     n: usize,
     dim: usize,
     products: AlignedVec<f32>,
 }
 
 impl DotTable {
-    /// The table of `rows` (n, dim).
-    pub fn new(rows: &[f32], dim: usize) -> DotTable {
+    /// The table of `rows` (n, dim), kept in a precision that the products then have.
+    pub fn new(rows: &[f32], dim: usize, precision: Precision) -> DotTable {
         let n = rows.len() / dim;
-        let mut words = AlignedVec::zeroed(packed_len(Precision::F32, dim, n));
-        pack_transposed(&mut words, rows, dim, n, Precision::F32);
-        DotTable { words, n, dim, products: AlignedVec::zeroed(n) }
+        let mut words = AlignedVec::zeroed(packed_len(precision, dim, n));
+        pack_transposed(&mut words, rows, dim, n, precision);
+        DotTable { words, precision, n, dim, products: AlignedVec::zeroed(n) }
     }
 
     /// The table of the directions of `rows` (n, dim): a product with one is a cosine.
     pub fn of_directions(rows: &[f32], dim: usize) -> DotTable {
         let mut directions = rows.to_vec();
         directions.chunks_exact_mut(dim).for_each(normalise);
-        DotTable::new(&directions, dim)
+        DotTable::new(&directions, dim, Precision::F32)
     }
 
     /// (m, n) the products of every row with each of `queries` (m, dim).
     pub fn products(&mut self, queries: &[f32]) -> &[f32] {
-        let (precision, k, n) = (Precision::F32, self.dim, self.n);
+        let (precision, k, n) = (self.precision, self.dim, self.n);
         let len = queries.len() / k * n;
         if self.products.len() < len {
             self.products = AlignedVec::zeroed(len);
         }
         let packed = Packed { words: &self.words, precision, k, n };
         let products = &mut self.products[..len];
-        matmul(products, Rows::F32(queries), packed, Accum::Replace);
+        match precision {
+            Precision::F32 => matmul(products, Rows::F32(queries), packed, Accum::Replace),
+            Precision::Bf16 => {
+                let mut rounded = vec![0; queries.len()];
+                store_rows(RowsMut::Bf16(&mut rounded), queries);
+                matmul(products, Rows::Bf16(&rounded), packed, Accum::Replace);
+            }
+        }
         products
     }
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// Show the prime factors of a word or of a number, and what they stand for in a model.
 #[derive(Debug, clap::Args)]
 #[command(
-    before_help = "Examples:\n  crystalline factor runs/book running      the primes of a word's parts\n  crystalline factor runs/book 6295         what a number stands for\n  crystalline factor 1000000014000000049    any number"
+    before_help = "Examples:\n  crystalline factor runs/book running      the primes of a word's parts\n  crystalline factor runs/book 6295         what a number stands for\n  crystalline factor 1000000014000000049     any number"
 )]
 pub struct Args {
     /// A run's folder or a model folder; or a number alone.

@@ -76,6 +76,9 @@ pub fn measure(rounds: usize) -> Report {
     }
 }
 
+/// What is said of prime codes, to be printed beside what was measured.
+const CLAIM: &str = "claimed 10 to 100 x";
+
 /// Columns of a line's name.
 const NAME_WIDTH: usize = 46;
 
