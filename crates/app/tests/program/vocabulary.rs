@@ -2,7 +2,7 @@
 
 use crate::process::{Ended, run};
 use crate::scene::Scene;
-use engine::checkpoint::{RealFs, newest};
+use engine::checkpoint::{RealFs, newest, parse_step_name};
 use std::path::PathBuf;
 
 /// A run with words for tokens and a factored output layer, in the folder `run`, after five steps.
@@ -44,8 +44,14 @@ fn codes_lie_beside_the_tokeniser_and_resume_needs_them_whole() {
         let ended = run(scene.path(), &["resume", "run"]);
         assert_eq!(ended.complaint(1, &["codes.json", "expected"]), None);
     }
-    std::fs::write(scene.path().join("run/codes.json"), codes).unwrap();
+    // Runs of before there were codes go on without.
+    std::fs::remove_file(scene.path().join("run/codes.json")).unwrap();
     scene.finish("run");
+    assert!(!checkpoint(&scene).join("codes.json").exists());
+    assert_eq!(
+        parse_step_name(checkpoint(&scene).file_name().unwrap().to_str().unwrap()),
+        Some(60)
+    );
 
     scene.straight("letters", "");
     assert!(!scene.path().join("letters/codes.json").exists());
