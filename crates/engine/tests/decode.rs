@@ -15,7 +15,12 @@ fn by_training_pass(tiny: &Tiny, tokens: &[u32]) -> Vec<Vec<f32>> {
     let mut state = tiny.state();
     state.pack(&mut Pool::new(1));
     let usual = MicroShape::new(&tiny.config(), tokens.len(), 1, tiny.precision);
-    let shape = MicroShape { unique_tokens: tiny.unique_tokens, ..usual };
+    if let Some(composer) = &mut state.composer {
+        composer.add_words(tokens);
+    }
+    let n_inputs = state.composer.as_ref().map_or(tiny.vocab_size, |of| of.n_inputs());
+    let unique_tokens = tiny.unique_tokens;
+    let shape = MicroShape { unique_tokens, n_inputs, ..usual };
     let mut lane = LaneBuffers::new(&state.layout, shape, false);
     let mut out = vec![vec![0.0; tiny.vocab_size]; tokens.len()];
     forward(state.model(), tokens, None, &mut lane);
@@ -35,9 +40,10 @@ fn by_session(
     threads: usize,
 ) -> Vec<(usize, Vec<f32>)> {
     let state = tiny.state();
-    let params = init_params(&state.layout, 1);
+    let params = tiny.params(&state.layout);
     let mut pool = Pool::new(threads);
-    let model = InferenceModel::new(state.layout, params, tiny.precision, &mut pool);
+    let model = InferenceModel::new(state.layout, params, tiny.precision, &mut pool)
+        .with_composer(tiny.fresh_composer());
     let mut session = Session::new(model.layout(), tiny.precision, tiny.seq_len, threads);
     let mut at = 0;
     let feed = chunks.iter().map(|len| {
@@ -83,10 +89,12 @@ fn bound(precision: Precision, longest: usize) -> f32 {
 
 fn variants() -> impl Iterator<Item = Tiny> {
     [Precision::F32, Precision::Bf16].into_iter().flat_map(|precision| {
-        [(false, true), (true, true), (true, false)].map(|(qk_norm, tie_embeddings)| Tiny {
+        let kinds = [(false, true, false), (true, true, false), (true, false, true)];
+        kinds.map(|(qk_norm, tie_embeddings, composes)| Tiny {
             precision,
             qk_norm,
             tie_embeddings,
+            composes,
             ..Tiny::default()
         })
     })

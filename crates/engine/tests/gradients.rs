@@ -10,11 +10,14 @@
 mod complex;
 #[path = "support/reference.rs"]
 mod reference;
+#[path = "support/words.rs"]
+mod words;
 
 use complex::{complex, derivatives, zeros};
 use engine::data::{Purpose, Rng};
 use engine::model::{Dropout, HeadConfig, Layout, MicroShape, ModelConfig, Span, Tensor};
 use engine::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState};
+use engine::vocab::compose::Composer;
 use kernels::{AlignedVec, Precision};
 
 /// What is differentiated: grouped heads, two lanes, of which the second has two micro-batches.
@@ -24,18 +27,26 @@ struct Variant {
     qk_norm: bool,
     dropout: f32,
     has_classes: bool,
+    composes: bool,
 }
 
-const PLAIN: Variant =
-    Variant { tie_embeddings: true, qk_norm: false, dropout: 0.0, has_classes: false };
+const PLAIN: Variant = Variant {
+    tie_embeddings: true,
+    qk_norm: false,
+    dropout: 0.0,
+    has_classes: false,
+    composes: false,
+};
 
-const VARIANTS: [Variant; 6] = [
+const VARIANTS: [Variant; 8] = [
     PLAIN,
     Variant { tie_embeddings: false, qk_norm: true, ..PLAIN },
     Variant { qk_norm: true, dropout: 0.2, ..PLAIN },
     Variant { tie_embeddings: false, dropout: 0.2, ..PLAIN },
     Variant { has_classes: true, ..PLAIN },
     Variant { has_classes: true, tie_embeddings: false, dropout: 0.2, ..PLAIN },
+    Variant { composes: true, qk_norm: true, ..PLAIN },
+    Variant { composes: true, has_classes: true, dropout: 0.2, ..PLAIN },
 ];
 
 const T: usize = 5;
@@ -71,6 +82,7 @@ impl Variant {
                 true => HeadConfig::Factor { class_starts: vec![0, 3, 4, VOCAB as u32] },
                 false => HeadConfig::Full,
             },
+            n_parts: if self.composes { words::N_PARTS } else { 0 },
             ..ModelConfig::new(VOCAB, 12, 2, 2)
         };
         let layout = Layout::new(&config).unwrap();
@@ -82,7 +94,20 @@ impl Variant {
                 values.iter_mut().for_each(|gain| *gain += 1.0);
             }
         }
-        TrainState::new(layout, params, precision, AdamWOptions::default())
+        let state = TrainState::new(layout, params, precision, AdamWOptions::default());
+        TrainState { composer: self.composer(), ..state }
+    }
+
+    /// What composes the input vectors, with every word of the text.
+    fn composer(self) -> Option<Composer> {
+        let mut composer = self.composes.then(|| words::composer(VOCAB))?;
+        for s in 0..5 {
+            let (mut tokens, mut targets) = ([0; T], [0; T]);
+            Text.fill(STEP, s, &mut tokens, &mut targets);
+            composer.add_words(&tokens);
+        }
+        assert!(composer.n_inputs() > VOCAB, "no word of the text is spelt by several tokens");
+        Some(composer)
     }
 
     fn plan(self) -> StepPlan {
@@ -94,7 +119,8 @@ impl Variant {
     fn by_training(self, precision: Precision, unique_tokens: bool) -> (f64, Vec<f64>) {
         let mut state = self.state(precision);
         let usual = MicroShape::new(&state.layout.config, T, 2, precision);
-        let shape = MicroShape { n_seqs: 2, head_rows: 8, unique_tokens, ..usual };
+        let n_inputs = self.composer().map_or(VOCAB, |composer| composer.n_inputs());
+        let shape = MicroShape { n_seqs: 2, head_rows: 8, unique_tokens, n_inputs, ..usual };
         let mut lanes = Lanes::new(&state.layout, &shape, 2, 5, 1);
         state.pack(lanes.pool());
         let model = state.model();
@@ -110,7 +136,7 @@ impl Variant {
     /// The same by the definition, at parameters changed by `round`; `seed` makes the masks.
     fn by_definition(self, seed: u64, round: impl Fn(usize, f32) -> f32) -> (f64, Vec<f64>) {
         let state = self.state(Precision::F32);
-        let layout = &state.layout;
+        let (layout, composer) = (&state.layout, state.composer.as_ref());
         let params = state.params.iter().enumerate();
         let params: Vec<f64> = params.map(|(i, p)| round(i, *p) as f64).collect();
         let (mut tokens, mut targets) = ([0; 5 * T], [0; 5 * T]);
@@ -125,7 +151,7 @@ impl Variant {
                 let masks = |l, branch| (self.dropout > 0.0).then(|| dropout.mask(l, branch));
                 let rows = first * T..(first + n) * T;
                 let (tokens, targets) = (&tokens[rows.clone()], &targets[rows]);
-                sum[0] += reference::loss(layout, params, tokens, targets, &masks);
+                sum[0] += reference::loss(layout, composer, params, tokens, targets, &masks);
             }
             sum
         };

@@ -25,12 +25,12 @@ fn first_difference(layout: &Layout, a: &Trained, b: &Trained) -> Option<String>
 
 #[test]
 fn one_two_three_and_four_threads_give_the_same_bits() {
-    let heads = [(0, true), (5, true), (5, false)];
-    for (precision, (n_classes, tie_embeddings)) in
-        [Precision::F32, Precision::Bf16].into_iter().flat_map(|p| heads.map(|head| (p, head)))
+    let kinds = [(0, true, false), (5, true, false), (5, false, true), (0, true, true)];
+    for (precision, (n_classes, tie_embeddings, composes)) in
+        [Precision::F32, Precision::Bf16].into_iter().flat_map(|p| kinds.map(|kind| (p, kind)))
     {
         let usual = Tiny { dropout: 0.1, qk_norm: true, n_lanes: 3, ..Tiny::default() };
-        let tiny = Tiny { precision, n_classes, tie_embeddings, ..usual };
+        let tiny = Tiny { precision, n_classes, tie_embeddings, composes, ..usual };
         let layout = tiny.state().layout;
         let one = train(&tiny, 1, n_steps());
         for threads in 2..=4 {
@@ -80,7 +80,7 @@ fn the_number_of_threads_may_change_on_the_way() {
 #[test]
 fn evaluation_does_not_depend_on_lanes_threads_or_micro_batches() {
     for (precision, n_classes) in [Precision::F32, Precision::Bf16].into_iter().zip([0, 5]) {
-        let tiny = Tiny { precision, n_classes, ..Tiny::default() };
+        let tiny = Tiny { precision, n_classes, composes: n_classes > 0, ..Tiny::default() };
         let (mut state, source) = (tiny.state(), Cycle(tiny.vocab_size));
         state.pack(tiny.lanes(&state.layout, 1).pool());
         let evaluate = |n_seqs: usize, threads: usize, n: usize| {
@@ -116,7 +116,7 @@ fn a_repeating_text_is_learnt_in_both_precisions() {
 /// Work shared by equal tokens is the same work: only the order of some sums differs.
 #[test]
 fn a_row_per_different_token_learns_the_same() {
-    let each = Tiny { unique_tokens: false, qk_norm: true, ..Tiny::default() };
+    let each = Tiny { unique_tokens: false, qk_norm: true, composes: true, ..Tiny::default() };
     let shared = Tiny { unique_tokens: true, ..each.clone() };
     let (each, shared) = (train(&each, 1, 20), train(&shared, 1, 20));
     assert_ne!(each.params, shared.params, "the switch changed nothing");

@@ -50,6 +50,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if let Some(factor) = &layout.factor {
         writeln!(out, "output layer factored, {} classes", factor.members.len())?;
     }
+    if m.n_parts > 0 {
+        writeln!(out, "input vectors composed, {} parts of words", m.n_parts)?;
+    }
     writeln!(out, "{:<48} {:>16} {:>12}  decay", "tensor", "shape", "numbers")?;
     for t in &layout.tensors {
         let shape = format!("{:?}", t.shape);

@@ -85,6 +85,9 @@ pub struct Args {
     /// How classes are found: exchange, kmeans, frequency or random.
     #[arg(long, value_name = "METHOD")]
     class_method: Option<ClassMethod>,
+    /// Compose the input vectors of words: a row of their own and the mean of those of their parts.
+    #[arg(long)]
+    compose: bool,
     /// Normalise queries and keys per head.
     #[arg(long)]
     qk_norm: bool,
@@ -235,6 +238,7 @@ fn settings(args: &Args) -> Result<Settings> {
     set(&mut s.vocab.head, &args.head.map(HeadArg::name));
     set(&mut s.vocab.n_classes, &args.classes);
     set(&mut s.vocab.classes, &args.class_method);
+    set(&mut s.vocab.compose, &args.compose.then_some(true));
     set(&mut s.model.qk_norm, &args.qk_norm.then_some(true));
     set(&mut s.train.batch_seqs, &args.batch);
     set(&mut s.train.lr, &args.lr);

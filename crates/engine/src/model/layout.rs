@@ -127,6 +127,8 @@ pub struct Layout {
     pub layers: Vec<LayerSlots>,
     /// (V, C) token embeddings.
     pub embed: Span,
+    /// (P, C) rows of parts, where input vectors are composed of them.
+    pub parts: Option<Span>,
     /// (C) gains before the output layer.
     pub final_norm: Span,
     /// The matrix of the softmax that every token takes part in: (V, C), the embeddings again where
@@ -150,13 +152,8 @@ impl Layout {
     /// As [`ModelConfig::check`].
     pub fn new(config: &ModelConfig) -> Result<Layout, ConfigError> {
         config.check()?;
-        let (c, d, f) = (config.model_dim, config.head_dim, config.ffn_dim);
-        let kv_rows = config.n_kv_heads * d;
-        // Branches that add into the residual stream start smaller, so that the stream's variance
-        // does not grow with depth (GPT-2, section 2.3).
-        let branch = Init::Normal(INIT_STD / ((2 * config.n_layers) as f32).sqrt());
+        let c = config.model_dim;
         let weight = Init::Normal(INIT_STD);
-
         let mut table = Table::default();
         let embedding = |table: &mut Table| {
             table.matrix("model.embed_tokens.weight", config.vocab_size, c, weight)
@@ -165,31 +162,15 @@ impl Layout {
             true => embed,
             false => table.matrix("lm_head.weight", config.vocab_size, c, weight),
         };
+        // Composed vectors begin as those of their tokens.
+        let parts_of_words = |table: &mut Table| {
+            let n_parts = Some(config.n_parts).filter(|n| *n > 0)?;
+            Some(table.matrix("model.embed_parts.weight", n_parts, c, Init::Zeros))
+        };
         let embed_first = config.head.is_full().then(|| embedding(&mut table));
-        let mut layers = Vec::with_capacity(config.n_layers);
-        for l in 0..config.n_layers {
-            let name = |rest: &str| format!("model.layers.{l}.{rest}.weight");
-            let attn_norm = table.gain(&name("input_layernorm"), c);
-            let q = table.matrix(&name("self_attn.q_proj"), config.attn_dim(), c, weight);
-            let k = table.more_rows(&name("self_attn.k_proj"), kv_rows, c, weight);
-            let v = table.more_rows(&name("self_attn.v_proj"), kv_rows, c, weight);
-            let qkv = table.join(&[q, k, v], c);
-            let qk_norm = config.qk_norm.then(|| {
-                let q_norm = table.gain(&name("self_attn.q_norm"), d);
-                (q_norm, table.gain(&name("self_attn.k_norm"), d))
-            });
-            let out = table.matrix(&name("self_attn.o_proj"), c, config.attn_dim(), branch);
-            let out = table.join(&[out], config.attn_dim());
-            let mlp_norm = table.gain(&name("post_attention_layernorm"), c);
-            let gate = table.matrix(&name("mlp.gate_proj"), f, c, weight);
-            let up = table.more_rows(&name("mlp.up_proj"), f, c, weight);
-            let gate_up = table.join(&[gate, up], c);
-            let down = table.matrix(&name("mlp.down_proj"), c, f, branch);
-            let down = table.join(&[down], f);
-            layers.push(LayerSlots { attn_norm, qkv, qk_norm, out, mlp_norm, gate_up, down });
-        }
+        let layers = (0..config.n_layers).map(|l| table.layer(config, l)).collect();
         let final_norm = table.gain("model.norm.weight", c);
-        let (embed, head, factor, lane_len) = match (&config.head, embed_first) {
+        let (embed, head, factor, parts, lane_len) = match (&config.head, embed_first) {
             (HeadConfig::Factor { class_starts }, _) => {
                 let n_classes = class_starts.len() - 1;
                 let class = table.matrix("head.class.weight", n_classes, c, weight);
@@ -202,19 +183,31 @@ impl Layout {
                 let members = table.classes(rows, class_starts, c);
                 let starts = class_starts.clone();
                 let factor = FactorSlots { class_bias, member_bias, rows, members, starts };
-                (embed, head, Some(factor), lane_len)
+                (embed, head, Some(factor), parts_of_words(&mut table), lane_len)
             }
             (HeadConfig::Full, embed) => {
                 let embed = embed.unwrap_or_else(|| embedding(&mut table));
                 let rows = output(&mut table, embed);
                 let head = table.join(&[rows], c);
-                (embed, head, None, table.len.next_multiple_of(ALIGN_FLOATS))
+                let parts = parts_of_words(&mut table);
+                (embed, head, None, parts, table.len.next_multiple_of(ALIGN_FLOATS))
             }
         };
         let Table { tensors, len, .. } = table;
         let len = len.next_multiple_of(ALIGN_FLOATS);
         let config = config.clone();
-        Ok(Layout { config, tensors, layers, embed, final_norm, head, factor, lane_len, len })
+        Ok(Layout {
+            config,
+            tensors,
+            layers,
+            embed,
+            parts,
+            final_norm,
+            head,
+            factor,
+            lane_len,
+            len,
+        })
     }
 
     /// Every matrix that products read, in the order of [`Matrix::index`].
@@ -271,6 +264,36 @@ impl Table {
 
     fn bias(&mut self, name: &str, len: usize) -> Span {
         self.tensor(name, vec![len], Init::Zeros)
+    }
+
+    /// Block number `l`.
+    fn layer(&mut self, config: &ModelConfig, l: usize) -> LayerSlots {
+        let (c, d, f) = (config.model_dim, config.head_dim, config.ffn_dim);
+        let (q_rows, kv_rows) = (config.attn_dim(), config.n_kv_heads * d);
+        // Branches that add into the residual stream start smaller, so that the stream's variance
+        // does not grow with depth (GPT-2, section 2.3).
+        let branch = Init::Normal(INIT_STD / ((2 * config.n_layers) as f32).sqrt());
+        let weight = Init::Normal(INIT_STD);
+        let name = |rest: &str| format!("model.layers.{l}.{rest}.weight");
+
+        let attn_norm = self.gain(&name("input_layernorm"), c);
+        let q = self.matrix(&name("self_attn.q_proj"), q_rows, c, weight);
+        let k = self.more_rows(&name("self_attn.k_proj"), kv_rows, c, weight);
+        let v = self.more_rows(&name("self_attn.v_proj"), kv_rows, c, weight);
+        let qkv = self.join(&[q, k, v], c);
+        let qk_norm = config.qk_norm.then(|| {
+            let q_norm = self.gain(&name("self_attn.q_norm"), d);
+            (q_norm, self.gain(&name("self_attn.k_norm"), d))
+        });
+        let out = self.matrix(&name("self_attn.o_proj"), c, q_rows, branch);
+        let out = self.join(&[out], q_rows);
+        let mlp_norm = self.gain(&name("post_attention_layernorm"), c);
+        let gate = self.matrix(&name("mlp.gate_proj"), f, c, weight);
+        let up = self.more_rows(&name("mlp.up_proj"), f, c, weight);
+        let gate_up = self.join(&[gate, up], c);
+        let down = self.matrix(&name("mlp.down_proj"), c, f, branch);
+        let down = self.join(&[down], f);
+        LayerSlots { attn_norm, qkv, qk_norm, out, mlp_norm, gate_up, down }
     }
 
     /// The rows of each class as a matrix of its own.

@@ -56,6 +56,7 @@ pub struct VocabSettings {
     pub head: Option<HeadName>,
     pub classes: Option<ClassMethod>,
     pub n_classes: Option<usize>,
+    pub compose: Option<bool>,
 }
 
 /// Settings of the model.
@@ -75,6 +76,7 @@ pub struct ModelSettings {
     pub qk_norm: Option<bool>,
     pub rope_theta: Option<f32>,
     pub norm_eps: Option<f32>,
+    pub n_parts: Option<usize>,
     pub head: Option<HeadConfig>,
 }
 
@@ -197,12 +199,15 @@ pub struct VocabConfig {
     pub classes: ClassMethod,
     /// How many classes there are.
     pub n_classes: usize,
+    /// Whether input vectors are composed of the parts of words.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub compose: bool,
 }
 
 impl VocabConfig {
-    /// Whether ids are as the tokeniser has them and there are no classes.
+    /// Whether tokens are as the tokeniser has them, without classes and parts.
     pub fn is_plain(&self) -> bool {
-        self.head == HeadName::Full
+        *self == VocabConfig::default()
     }
 }
 
@@ -248,13 +253,23 @@ pub struct TrainConfig {
     pub optimizer: AdamWOptions,
 }
 
+/// What the vocabulary gives a model.
+#[derive(Clone, Debug)]
+pub struct VocabularyShape {
+    /// Tokens.
+    pub vocab_size: usize,
+    /// Parts that input vectors are composed of; 0 if they are not.
+    pub n_parts: usize,
+    /// The output layer.
+    pub head: HeadConfig,
+}
+
 impl ModelSettings {
     /// The model for a vocabulary and a text of this many tokens: larger for more text, since a
     /// small text is learnt by heart by a large model.
     pub fn resolve(
         &self,
-        head: HeadConfig,
-        vocab_size: usize,
+        vocabulary: VocabularyShape,
         n_tokens: usize,
         is_char: bool,
     ) -> ModelConfig {
@@ -268,6 +283,7 @@ impl ModelSettings {
         let model_dim = self.model_dim.unwrap_or(dim);
         let per_head = if model_dim >= 384 && model_dim.is_multiple_of(64) { 64 } else { 32 };
         let n_heads = self.n_heads.unwrap_or((model_dim / per_head).max(1));
+        let VocabularyShape { vocab_size, n_parts, head } = vocabulary;
         ModelConfig {
             vocab_size,
             model_dim,
@@ -281,6 +297,7 @@ impl ModelSettings {
             qk_norm: self.qk_norm.unwrap_or(false),
             rope_theta: self.rope_theta.unwrap_or(10_000.0),
             norm_eps: self.norm_eps.unwrap_or(1e-5),
+            n_parts,
             head,
         }
     }

@@ -1,6 +1,7 @@
 //! Stopped after any step, on any number of threads, a run comes to the same end.
 
 use crate::scene::{N_STEPS, Scene, end, finish, stop_at};
+use engine::text::TokenizerKind;
 use engine::train::settings::{HeadName, PrecisionName};
 
 fn every_step(scene: Scene) {
@@ -32,6 +33,16 @@ fn stopped_after_every_step_with_a_factored_output_layer() {
     every_step(Scene::with(PrecisionName::Bf16, |settings| {
         settings.vocab.head = Some(HeadName::Factor);
         settings.model.tie_embeddings = Some(false);
+    }));
+}
+
+#[test]
+fn stopped_after_every_step_with_composed_input_vectors() {
+    every_step(Scene::with(PrecisionName::F32, |settings| {
+        settings.tokenizer.kind = Some(TokenizerKind::Word);
+        settings.tokenizer.vocab_size = Some(400);
+        settings.vocab.head = Some(HeadName::Factor);
+        settings.vocab.compose = Some(true);
     }));
 }
 

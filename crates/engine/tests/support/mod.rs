@@ -1,9 +1,13 @@
 //! A model small enough to train in a test, on a text that repeats itself.
 #![allow(dead_code, clippy::unwrap_used)] // each test file uses a part; a panic is how a test fails
 
+mod words;
+
+use engine::data::{Purpose, Rng};
 use engine::model::{HeadConfig, Layout, MicroShape, ModelConfig, init_params};
 use engine::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState, training_step};
-use kernels::Precision;
+use engine::vocab::compose::Composer;
+use kernels::{AlignedVec, Precision};
 
 /// What to train.
 #[derive(Clone, Debug)]
@@ -21,6 +25,8 @@ pub struct Tiny {
     pub unique_tokens: bool,
     /// Classes of a factored output layer; 0 is the full softmax.
     pub n_classes: usize,
+    /// Whether input vectors are composed.
+    pub composes: bool,
 }
 
 impl Default for Tiny {
@@ -38,6 +44,7 @@ impl Default for Tiny {
             lr: 3e-3,
             unique_tokens: true,
             n_classes: 0,
+            composes: false,
         }
     }
 }
@@ -70,6 +77,7 @@ impl Tiny {
             qk_norm: self.qk_norm,
             tie_embeddings: self.tie_embeddings,
             head: self.head(),
+            n_parts: if self.composes { words::N_PARTS } else { 0 },
             ..ModelConfig::new(self.vocab_size, 32, 2, 4)
         }
     }
@@ -88,15 +96,47 @@ impl Tiny {
     pub fn state(&self) -> TrainState {
         let config = self.config();
         let layout = Layout::new(&config).unwrap();
-        let params = init_params(&layout, 1);
-        TrainState::new(layout, params, self.precision, AdamWOptions::default())
+        let params = self.params(&layout);
+        let state = TrainState::new(layout, params, self.precision, AdamWOptions::default());
+        TrainState { composer: self.composer(), ..state }
+    }
+
+    /// Fresh parameters, and rows of parts that are not zero as fresh ones would be.
+    pub fn params(&self, layout: &Layout) -> AlignedVec<f32> {
+        let mut params = init_params(layout, 1);
+        if let Some(parts) = layout.parts {
+            Rng::new(1, Purpose::Test, 0).fill_normal(parts.of_mut(&mut params), 0, 0.02);
+        }
+        params
+    }
+
+    /// What composes the input vectors, without any word yet.
+    pub fn fresh_composer(&self) -> Option<Composer> {
+        self.composes.then(|| words::composer(self.vocab_size))
+    }
+
+    /// The same with every word of [`Cycle`].
+    pub fn composer(&self) -> Option<Composer> {
+        let mut composer = self.fresh_composer()?;
+        let (mut tokens, mut targets) =
+            (vec![0; 2 * self.vocab_size], vec![0; 2 * self.vocab_size]);
+        for index in 0..self.vocab_size {
+            Cycle(self.vocab_size).fill(0, index, &mut tokens, &mut targets);
+            composer.add_words(&tokens);
+        }
+        Some(composer)
     }
 
     /// Micro-batches that are cut smaller than they need be, so that there are several.
     pub fn micro(&self) -> MicroShape {
         let (n_seqs, head_rows, unique_tokens) = (self.micro_seqs, 8, self.unique_tokens);
         let usual = MicroShape::new(&self.config(), self.seq_len, n_seqs, self.precision);
-        MicroShape { n_seqs, head_rows, unique_tokens, ..usual }
+        MicroShape { n_seqs, head_rows, unique_tokens, n_inputs: self.n_inputs(), ..usual }
+    }
+
+    /// Different inputs that there are.
+    pub fn n_inputs(&self) -> usize {
+        self.composer().map_or(self.vocab_size, |composer| composer.n_inputs())
     }
 
     pub fn lanes(&self, layout: &Layout, threads: usize) -> Lanes {

@@ -73,7 +73,7 @@ impl Lane {
             let is_first = first == self.sequences.start;
             forward(model, tokens, dropout, &mut self.buffers);
             self.loss.add(full::loss_and_gradient(model, batch, is_first, &mut self.buffers));
-            backward(model, tokens, dropout, is_first, &mut self.buffers);
+            backward(model, n_tok, dropout, is_first, &mut self.buffers);
         }
     }
 

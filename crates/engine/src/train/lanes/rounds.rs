@@ -70,9 +70,7 @@ impl Shared {
             let members = &self.members;
             pool.for_each(lanes, |i, lane| lane.round_backward(model, members, i, plan, round));
             for lane in lanes.iter_mut().filter(|lane| lane.n_tok > 0) {
-                let embed = shared_part(model.layout, model.layout.embed);
-                let tokens = &lane.tokens[..lane.n_tok];
-                embedding_gradient(embed.of_mut(&mut self.grads), tokens, &mut lane.buffers);
+                embedding_gradient(&mut self.grads, model, lane.n_tok, &mut lane.buffers);
             }
         }
     }
@@ -179,9 +177,7 @@ impl Lane {
         round: usize,
     ) {
         let first = self.first_of(round);
-        let Lane { buffers, tokens, targets, sort: Some(sort), n_tok, loss, .. } = self else {
-            return;
-        };
+        let Lane { buffers, targets, sort: Some(sort), n_tok, loss, .. } = self else { return };
         if *n_tok == 0 {
             return;
         }
@@ -189,7 +185,7 @@ impl Lane {
         members.fetch(index, sort, acts.loss, Some(acts.dinput));
         loss.add(LossSum::of(acts.loss, &targets[..*n_tok]));
         softmax::input_backward(model, *n_tok, buffers);
-        backward(model, &tokens[..*n_tok], dropout(plan, first), round == 0, buffers);
+        backward(model, *n_tok, dropout(plan, first), round == 0, buffers);
     }
 
     /// The forward pass and losses of the classes of targets.

@@ -14,12 +14,13 @@ use crate::data::{
     Batches, Corpus, InvalidBytes, Piece, Span, Split, TextRules, TokenFile, TokenOrigin,
     TokenSource, hold_out,
 };
-use crate::model::HeadConfig;
 use crate::text::{Control, TextError, Tokenizer, TokenizerKind, TrainOptions};
 use crate::train::events::{Event, Observer};
-use crate::train::settings::{DataConfig, RunConfig, Settings, TokenizerConfig, VocabConfig};
+use crate::train::settings::{
+    DataConfig, RunConfig, Settings, TokenizerConfig, VocabConfig, VocabularyShape,
+};
 use crate::vocab::morphemes::{Codes, MorphemeError};
-use crate::vocab::{CODES_NAME, codes_json, learn_codes};
+use crate::vocab::{CODES_NAME, codes_json, compose, learn_codes};
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -58,13 +59,15 @@ pub fn prepare(
     let texts = read(&sources.corpus, sources.train)?;
     let options = tokenizer_options(settings, texts.iter().map(|t| t.len()).sum());
     let tokenizer = train_tokenizer(&options, &texts, threads, observer)?;
-    let vocab = vocabulary::resolve(settings, tokenizer.vocab_size())?;
+    let vocab = vocabulary::resolve(settings, &tokenizer)?;
     let arranged = vocabulary::arrange(&vocab, tokenizer, &texts, threads, observer)?;
     let Arranged { tokenizer, head, ids } = arranged;
     let json = tokenizer.to_json();
     commit_file(&RealFs, &dir.join(TOKENIZER_NAME), &json)?;
-    if tokenizer.kind().is_word_level() {
+    let mut n_parts = 0;
+    if vocab.compose || tokenizer.kind().is_word_level() {
         let codes = find_parts(&tokenizer, &texts, threads, observer)?;
+        n_parts = if vocab.compose { compose::n_parts(&codes) } else { 0 };
         commit_file(&RealFs, &dir.join(CODES_NAME), &codes_json(&codes, &tokenizer))?;
     }
 
@@ -89,7 +92,8 @@ pub fn prepare(
         vocab_size: options.vocab_size,
         min_count: options.min_count,
     };
-    let known = Known { data, tokenizer: tokenizer_config, vocab, head };
+    let shape = VocabularyShape { vocab_size: tokenizer.vocab_size(), n_parts, head };
+    let known = Known { data, tokenizer: tokenizer_config, vocab, shape };
     let config = resolve(settings, known, &tokenizer, &train, budget, threads, dir)?;
     let toml = toml::to_string_pretty(&config).map_err(|error| RunError::ConfigFile {
         path: dir.join(CONFIG_NAME),
@@ -284,7 +288,7 @@ struct Known {
     data: DataConfig,
     tokenizer: TokenizerConfig,
     vocab: VocabConfig,
-    head: HeadConfig,
+    shape: VocabularyShape,
 }
 
 fn resolve(
@@ -298,23 +302,25 @@ fn resolve(
 ) -> Result<RunConfig, RunError> {
     let n_tokens = train.len();
     let is_char = tokenizer.kind() == TokenizerKind::Char;
-    if let Some(found) = settings.model.vocab_size.filter(|v| *v != tokenizer.vocab_size()) {
-        let expected = format!("{}, as the text gives it", tokenizer.vocab_size());
-        return Err(RunError::Setting {
-            field: "model.vocab_size",
-            found: found.to_string(),
-            expected,
-        });
+    let sizes = [
+        ("model.vocab_size", settings.model.vocab_size, known.shape.vocab_size),
+        ("model.n_parts", settings.model.n_parts, known.shape.n_parts),
+    ];
+    for (field, given, of_text) in sizes {
+        if let Some(found) = given.filter(|given| *given != of_text) {
+            let (found, expected) = (found.to_string(), format!("{of_text}, as the text gives it"));
+            return Err(RunError::Setting { field, found, expected });
+        }
     }
-    if settings.model.head.as_ref().is_some_and(|head| *head != known.head) {
+    if settings.model.head.as_ref().is_some_and(|head| *head != known.shape.head) {
         return Err(RunError::Setting {
             field: "model.head",
             found: "other classes".to_string(),
             expected: "those that the text gives; leave the table out".to_string(),
         });
     }
-    let Known { data, tokenizer: tokenizer_config, vocab, head } = known;
-    let model = settings.model.resolve(head, tokenizer.vocab_size(), n_tokens, is_char);
+    let Known { data, tokenizer: tokenizer_config, vocab, shape } = known;
+    let model = settings.model.resolve(shape, n_tokens, is_char);
     let n_lanes = settings.train.n_lanes.unwrap_or(threads);
     check_model(settings, &model, n_lanes)?;
     let batch_seqs = settings.train.batch_seqs(model.seq_len, n_tokens);

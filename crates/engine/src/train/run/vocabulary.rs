@@ -3,7 +3,7 @@
 use super::error::RunError;
 use super::prepare::encode_to;
 use crate::model::HeadConfig;
-use crate::text::Tokenizer;
+use crate::text::{Tokenizer, TokenizerKind};
 use crate::train::events::{Event, Observer};
 use crate::train::settings::{HeadName, Settings, VocabConfig};
 use crate::vocab::classes::{self, ClassError, ClassOptions, Classes, default_n_classes};
@@ -25,12 +25,21 @@ pub(super) struct Arranged {
 /// The vocabulary's configuration, for so many tokens.
 ///
 /// # Errors
-/// [`RunError::Setting`] if there cannot be so many classes.
-pub(super) fn resolve(settings: &Settings, vocab_size: usize) -> Result<VocabConfig, RunError> {
+/// [`RunError::Setting`] if there cannot be so many classes, or words have no parts.
+pub(super) fn resolve(settings: &Settings, tokenizer: &Tokenizer) -> Result<VocabConfig, RunError> {
+    let vocab_size = tokenizer.vocab_size();
     let given = &settings.vocab;
     let head = given.head.unwrap_or_default();
+    let compose = given.compose.unwrap_or(false);
+    if compose && tokenizer.kind() == TokenizerKind::Char {
+        return Err(RunError::Setting {
+            field: "vocab.compose",
+            found: compose.to_string(),
+            expected: "a tokeniser of words or of pieces: characters have no parts".to_string(),
+        });
+    }
     if head == HeadName::Full {
-        return Ok(VocabConfig::default());
+        return Ok(VocabConfig { compose, ..VocabConfig::default() });
     }
     let n_classes = given.n_classes.unwrap_or_else(|| default_n_classes(vocab_size));
     if !(1..=vocab_size).contains(&n_classes) {
@@ -40,7 +49,7 @@ pub(super) fn resolve(settings: &Settings, vocab_size: usize) -> Result<VocabCon
             expected: format!("1 to {vocab_size}, the size of the vocabulary"),
         });
     }
-    Ok(VocabConfig { head, classes: given.classes.unwrap_or_default(), n_classes })
+    Ok(VocabConfig { head, classes: given.classes.unwrap_or_default(), n_classes, compose })
 }
 
 /// Puts the vocabulary into the order that `vocab` asks for, from the text to train on.
@@ -54,7 +63,7 @@ pub(super) fn arrange(
     threads: usize,
     observer: &mut dyn Observer,
 ) -> Result<Arranged, RunError> {
-    if vocab.is_plain() {
+    if vocab.head == HeadName::Full {
         return Ok(Arranged { tokenizer, head: HeadConfig::Full, ids: None });
     }
     let mut ids = Vec::new();
