@@ -1,15 +1,17 @@
 //! `crystalline bench`: how fast this machine trains and generates, as a share of what it can do.
 
-use super::model;
+use super::{model, parse_name};
 use crate::bench::generation::{self, Phase};
 use crate::bench::verified::{self, PathState};
-use crate::bench::{Shape, codes, training, writing};
+use crate::bench::{Shape, codes, orders, training, writing};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use engine::train::settings::PrecisionName;
+use engine::vocab::order::TokenOrder;
 use kernels::Isa;
 use serde::Serialize;
 use std::fmt::Display;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -34,9 +36,15 @@ pub struct Args {
     /// Time comparing and searching prime codes beside dot products, on one thread.
     #[arg(long, conflicts_with_all = ["decode", "prefill", "model"])]
     codes: bool,
+    /// Time what each order of token ids costs on the vocabularies of a text, on one thread.
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["decode", "prefill", "model", "codes"])]
+    orders: Option<PathBuf>,
+    /// Of the orders, time this one only.
+    #[arg(long, requires = "orders", value_parser = parse_name::<TokenOrder>)]
+    order: Option<TokenOrder>,
     /// Steps or rounds to time, after some that are not.
-    #[arg(long, default_value_t = 20)]
-    steps: usize,
+    #[arg(long, default_value = "20")]
+    steps: NonZeroUsize,
     /// Threads.
     #[arg(long)]
     threads: Option<usize>,
@@ -46,7 +54,8 @@ pub struct Args {
     /// Do the work of equal tokens once for each of them, to measure what sharing it saves.
     #[arg(long)]
     no_unique_tokens: bool,
-    /// Train with a factored output layer of so many classes of equal size.
+    /// Train with a factored output layer of so many classes of equal size; of orders, keep the
+    /// tokens of so many classes together.
     #[arg(long, value_name = "N", value_parser = parse_classes)]
     classes: Option<usize>,
     /// Measure the path that CRYSTALLINE_ISA names even if the processor has a faster one.
@@ -100,10 +109,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if let Some(refusal) = refusal(Isa::active(), Isa::best(), is_forced, args.any_path) {
         bail!(refusal);
     }
+    let (threads, steps) = (super::threads(args.threads), args.steps.get());
     if args.codes {
-        return print(codes::measure(args.steps), args.json);
+        return print(codes::measure(steps), args.json);
     }
-    let (threads, precision) = (super::threads(args.threads), args.precision.resolve());
+    let precision = args.precision.resolve();
     let phase = match (args.prefill, args.decode) {
         (true, _) => Some(Phase::Prefill),
         (_, true) => Some(Phase::Decode),
@@ -112,11 +122,16 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if let Some(path) = &args.model {
         let mut pool = kernels::Pool::new(threads);
         let opened = model::open(path, precision, &mut pool)?;
-        return print(writing::measure(&opened, &mut pool, args.steps)?, args.json);
+        return print(writing::measure(&opened, &mut pool, steps)?, args.json);
+    }
+    if let Some(text) = &args.orders {
+        let Args { order: only, classes: n_classes, .. } = args;
+        let options = orders::Options { only, n_classes, threads, rounds: steps };
+        return print(orders::measure(text, options)?, args.json);
     }
     match phase {
         Some(phase) => {
-            let report = generation::measure(args.shape, phase, precision, threads, args.steps)?;
+            let report = generation::measure(args.shape, phase, precision, threads, steps)?;
             print(report, args.json)
         }
         None => {
@@ -125,7 +140,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
                 precision,
                 args.lanes,
                 threads,
-                args.steps,
+                steps,
                 !args.no_unique_tokens,
                 args.classes,
             )?;

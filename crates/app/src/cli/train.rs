@@ -4,13 +4,14 @@ use super::progress::Progress;
 use super::quantity::parse_time;
 use super::say::say;
 use super::signals::Signals;
-use super::threads;
+use super::{parse_name, threads};
 use anyhow::{Context, Result, bail};
 use engine::text::TokenizerKind;
 use engine::train::events::Outcome;
 use engine::train::run::{Budget, Run, RunError, prepare};
 use engine::train::settings::{HeadName, PrecisionName, Settings};
 use engine::vocab::classes::ClassMethod;
+use engine::vocab::order::TokenOrder;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -85,6 +86,10 @@ pub struct Args {
     /// How classes are found: exchange, kmeans, frequency or random.
     #[arg(long, value_name = "METHOD")]
     class_method: Option<ClassMethod>,
+    /// The order of token ids, and so of rows in memory: frequency, spiral, hilbert or random. By
+    /// default the tokeniser's; with classes, frequency.
+    #[arg(long, value_parser = parse_name::<TokenOrder>)]
+    order: Option<TokenOrder>,
     /// Compose the input vectors of words: a row of their own and the mean of those of their parts.
     #[arg(long)]
     compose: bool,
@@ -238,6 +243,7 @@ fn settings(args: &Args) -> Result<Settings> {
     set(&mut s.vocab.head, &args.head.map(HeadArg::name));
     set(&mut s.vocab.n_classes, &args.classes);
     set(&mut s.vocab.classes, &args.class_method);
+    set(&mut s.vocab.order, &args.order);
     set(&mut s.vocab.compose, &args.compose.then_some(true));
     set(&mut s.model.qk_norm, &args.qk_norm.then_some(true));
     set(&mut s.train.batch_seqs, &args.batch);

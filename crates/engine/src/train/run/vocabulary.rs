@@ -1,15 +1,17 @@
-//! The vocabulary's order: for a factored output layer, the ids of a class side by side.
+//! The vocabulary's order, and the classes of a factored output layer.
 
 use super::error::RunError;
 use super::prepare::encode_to;
+use crate::data::permutation::inverse;
 use crate::model::HeadConfig;
 use crate::text::{Tokenizer, TokenizerKind};
 use crate::train::events::{Event, Observer};
 use crate::train::settings::{HeadName, Settings, VocabConfig};
 use crate::vocab::classes::{self, ClassError, ClassOptions, Classes, default_n_classes};
+use crate::vocab::order::{Marks, TokenOrder};
 use kernels::Pool;
 
-/// Seed of everything random in making classes.
+/// Seed of everything random in making classes and in ordering tokens.
 const SEED: u64 = 1;
 
 /// A vocabulary in its order.
@@ -39,7 +41,7 @@ pub(super) fn resolve(settings: &Settings, tokenizer: &Tokenizer) -> Result<Voca
         });
     }
     if head == HeadName::Full {
-        return Ok(VocabConfig { compose, ..VocabConfig::default() });
+        return Ok(VocabConfig { compose, order: given.order, ..VocabConfig::default() });
     }
     let n_classes = given.n_classes.unwrap_or_else(|| default_n_classes(vocab_size));
     if !(1..=vocab_size).contains(&n_classes) {
@@ -49,7 +51,9 @@ pub(super) fn resolve(settings: &Settings, tokenizer: &Tokenizer) -> Result<Voca
             expected: format!("1 to {vocab_size}, the size of the vocabulary"),
         });
     }
-    Ok(VocabConfig { head, classes: given.classes.unwrap_or_default(), n_classes, compose })
+    let order = Some(given.order.unwrap_or(TokenOrder::Frequency));
+    let classes = given.classes.unwrap_or_default();
+    Ok(VocabConfig { head, classes, n_classes, compose, order })
 }
 
 /// Puts the vocabulary into the order that `vocab` asks for, from the text to train on.
@@ -63,7 +67,7 @@ pub(super) fn arrange(
     threads: usize,
     observer: &mut dyn Observer,
 ) -> Result<Arranged, RunError> {
-    if vocab.head == HeadName::Full {
+    if vocab.head == HeadName::Full && vocab.order.is_none() {
         return Ok(Arranged { tokenizer, head: HeadConfig::Full, ids: None });
     }
     let mut ids = Vec::new();
@@ -71,30 +75,71 @@ pub(super) fn arrange(
         ids.extend_from_slice(some);
         Ok(())
     })?;
-    let classes = classes(vocab, &ids, tokenizer.vocab_size(), threads, observer)?;
-    let new_ids = classes.new_ids();
+    let mut text = Text { ids: &ids, vocab_size: tokenizer.vocab_size(), threads, observer };
+    let (order, head) = match vocab.head {
+        HeadName::Full => (text.order(vocab)?, HeadConfig::Full),
+        HeadName::Factor => {
+            let classes = text.classes(vocab)?;
+            (classes.order, HeadConfig::Factor { class_starts: classes.starts })
+        }
+    };
+    let new_ids = inverse(&order);
     ids.iter_mut().for_each(|id| *id = new_ids[*id as usize]);
-    let tokenizer = tokenizer.reordered(&classes.order);
-    let head = HeadConfig::Factor { class_starts: classes.starts };
-    Ok(Arranged { tokenizer, head, ids: Some(ids) })
+    Ok(Arranged { tokenizer: tokenizer.reordered(&order), head, ids: Some(ids) })
 }
 
-fn classes(
-    vocab: &VocabConfig,
-    ids: &[u32],
+/// The text to train on as the tokeniser gives it, and whoever watches.
+struct Text<'a> {
+    ids: &'a [u32],
     vocab_size: usize,
     threads: usize,
-    observer: &mut dyn Observer,
-) -> Result<Classes, RunError> {
-    let options = ClassOptions::new(vocab.classes, vocab.n_classes, SEED);
-    let mut pool = Pool::new(threads);
-    let mut goes_on = |done: usize, of: usize| {
-        let (done, of) = (done as u64, of as u64);
-        observer.event(&Event::Preparing { what: "finding classes", done, of });
-        !observer.should_stop()
-    };
-    match classes::build(ids, vocab_size, &options, &mut pool, &mut goes_on) {
-        Err(ClassError::Cancelled) => Err(RunError::Cancelled),
-        result => Ok(result?),
+    observer: &'a mut dyn Observer,
+}
+
+impl Text<'_> {
+    /// (V) the old id of every new one.
+    fn order(&mut self, vocab: &VocabConfig) -> Result<Vec<u32>, RunError> {
+        let order = vocab.order.unwrap_or(TokenOrder::Frequency);
+        Ok(self.marks(order)?.order(order))
+    }
+
+    fn classes(&mut self, vocab: &VocabConfig) -> Result<Classes, RunError> {
+        let options = ClassOptions::new(vocab.classes, vocab.n_classes, SEED);
+        let classes = self.watched("finding classes", |ids, vocab_size, pool, goes_on| {
+            classes::build(ids, vocab_size, &options, pool, goes_on)
+        })?;
+        match vocab.order {
+            None | Some(TokenOrder::Frequency) => Ok(classes),
+            Some(order) => Ok(self.marks(order)?.order_classes(order, &classes)),
+        }
+    }
+
+    fn marks(&mut self, order: TokenOrder) -> Result<Marks, RunError> {
+        self.watched("ordering tokens", |ids, vocab_size, pool, goes_on| {
+            Marks::of_text(order, ids, vocab_size, SEED, pool, goes_on)
+        })
+    }
+
+    /// What `work` makes of the ids and the vocabulary's size, on the threads, with progress.
+    fn watched<R>(
+        &mut self,
+        what: &'static str,
+        work: impl FnOnce(
+            &[u32],
+            usize,
+            &mut Pool,
+            &mut dyn FnMut(usize, usize) -> bool,
+        ) -> Result<R, ClassError>,
+    ) -> Result<R, RunError> {
+        let mut pool = Pool::new(self.threads);
+        let mut goes_on = |done: usize, of: usize| {
+            let (done, of) = (done as u64, of as u64);
+            self.observer.event(&Event::Preparing { what, done, of });
+            !self.observer.should_stop()
+        };
+        match work(self.ids, self.vocab_size, &mut pool, &mut goes_on) {
+            Err(ClassError::Cancelled) => Err(RunError::Cancelled),
+            result => Ok(result?),
+        }
     }
 }
