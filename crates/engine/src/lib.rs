@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;
+pub mod convert;
 pub mod data;
 pub mod generate;
 pub mod head;

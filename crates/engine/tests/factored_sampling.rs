@@ -13,6 +13,9 @@ use kernels::{AlignedVec, Pool, Precision};
 
 const VOCAB: usize = 300;
 
+/// Tokens that are penalised.
+const SEEN: [u32; 6] = [3, 17, 44, 91, 92, 250];
+
 /// A model whose distributions are peaked enough for limits to bite, with unequal classes.
 fn model(pool: &mut Pool, precision: Precision) -> InferenceModel {
     let mut config = ModelConfig { seq_len: 64, ..ModelConfig::new(VOCAB, 32, 1, 4) };
@@ -88,7 +91,7 @@ fn every_sampler_keeps_what_it_keeps_of_the_whole_distribution() {
         for settings in settings() {
             let mut lazy = Sampler::new(settings, VOCAB).unwrap();
             let mut whole = Sampler::new(settings, VOCAB).unwrap();
-            for seen in [3, 17, 44, 91, 92, 250] {
+            for seen in SEEN {
                 lazy.note(seen);
                 whole.note(seen);
             }
@@ -107,6 +110,32 @@ fn every_sampler_keeps_what_it_keeps_of_the_whole_distribution() {
     }
 }
 
+/// What is decided from bounds is what looking at everything decides.
+#[test]
+fn a_token_is_kept_if_the_whole_distribution_keeps_it() {
+    let mut pool = Pool::new(2);
+    let model = model(&mut pool, Precision::F32);
+    let mut session = Session::new(model.layout(), Precision::F32, 64, 2);
+    let log_p = session.feed(model.model(), &mut pool, &[7]).unwrap().to_vec();
+    session.rewind(0);
+    let next = session.feed_next(model.model(), &mut pool, &[7]).unwrap();
+    let Next::Factored(mut classes) = next else { panic!("the layer is factored") };
+    for settings in settings() {
+        let mut lazy = Sampler::new(settings, VOCAB).unwrap();
+        let mut whole = Sampler::new(settings, VOCAB).unwrap();
+        for seen in SEEN {
+            lazy.note(seen);
+            whole.note(seen);
+        }
+        let mut kept: Vec<u32> = (0..VOCAB as u32).collect();
+        kept.retain(|token| lazy.keeps(&mut classes, *token));
+        let distribution = whole.distribution(&log_p);
+        let mut expected: Vec<u32> = distribution.iter().map(|c| c.token).collect();
+        expected.sort_unstable();
+        assert_eq!(kept, expected, "{settings:?}");
+    }
+}
+
 /// The whole is a distribution: e^(log-probability) sums to 1.
 #[test]
 fn the_whole_sums_to_one() {
@@ -118,29 +147,53 @@ fn the_whole_sums_to_one() {
     assert!((sum - 1.0).abs() < VOCAB as f64 * 2f64.powi(-23), "{sum}");
 }
 
-/// Draws without a limit go through one class, and still follow the distribution.
+/// Draws follow the distribution, whichever way they are made.
 #[test]
 fn draws_follow_the_distribution() {
     let mut pool = Pool::new(1);
     let model = model(&mut pool, Precision::F32);
     let mut session = Session::new(model.layout(), Precision::F32, 64, 1);
     let log_p = session.feed(model.model(), &mut pool, &[5]).unwrap().to_vec();
+    session.rewind(0);
+    let mut next = session.feed_next(model.model(), &mut pool, &[5]).unwrap();
     let all = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, ..Sampling::default() };
-    let mut sampler = Sampler::new(all, VOCAB).unwrap();
-    let n = 20_000;
-    let mut counts = vec![0u32; VOCAB];
-    for i in 0..n {
-        session.rewind(0);
-        let next = session.feed_next(model.model(), &mut pool, &[5]).unwrap();
-        counts[sampler.choose(next, i) as usize] += 1;
+    let cases = [
+        all,
+        Sampling { temperature: 0.6, ..all },
+        Sampling { temperature: 1.8, repetition_penalty: 1.3, ..all },
+        Sampling { repetition_penalty: 0.7, ..all },
+        Sampling { top_k: 20, ..all },
+        Sampling { temperature: 1.4, top_p: 0.8, ..all },
+        Sampling { top_k: 40, temperature: 0.8, top_p: 0.9, min_p: 0.01, ..all },
+        // So sharp that most points are thrown in vain.
+        Sampling { temperature: 0.1, ..all },
+    ];
+    for settings in cases {
+        let mut sampler = Sampler::new(settings, VOCAB).unwrap();
+        SEEN.iter().for_each(|seen| sampler.note(*seen));
+        let expected = shares(sampler.distribution(&log_p));
+        let n = 10_000;
+        let mut counts = vec![0u32; VOCAB];
+        (0..n).for_each(|i| counts[sampler.choose(&mut next, i) as usize] += 1);
+        assert_eq!(far_off(&counts, &expected, n), None, "{settings:?}");
+        // Two tokens that are drawn the one for the other would be seen.
+        counts.swap(expected[0].0 as usize, expected[1].0 as usize);
+        let is_seen = far_off(&counts, &expected, n).is_some();
+        assert!(is_seen || (expected[0].1 - expected[1].1).abs() < 0.1, "{settings:?}");
     }
-    for (token, log_p) in log_p.iter().enumerate() {
-        let p = (*log_p as f64).exp();
+}
+
+/// A token that was not drawn as often of `n` times as its share says.
+fn far_off(counts: &[u32], expected: &[(u32, f64)], n: usize) -> Option<String> {
+    let mut shares = vec![0.0; counts.len()];
+    expected.iter().for_each(|(token, p)| shares[*token as usize] = *p);
+    let mut tokens = counts.iter().zip(shares).enumerate();
+    let found = tokens.find(|(_, (count, p))| {
         // Six standard deviations of a binomial count, and one for small ones.
-        let bound = 6.0 * (n as f64 * p * (1.0 - p)).sqrt() + 1.0;
-        let difference = counts[token] as f64 - n as f64 * p;
-        assert!(difference.abs() < bound, "token {token}: {difference} off, {bound} allowed");
-    }
+        let bound = 6.0 * (n as f64 * p * (1.0 - p)).sqrt() + if *p > 0.0 { 1.0 } else { 0.0 };
+        (**count as f64 - n as f64 * p).abs() > bound
+    });
+    found.map(|(token, (count, p))| format!("token {token}: {count} of {n} for {p}"))
 }
 
 #[test]

@@ -89,9 +89,9 @@ fn count_tokens(tiny: &Tiny, threads: usize, sampling: Sampling) -> Count {
         session.feed(model.model(), &mut pool, &[1, 2, 3]).unwrap();
         let mut token = 4;
         let mut next = || {
-            let following = session.feed_next(model.model(), &mut pool, &[token]).unwrap();
+            let mut following = session.feed_next(model.model(), &mut pool, &[token]).unwrap();
             sampler.note(token);
-            token = sampler.choose(following, 0);
+            token = sampler.choose(&mut following, 0);
         };
         next();
         count(|| (5..tiny.seq_len).for_each(|_| next()))

@@ -5,9 +5,10 @@
 
 use kernels::adamw::{AdamwStep, adamw_update};
 use kernels::composed::{Composition, composed_backward, composed_forward};
-use kernels::cross_entropy::{cross_entropy, cross_entropy_loss};
+use kernels::cross_entropy::{cross_entropy, cross_entropy_loss, log_sum_exp};
 use kernels::dropout::{DropMask, dropout_add, dropout_backward};
 use kernels::embedding::embedding_backward;
+use kernels::exp::exp_scaled;
 use kernels::gated_mlp::{swiglu_backward, swiglu_forward};
 use kernels::isa;
 use kernels::qk_norm::{QkNormSaved, qk_norm_backward, qk_norm_forward};
@@ -78,6 +79,7 @@ fn elementwise(isa: Isa) {
     let (x, z, mut y) = (numbers(IN_CACHE), numbers(IN_CACHE), numbers(IN_CACHE));
     let mask = DropMask { key: 7, rate: 0.1 };
     bench(isa, "dropout_add, in cache", IN_CACHE, 12, || dropout_add(&mut y, &x, &z, mask));
+    bench(isa, "exp_scaled, in cache", IN_CACHE, 8, || exp_scaled(&mut y, &x, 0.8, 1.0));
     let tokens: Vec<u32> = (0..IN_CACHE as u32 / 128).map(|i| i * 7919 % 300).collect();
     let mut table = vec![0.0; 300 * 128];
     bench(isa, "embedding_backward 128", IN_CACHE, 12, || {
@@ -169,6 +171,7 @@ fn loss(isa: Isa, vocab_size: usize) {
     bench(isa, &format!("cross_entropy_loss {vocab_size}"), n, 4, || {
         cross_entropy_loss(&mut loss, &logits, &targets);
     });
+    bench(isa, &format!("log_sum_exp {vocab_size}"), n, 4, || log_sum_exp(&mut loss, &logits));
     bench(isa, &format!("cross_entropy {vocab_size}"), n, 8, || {
         cross_entropy(RowsMut::F32(&mut dlogits), &mut loss, &logits, &targets, 0.1);
     });

@@ -51,6 +51,23 @@ pub fn cross_entropy_loss(loss: &mut [f32], logits: &[f32], targets: &[u32]) {
     dispatch!(arch => without_gradient(arch, loss, logits, targets, cols))
 }
 
+/// Of each row, `ln(sum(e^x))`: what is subtracted from logits to make them log-probabilities.
+///
+/// | argument | shape  | meaning     |
+/// |----------|--------|-------------|
+/// | `lse`    | (R)    | overwritten |
+/// | `logits` | (R, V) | input       |
+///
+/// A row with a NaN or an infinite maximum gets a sum that is not finite.
+///
+/// # Panics
+/// If `logits` is not (R, V).
+pub fn log_sum_exp(lse: &mut [f32], logits: &[f32]) {
+    let Some(cols) = logits.len().checked_div(lse.len()) else { return };
+    assert!(cols > 0 && logits.len() == lse.len() * cols, "log_sum_exp: logits is not (R, V)");
+    dispatch!(arch => row_sums(arch, lse, logits, cols))
+}
+
 /// V, or nothing if there are no rows.
 fn check(loss: &[f32], logits: &[f32], targets: &[u32]) -> Option<usize> {
     let rows = targets.len();
@@ -85,6 +102,14 @@ fn max_and_sum<A: Arch>(arch: A, row: &[f32]) -> (f32, f32) {
         total += sum(arch, chunk, chunk.len(), |x| exp(arch, x - origin));
     }
     (max, total)
+}
+
+#[inline(always)]
+fn row_sums<A: Arch>(arch: A, lse: &mut [f32], logits: &[f32], cols: usize) {
+    for (lse, row) in lse.iter_mut().zip(logits.chunks_exact(cols)) {
+        let (max, sum) = max_and_sum(arch, row);
+        *lse = max + sum.ln();
+    }
 }
 
 #[inline(always)]
@@ -166,7 +191,8 @@ pub mod naive {
         }
     }
 
-    fn log_sum_exp<S: Scalar>(row: &[S]) -> S {
+    /// Definition of [`super::log_sum_exp`], of one row.
+    pub fn log_sum_exp<S: Scalar>(row: &[S]) -> S {
         let max = row.iter().map(|x| x.real()).fold(f64::NEG_INFINITY, f64::max);
         let max = S::from_f64(max);
         S::sum(row.iter().map(|&x| (x - max).exp())).ln() + max

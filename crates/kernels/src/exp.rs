@@ -4,7 +4,8 @@
 //! is good to 0.03 units in the last place. All roundings together stay below 1 where a multiply-add
 //! is fused, and below 1.2 where it is not (every f32 of magnitude 2^-9 and more was tried).
 
-use crate::arch::Arch;
+use crate::arch::{Arch, dispatch};
+use crate::lanes::map;
 
 /// Below this the result would be denormal: it is 0.
 const LOWEST: f32 = -87.33;
@@ -44,9 +45,37 @@ pub(crate) fn sigmoid<A: Arch>(arch: A, x: f32) -> f32 {
     1.0 / (1.0 + exp(arch, -x))
 }
 
+/// `y = e^(scale * (x - shift))`: of logits, weights at the temperature `1 / scale`.
+///
+/// | argument | shape | meaning                              |
+/// |----------|-------|--------------------------------------|
+/// | `y`      | (N)   | overwritten                          |
+/// | `x`      | (N)   | input; `-inf` gives 0, NaN stays NaN |
+///
+/// Cost: an exponential an element.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn exp_scaled(y: &mut [f32], x: &[f32], scale: f32, shift: f32) {
+    assert_eq!(y.len(), x.len(), "exp_scaled: y and x");
+    dispatch!(arch => map(arch, [y], x, |_, x| [exp(arch, (x - shift) * scale)]));
+}
+
+/// The definition.
+pub mod naive {
+    use crate::scalar::Scalar;
+
+    /// Definition of [`super::exp_scaled`].
+    pub fn exp_scaled<S: Scalar>(y: &mut [S], x: &[S], scale: f64, shift: f64) {
+        for (y, x) in y.iter_mut().zip(x) {
+            *y = ((*x - S::from_f64(shift)) * S::from_f64(scale)).exp();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::exp;
+    use super::{exp, exp_scaled, naive};
     use crate::arch::{Arch, dispatch};
     use crate::isa::testing::on_each_path;
     use crate::lanes::map;
@@ -80,6 +109,27 @@ mod tests {
                 assert!(error(*x, wrong) > bound, "an error of three units goes unseen");
             }
         });
+    }
+
+    #[test]
+    fn exp_scaled_is_its_definition() {
+        for (n, scale, shift) in [(1, 0.4f32, 7.5f32), (64, 1.0, -3.0), (333, 3.0, 0.5)] {
+            let x: Vec<f32> = (0..n).map(|i| (i * 7 % 41) as f32 * 0.5 - 10.0).collect();
+            let (mut y, mut expected) = (vec![f32::NAN; n], vec![0.0; n]);
+            let wide: Vec<f64> = x.iter().map(|x| f64::from(*x)).collect();
+            naive::exp_scaled(&mut expected, &wide, f64::from(scale), f64::from(shift));
+            on_each_path(|isa| {
+                exp_scaled(&mut y, &x, scale, shift);
+                for i in 0..n {
+                    // A difference and a product are rounded before, the exponential after.
+                    let argument = f64::from(scale) * (wide[i] - f64::from(shift));
+                    let relative = (2.0 * argument.abs() + 3.0) * f64::from(f32::EPSILON) / 2.0;
+                    let error = (f64::from(y[i]) - expected[i]).abs();
+                    assert!(error <= relative * expected[i], "{} {i}: {error:e}", isa.name());
+                    assert!(expected[i] * 1e-4 > relative * expected[i], "too loose a bound");
+                }
+            });
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub mod composed;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod embedding;
-mod exp;
+pub mod exp;
 pub mod gated_mlp;
 pub mod isa;
 mod lanes;

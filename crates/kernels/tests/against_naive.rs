@@ -11,7 +11,7 @@ mod tables;
 mod support;
 
 use kernels::adamw::{self, AdamwStep, adamw_update};
-use kernels::cross_entropy::{self, IGNORE, cross_entropy, cross_entropy_loss};
+use kernels::cross_entropy::{self, IGNORE, cross_entropy, cross_entropy_loss, log_sum_exp};
 use kernels::dropout::{self, DropMask, dropout_add, dropout_backward};
 use kernels::gated_mlp::{self, swiglu_backward, swiglu_forward};
 use kernels::qk_norm::{self, QkNormSaved, qk_norm_backward, qk_norm_forward};
@@ -365,18 +365,20 @@ fn cross_entropy_case(random: &mut Random, precision: Precision) -> Vec<Compared
         _ => random.between(0, cols - 1) as u32,
     };
     let targets: Vec<u32> = (0..rows).map(target).collect();
-    let (mut loss, mut loss_alone) = (vec![f32::NAN; rows], vec![f32::NAN; rows]);
+    let [mut loss, mut loss_alone, mut lse] = [(); 3].map(|()| vec![f32::NAN; rows]);
     let dlogits = Cells::written(rows * cols, precision, |dlogits| {
         cross_entropy(dlogits, &mut loss, &logits, &targets, scale);
     });
     cross_entropy_loss(&mut loss_alone, &logits, &targets);
+    log_sum_exp(&mut lse, &logits);
 
     let (x, scale) = (wide(&logits), f64::from(scale));
     let (mut loss0, mut dlogits0) = (vec![0.0; rows], vec![0.0; rows * cols]);
     cross_entropy::naive::cross_entropy_loss(&mut loss0, &x, &targets);
     cross_entropy::naive::cross_entropy_gradient(&mut dlogits0, &x, &targets, scale);
     let (mut loss_error, mut dlogits_error) = (vec![0.0; rows], vec![0.0; rows * cols]);
-    for (r, x) in x.chunks_exact(cols).enumerate().filter(|(r, _)| targets[*r] != IGNORE) {
+    let (mut lse0, mut lse_error) = (vec![0.0; rows], vec![0.0; rows]);
+    for (r, x) in x.chunks_exact(cols).enumerate() {
         let max = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         // `e^(x - max)`: the difference is rounded, then the exponential.
         let term_error = |x: f64| U * (max - x) + gamma(EXP);
@@ -386,7 +388,10 @@ fn cross_entropy_case(random: &mut Random, precision: Precision) -> Vec<Compared
         // of `max - x`, and takes an exponential and a product each.
         let total_error =
             shift + gamma(sum_depth(cols.min(CHUNK)) + (EXP + 2) * cols.div_ceil(CHUNK));
-        let gap = max - x[targets[r] as usize];
+        lse0[r] = cross_entropy::naive::log_sum_exp(x);
+        lse_error[r] = total_error + U * (2.0 * total.ln() + lse0[r].abs()) + 2.0 * U * U;
+        let Some(target) = x.get(targets[r] as usize) else { continue };
+        let gap = max - target;
         loss_error[r] = total_error + U * (2.0 * total.ln() + gap + loss0[r]) + 2.0 * U * U;
         for c in 0..cols {
             // A division, a product; for the target also minus 1 and a product.
@@ -400,6 +405,7 @@ fn cross_entropy_case(random: &mut Random, precision: Precision) -> Vec<Compared
         Compared::within("cross_entropy loss", &loss, loss0, loss_error),
         Compared::exact("cross_entropy_loss", wide(&loss_alone), wide(&loss)),
         Compared::rounded("cross_entropy dlogits", &dlogits, dlogits0, dlogits_error),
+        Compared::within("log_sum_exp", &lse, lse0, lse_error),
     ]
 }
 

@@ -5,7 +5,7 @@ use super::say::say;
 use super::signals::Signals;
 use super::{model, threads};
 use anyhow::Result;
-use engine::generate::{Request, Session, generate};
+use engine::generate::{Request, Session, Written, generate};
 use kernels::Pool;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
@@ -61,12 +61,12 @@ pub fn talk(opened: &model::Opened, mut request: Request, pool: &mut Pool) -> Re
         session.rewind(0);
         let ids = opened.tokenizer.encode_ordinary(prompt);
         let mut result = Ok(());
-        let mut on_text = |text: &str| {
-            result = write!(out, "{text}").and_then(|()| out.flush());
+        let mut report = |written: Written| {
+            result = write!(out, "{}", written.text()).and_then(|()| out.flush());
             result.is_ok() && !signals.came()
         };
         let model = opened.model.model();
-        generate(&mut session, model, pool, &opened.tokenizer, &ids, &request, &mut on_text)?;
+        generate(&mut session, model, pool, &opened.tokenizer, &ids, &request, &mut report)?;
         result?;
         writeln!(out)?;
         request.sampling.seed = request.sampling.seed.wrapping_add(1);

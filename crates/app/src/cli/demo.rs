@@ -84,7 +84,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         // A story ends at a blank line.
         let sampling = Sampling { seed: fresh_seed(), ..Sampling::default() };
         let stop = vec![PROMPT.to_string()];
-        let request = Request { sampling, max_tokens: 200, stop, ignore_end: false };
+        let request = Request { sampling, max_tokens: 200, stop, ..Request::default() };
         return chat::talk(&opened, request, &mut pool);
     }
     say!("let it write: `crystalline generate {} \"Everyone in\"`", dir.display());

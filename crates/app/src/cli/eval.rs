@@ -2,14 +2,11 @@
 
 use super::bench::PrecisionArg;
 use super::model::Opened;
-use super::{logits, model, threads};
+use super::{logits, measure, model, text, threads};
 use anyhow::{Result, bail};
-use engine::data::{EvalWindows, IGNORE, TokenFile, TokenSource};
+use engine::data::{TokenFile, TokenSource};
 use engine::head::LossSum;
-use engine::model::MicroShape;
-use engine::text::Control;
 use engine::train::run::TRAIN_NAME;
-use engine::train::{Lanes, SequenceSource};
 use engine::vocab::runs::{WordCounts, WordRuns};
 use kernels::Pool;
 use std::io::Write;
@@ -43,26 +40,6 @@ pub struct Args {
     dump_logits: Option<PathBuf>,
 }
 
-/// Tokens in windows side by side.
-struct Windows<'a> {
-    tokens: &'a [u32],
-    windows: EvalWindows,
-    /// The tokens that are targets, if not all are.
-    is_target: Option<&'a [bool]>,
-}
-
-impl SequenceSource for Windows<'_> {
-    fn fill(&self, _step: u64, index: usize, tokens: &mut [u32], targets: &mut [u32]) {
-        self.windows.fill(self.tokens, index, tokens, targets);
-        if let Some(is_target) = self.is_target {
-            let is_target = &is_target[index * targets.len() + 1..];
-            for (target, _) in targets.iter_mut().zip(is_target).filter(|(_, is)| !**is) {
-                *target = IGNORE;
-            }
-        }
-    }
-}
-
 /// What was measured on some of the tokens.
 struct Measured {
     nats: f64,
@@ -89,20 +66,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let precision = args.precision.resolve();
     let mut pool = Pool::new(threads);
     let mut opened = model::open(&args.model, precision, &mut pool)?;
-    let corpus = engine::data::Corpus::open(std::slice::from_ref(&args.file), Default::default())?;
-    let mut text = String::new();
-    corpus.read(corpus.all(), |piece| {
-        if let engine::data::Piece::Text(piece) = piece {
-            text.push_str(piece);
-        }
-        std::ops::ControlFlow::Continue(())
-    })?;
-    let tokenizer = &opened.tokenizer;
-    let mut tokens = tokenizer.encode_parallel(&text, &mut Control::threads(threads))?;
-    // The first token is predicted from the end of a text before it, where there is such a token.
-    if let Some(end) = tokenizer.text_end() {
-        tokens.insert(0, end);
-    }
+    let tokens = text::tokens(&args.file, &opened.tokenizer, threads)?;
     if tokens.len() < 2 {
         bail!("{}: too short to measure, it has {} tokens", args.file.display(), tokens.len());
     }
@@ -113,22 +77,14 @@ pub fn run(args: Args) -> Result<ExitCode> {
     }
     drop(pool);
     opened.model.add_words(&tokens);
-    let config = &opened.model.layout().config;
-    let windows = EvalWindows::new(TokenSource::len(&tokens[..]), config.seq_len)?;
-    let n = windows.n_windows();
-    let micro = MicroShape {
-        n_inputs: opened.model.n_inputs(),
-        ..MicroShape::new(config, config.seq_len, n.div_ceil(threads), precision)
-    };
-    let mut lanes = Lanes::for_evaluation(opened.model.layout(), &micro, threads);
-    let mut measure = |is_target: Option<&[bool]>| {
-        let source = Windows { tokens: &tokens, windows: windows.clone(), is_target };
-        let sum = lanes.evaluate(opened.model.model(), &source, n);
+    let measure = |is_target: Option<&[bool]>| -> Result<Measured> {
+        let sum = measure::loss(&opened.model, &tokens[..], is_target, threads)?;
         let counted = (1..tokens.len()).filter(|t| is_target.is_none_or(|is| is[*t]));
-        Measured::new(sum, counted.map(|t| opened.tokenizer.token_bytes(tokens[t])).sum())
+        let n_bytes = counted.map(|t| opened.tokenizer.token_bytes(tokens[t])).sum();
+        Ok(Measured::new(sum, n_bytes))
     };
-    let all = measure(None);
-    let rare = is_rare.as_deref().map(|is_rare| measure(Some(is_rare)));
+    let all = measure(None)?;
+    let rare = is_rare.as_deref().map(|is_rare| measure(Some(is_rare))).transpose()?;
     report(&args, &opened.folder, &all, rare.as_ref())?;
     Ok(ExitCode::SUCCESS)
 }

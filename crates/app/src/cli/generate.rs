@@ -4,8 +4,9 @@ use super::bench::PrecisionArg;
 use super::say::say;
 use super::{model, threads};
 use anyhow::Result;
-use engine::generate::{Request, Sampling, Session, generate};
+use engine::generate::{Request, Sampling, Session, Written, generate};
 use kernels::Pool;
+use serde_json::json;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,6 +25,10 @@ pub struct Args {
     prompt: String,
     #[command(flatten)]
     sampling: SamplingArgs,
+    /// Print a line of JSON for each token instead of the text: its id, what it stands for, and the
+    /// natural logarithm of its probability, before temperature and the other settings.
+    #[arg(long)]
+    log_probs: bool,
     /// Print the speed on stderr.
     #[arg(short, long)]
     verbose: bool,
@@ -79,7 +84,7 @@ impl SamplingArgs {
             seed: self.seed.unwrap_or_else(fresh_seed),
         };
         let (stop, ignore_end) = (self.stop.clone(), self.ignore_end);
-        Request { sampling, max_tokens: self.max_tokens, stop, ignore_end }
+        Request { sampling, max_tokens: self.max_tokens, stop, ignore_end, log_probs: false }
     }
 }
 
@@ -97,29 +102,36 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let max_len = opened.model.max_len();
     let mut session = Session::new(opened.model.layout(), precision, max_len, threads);
     let ids = opened.tokenizer.encode_ordinary(&args.prompt);
+    let request = Request { log_probs: args.log_probs, ..args.sampling.request() };
     let mut out = std::io::stdout().lock();
-    write!(out, "{}", args.prompt)?;
+    if !args.log_probs {
+        write!(out, "{}", args.prompt)?;
+    }
     let began = Instant::now();
-    let mut broken = None;
+    let mut result = Ok(());
     let usage = generate(
         &mut session,
         opened.model.model(),
         &mut pool,
         &opened.tokenizer,
         &ids,
-        &args.sampling.request(),
-        &mut |text| match write!(out, "{text}").and_then(|()| out.flush()) {
-            Ok(()) => true,
-            Err(error) => {
-                broken = Some(error);
-                false
-            }
+        &request,
+        &mut |written| {
+            result = match written {
+                Written::Text(_) if args.log_probs => Ok(()),
+                Written::Text(text) => write!(out, "{text}").and_then(|()| out.flush()),
+                Written::Token { id, log_p } => {
+                    let token = opened.tokenizer.token_text(id);
+                    writeln!(out, "{}", json!({ "id": id, "token": token, "log_p": log_p }))
+                }
+            };
+            result.is_ok()
         },
     )?;
-    if let Some(error) = broken {
-        return Err(error.into());
+    result?;
+    if !args.log_probs {
+        writeln!(out)?;
     }
-    writeln!(out)?;
     if args.verbose {
         let seconds = began.elapsed().as_secs_f64();
         say!(

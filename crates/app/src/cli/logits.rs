@@ -4,7 +4,7 @@ use super::model::Opened;
 use anyhow::Result;
 use engine::checkpoint::{RealFs, SaveError, TensorRef, commit_file, write_tensors};
 use engine::generate::Session;
-use engine::head::factor::Expansion;
+use engine::head::factor::{Expansion, ExpansionRoom};
 use engine::head::{full, softmax};
 use engine::model::{LaneBuffers, MicroShape, Model, forward};
 use kernels::{Pool, Precision};
@@ -32,7 +32,7 @@ pub fn dump(
     let shape = MicroShape { head_rows: t, ..MicroShape::new(&layout.config, t, 1, precision) };
     let mut lane = LaneBuffers::new(layout, shape, false);
     forward(model, tokens, None, &mut lane);
-    let logits = logits(model, tokens, &mut lane);
+    let logits = logits(model, tokens, &mut lane, pool);
 
     let mut session = Session::new(layout, precision, t, pool.threads());
     let mut decoded = Vec::with_capacity(t * v);
@@ -61,7 +61,7 @@ pub fn dump(
 }
 
 /// (T, V) what the output layer makes of the stream that the forward pass left.
-fn logits(model: Model, tokens: &[u32], lane: &mut LaneBuffers) -> Vec<f32> {
+fn logits(model: Model, tokens: &[u32], lane: &mut LaneBuffers, pool: &mut Pool) -> Vec<f32> {
     let (t, m) = (tokens.len(), &model.layout.config);
     let Some(factor) = &model.layout.factor else {
         full::loss(model, tokens, lane); // of no interest, so any targets do
@@ -69,12 +69,11 @@ fn logits(model: Model, tokens: &[u32], lane: &mut LaneBuffers) -> Vec<f32> {
     };
     softmax::input(model, t, lane);
     let (mut logits, mut classes) = (vec![0.0; t * m.vocab_size], vec![0.0; factor.members.len()]);
+    let ranges = &mut Vec::new();
     for (row, log_p) in logits.chunks_exact_mut(m.vocab_size).enumerate() {
         let input = lane.head_input(t).slice(row * m.model_dim..(row + 1) * m.model_dim);
-        let mut expansion = Expansion::new(model, input, &mut classes, log_p);
-        (0..factor.members.len()).for_each(|class| {
-            expansion.open(class);
-        });
+        let room = ExpansionRoom { class_log_p: &mut classes, log_p, ranges };
+        Expansion::new(model, input, room, pool).into_whole();
     }
     logits
 }

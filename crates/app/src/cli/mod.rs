@@ -3,6 +3,7 @@
 mod bench;
 mod chat;
 mod columns;
+mod convert;
 mod data;
 mod demo;
 mod eval;
@@ -10,6 +11,7 @@ mod factor;
 mod generate;
 mod inspect;
 mod logits;
+mod measure;
 pub mod model;
 mod progress;
 mod quantity;
@@ -17,6 +19,7 @@ mod resume;
 mod say;
 mod signals;
 mod similar;
+mod text;
 mod tokenizer;
 mod train;
 mod vocab;
@@ -50,6 +53,7 @@ enum Command {
     Generate(generate::Args),
     Chat(chat::Args),
     Eval(eval::Args),
+    Convert(convert::Args),
     Inspect(inspect::Args),
     Vocab(vocab::Args),
     Similar(similar::Args),
@@ -79,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Generate(args) => generate::run(args),
         Command::Chat(args) => chat::run(args),
         Command::Eval(args) => eval::run(args),
+        Command::Convert(args) => convert::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Vocab(args) => vocab::run(args),
         Command::Similar(args) => similar::run(args),

@@ -3,7 +3,7 @@
 use crate::cli::model::Opened;
 use anyhow::Result;
 use engine::data::stories::{parse_sentence, split_sentences};
-use engine::generate::{Request, Sampling, Session, generate};
+use engine::generate::{Request, Sampling, Session, Written, generate};
 use kernels::Pool;
 use std::collections::HashSet;
 use std::fmt;
@@ -65,11 +65,11 @@ fn sentences(opened: &Opened, seed: u64, pool: &mut Pool) -> Result<Vec<String>>
         let request = Request { sampling, max_tokens: TEXT_TOKENS, ..Request::default() };
         let mut text = String::new();
         session.rewind(0);
-        let mut on_text = |piece: &str| {
-            text.push_str(piece);
+        let mut report = |written: Written| {
+            text.push_str(written.text());
             true
         };
-        generate(&mut session, model, pool, &opened.tokenizer, &prompt, &request, &mut on_text)?;
+        generate(&mut session, model, pool, &opened.tokenizer, &prompt, &request, &mut report)?;
         let mut whole = split_sentences(&text);
         // The last is cut off where the tokens ended.
         whole.pop();

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 mod compose;
+mod convert;
 mod disk;
 mod flags;
 mod instructions;

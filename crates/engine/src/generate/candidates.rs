@@ -1,10 +1,10 @@
 //! The tokens that may come next, narrowed down by top-k, top-p and min-p.
 //!
 //! Vocabularies are large and what is kept is small, so nothing is sorted that is thrown away: top-k
-//! keeps a heap of k, top-p first finds by a histogram how far down it reaches.
+//! passes over whatever is below the k-th so far, top-p first finds by a histogram how far down it
+//! reaches.
 
 use std::cmp::Ordering;
-use std::collections::BinaryHeap;
 
 /// A token that may come next.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,57 +34,77 @@ impl Eq for Candidate {}
 /// Candidates; allocates when made, not when used.
 #[derive(Debug)]
 pub(super) struct Candidates {
-    /// In no order until [`Candidates::sort`].
+    /// In no order until [`Candidates::sort`]; with a limit, the best k and some more.
     items: Vec<Candidate>,
-    /// The best k so far, the worst of them on top.
-    best: BinaryHeap<Candidate>,
+    /// Candidates below are of no use: once there were k, the score of the k-th of these.
+    floor: f32,
     k: Option<usize>,
 }
 
 /// Buckets of the histogram, eight to each halving of the probability.
 const N_BUCKETS: usize = 256;
 
+/// Scores that are looked at together.
+const CHUNK: usize = 16;
+
 impl Candidates {
     /// Room for a vocabulary of this size.
     pub fn new(vocab_size: usize) -> Candidates {
-        Candidates {
-            items: Vec::with_capacity(vocab_size),
-            best: BinaryHeap::with_capacity(vocab_size),
-            k: None,
-        }
+        Candidates { items: Vec::with_capacity(vocab_size), floor: f32::NEG_INFINITY, k: None }
     }
 
     /// Forgets all; of those that come only the best `k` are kept, if there is a limit.
     pub fn begin(&mut self, k: Option<usize>) {
         self.items.clear();
-        self.best.clear();
+        self.floor = f32::NEG_INFINITY;
         self.k = k;
     }
 
-    /// Adds a candidate.
-    pub fn push(&mut self, candidate: Candidate) {
-        match self.k {
-            None => self.items.push(candidate),
-            Some(k) if self.best.len() < k => self.best.push(candidate),
-            Some(_) => {
-                if let Some(mut worst) = self.best.peek_mut()
-                    && candidate < *worst
-                {
-                    *worst = candidate;
+    /// Adds a candidate for each of `scores`, the tokens from `first` on; NaN is none.
+    pub fn push_all(&mut self, first: usize, scores: &[f32]) {
+        for (start, chunk) in (first..).step_by(CHUNK).zip(scores.chunks(CHUNK)) {
+            // Nearly always none is; without a branch for each the compiler compares them at once.
+            if chunk.iter().fold(false, |any, score| any | (*score >= self.floor)) {
+                for (token, score) in (start..).zip(chunk) {
+                    self.push(Candidate { score: *score, token: token as u32 });
                 }
             }
         }
     }
 
+    /// Adds a candidate, if its score is a number.
+    pub fn push(&mut self, candidate: Candidate) {
+        if candidate.score >= self.floor {
+            self.items.push(candidate);
+            if self.k.is_some_and(|k| self.items.len() >= k.saturating_mul(2).saturating_add(CHUNK))
+            {
+                self.drop_beyond_k();
+            }
+        }
+    }
+
+    /// Leaves the best k, in no order.
+    fn drop_beyond_k(&mut self) {
+        let Some(k) = self.k.filter(|k| *k <= self.items.len()) else { return };
+        let (_, worst, _) = self.items.select_nth_unstable(k - 1);
+        self.floor = worst.score;
+        self.items.truncate(k);
+    }
+
     /// The score of the worst of the best k, once there are k.
-    pub fn kth(&self) -> Option<f32> {
-        let worst = self.best.peek()?;
-        (Some(self.best.len()) == self.k).then_some(worst.score)
+    pub fn kth(&mut self) -> Option<f32> {
+        self.drop_beyond_k();
+        (Some(self.items.len()) == self.k).then_some(self.floor)
+    }
+
+    /// The best score, or -inf.
+    pub fn best(&self) -> f32 {
+        self.items.iter().fold(f32::NEG_INFINITY, |best, c| best.max(c.score))
     }
 
     /// Every candidate that was kept.
     pub fn all(&mut self) -> &mut Vec<Candidate> {
-        self.items.extend(self.best.drain());
+        self.drop_beyond_k();
         &mut self.items
     }
 
@@ -100,8 +120,8 @@ impl Candidates {
 
     /// Scores become probabilities among the candidates.
     pub fn softmax(&mut self, temperature: f32) {
+        let max = self.best();
         let items = self.all();
-        let max = items.iter().fold(f32::NEG_INFINITY, |max, c| max.max(c.score));
         let mut sum = 0.0f64;
         for c in &mut *items {
             // An infinite best score would make NaN of the difference to itself.
@@ -173,7 +193,11 @@ mod tests {
     fn candidates(from: &[Candidate], k: Option<usize>) -> Candidates {
         let mut candidates = Candidates::new(from.len());
         candidates.begin(k);
-        from.iter().for_each(|c| candidates.push(*c));
+        let scores: Vec<f32> = from.iter().map(|c| c.score).collect();
+        // Not all at once, as classes come.
+        let (a, b) = scores.split_at(scores.len() / 3);
+        candidates.push_all(a.len(), b);
+        candidates.push_all(0, a);
         candidates
     }
 

@@ -4,7 +4,8 @@
 //! settings and (seed, position): a text can be made again from its seed.
 
 use super::candidates::{Candidate, Candidates};
-use super::factored::by_class_then_member;
+use super::factored::Known;
+use super::scoring::Scoring;
 use super::session::Next;
 use crate::data::rng::{Purpose, Rng};
 use serde::{Deserialize, Serialize};
@@ -58,11 +59,13 @@ pub struct SamplerError {
 pub struct Sampler {
     pub(super) settings: Sampling,
     rng: Rng,
+    /// Random numbers for factored distributions, of which one token may take several.
+    pub(super) throws: Rng,
+    pub(super) scoring: Scoring,
     /// The tokens that are still possible.
     pub(super) candidates: Candidates,
-    /// Classes of a factored distribution by the most that a token in them can have.
-    pub(super) class_order: Vec<u32>,
-    seen: Vec<bool>,
+    /// What is known of a factored distribution.
+    pub(super) known: Known,
 }
 
 impl Sampler {
@@ -86,30 +89,27 @@ impl Sampler {
         Ok(Sampler {
             settings,
             rng: Rng::new(seed, Purpose::Generation, 0),
+            throws: Rng::new(seed, Purpose::Generation, 1),
+            scoring: Scoring::new(&settings, vocab_size),
             candidates: Candidates::new(vocab_size),
-            class_order: Vec::with_capacity(vocab_size),
-            seen: vec![false; vocab_size],
+            known: Known::default(),
         })
     }
 
     /// Notes that the text contains `token`, for the repetition penalty.
     pub fn note(&mut self, token: u32) {
-        if let Some(seen) = self.seen.get_mut(token as usize) {
-            *seen = true;
-        }
+        self.scoring.note(token);
     }
 
     /// Chooses the token at `position` of the text; NaN logits are never chosen while others are.
-    pub fn choose(&mut self, next: Next, position: usize) -> u32 {
-        let u = self.rng.f64_at(position as u64);
+    pub fn choose(&mut self, next: &mut Next, position: usize) -> u32 {
         match next {
-            Next::Logits(logits) => self.narrow(logits),
-            Next::Factored(mut classes) => match self.keeps_all_as_they_are() {
-                true => return by_class_then_member(&mut classes, u),
-                false => self.narrow_factored(&mut classes),
-            },
+            Next::Logits(logits) => {
+                self.narrow(logits);
+                draw(self.candidates.as_slice(), self.rng.f64_at(position as u64))
+            }
+            Next::Factored(classes) => self.choose_factored(classes, position),
         }
-        draw(self.candidates.as_slice(), u)
     }
 
     /// What [`Sampler::choose`] draws from, with probabilities; likeliest first.
@@ -122,24 +122,21 @@ impl Sampler {
     /// Keeps what the settings keep of these logits.
     fn narrow(&mut self, logits: &[f32]) {
         self.candidates.begin(self.k());
-        for (token, logit) in logits.iter().enumerate() {
-            self.push(*logit, token);
+        if self.scoring.is_plain() {
+            self.candidates.push_all(0, logits);
+        } else {
+            for (token, logit) in logits.iter().enumerate() {
+                let score = self.scoring.score(*logit, token);
+                self.candidates.push(Candidate { score, token: token as u32 });
+            }
         }
-        self.candidates.softmax(self.temperature());
+        self.candidates.softmax(self.scoring.temperature);
         self.keep_top_p_and_min_p();
     }
 
-    /// Notes a token and its logit or log-probability, penalised.
-    pub(super) fn push(&mut self, logit: f32, token: usize) {
-        let penalty = self.settings.repetition_penalty;
-        let seen = penalty != 1.0 && self.seen[token];
-        let logit = match (seen, logit > 0.0) {
-            (false, _) => logit,
-            (true, true) => logit / penalty,
-            (true, false) => logit * penalty,
-        };
-        let score = if logit.is_nan() { f32::NEG_INFINITY } else { logit };
-        self.candidates.push(Candidate { score, token: token as u32 });
+    /// Whether some tokens are left out.
+    pub(super) fn has_limits(&self) -> bool {
+        self.settings.top_p < 1.0 || self.settings.min_p > 0.0 || self.k().is_some()
     }
 
     /// How many tokens top-k leaves, if it limits them.
@@ -149,10 +146,6 @@ impl Sampler {
             (false, 0) => None,
             (false, k) => Some(k),
         }
-    }
-
-    pub(super) fn temperature(&self) -> f32 {
-        if self.settings.temperature == 0.0 { 1.0 } else { self.settings.temperature }
     }
 
     /// Narrows the candidates' probabilities down, in this order.
@@ -167,7 +160,7 @@ impl Sampler {
 }
 
 /// The candidate at the share `u` of the sum of probabilities.
-fn draw(candidates: &[Candidate], u: f64) -> u32 {
+pub(super) fn draw(candidates: &[Candidate], u: f64) -> u32 {
     let total: f64 = candidates.iter().map(|c| c.score as f64).sum();
     let mut left = u * total;
     for c in candidates {
@@ -211,7 +204,7 @@ mod tests {
         let expected: Vec<_> = sampler.distribution(&LOGITS).to_vec();
         let n = 20_000;
         let mut counts = [0u32; 5];
-        (0..n).for_each(|i| counts[sampler.choose(Next::Logits(&LOGITS), i) as usize] += 1);
+        (0..n).for_each(|i| counts[sampler.choose(&mut Next::Logits(&LOGITS), i) as usize] += 1);
         for Candidate { score: p, token } in expected {
             // Five standard deviations of a binomial count.
             let sd = (n as f64 * p as f64 * (1.0 - p as f64)).sqrt();
@@ -237,7 +230,7 @@ mod tests {
         let nan = Sampling { temperature: f32::NAN, ..all() };
         assert_eq!(Sampler::new(nan, 5).unwrap_err().field, "temperature");
         let mut sampler = Sampler::new(all(), 3).unwrap();
-        assert_eq!(sampler.choose(Next::Logits(&[f32::NAN, f32::INFINITY, f32::NAN]), 0), 1);
-        sampler.choose(Next::Logits(&[f32::NAN; 3]), 0);
+        assert_eq!(sampler.choose(&mut Next::Logits(&[f32::NAN, f32::INFINITY, f32::NAN]), 0), 1);
+        sampler.choose(&mut Next::Logits(&[f32::NAN; 3]), 0);
     }
 }

@@ -6,12 +6,13 @@
 //! that is being trained: a session reads the packed weights wherever they are.
 
 use super::history::History;
-use crate::head::factor::{Expansion, class_log_probabilities, member_log_probabilities};
+use crate::head::factor::{Expansion, ExpansionRoom};
 use crate::model::{Layout, Matrix, Model, as_rows, input_forward};
 use kernels::accum::Accum;
 use kernels::attention::{
     CacheShape, attention_append, attention_cached, attention_cached_scratch_len,
 };
+use kernels::cross_entropy::cross_entropy_loss;
 use kernels::gated_mlp::swiglu_forward;
 use kernels::matmul::{matmul, matmul_panels, n_panels, panel_columns};
 use kernels::qk_norm::qk_norm_forward;
@@ -40,6 +41,23 @@ pub enum Next<'a> {
     Logits(&'a [f32]),
     /// Classes, to be opened one by one.
     Factored(Expansion<'a>),
+}
+
+impl Next<'_> {
+    /// ln P(token), before any setting of the sampler.
+    ///
+    /// # Panics
+    /// If the token is not below the vocabulary's size.
+    pub fn log_p(&mut self, token: u32) -> f32 {
+        match self {
+            Next::Logits(logits) => {
+                let mut loss = [0.0];
+                cross_entropy_loss(&mut loss, logits, &[token]);
+                -loss[0]
+            }
+            Next::Factored(classes) => classes.token_log_p(token),
+        }
+    }
 }
 
 /// A text in progress.
@@ -148,15 +166,17 @@ impl Session {
     ///
     /// # Panics
     /// If `tokens` is empty or one is not below the vocabulary's size.
-    pub fn feed(
-        &mut self,
-        model: Model,
-        pool: &mut Pool,
+    pub fn feed<'a>(
+        &'a mut self,
+        model: Model<'a>,
+        pool: &'a mut Pool,
         tokens: &[u32],
-    ) -> Result<&mut [f32], ContextFull> {
-        let row = self.take(model, pool, tokens)?;
-        self.last_logits(model, pool, row);
-        Ok(&mut self.buffers.logits)
+    ) -> Result<&'a [f32], ContextFull> {
+        let next = self.feed_next(model, pool, tokens)?;
+        Ok(match next {
+            Next::Logits(logits) => logits,
+            Next::Factored(classes) => classes.into_whole(),
+        })
     }
 
     /// As [`Session::feed`], but what follows is computed as far as it is looked at.
@@ -169,17 +189,19 @@ impl Session {
     pub fn feed_next<'a>(
         &'a mut self,
         model: Model<'a>,
-        pool: &mut Pool,
+        pool: &'a mut Pool,
         tokens: &[u32],
     ) -> Result<Next<'a>, ContextFull> {
         let row = self.take(model, pool, tokens)?;
-        if model.layout.factor.is_none() {
-            self.last_logits(model, pool, row);
-            return Ok(Next::Logits(&self.buffers.logits));
-        }
-        let Buffers { stream, rstd, operand, logits, classes, precision, .. } = &mut self.buffers;
+        let Buffers { stream, rstd, logits, classes, operand, ranges, precision, .. } =
+            &mut self.buffers;
         let x = last_input(model, stream, rstd, operand, row, *precision);
-        Ok(Next::Factored(Expansion::new(model, x, classes, logits)))
+        if model.layout.factor.is_none() {
+            product(pool, ranges, logits, x, model, model.layout.head, false);
+            return Ok(Next::Logits(logits));
+        }
+        let room = ExpansionRoom { class_log_p: classes, log_p: logits, ranges };
+        Ok(Next::Factored(Expansion::new(model, x, room, pool)))
     }
 
     /// Runs `tokens` through the blocks; returns the row of the last of them.
@@ -235,22 +257,6 @@ impl Session {
             swiglu_forward(hidden.reborrow(), None, gate_up, m.ffn_dim);
             product(pool, ranges, stream, hidden.as_rows(), model, slots.down, true);
         }
-    }
-
-    /// The final norm and the logits of row `row` of the last pass.
-    fn last_logits(&mut self, model: Model, pool: &mut Pool, row: usize) {
-        let Buffers { stream, rstd, logits, classes, operand, ranges, precision, .. } =
-            &mut self.buffers;
-        let x = last_input(model, stream, rstd, operand, row, *precision);
-        let Some(factor) = &model.layout.factor else {
-            return product(pool, ranges, logits, x, model, model.layout.head, false);
-        };
-        class_log_probabilities(model, x, classes);
-        ranges.clear();
-        ranges.extend(factor.starts.windows(2).map(|ids| ids[0] as usize..ids[1] as usize));
-        pool.for_each_range([logits], ranges, |class, [log_p]| {
-            member_log_probabilities(model, class, x, classes[class], log_p);
-        });
     }
 }
 

@@ -18,6 +18,32 @@ pub struct Request {
     pub stop: Vec<String>,
     /// Whether the end-of-text token is written over instead of ending the text.
     pub ignore_end: bool,
+    /// Whether to report every token as it is chosen.
+    pub log_probs: bool,
+}
+
+/// What is reported while a text is written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Written<'a> {
+    /// The next of the text, as far as it is certain.
+    Text(&'a str),
+    /// The token that was chosen, if [`Request::log_probs`] asks for tokens.
+    Token {
+        /// Its id.
+        id: u32,
+        /// The natural logarithm of its probability, before any setting of the sampler.
+        log_p: f32,
+    },
+}
+
+impl<'a> Written<'a> {
+    /// The text, if any was reported.
+    pub fn text(self) -> &'a str {
+        match self {
+            Written::Text(text) => text,
+            Written::Token { .. } => "",
+        }
+    }
 }
 
 /// Why the text ended.
@@ -44,8 +70,8 @@ pub struct Usage {
     pub finish: Finish,
 }
 
-/// Continues `prompt`, handing text to `on_text` as it becomes certain; `on_text` returns whether
-/// to go on.
+/// Continues `prompt`, handing text to `report` as it becomes certain; `report` returns whether to go
+/// on.
 ///
 /// The session goes on from what it holds. A text longer than the model's context goes on too: its
 /// older half is forgotten whenever the context is full.
@@ -59,7 +85,7 @@ pub fn generate(
     tokenizer: &Tokenizer,
     prompt: &[u32],
     request: &Request,
-    on_text: &mut dyn FnMut(&str) -> bool,
+    report: &mut dyn FnMut(Written) -> bool,
 ) -> Result<Usage, SamplerError> {
     let mut sampler = Sampler::new(request.sampling, model.layout.config.vocab_size)?;
     let mut decoder = StreamDecoder::new(tokenizer);
@@ -75,11 +101,11 @@ pub fn generate(
     let (mut new_tokens, mut finish) = (0, Finish::Length);
     while new_tokens < request.max_tokens {
         make_room(session, &history, &mut next);
-        let following = match session.feed_next(model, pool, &history[next..]) {
+        let mut following = match session.feed_next(model, pool, &history[next..]) {
             Ok(following) => following,
             Err(_) => break,
         };
-        let token = sampler.choose(following, history.len());
+        let token = sampler.choose(&mut following, history.len());
         next = history.len();
         if Some(token) == tokenizer.text_end() && !request.ignore_end {
             finish = Finish::EndOfText;
@@ -88,8 +114,12 @@ pub fn generate(
         new_tokens += 1;
         sampler.note(token);
         history.push(token);
+        let mut goes_on = match request.log_probs {
+            true => report(Written::Token { id: token, log_p: following.log_p(token) }),
+            false => true,
+        };
         let (text, stopped) = stops.push(&decoder.push(token));
-        let goes_on = text.is_empty() || on_text(&text);
+        goes_on &= text.is_empty() || report(Written::Text(&text));
         if stopped || !goes_on {
             finish = if stopped { Finish::Stop } else { Finish::Cancelled };
             break;
@@ -99,7 +129,7 @@ pub fn generate(
         let (text, _) = stops.push(&decoder.finish());
         let rest = text + &stops.finish();
         if !rest.is_empty() {
-            on_text(&rest);
+            report(Written::Text(&rest));
         }
     }
     Ok(Usage { prompt_tokens: prompt.len(), new_tokens, finish })

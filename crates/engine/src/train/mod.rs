@@ -9,6 +9,7 @@ pub mod settings;
 mod step;
 
 pub use lanes::{Lane, Lanes, SequenceSource};
+pub(crate) use optim::bias_correction;
 pub use optim::{AdamW, AdamWOptions};
 pub use run::{Run, RunError};
 pub use schedule::Schedule;

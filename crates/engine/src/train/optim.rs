@@ -139,7 +139,7 @@ impl AdamW {
 }
 
 /// 1 - beta^n, by repeated squaring in f64: the same bits on every platform, unlike `powf`.
-fn bias_correction(beta: f32, n: u64) -> f32 {
+pub(crate) fn bias_correction(beta: f32, n: u64) -> f32 {
     let (mut power, mut base, mut n) = (1.0f64, beta as f64, n);
     while n > 0 {
         if n & 1 == 1 {

@@ -1,46 +1,30 @@
 //! The factored distribution of one token: log-probabilities of the classes and of their members.
 
-use crate::model::Model;
-use kernels::Rows;
+use super::member_block::member_logits;
+use crate::model::{FactorSlots, Model};
 use kernels::accum::Accum;
-use kernels::cross_entropy::cross_entropy_loss;
+use kernels::cross_entropy::log_sum_exp;
 use kernels::matmul::matmul;
+use kernels::{Pool, Rows};
+use std::ops::Range;
 
-/// ln P(class) for every class, given (C) the layer's input.
+/// (R, classes) ln P(class), given (R, C) inputs of the layer.
 ///
 /// # Panics
-/// If the output layer is not factored or `log_p` has not a place for each class.
-pub fn class_log_probabilities(model: Model, input: Rows, log_p: &mut [f32]) {
+/// If the output layer is not factored or `log_p` is not (R, classes).
+pub(crate) fn class_log_probabilities(model: Model, inputs: Rows, log_p: &mut [f32]) {
     let factor = model.layout.factor.as_ref().expect("the output layer is not factored");
-    log_p.copy_from_slice(factor.class_bias.of(model.params));
-    matmul(log_p, input, model.packed.forward(model.layout.head), Accum::Add);
-    log_softmax(log_p, 0.0);
-}
-
-/// ln P(token) for every token of `class`, given the layer's input and ln P(class).
-///
-/// # Panics
-/// If the output layer is not factored or `log_p` has not a place for each token of the class.
-pub fn member_log_probabilities(
-    model: Model,
-    class: usize,
-    input: Rows,
-    class_log_p: f32,
-    log_p: &mut [f32],
-) {
-    let factor = model.layout.factor.as_ref().expect("the output layer is not factored");
-    let ids = factor.starts[class] as usize..factor.starts[class + 1] as usize;
-    log_p.copy_from_slice(&factor.member_bias.of(model.params)[ids]);
-    matmul(log_p, input, model.packed.forward(factor.members[class]), Accum::Add);
-    log_softmax(log_p, class_log_p);
+    let bias = factor.class_bias.of(model.params);
+    log_p.chunks_exact_mut(bias.len()).for_each(|row| row.copy_from_slice(bias));
+    matmul(log_p, inputs, model.packed.forward(model.layout.head), Accum::Add);
+    log_p.chunks_exact_mut(bias.len()).for_each(|row| log_softmax(row, 0.0));
 }
 
 /// Logits become log-probabilities that sum to e^`total`.
 fn log_softmax(logits: &mut [f32], total: f32) {
-    // The loss of any target is the logarithm of the sum of exponentials, less the target's logit.
-    let mut loss = [0.0];
-    cross_entropy_loss(&mut loss, logits, &[0]);
-    let shift = total - (loss[0] + logits[0]);
+    let mut lse = [0.0];
+    log_sum_exp(&mut lse, logits);
+    let shift = total - lse[0];
     logits.iter_mut().for_each(|x| *x += shift);
 }
 
@@ -50,27 +34,41 @@ pub struct Expansion<'a> {
     model: Model<'a>,
     /// (C) the layer's input.
     input: Rows<'a>,
+    pool: &'a mut Pool,
     /// (classes) ln P(class).
     class_log_p: &'a [f32],
     /// (V) ln P(token) of the classes that were opened.
     log_p: &'a mut [f32],
+    /// The ids of the classes being opened.
+    ranges: &'a mut Vec<Range<usize>>,
+}
+
+/// What an [`Expansion`] writes to.
+#[derive(Debug)]
+pub struct ExpansionRoom<'a> {
+    /// (classes) ln P(class).
+    pub class_log_p: &'a mut [f32],
+    /// (V) ln P(token).
+    pub log_p: &'a mut [f32],
+    /// Room for a range for each class, or it allocates.
+    pub ranges: &'a mut Vec<Range<usize>>,
 }
 
 impl<'a> Expansion<'a> {
-    /// The distribution given (C) `input`; `class_log_p` (classes) is written here, `log_p` (V) as
-    /// classes are opened.
+    /// The distribution given (C) `input`.
     ///
     /// # Panics
     /// If the output layer is not factored or a slice is not of its length.
     pub fn new(
         model: Model<'a>,
         input: Rows<'a>,
-        class_log_p: &'a mut [f32],
-        log_p: &'a mut [f32],
+        room: ExpansionRoom<'a>,
+        pool: &'a mut Pool,
     ) -> Expansion<'a> {
+        let ExpansionRoom { class_log_p, log_p, ranges } = room;
         assert_eq!(log_p.len(), model.layout.config.vocab_size, "Expansion: log_p is not (V)");
         class_log_probabilities(model, input, class_log_p);
-        Expansion { model, input, class_log_p, log_p }
+        Expansion { model, input, pool, class_log_p, log_p, ranges }
     }
 
     /// (classes) ln P(class).
@@ -79,16 +77,58 @@ impl<'a> Expansion<'a> {
     }
 
     /// The ids of `class`.
-    pub fn ids(&self, class: usize) -> std::ops::Range<usize> {
-        let factor = self.model.layout.factor.as_ref().expect("the output layer is factored");
-        factor.starts[class] as usize..factor.starts[class + 1] as usize
+    pub fn ids(&self, class: usize) -> Range<usize> {
+        let starts = &self.factor().starts;
+        starts[class] as usize..starts[class + 1] as usize
     }
 
-    /// ln P(token) of the tokens of `class`.
-    pub fn open(&mut self, class: usize) -> &[f32] {
-        let ids = self.ids(class);
-        let log_p = &mut self.log_p[ids];
-        member_log_probabilities(self.model, class, self.input, self.class_log_p[class], log_p);
-        log_p
+    /// The class of a token.
+    pub fn class_of(&self, id: u32) -> usize {
+        self.factor().starts.partition_point(|start| *start <= id) - 1
+    }
+
+    /// Opens some classes, each named once, shared by the pool's threads; puts them in order.
+    pub fn open(&mut self, classes: &mut [u32]) {
+        classes.sort_unstable();
+        self.open_each(classes.len(), |i| classes[i] as usize);
+    }
+
+    /// ln P(token) of the tokens of `class`, once it was opened.
+    pub fn log_p(&self, class: usize) -> &[f32] {
+        &self.log_p[self.ids(class)]
+    }
+
+    /// ln P(token); its class is opened, again if it was.
+    ///
+    /// # Panics
+    /// If the token is not below V.
+    pub fn token_log_p(&mut self, token: u32) -> f32 {
+        self.open(&mut [self.class_of(token) as u32]);
+        self.log_p[token as usize]
+    }
+
+    /// (V) ln P(token) of every token: all classes are opened.
+    pub fn into_whole(mut self) -> &'a mut [f32] {
+        self.open_each(self.class_log_p.len(), |class| class);
+        self.log_p
+    }
+
+    /// Opens `n` classes, which ascend.
+    fn open_each(&mut self, n: usize, class: impl Fn(usize) -> usize + Sync) {
+        self.ranges.clear();
+        for i in 0..n {
+            let ids = self.ids(class(i));
+            self.ranges.push(ids);
+        }
+        let (model, input, class_log_p) = (self.model, self.input, self.class_log_p);
+        self.pool.for_each_range([&mut *self.log_p], self.ranges, |i, [log_p]| {
+            let class = class(i);
+            member_logits(model, class, input, log_p);
+            log_softmax(log_p, class_log_p[class]);
+        });
+    }
+
+    fn factor(&self) -> &'a FactorSlots {
+        self.model.layout.factor.as_ref().expect("the output layer is factored")
     }
 }

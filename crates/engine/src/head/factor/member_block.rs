@@ -29,6 +29,14 @@ pub(super) struct Scratch {
     words: AlignedVec<u32>,
 }
 
+/// (R, members) logits of the tokens of `class`, given (R, C) inputs of the layer.
+///
+/// # Panics
+/// If the output layer is not factored or `logits` is not (R, members).
+pub(crate) fn member_logits(model: Model, class: usize, inputs: Rows, logits: &mut [f32]) {
+    ClassPart::new(model, class).logits(logits, inputs);
+}
+
 /// A class of a model.
 pub(super) struct ClassPart<'a> {
     model: Model<'a>,

@@ -15,7 +15,9 @@ mod member_block;
 mod members;
 
 pub use class_sort::ClassSort;
-pub use expand::{Expansion, class_log_probabilities, member_log_probabilities};
+pub(crate) use expand::class_log_probabilities;
+pub use expand::{Expansion, ExpansionRoom};
+pub(crate) use member_block::member_logits;
 pub use members::{LaneRows, MemberGrads, Members};
 
 use crate::model::Layout;

@@ -207,8 +207,8 @@ impl Run {
             &self.tokenizer,
             &ids,
             &request,
-            &mut |t| {
-                text.push_str(t);
+            &mut |written| {
+                text.push_str(written.text());
                 true
             },
         )?;

@@ -17,7 +17,7 @@ pub use check::check_settings;
 pub use error::RunError;
 pub use open::Run;
 pub use prepare::{Budget, prepare};
-pub use save::{load_params, model_config};
+pub use save::{load_params, model_config, write_model};
 
 /// The resolved configuration, in the run's folder.
 pub const CONFIG_NAME: &str = "config.toml";

@@ -3,10 +3,10 @@
 use super::error::RunError;
 use super::open::Run;
 use crate::checkpoint::{
-    Checkpoint, Facts, FileContents, FileEntry, HfConfig, LoadError, RealFs, TensorFile, TensorRef,
-    config_json, generation_config_json,
+    Checkpoint, Facts, FileContents, FileEntry, HfConfig, LoadError, RealFs, SaveError, TensorFile,
+    TensorRef, commit_folder, config_json, generation_config_json,
 };
-use crate::model::{Layout, ModelConfig, Span};
+use crate::model::{Layout, Model, ModelConfig, Span};
 use crate::text::Tokenizer;
 use crate::train::TrainState;
 use crate::train::settings::RunConfig;
@@ -39,6 +39,14 @@ impl ConstantFiles {
         ];
         files.extend(codes.map(|codes| (CODES_NAME, codes_json(codes, tokenizer).into())));
         ConstantFiles { files, tokenizer_blake3 }
+    }
+
+    fn entries<'a>(&self) -> Vec<FileEntry<'a>> {
+        let entry = |(name, bytes): &(&str, Arc<[u8]>)| FileEntry {
+            name: name.to_string(),
+            contents: FileContents::Bytes(Arc::clone(bytes)),
+        };
+        self.files.iter().map(entry).collect()
     }
 }
 
@@ -107,15 +115,7 @@ impl Run {
             state: at,
             config: config_value(&self.machine.config),
         };
-        let mut files: Vec<_> = self
-            .files
-            .files
-            .iter()
-            .map(|(name, bytes)| FileEntry {
-                name: name.to_string(),
-                contents: FileContents::Bytes(Arc::clone(bytes)),
-            })
-            .collect();
+        let mut files = self.files.entries();
         let tensors = |prefix: &str, values| tensor_refs(&state.layout, prefix, values);
         let mut moments = tensors("m.", &state.optim.m);
         moments.extend(tensors("v.", &state.optim.v));
@@ -126,6 +126,24 @@ impl Run {
         self.saver.save(&Checkpoint { facts, files });
         Ok(())
     }
+}
+
+/// Writes a model folder, which holds what other programs read and nothing of a run.
+///
+/// # Errors
+/// [`SaveError::Exists`] if there is something at `folder`, or as it goes when files are written;
+/// there is then no folder.
+pub fn write_model(
+    folder: &Path,
+    model: Model,
+    tokenizer: &Tokenizer,
+    codes: Option<&Codes>,
+) -> Result<(), SaveError> {
+    let mut files = ConstantFiles::new(&model.layout.config, tokenizer, codes).entries();
+    let contents = FileContents::Tensors(tensor_refs(model.layout, "", model.params));
+    files.push(FileEntry { name: MODEL_NAME.to_string(), contents });
+    commit_folder(&RealFs, folder, &files, None)?;
+    Ok(())
 }
 
 /// The tensors of a parameter-shaped allocation, named by the table.

@@ -1,0 +1,242 @@
+//! `crystalline convert`: a plain Llama from a model with a factored output layer.
+
+use super::bench::PrecisionArg;
+use super::progress::{duration, thousands};
+use super::quantity::parse_time;
+use super::say::say;
+use super::signals::Signals;
+use super::{measure, model, text, threads};
+use anyhow::{Context, Result, bail};
+use engine::convert::{FitBudget, FitProgress, Fitting};
+use engine::data::{Batches, TokenFile, TokenSource};
+use engine::generate::InferenceModel;
+use engine::train::SequenceSource;
+use engine::train::run::{TRAIN_NAME, VALID_NAME, write_model};
+use engine::vocab::read_codes;
+use kernels::Pool;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Write a model with a factored output layer as a plain Llama, which other programs can read.
+///
+/// The output matrix is fitted to what the factored layer says of the model's own text. The losses of
+/// both on held-out text are printed.
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = "Examples:\n  crystalline convert runs/book --out book-llama\n  crystalline convert runs/book/checkpoints/step-00001000 --text book.txt --out book-llama"
+)]
+pub struct Args {
+    /// A run's folder or a model folder.
+    model: PathBuf,
+    /// The output layer of the result.
+    #[arg(long, value_enum, default_value = "full")]
+    head: HeadArg,
+    /// Folder of the result, which must not exist.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// A text to fit to, the end of which is held out; by default the tokens of the run.
+    #[arg(long, value_name = "FILE")]
+    text: Option<PathBuf>,
+    /// How long to fit, such as 90s or 5m.
+    #[arg(long, value_parser = parse_time, default_value = "5m", conflicts_with = "steps")]
+    time: Duration,
+    /// How many steps to fit.
+    #[arg(long)]
+    steps: Option<u64>,
+    /// Number format of matrix products.
+    #[arg(long, default_value = "auto")]
+    precision: PrecisionArg,
+    /// Threads.
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+/// `--head`.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum HeadArg {
+    /// One softmax over the vocabulary.
+    Full,
+}
+
+/// Tokens of a batch.
+const BATCH_TOKENS: usize = 2048;
+
+/// Share of a text that is held out.
+const HELD_OUT: f64 = 0.05;
+
+/// Tokens of a run's folder, or of a text.
+enum Tokens {
+    File(TokenFile),
+    Memory(Vec<u32>),
+}
+
+impl TokenSource for Tokens {
+    fn len(&self) -> usize {
+        match self {
+            Tokens::File(file) => file.len(),
+            Tokens::Memory(tokens) => tokens.len(),
+        }
+    }
+
+    fn read(&self, start: usize, out: &mut [u32]) {
+        match self {
+            Tokens::File(file) => file.read(start, out),
+            Tokens::Memory(tokens) => tokens[..].read(start, out),
+        }
+    }
+}
+
+/// What is fitted to.
+struct Windows<'a> {
+    tokens: &'a Tokens,
+    batches: Batches,
+}
+
+impl SequenceSource for Windows<'_> {
+    fn fill(&self, step: u64, index: usize, tokens: &mut [u32], targets: &mut [u32]) {
+        self.batches.fill(self.tokens, step, index, tokens, targets);
+    }
+}
+
+pub fn run(args: Args) -> Result<ExitCode> {
+    let HeadArg::Full = args.head;
+    let signals = Signals::listen()?;
+    if args.out.exists() {
+        bail!("{} exists already; choose another name or remove it", args.out.display());
+    }
+    let mut pool = Pool::new(threads(args.threads));
+    let opened = model::open(&args.model, args.precision.resolve(), &mut pool)?;
+    if opened.model.layout().factor.is_none() {
+        bail!(
+            "{}: its output layer is full already, and other programs can read it as it is",
+            opened.folder.display()
+        );
+    }
+    if opened.model.layout().parts.is_some() {
+        bail!(
+            "{}: its input vectors are composed of parts of words, which no plain model's are",
+            opened.folder.display()
+        );
+    }
+    let (train, valid) = tokens(&args, &opened)?;
+    let budget = args.steps.map_or(FitBudget::Time(args.time), FitBudget::Steps);
+    let result = fit(&opened, &train, &valid, budget, &signals, &mut pool)?;
+    if let Some(parent) = args.out.parent() {
+        let made = std::fs::create_dir_all(parent);
+        made.with_context(|| format!("cannot make {}", parent.display()))?;
+    }
+    let codes = read_codes(&opened.folder, &opened.tokenizer)?;
+    write_model(&args.out, result.model(), &opened.tokenizer, codes.as_ref())?;
+    say!("written: let it write with `crystalline generate {} \"...\"`", args.out.display());
+    writeln!(std::io::stdout(), "{}", args.out.display())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The tokens to fit to and those held out: of the text that was named, or of the run.
+fn tokens(args: &Args, opened: &model::Opened) -> Result<(Tokens, Tokens)> {
+    let mut all = match &args.text {
+        Some(path) => text::tokens(path, &opened.tokenizer, threads(args.threads))?,
+        None => {
+            let [train, valid] = [TRAIN_NAME, VALID_NAME].map(|name| args.model.join(name));
+            if !train.exists() {
+                bail!(
+                    "{}: no tokens of a run here; name the run's folder, or a text with --text FILE",
+                    args.model.display()
+                );
+            }
+            let train = TokenFile::open(&train)?;
+            if valid.exists() {
+                return Ok((Tokens::File(train), Tokens::File(TokenFile::open(&valid)?)));
+            }
+            let mut all = vec![0; train.len()];
+            train.read(0, &mut all);
+            all
+        }
+    };
+    let n_valid = (all.len() as f64 * HELD_OUT) as usize;
+    let valid = all.split_off(all.len() - n_valid);
+    Ok((Tokens::Memory(all), Tokens::Memory(valid)))
+}
+
+/// Fits a full output layer, and says what it loses.
+fn fit(
+    opened: &model::Opened,
+    train: &Tokens,
+    valid: &Tokens,
+    budget: FitBudget,
+    signals: &Signals,
+    pool: &mut Pool,
+) -> Result<InferenceModel> {
+    let (teacher, precision) = (opened.model.model(), opened.model.model().packed.precision());
+    let seq_len = teacher.layout.config.seq_len;
+    let batch_seqs = BATCH_TOKENS.div_ceil(seq_len);
+    let batches = Batches::new(train.len(), seq_len, batch_seqs, 0)?;
+    let source = Windows { tokens: train, batches };
+    let threads = pool.threads();
+    let factored = loss(&opened.model, valid, threads)?;
+    say!("factored  held-out loss {factored:.4} nats, perplexity {:.2}", factored.exp());
+    let say_full = |name: &str, model: &InferenceModel| -> Result<()> {
+        let full = loss(model, valid, threads)?;
+        let (perplexity, above) = (full.exp(), full - factored);
+        say!(
+            "{name:<9} held-out loss {full:.4} nats, perplexity {perplexity:.2}, {above:+.4} nats"
+        );
+        Ok(())
+    };
+    let mut fitting = Fitting::new(teacher, &source, batch_seqs, pool)?;
+    let model = |fitting: &Fitting, pool: &mut Pool| {
+        let (layout, params) = fitting.model();
+        InferenceModel::new(layout, params, precision, pool)
+    };
+    say_full("start", &model(&fitting, pool))?;
+    let mut lines = Lines::new();
+    fitting.run(&source, budget, pool, &mut |progress| {
+        lines.report(progress);
+        !signals.came()
+    })?;
+    let result = model(&fitting, pool);
+    say_full("full", &result)?;
+    Ok(result)
+}
+
+/// Nats per token.
+fn loss(model: &InferenceModel, tokens: &Tokens, threads: usize) -> Result<f64> {
+    let sum = measure::loss(model, tokens, None, threads)?;
+    Ok(sum.nats / sum.n_tok as f64)
+}
+
+/// Seconds between lines.
+const LINE_SECONDS: u64 = 10;
+
+/// Says how far fitting has come.
+struct Lines {
+    began: Instant,
+    last: Instant,
+    excess: Vec<f64>,
+}
+
+impl Lines {
+    fn new() -> Lines {
+        Lines { began: Instant::now(), last: Instant::now(), excess: Vec::new() }
+    }
+
+    fn report(&mut self, progress: FitProgress) {
+        let FitProgress { step, share, excess_nats, n_tok } = progress;
+        self.excess.push(excess_nats);
+        if self.last.elapsed().as_secs() < LINE_SECONDS {
+            return;
+        }
+        let seconds = self.began.elapsed().as_secs_f64();
+        let left = seconds * (1.0 - share) / share.max(1e-6);
+        say!(
+            "step {step}  {:+.4} nats on what it is fitted to  {} tokens/s  {} left",
+            self.excess.iter().sum::<f64>() / self.excess.len() as f64,
+            thousands((n_tok as f64 / seconds) as usize),
+            duration(Duration::from_secs_f64(left))
+        );
+        self.excess.clear();
+        self.last = Instant::now();
+    }
+}

@@ -1,0 +1,51 @@
+//! The loss of a model on tokens, in windows side by side.
+
+use anyhow::Result;
+use engine::data::{EvalWindows, IGNORE, TokenSource};
+use engine::generate::InferenceModel;
+use engine::head::LossSum;
+use engine::model::MicroShape;
+use engine::train::{Lanes, SequenceSource};
+
+/// Windows over tokens.
+struct Windows<'a, S: ?Sized> {
+    tokens: &'a S,
+    windows: EvalWindows,
+    /// The tokens that are targets, if not all are.
+    is_target: Option<&'a [bool]>,
+}
+
+impl<S: TokenSource + Sync + ?Sized> SequenceSource for Windows<'_, S> {
+    fn fill(&self, _step: u64, index: usize, tokens: &mut [u32], targets: &mut [u32]) {
+        self.windows.fill(self.tokens, index, tokens, targets);
+        if let Some(is_target) = self.is_target {
+            let is_target = &is_target[index * targets.len() + 1..];
+            for (target, _) in targets.iter_mut().zip(is_target).filter(|(_, is)| !**is) {
+                *target = IGNORE;
+            }
+        }
+    }
+}
+
+/// The loss of all but the first of `tokens`, or of those of them that are targets.
+///
+/// # Errors
+/// If there are fewer than two.
+pub fn loss<S>(
+    model: &InferenceModel,
+    tokens: &S,
+    is_target: Option<&[bool]>,
+    threads: usize,
+) -> Result<LossSum>
+where
+    S: TokenSource + Sync + ?Sized,
+{
+    let (n_inputs, model) = (model.n_inputs(), model.model());
+    let (config, precision) = (&model.layout.config, model.packed.precision());
+    let windows = EvalWindows::new(tokens.len(), config.seq_len)?;
+    let n = windows.n_windows();
+    let usual = MicroShape::new(config, config.seq_len, n.div_ceil(threads), precision);
+    let micro = MicroShape { n_inputs, ..usual };
+    let mut lanes = Lanes::for_evaluation(model.layout, &micro, threads);
+    Ok(lanes.evaluate(model, &Windows { tokens, windows, is_target }, n))
+}

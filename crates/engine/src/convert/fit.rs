@@ -1,0 +1,282 @@
+//! A full output layer that learns, class by class, what a factored one says.
+//!
+//! For an input h the loss is the divergence of the full layer's distribution q from the factored
+//! one's p, and its gradient with respect to a token's row is (q - p)·h: knowledge distillation
+//! (Hinton, Vinyals and Dean, 2015, arXiv:1503.02531) at temperature 1. It is convex, and no token
+//! need occur in the text to be learnt.
+//!
+//! The full layer's matrix is worked on in the same pieces as the factored layer's: a class's logits
+//! of both stay in cache, and threads share the classes.
+
+use super::inputs::Batch;
+use crate::head::factor::{class_log_probabilities, member_logits};
+use crate::model::{Model, as_rows};
+use kernels::accum::Accum;
+use kernels::adamw::{AdamwStep, adamw_update};
+use kernels::cross_entropy::log_sum_exp;
+use kernels::exp::exp_scaled;
+use kernels::matmul::{
+    MatmulShape, Packed, matmul, matmul_wgrad, pack_transposed, packed_len, wgrad_scratch_len,
+};
+use kernels::rows::store_rows;
+use kernels::{AlignedVec, Pool, Precision, Rows};
+use std::ops::Range;
+
+/// The full layer and what it takes to fit it.
+#[derive(Debug)]
+pub(super) struct Fit<'a> {
+    teacher: Model<'a>,
+    /// Rows of a micro-batch at most, R.
+    n_most: usize,
+    cuts: Cuts,
+    /// (V, C) the full layer's matrix, its moments and its gradient.
+    pub rows: AlignedVec<f32>,
+    m: AlignedVec<f32>,
+    v: AlignedVec<f32>,
+    grads: AlignedVec<f32>,
+    /// Each class's rows, packed for products.
+    words: AlignedVec<u32>,
+    /// (R, members) of each class: the full layer's logits.
+    logits: AlignedVec<f32>,
+    /// (classes, R) ln of the sum of e^logit over a class.
+    lse: AlignedVec<f32>,
+    /// (R) the same over all classes.
+    total: Vec<f32>,
+    /// (R, classes) ln P(class) of the factored layer.
+    class_log_p: AlignedVec<f32>,
+    /// (classes) by how much the full layer's loss is above the factored one's, summed over tokens.
+    excess: Vec<f32>,
+    rooms: Vec<Room>,
+}
+
+/// Where each class's part of something lies.
+#[derive(Debug)]
+struct Cuts {
+    ids: Vec<Range<usize>>,
+    rows: Vec<Range<usize>>,
+    words: Vec<Range<usize>>,
+    logits: Vec<Range<usize>>,
+    lse: Vec<Range<usize>>,
+    ones: Vec<Range<usize>>,
+}
+
+/// What a thread works with.
+#[derive(Debug)]
+struct Room {
+    /// (R, members) the factored layer's logits.
+    teacher: AlignedVec<f32>,
+    /// (R)
+    lse: Vec<f32>,
+    /// (members) probabilities of a row, of the factored layer and of the full one.
+    p: Vec<f32>,
+    q: Vec<f32>,
+    /// (R, members) q - p.
+    difference: AlignedVec<f32>,
+    words: AlignedVec<u32>,
+}
+
+/// Floats of logits that a micro-batch may have: about a last-level cache.
+const LOGITS_FLOATS: usize = 10 << 20;
+
+/// Rows of a micro-batch of this vocabulary.
+pub(super) fn micro_rows(vocab_size: usize) -> usize {
+    (LOGITS_FLOATS / vocab_size).clamp(32, 512) / 32 * 32
+}
+
+impl<'a> Fit<'a> {
+    /// A matrix of zeros, for micro-batches of up to `n_most` rows.
+    ///
+    /// # Panics
+    /// If the teacher's output layer is not factored.
+    pub fn new(teacher: Model<'a>, n_most: usize, threads: usize) -> Fit<'a> {
+        let factor = teacher.layout.factor.as_ref().expect("Fit: the output layer is not factored");
+        let (v, c) = (teacher.layout.config.vocab_size, teacher.layout.config.model_dim);
+        let precision = teacher.packed.precision();
+        let ids: Vec<Range<usize>> =
+            factor.starts.windows(2).map(|ids| ids[0] as usize..ids[1] as usize).collect();
+        let scaled = |by: usize| ids.iter().map(|ids| ids.start * by..ids.end * by).collect();
+        let mut n_words = 0;
+        let words: Vec<Range<usize>> = ids
+            .iter()
+            .map(|ids| {
+                let start: usize = n_words;
+                n_words = (start + packed_len(precision, c, ids.len())).next_multiple_of(16);
+                start..start + packed_len(precision, c, ids.len())
+            })
+            .collect();
+        let largest = ids.iter().map(Range::len).max().unwrap_or(0);
+        let n_classes = ids.len();
+        let cuts = Cuts {
+            rows: scaled(c),
+            logits: scaled(n_most),
+            lse: (0..n_classes).map(|class| class * n_most..(class + 1) * n_most).collect(),
+            ones: (0..n_classes).map(|class| class..class + 1).collect(),
+            words,
+            ids,
+        };
+        Fit {
+            teacher,
+            n_most,
+            rows: AlignedVec::zeroed(v * c),
+            m: AlignedVec::zeroed(v * c),
+            v: AlignedVec::zeroed(v * c),
+            grads: AlignedVec::zeroed(v * c),
+            words: AlignedVec::zeroed(n_words),
+            logits: AlignedVec::zeroed(v * n_most),
+            lse: AlignedVec::zeroed(n_classes * n_most),
+            total: vec![0.0; n_most],
+            class_log_p: AlignedVec::zeroed(n_classes * n_most),
+            excess: vec![0.0; n_classes],
+            rooms: (0..threads).map(|_| Room::new(n_most, largest, c, precision)).collect(),
+            cuts,
+        }
+    }
+
+    /// Packs the matrix; call it after every change.
+    pub fn pack(&mut self, pool: &mut Pool) {
+        let (rows, cuts, packed) = (&self.rows, &self.cuts, &self.teacher.packed);
+        let c = self.teacher.layout.config.model_dim;
+        pool.for_each_range([&mut self.words], &cuts.words, |class, [words]| {
+            let rows = &rows[cuts.rows[class].clone()];
+            pack_transposed(words, rows, c, cuts.ids[class].len(), packed.precision());
+        });
+    }
+
+    /// (classes, R) for each class ln of the sum of e^logit of its tokens in the factored layer, R
+    /// being the most rows of a micro-batch.
+    pub fn teacher_lse(&mut self, inputs: Rows, pool: &mut Pool) -> &[f32] {
+        let (teacher, cuts) = (self.teacher, &self.cuts);
+        let n = inputs.len() / teacher.layout.config.model_dim;
+        let cut = [(&mut self.lse[..], &cuts.lse[..])];
+        pool.for_each_cut(&mut self.rooms, cut, |class, room, [lse]| {
+            room.teach(teacher, class, inputs, n, cuts.ids[class].len());
+            lse[..n].copy_from_slice(&room.lse[..n]);
+        });
+        &self.lse
+    }
+
+    /// Adds the gradients of a micro-batch (`is_first`: begins with them); returns by how much the
+    /// full layer's loss is above the factored one's, summed over its tokens, in nats.
+    pub fn add_gradient(&mut self, batch: Batch, is_first: bool, pool: &mut Pool) -> f64 {
+        let n = batch.targets.len();
+        self.full_logits(batch.rows, n, pool);
+        let n_classes = self.cuts.ids.len();
+        let class_log_p = &mut self.class_log_p[..n * n_classes];
+        class_log_probabilities(self.teacher, batch.rows, class_log_p);
+        let (teacher, cuts, total) = (self.teacher, &self.cuts, &self.total[..n]);
+        let class_log_p = &self.class_log_p;
+        let accum = if is_first { Accum::Replace } else { Accum::Add };
+        let cut = [
+            (&mut self.logits[..], &cuts.logits[..]),
+            (&mut self.grads[..], &cuts.rows[..]),
+            (&mut self.excess[..], &cuts.ones[..]),
+        ];
+        pool.for_each_cut(&mut self.rooms, cut, |class, room, [logits, grads, excess]| {
+            let ids = cuts.ids[class].clone();
+            room.teach(teacher, class, batch.rows, n, ids.len());
+            for (r, lse) in room.lse[..n].iter_mut().enumerate() {
+                *lse -= class_log_p[r * n_classes + class];
+            }
+            excess[0] = room.excess(logits, total, batch.targets, ids.clone());
+            room.gradient(grads, logits, total, batch.rows, ids.len(), accum);
+        });
+        self.excess.iter().map(|x| *x as f64).sum()
+    }
+
+    /// The full layer's logits, and their logarithmic sums over each class and over all.
+    fn full_logits(&mut self, inputs: Rows, n: usize, pool: &mut Pool) {
+        let c = self.teacher.layout.config.model_dim;
+        let (words, cuts, precision) = (&self.words, &self.cuts, inputs.precision());
+        let cut = [(&mut self.logits[..], &cuts.logits[..]), (&mut self.lse[..], &cuts.lse[..])];
+        pool.for_each_cut(&mut self.rooms, cut, |class, _, [logits, lse]| {
+            let members = cuts.ids[class].len();
+            let words = &words[cuts.words[class].clone()];
+            let logits = &mut logits[..n * members];
+            matmul(logits, inputs, Packed { words, precision, k: c, n: members }, Accum::Replace);
+            log_sum_exp(&mut lse[..n], logits);
+        });
+        let (lse, n_most) = (&self.lse, self.n_most);
+        for (r, total) in self.total[..n].iter_mut().enumerate() {
+            let of_row = || lse[r..].iter().step_by(n_most);
+            let most = of_row().fold(f32::NEG_INFINITY, |most, x| most.max(*x));
+            *total = most + of_row().map(|x| (x - most).exp()).sum::<f32>().ln();
+        }
+    }
+
+    /// (V, C) the gradients of the matrix.
+    #[cfg(test)]
+    pub fn grads(&self) -> &[f32] {
+        &self.grads
+    }
+
+    /// One step of AdamW with the mean gradient of `n_tok` tokens; the matrix is then packed anew.
+    pub fn update(&mut self, step: &AdamwStep, n_tok: usize, pool: &mut Pool) {
+        let (grads, ranges) = (&self.grads, &self.cuts.rows);
+        let step = AdamwStep { grad_scale: 1.0 / n_tok as f32, ..*step };
+        let slices = [&mut self.rows[..], &mut self.m, &mut self.v];
+        pool.for_each_range(slices, ranges, |class, [rows, m, v]| {
+            adamw_update(rows, m, v, &grads[ranges[class].clone()], &step);
+        });
+        self.pack(pool);
+    }
+}
+
+impl Room {
+    fn new(n_most: usize, members: usize, c: usize, precision: Precision) -> Room {
+        let shape = MatmulShape { m: n_most, n: members, k: c };
+        Room {
+            teacher: AlignedVec::zeroed(n_most * members),
+            lse: vec![0.0; n_most],
+            p: vec![0.0; members],
+            q: vec![0.0; members],
+            difference: AlignedVec::zeroed(n_most * members),
+            words: AlignedVec::zeroed(wgrad_scratch_len(shape, precision)),
+        }
+    }
+
+    /// The factored layer's logits of a class for `n` inputs, and their logarithmic sums.
+    fn teach(&mut self, teacher: Model, class: usize, inputs: Rows, n: usize, members: usize) {
+        let logits = &mut self.teacher[..n * members];
+        member_logits(teacher, class, inputs, logits);
+        log_sum_exp(&mut self.lse[..n], logits);
+    }
+
+    /// By how much the full layer's loss is above the factored one's, summed over those targets that
+    /// are in the class of the tokens `ids`; `total` is subtracted from the full layer's `logits` to
+    /// make them log-probabilities, `lse` from the factored one's.
+    fn excess(&self, logits: &[f32], total: &[f32], targets: &[u32], ids: Range<usize>) -> f32 {
+        let mut sum = 0.0;
+        for (r, target) in targets.iter().enumerate() {
+            if ids.contains(&(*target as usize)) {
+                let place = r * ids.len() + *target as usize - ids.start;
+                sum += (total[r] - logits[place]) - (self.lse[r] - self.teacher[place]);
+            }
+        }
+        sum
+    }
+
+    /// The gradient of a class's rows: (q - p)·h, summed over the rows of the micro-batch.
+    fn gradient(
+        &mut self,
+        grads: &mut [f32],
+        logits: &[f32],
+        total: &[f32],
+        inputs: Rows,
+        members: usize,
+        accum: Accum,
+    ) {
+        let (n, precision) = (total.len(), inputs.precision());
+        let Room { teacher, lse, p, q, difference, words } = self;
+        let (p, q) = (&mut p[..members], &mut q[..members]);
+        let mut difference = as_rows(difference, n * members, precision);
+        for r in 0..n {
+            let row = r * members..(r + 1) * members;
+            exp_scaled(p, &teacher[row.clone()], 1.0, lse[r]);
+            exp_scaled(q, &logits[row.clone()], 1.0, total[r]);
+            q.iter_mut().zip(&*p).for_each(|(q, p)| *q -= p);
+            store_rows(difference.slice_mut(row), q);
+        }
+        let shape = MatmulShape { m: n, n: members, k: grads.len() / members };
+        matmul_wgrad(grads, difference.as_rows(), inputs, shape, accum, words);
+    }
+}

@@ -1,0 +1,86 @@
+//! Where fitting starts: every row as least squares fit it to what the factored layer says.
+//!
+//! A factored layer's ln P(token | h) is class row · h + member row · h + both biases, less ln of the
+//! sum of the class's e^logit, and less what all tokens have in common. The first two are linear in h
+//! already; biases and sums, which a plain matrix has not, are replaced by the linear functions of h
+//! that are nearest to them over some inputs.
+
+use super::cholesky::Cholesky;
+use crate::model::Model;
+use kernels::Rows;
+
+/// Sums over inputs h, for least squares.
+#[derive(Debug)]
+pub(super) struct Start {
+    model_dim: usize,
+    /// (C, C) of h·hᵀ.
+    squares: Vec<f64>,
+    /// (C) of h: for the constant 1.
+    ones: Vec<f64>,
+    /// (classes, C) of ln(sum of the class's e^logit)·h.
+    sums: Vec<f64>,
+}
+
+impl Start {
+    pub fn new(teacher: Model, n_classes: usize) -> Start {
+        let c = teacher.layout.config.model_dim;
+        Start {
+            model_dim: c,
+            squares: vec![0.0; c * c],
+            ones: vec![0.0; c],
+            sums: vec![0.0; n_classes * c],
+        }
+    }
+
+    /// Takes in (R, C) inputs; `lse` (classes, at least R) are the logarithmic sums.
+    pub fn add(&mut self, inputs: Rows, lse: &[f32]) {
+        let c = self.model_dim;
+        let n_most = lse.len() * c / self.sums.len();
+        for r in 0..inputs.len() / c {
+            let h: Vec<f64> = (r * c..(r + 1) * c).map(|i| inputs.get(i) as f64).collect();
+            for (i, squares) in self.squares.chunks_exact_mut(c).enumerate() {
+                add_scaled(squares, &h, h[i]);
+            }
+            for (class, sums) in self.sums.chunks_exact_mut(c).enumerate() {
+                add_scaled(sums, &h, lse[class * n_most + r] as f64);
+            }
+            add_scaled(&mut self.ones, &h, 1.0);
+        }
+    }
+
+    /// Writes (V, C) the rows.
+    pub fn rows(mut self, rows: &mut [f32], teacher: Model) {
+        let c = self.model_dim;
+        let factor =
+            teacher.layout.factor.as_ref().expect("Start: the output layer is not factored");
+        // A little is added to the diagonal: inputs need not fill all directions.
+        let trace: f64 = (0..c).map(|i| self.squares[i * (c + 1)]).sum();
+        (0..c).for_each(|i| self.squares[i * (c + 1)] += 1e-6 * trace + f64::MIN_POSITIVE);
+        match Cholesky::new(self.squares, c) {
+            Some(cholesky) => {
+                cholesky.solve(&mut self.ones);
+                self.sums.chunks_exact_mut(c).for_each(|sums| cholesky.solve(sums));
+            }
+            // Inputs that are not numbers: the first step of fitting says so.
+            None => self.sums.fill(0.0),
+        }
+        let of_class = teacher.layout.head.span.of(teacher.params).chunks_exact(c);
+        let class_bias = factor.class_bias.of(teacher.params);
+        let members = factor.rows.of(teacher.params);
+        let member_bias = factor.member_bias.of(teacher.params);
+        for (class, (class_row, sums)) in of_class.zip(self.sums.chunks_exact(c)).enumerate() {
+            for id in factor.starts[class] as usize..factor.starts[class + 1] as usize {
+                let bias = (class_bias[class] + member_bias[id]) as f64;
+                for i in 0..c {
+                    let linear = bias * self.ones[i] - sums[i];
+                    rows[id * c + i] = class_row[i] + members[id * c + i] + linear as f32;
+                }
+            }
+        }
+    }
+}
+
+/// `sum += factor * x`.
+fn add_scaled(sum: &mut [f64], x: &[f64], factor: f64) {
+    sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += factor * x);
+}

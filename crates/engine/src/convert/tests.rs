@@ -1,0 +1,182 @@
+//! The gradient is that of its definition; the start is exact where a full layer can be.
+
+use super::fit::Fit;
+use super::inputs::Inputs;
+use super::*;
+use crate::data::rng::{Purpose, Rng};
+use crate::generate::InferenceModel;
+use crate::head::factor::{Expansion, ExpansionRoom};
+use kernels::Precision;
+
+const VOCAB: usize = 40;
+const SEQ_LEN: usize = 8;
+const SEQS: usize = 6;
+
+/// Every token is followed by itself times three, plus one, modulo the vocabulary.
+struct Cycle;
+
+impl SequenceSource for Cycle {
+    fn fill(&self, step: u64, index: usize, tokens: &mut [u32], targets: &mut [u32]) {
+        let mut token = (step as usize * 31 + index * 7) % VOCAB;
+        for (t, target) in tokens.iter_mut().zip(targets) {
+            *t = token as u32;
+            token = (3 * token + 1) % VOCAB;
+            *target = token as u32;
+        }
+    }
+}
+
+/// A model that says something, with these classes; without biases if `is_plain`.
+fn teacher(class_starts: Vec<u32>, precision: Precision, is_plain: bool) -> InferenceModel {
+    let mut config = ModelConfig { seq_len: SEQ_LEN, ..ModelConfig::new(VOCAB, 16, 1, 2) };
+    config.head = HeadConfig::Factor { class_starts };
+    let layout = Layout::new(&config).unwrap();
+    let mut params = AlignedVec::zeroed(layout.len);
+    for (i, tensor) in layout.tensors.iter().enumerate() {
+        let values = tensor.span.of_mut(&mut params);
+        let is_bias = tensor.name.contains("bias");
+        let std = if is_plain && is_bias { 0.0 } else { 0.5 };
+        Rng::new(5, Purpose::Test, i as u64).fill_normal(values, 0, std);
+        if tensor.name.contains("norm") {
+            values.fill(1.0);
+        }
+    }
+    InferenceModel::new(layout, params, precision, &mut Pool::new(1))
+}
+
+fn uneven() -> Vec<u32> {
+    vec![0, 1, 4, 20, 31, 40]
+}
+
+/// (V) ln P(token) given one input.
+fn whole(model: Model, input: kernels::Rows, pool: &mut Pool) -> Vec<f32> {
+    let n_classes = model.layout.factor.as_ref().unwrap().members.len();
+    let (mut class_log_p, mut log_p) = (vec![0.0; n_classes], vec![0.0; VOCAB]);
+    let (class_log_p, ranges) = (&mut class_log_p[..], &mut Vec::new());
+    let room = ExpansionRoom { class_log_p, log_p: &mut log_p, ranges };
+    Expansion::new(model, input, room, pool).into_whole();
+    log_p
+}
+
+/// The gradient (q - p)·h and the losses' difference by their definitions, in f64.
+fn by_definition(
+    model: Model,
+    rows: &[f32],
+    h: kernels::Rows,
+    target: usize,
+    grads: &mut [f64],
+) -> f64 {
+    let c = h.len();
+    let log_p = whole(model, h, &mut Pool::new(1));
+    let logit =
+        |id: usize| -> f64 { (0..c).map(|i| rows[id * c + i] as f64 * h.get(i) as f64).sum() };
+    let lse = (0..VOCAB).map(|id| logit(id).exp()).sum::<f64>().ln();
+    for id in 0..VOCAB {
+        let difference = (logit(id) - lse).exp() - (log_p[id] as f64).exp();
+        (0..c).for_each(|i| grads[id * c + i] += difference * h.get(i) as f64);
+    }
+    log_p[target] as f64 - (logit(target) - lse)
+}
+
+#[test]
+fn the_gradient_is_its_definition() {
+    let model = teacher(uneven(), Precision::F32, false);
+    let model = model.model();
+    let mut pool = Pool::new(2);
+    let mut inputs = Inputs::new(model, 20, 2);
+    let mut fit = Fit::new(model, inputs.n_most(), 2);
+    Rng::new(9, Purpose::Test, 0).fill_normal(&mut fit.rows, 0, 0.3);
+    fit.pack(&mut pool);
+    let (mut grads, mut excess) = (vec![0.0; fit.rows.len()], [0.0, 0.0]);
+    let mut n_tok = 0;
+    inputs.for_each(model, &Cycle, (3, 0..5), &mut pool, |batch, pool| {
+        let c = batch.rows.len() / batch.targets.len();
+        for (r, target) in batch.targets.iter().enumerate() {
+            let h = batch.rows.slice(r * c..(r + 1) * c);
+            excess[0] += by_definition(model, &fit.rows, h, *target as usize, &mut grads);
+        }
+        excess[1] += fit.add_gradient(batch, n_tok == 0, pool);
+        n_tok += batch.targets.len();
+    });
+    assert_eq!(n_tok, 5 * SEQ_LEN);
+    assert!((excess[0] - excess[1]).abs() < 1e-3, "{excess:?}");
+    let far = |found: &[f32]| {
+        let pairs = found.iter().zip(&grads);
+        pairs.map(|(a, b)| (*a as f64 - b).abs()).fold(0.0, f64::max)
+    };
+    let bound = 1e-4;
+    assert!(far(fit.grads()) < bound, "{}", far(fit.grads()));
+    let mut wrong = fit.grads().to_vec();
+    wrong[77] += 1e-3;
+    assert!(far(&wrong) > bound);
+}
+
+/// Nats by which the full layer is worse at its start, on the text that it was fitted to.
+fn excess_at_start(class_starts: Vec<u32>, is_plain: bool) -> f64 {
+    let model = teacher(class_starts, Precision::F32, is_plain);
+    let mut pool = Pool::new(1);
+    let mut fitting = Fitting::new(model.model(), &Cycle, SEQS, &mut pool).unwrap();
+    let mut excess = f64::NAN;
+    let budget = FitBudget::Steps(1);
+    let mut report = |progress: FitProgress| {
+        excess = progress.excess_nats;
+        true
+    };
+    fitting.run(&Cycle, budget, &mut pool, &mut report).unwrap();
+    excess
+}
+
+/// With a token in each class, or all in one, the factored layer is a full one.
+#[test]
+fn the_start_is_exact_where_a_full_layer_can_be() {
+    let single: Vec<u32> = (0..=VOCAB as u32).collect();
+    for class_starts in [single, vec![0, VOCAB as u32]] {
+        let excess = excess_at_start(class_starts, true);
+        assert!(excess.abs() < 1e-4, "{excess}");
+    }
+    assert!(excess_at_start(uneven(), false).abs() > 1e-2, "this one is not");
+}
+
+/// What is fitted in some steps on so many threads.
+fn fitted(precision: Precision, threads: usize, n_steps: u64) -> (Vec<f32>, Vec<f64>) {
+    let model = teacher(uneven(), precision, false);
+    let mut pool = Pool::new(threads);
+    let mut fitting = Fitting::new(model.model(), &Cycle, SEQS, &mut pool).unwrap();
+    let mut excess = Vec::new();
+    let mut report = |progress: FitProgress| {
+        excess.push(progress.excess_nats);
+        true
+    };
+    fitting.run(&Cycle, FitBudget::Steps(n_steps), &mut pool, &mut report).unwrap();
+    (fitting.model().1.to_vec(), excess)
+}
+
+#[test]
+fn fitting_comes_near_and_depends_on_no_thread() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        let (one, excess) = fitted(precision, 1, 60);
+        let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+        let (begin, end) = (mean(&excess[..10]), mean(&excess[50..]));
+        assert!(end < 0.7 * begin, "{begin} {end}");
+        assert!(one == fitted(precision, 3, 60).0, "other bits on three threads");
+    }
+}
+
+#[test]
+fn what_cannot_be_fitted_is_refused() {
+    let mut pool = Pool::new(1);
+    let layout = Layout::new(&ModelConfig::new(VOCAB, 16, 1, 2)).unwrap();
+    let params = AlignedVec::zeroed(layout.len);
+    let full = InferenceModel::new(layout, params, Precision::F32, &mut pool);
+    let error = Fitting::new(full.model(), &Cycle, SEQS, &mut pool).unwrap_err();
+    assert_eq!(error, FitError::NotFactored);
+
+    let factored = teacher(uneven(), Precision::F32, false);
+    let layout = factored.layout().clone();
+    let mut params = AlignedVec::zeroed(layout.len);
+    params.fill(f32::NAN);
+    let damaged = InferenceModel::new(layout, params, Precision::F32, &mut pool);
+    let mut fitting = Fitting::new(damaged.model(), &Cycle, SEQS, &mut pool).unwrap();
+    let result = fitting.run(&Cycle, FitBudget::Steps(3), &mut pool, &mut |_| true);
+    assert_eq!(result, Err(FitError::NotFinite { step: 0 }));
+}
