@@ -31,12 +31,6 @@ pub struct Report {
     loss_last: f64,
 }
 
-/// Where `n_classes` classes of equal size begin; the first of them take what is left over.
-fn equal(vocab_size: usize, n_classes: usize) -> Vec<u32> {
-    let (size, rest) = (vocab_size / n_classes, vocab_size % n_classes);
-    (0..=n_classes).map(|c| (c * size + c.min(rest)) as u32).collect()
-}
-
 /// Ids drawn with frequency 1 / rank.
 struct Zipf {
     ids: Vec<u32>,
@@ -44,7 +38,9 @@ struct Zipf {
 }
 
 impl Zipf {
-    fn new(vocab_size: usize, n_classes: usize) -> Zipf {
+    /// Ids for `vocab_size` tokens: the likeliest first, or where there are classes, as many likely
+    /// ones in each.
+    fn new(vocab_size: usize, head: &HeadConfig) -> Zipf {
         let weights: Vec<f64> = (1..=vocab_size)
             .scan(0.0, |sum, rank| {
                 *sum += 1.0 / rank as f64;
@@ -53,11 +49,13 @@ impl Zipf {
             .collect();
         let total = weights[vocab_size - 1];
         let rng = Rng::new(1, Purpose::Test, 0);
-        let starts = equal(vocab_size, n_classes);
+        let starts = match head {
+            HeadConfig::Factor { class_starts } => &class_starts[..class_starts.len() - 1],
+            HeadConfig::Full => &[0],
+        };
         let id = |i| {
             let rank = weights.partition_point(|w| *w < rng.f64_at(i) * total);
-            // Frequent and rare tokens in each class.
-            starts[rank % n_classes] + (rank / n_classes) as u32
+            starts[rank % starts.len()] + (rank / starts.len()) as u32
         };
         Zipf { ids: (0..1_000_000).map(id).collect(), seed: Rng::new(1, Purpose::Test, 1) }
     }
@@ -87,7 +85,7 @@ pub fn measure(
 ) -> Result<Report> {
     let (mut config, batch) = shape.config();
     if let Some(n_classes) = n_classes {
-        config.head = HeadConfig::Factor { class_starts: equal(config.vocab_size, n_classes) };
+        config.head = HeadConfig::equal_classes(config.vocab_size, n_classes);
     }
     let layout = Layout::new(&config)?;
     let micro = MicroShape::new(&config, config.seq_len, batch.div_ceil(n_lanes), precision);
@@ -96,7 +94,7 @@ pub fn measure(
     let mut state = TrainState::new(layout, params, precision, AdamWOptions::default());
     let mut lanes = Lanes::new(&state.layout, &micro, n_lanes, batch, threads);
     state.pack(lanes.pool());
-    let source = Zipf::new(config.vocab_size, n_classes.unwrap_or(1));
+    let source = Zipf::new(config.vocab_size, &config.head);
     let (mut times, mut probes, mut losses) = (Vec::new(), Vec::new(), Vec::new());
     for step in 0..WARM_UP + steps {
         let plan =

@@ -71,7 +71,7 @@ pub fn measure(opened: &Opened, pool: &mut Pool, rounds: usize) -> Result<Report
     });
     Ok(Report {
         isa: Isa::active().name(),
-        head: layout.config.head.name(),
+        head: layout.config.head.name().name(),
         vocab_size: layout.config.vocab_size,
         model_dim: layout.config.model_dim,
         threads: pool.threads(),

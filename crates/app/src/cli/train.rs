@@ -6,10 +6,11 @@ use super::say::say;
 use super::signals::Signals;
 use super::threads;
 use anyhow::{Context, Result, bail};
+use engine::model::HeadName;
 use engine::text::TokenizerKind;
 use engine::train::events::Outcome;
 use engine::train::run::{Budget, Run, RunError, prepare};
-use engine::train::settings::{HeadName, PrecisionName, Settings};
+use engine::train::settings::{PrecisionName, Settings};
 use engine::vocab::classes::ClassMethod;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -76,9 +77,10 @@ pub struct Args {
     #[arg(long)]
     untied: bool,
     /// The output layer: full (a softmax over all tokens) or factor (over classes, then over the
-    /// tokens of a class: much faster for large vocabularies).
-    #[arg(long, value_enum)]
-    head: Option<HeadArg>,
+    /// tokens of a class: much faster for large vocabularies); by default factor where that should
+    /// be half as fast again at least.
+    #[arg(long)]
+    head: Option<HeadName>,
     /// Classes of a factored output layer; by default the square root of the vocabulary.
     #[arg(long, value_name = "N")]
     classes: Option<usize>,
@@ -121,24 +123,6 @@ pub struct Args {
     /// What samples continue.
     #[arg(long)]
     prompt: Option<String>,
-}
-
-/// `--head`.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum HeadArg {
-    /// One softmax over the vocabulary.
-    Full,
-    /// Classes, and the tokens of a class.
-    Factor,
-}
-
-impl HeadArg {
-    fn name(self) -> HeadName {
-        match self {
-            HeadArg::Full => HeadName::Full,
-            HeadArg::Factor => HeadName::Factor,
-        }
-    }
 }
 
 /// The default length of a run.
@@ -232,7 +216,7 @@ fn settings(args: &Args) -> Result<Settings> {
     set(&mut s.model.n_kv_heads, &args.kv_heads);
     set(&mut s.model.seq_len, &args.seq_len);
     set(&mut s.model.tie_embeddings, &args.untied.then_some(false));
-    set(&mut s.vocab.head, &args.head.map(HeadArg::name));
+    set(&mut s.vocab.head, &args.head);
     set(&mut s.vocab.n_classes, &args.classes);
     set(&mut s.vocab.classes, &args.class_method);
     set(&mut s.model.qk_norm, &args.qk_norm.then_some(true));

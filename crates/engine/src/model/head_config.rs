@@ -2,6 +2,24 @@
 
 use super::config::ConfigError;
 use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// An output layer, as it stands in flags and files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HeadName {
+    /// One softmax over the vocabulary.
+    #[default]
+    Full,
+    /// A softmax over classes, and one over the tokens of a class.
+    Factor,
+}
+
+/// A name that no output layer has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no output layer is called {0:?}: expected full or factor")]
+pub struct UnknownHead(String);
 
 /// The output layer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -17,17 +35,53 @@ pub enum HeadConfig {
     },
 }
 
+impl HeadName {
+    /// All output layers.
+    pub const ALL: [HeadName; 2] = [HeadName::Full, HeadName::Factor];
+
+    /// The name in flags and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            HeadName::Full => "full",
+            HeadName::Factor => "factor",
+        }
+    }
+}
+
+impl fmt::Display for HeadName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for HeadName {
+    type Err = UnknownHead;
+
+    fn from_str(name: &str) -> Result<HeadName, UnknownHead> {
+        let found = HeadName::ALL.into_iter().find(|head| head.name() == name);
+        found.ok_or_else(|| UnknownHead(name.to_string()))
+    }
+}
+
 impl HeadConfig {
+    /// A factored layer whose `n_classes` classes are of equal size; the first of them take what is
+    /// left over.
+    pub fn equal_classes(vocab_size: usize, n_classes: usize) -> HeadConfig {
+        let (size, rest) = (vocab_size / n_classes, vocab_size % n_classes);
+        let start = |class: usize| (class * size + class.min(rest)) as u32;
+        HeadConfig::Factor { class_starts: (0..=n_classes).map(start).collect() }
+    }
+
     /// Whether it is the softmax over the vocabulary, which is all that other programs know.
     pub fn is_full(&self) -> bool {
         *self == HeadConfig::Full
     }
 
-    /// The name in flags and files.
-    pub fn name(&self) -> &'static str {
+    /// Its name in flags and files.
+    pub fn name(&self) -> HeadName {
         match self {
-            HeadConfig::Full => "full",
-            HeadConfig::Factor { .. } => "factor",
+            HeadConfig::Full => HeadName::Full,
+            HeadConfig::Factor { .. } => HeadName::Factor,
         }
     }
 
@@ -61,6 +115,24 @@ impl HeadConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_those_of_flags_and_files() {
+        for head in HeadName::ALL {
+            assert_eq!(head.name().parse(), Ok(head));
+            assert_eq!(serde_json::to_value(head).unwrap(), head.to_string());
+        }
+        let fault = "half".parse::<HeadName>().unwrap_err().to_string();
+        assert!(fault.contains("\"half\""), "{fault}");
+        assert!(HeadName::ALL.iter().all(|head| fault.contains(head.name())), "{fault}");
+    }
+
+    #[test]
+    fn equal_classes_differ_by_one_token_at_most() {
+        let head = HeadConfig::equal_classes(11, 4);
+        assert_eq!(head, HeadConfig::Factor { class_starts: vec![0, 3, 6, 9, 11] });
+        head.check(11).unwrap();
+    }
 
     #[test]
     fn classes_must_cover_the_vocabulary() {

@@ -4,7 +4,7 @@
 //! settings file, and reproduces the run.
 
 use super::optim::AdamWOptions;
-use crate::model::{HeadConfig, ModelConfig, default_ffn_dim};
+use crate::model::{HeadConfig, HeadName, ModelConfig, default_ffn_dim};
 use crate::text::TokenizerKind;
 use crate::vocab::classes::ClassMethod;
 use kernels::Precision;
@@ -131,17 +131,6 @@ impl PrecisionName {
     }
 }
 
-/// An output layer, as it stands in flags and files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum HeadName {
-    /// One softmax over the vocabulary.
-    #[default]
-    Full,
-    /// Classes, and the tokens of a class.
-    Factor,
-}
-
 /// The configuration of a run, complete.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -150,9 +139,8 @@ pub struct RunConfig {
     pub data: DataConfig,
     /// The tokeniser.
     pub tokenizer: TokenizerConfig,
-    /// The order of the vocabulary and the output layer; files from before there was a choice do
-    /// not have it.
-    #[serde(default, skip_serializing_if = "VocabConfig::is_plain")]
+    /// The output layer and the vocabulary's order; files from before there was a choice have none.
+    #[serde(default)]
     pub vocab: VocabConfig,
     /// The model.
     pub model: ModelConfig,
@@ -193,17 +181,12 @@ pub struct TokenizerConfig {
 pub struct VocabConfig {
     /// The output layer.
     pub head: HeadName,
-    /// How the tokens' classes are found.
-    pub classes: ClassMethod,
-    /// How many classes there are.
-    pub n_classes: usize,
-}
-
-impl VocabConfig {
-    /// Whether ids are as the tokeniser has them and there are no classes.
-    pub fn is_plain(&self) -> bool {
-        self.head == HeadName::Full
-    }
+    /// How the classes of a factored layer are found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<ClassMethod>,
+    /// How many classes a factored layer has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_classes: Option<usize>,
 }
 
 /// The training of a run.
@@ -249,15 +232,9 @@ pub struct TrainConfig {
 }
 
 impl ModelSettings {
-    /// The model for a vocabulary and a text of this many tokens: larger for more text, since a
-    /// small text is learnt by heart by a large model.
-    pub fn resolve(
-        &self,
-        head: HeadConfig,
-        vocab_size: usize,
-        n_tokens: usize,
-        is_char: bool,
-    ) -> ModelConfig {
+    /// The model for a vocabulary and a text of this many tokens, with the full softmax: larger for
+    /// more text, since a small text is learnt by heart by a large model.
+    pub fn resolve(&self, vocab_size: usize, n_tokens: usize, is_char: bool) -> ModelConfig {
         let (dim, layers) = match n_tokens {
             0..200_000 => (96, 3),
             200_000..20_000_000 if is_char => (192, 4),
@@ -281,7 +258,7 @@ impl ModelSettings {
             qk_norm: self.qk_norm.unwrap_or(false),
             rope_theta: self.rope_theta.unwrap_or(10_000.0),
             norm_eps: self.norm_eps.unwrap_or(1e-5),
-            head,
+            head: HeadConfig::Full,
         }
     }
 }

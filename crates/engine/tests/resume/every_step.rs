@@ -1,7 +1,8 @@
 //! Stopped after any step, on any number of threads, a run comes to the same end.
 
 use crate::scene::{N_STEPS, Scene, end, finish, stop_at};
-use engine::train::settings::{HeadName, PrecisionName};
+use engine::model::HeadName;
+use engine::train::settings::PrecisionName;
 
 fn every_step(scene: Scene) {
     let straight = scene.straight();

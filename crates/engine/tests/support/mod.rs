@@ -74,13 +74,10 @@ impl Tiny {
         }
     }
 
-    /// Classes of about equal size.
     fn head(&self) -> HeadConfig {
-        let n = self.n_classes;
-        let start = |class: usize| (class * self.vocab_size / n) as u32;
-        match n {
+        match self.n_classes {
             0 => HeadConfig::Full,
-            n => HeadConfig::Factor { class_starts: (0..=n).map(start).collect() },
+            n => HeadConfig::equal_classes(self.vocab_size, n),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::data::{
     Batches, Corpus, InvalidBytes, Piece, Span, Split, TextRules, TokenFile, TokenOrigin,
     TokenSource, hold_out,
 };
-use crate::model::HeadConfig;
+use crate::model::ModelConfig;
 use crate::text::{Control, TextError, Tokenizer, TokenizerKind, TrainOptions};
 use crate::train::events::{Event, Observer};
 use crate::train::settings::{DataConfig, RunConfig, Settings, TokenizerConfig, VocabConfig};
@@ -58,29 +58,30 @@ pub fn prepare(
     let texts = read(&sources.corpus, sources.train)?;
     let options = tokenizer_options(settings, texts.iter().map(|t| t.len()).sum());
     let tokenizer = train_tokenizer(&options, &texts, threads, observer)?;
-    let vocab = vocabulary::resolve(settings, tokenizer.vocab_size())?;
-    let arranged = vocabulary::arrange(&vocab, tokenizer, &texts, threads, observer)?;
-    let Arranged { tokenizer, head, ids } = arranged;
-    let json = tokenizer.to_json();
-    commit_file(&RealFs, &dir.join(TOKENIZER_NAME), &json)?;
+    let path = dir.join(TRAIN_NAME);
+    let text_hash = sources.corpus.hash();
+    let origin = token_origin(&tokenizer, text_hash);
+    let train = encode(&tokenizer, &texts, &path, origin, threads, observer)?;
+    let is_char = tokenizer.kind() == TokenizerKind::Char;
+    let full = settings.model.resolve(tokenizer.vocab_size(), train.len(), is_char);
+    let vocab = vocabulary::resolve(&settings.vocab, &full)?;
+    let Arranged { head, order } = vocabulary::arrange(&vocab, &train, threads, observer)?;
+    let (tokenizer, train) = match order {
+        None => (tokenizer, train),
+        Some(order) => {
+            let tokenizer = tokenizer.reordered(&order);
+            let origin = token_origin(&tokenizer, text_hash);
+            (tokenizer, renumber(&train, &order, &path, origin)?)
+        }
+    };
+    commit_file(&RealFs, &dir.join(TOKENIZER_NAME), &tokenizer.to_json())?;
     if tokenizer.kind().is_word_level() {
         let codes = find_parts(&tokenizer, &texts, threads, observer)?;
         commit_file(&RealFs, &dir.join(CODES_NAME), &codes_json(&codes, &tokenizer))?;
     }
-
-    let origin = TokenOrigin {
-        vocab_size: tokenizer.vocab_size() as u64,
-        tokenizer_hash: *blake3::hash(&json).as_bytes(),
-        text_hash: sources.corpus.hash(),
-    };
-    let path = dir.join(TRAIN_NAME);
-    let train = match ids {
-        Some(ids) => write(&ids, &path, origin)?,
-        None => encode(&tokenizer, &texts, &path, origin, threads, observer)?,
-    };
     drop(texts);
     if let Some((corpus, span)) = sources.valid() {
-        let path = dir.join(VALID_NAME);
+        let (path, origin) = (dir.join(VALID_NAME), token_origin(&tokenizer, text_hash));
         encode(&tokenizer, &read(corpus, span)?, &path, origin, threads, observer)?;
     }
     sources.record()?.write(dir)?;
@@ -89,7 +90,8 @@ pub fn prepare(
         vocab_size: options.vocab_size,
         min_count: options.min_count,
     };
-    let known = Known { data, tokenizer: tokenizer_config, vocab, head };
+    let model = ModelConfig { head, ..full };
+    let known = Known { data, tokenizer: tokenizer_config, vocab, model };
     let config = resolve(settings, known, &tokenizer, &train, budget, threads, dir)?;
     let toml = toml::to_string_pretty(&config).map_err(|error| RunError::ConfigFile {
         path: dir.join(CONFIG_NAME),
@@ -217,7 +219,15 @@ fn find_parts(
     })
 }
 
-/// Writes the ids of `texts` to a token file.
+fn token_origin(tokenizer: &Tokenizer, text_hash: [u8; 32]) -> TokenOrigin {
+    TokenOrigin {
+        vocab_size: tokenizer.vocab_size() as u64,
+        tokenizer_hash: *blake3::hash(&tokenizer.to_json()).as_bytes(),
+        text_hash,
+    }
+}
+
+/// Writes the ids of `texts` to a token file, an end-of-text token after each.
 fn encode(
     tokenizer: &Tokenizer,
     texts: &[String],
@@ -227,34 +237,35 @@ fn encode(
     observer: &mut dyn Observer,
 ) -> Result<TokenFile, RunError> {
     let mut writer = TokenFile::create(path, origin)?;
-    encode_to(tokenizer, texts, threads, observer, |ids| writer.push(ids).map_err(RunError::from))?;
-    Ok(writer.finish()?)
-}
-
-/// Writes ids to a token file.
-fn write(ids: &[u32], path: &Path, origin: TokenOrigin) -> Result<TokenFile, RunError> {
-    let mut writer = TokenFile::create(path, origin)?;
-    writer.push(ids)?;
-    Ok(writer.finish()?)
-}
-
-/// Hands the ids of `texts` to `sink`, an end-of-text token after each.
-pub(super) fn encode_to(
-    tokenizer: &Tokenizer,
-    texts: &[String],
-    threads: usize,
-    observer: &mut dyn Observer,
-    mut sink: impl FnMut(&[u32]) -> Result<(), RunError>,
-) -> Result<(), RunError> {
     for text in texts {
         with_control(threads, "encoding", observer, |control| {
-            tokenizer.encode_chunks(text, control, &mut sink)
+            tokenizer.encode_chunks(text, control, |ids| writer.push(ids).map_err(RunError::from))
         })?;
         if let Some(end) = tokenizer.text_end() {
-            sink(&[end])?;
+            writer.push(&[end])?;
         }
     }
-    Ok(())
+    Ok(writer.finish()?)
+}
+
+/// Writes `tokens` anew with other ids: id `i` is the token that had the id `order[i]`.
+fn renumber(
+    tokens: &TokenFile,
+    order: &[u32],
+    path: &Path,
+    origin: TokenOrigin,
+) -> Result<TokenFile, RunError> {
+    let mut new_ids = vec![0; order.len()];
+    (0..).zip(order).for_each(|(new, old)| new_ids[*old as usize] = new);
+    let mut writer = TokenFile::create(path, origin)?;
+    let mut ids = [0; 4096];
+    for start in (0..tokens.len()).step_by(ids.len()) {
+        let ids = &mut ids[..(tokens.len() - start).min(4096)];
+        tokens.read(start, ids);
+        ids.iter_mut().for_each(|id| *id = new_ids[*id as usize]);
+        writer.push(ids)?;
+    }
+    Ok(writer.finish()?)
 }
 
 /// Runs `work` with a control that reports to `observer` and is cancelled when it says stop.
@@ -284,7 +295,7 @@ struct Known {
     data: DataConfig,
     tokenizer: TokenizerConfig,
     vocab: VocabConfig,
-    head: HeadConfig,
+    model: ModelConfig,
 }
 
 fn resolve(
@@ -297,7 +308,6 @@ fn resolve(
     dir: &Path,
 ) -> Result<RunConfig, RunError> {
     let n_tokens = train.len();
-    let is_char = tokenizer.kind() == TokenizerKind::Char;
     if let Some(found) = settings.model.vocab_size.filter(|v| *v != tokenizer.vocab_size()) {
         let expected = format!("{}, as the text gives it", tokenizer.vocab_size());
         return Err(RunError::Setting {
@@ -306,15 +316,14 @@ fn resolve(
             expected,
         });
     }
-    if settings.model.head.as_ref().is_some_and(|head| *head != known.head) {
+    if settings.model.head.as_ref().is_some_and(|head| *head != known.model.head) {
         return Err(RunError::Setting {
             field: "model.head",
             found: "other classes".to_string(),
             expected: "those that the text gives; leave the table out".to_string(),
         });
     }
-    let Known { data, tokenizer: tokenizer_config, vocab, head } = known;
-    let model = settings.model.resolve(head, tokenizer.vocab_size(), n_tokens, is_char);
+    let Known { data, tokenizer: tokenizer_config, vocab, model } = known;
     let n_lanes = settings.train.n_lanes.unwrap_or(threads);
     check_model(settings, &model, n_lanes)?;
     let batch_seqs = settings.train.batch_seqs(model.seq_len, n_tokens);

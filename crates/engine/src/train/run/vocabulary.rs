@@ -1,38 +1,37 @@
-//! The vocabulary's order: for a factored output layer, the ids of a class side by side.
+//! The output layer of a run, and the order of the vocabulary that it asks for.
 
 use super::error::RunError;
-use super::prepare::encode_to;
-use crate::model::HeadConfig;
-use crate::text::Tokenizer;
+use crate::data::TokenFile;
+use crate::model::{HeadConfig, HeadName, ModelConfig};
 use crate::train::events::{Event, Observer};
-use crate::train::settings::{HeadName, Settings, VocabConfig};
-use crate::vocab::classes::{self, ClassError, ClassOptions, Classes, default_n_classes};
+use crate::train::settings::{VocabConfig, VocabSettings};
+use crate::vocab::classes::ClassError;
+use crate::vocab::classes::{self, ClassMethod, ClassOptions, Classes, default_n_classes};
 use kernels::Pool;
 
 /// Seed of everything random in making classes.
 const SEED: u64 = 1;
 
-/// A vocabulary in its order.
-pub(super) struct Arranged {
-    /// The tokeniser, with the ids that the run uses.
-    pub tokenizer: Tokenizer,
-    /// The output layer that goes with them.
-    pub head: HeadConfig,
-    /// The ids of the training text, if they are known already.
-    pub ids: Option<Vec<u32>>,
-}
+/// How many times as fast a factored layer should be to be chosen unasked: below this it is not
+/// worth a model that other programs cannot read.
+const GAIN_WORTH_IT: f64 = 1.5;
 
-/// The vocabulary's configuration, for so many tokens.
+/// The output layer, as given or as suits `model`, which is the run's but for it.
 ///
 /// # Errors
 /// [`RunError::Setting`] if there cannot be so many classes.
-pub(super) fn resolve(settings: &Settings, vocab_size: usize) -> Result<VocabConfig, RunError> {
-    let given = &settings.vocab;
-    let head = given.head.unwrap_or_default();
+pub(super) fn resolve(given: &VocabSettings, model: &ModelConfig) -> Result<VocabConfig, RunError> {
+    let vocab_size = model.vocab_size;
+    let n_classes = given.n_classes.unwrap_or_else(|| default_n_classes(vocab_size));
+    let asks_for_classes = given.classes.is_some() || given.n_classes.is_some();
+    let is_worth_it = || model.factored_gain(n_classes) >= GAIN_WORTH_IT;
+    let head = given.head.unwrap_or_else(|| match asks_for_classes || is_worth_it() {
+        true => HeadName::Factor,
+        false => HeadName::Full,
+    });
     if head == HeadName::Full {
         return Ok(VocabConfig::default());
     }
-    let n_classes = given.n_classes.unwrap_or_else(|| default_n_classes(vocab_size));
     if !(1..=vocab_size).contains(&n_classes) {
         return Err(RunError::Setting {
             field: "vocab.n_classes",
@@ -40,52 +39,101 @@ pub(super) fn resolve(settings: &Settings, vocab_size: usize) -> Result<VocabCon
             expected: format!("1 to {vocab_size}, the size of the vocabulary"),
         });
     }
-    Ok(VocabConfig { head, classes: given.classes.unwrap_or_default(), n_classes })
+    let classes = Some(given.classes.unwrap_or_default());
+    Ok(VocabConfig { head, classes, n_classes: Some(n_classes) })
 }
 
-/// Puts the vocabulary into the order that `vocab` asks for, from the text to train on.
+/// A vocabulary in its order.
+pub(super) struct Arranged {
+    /// The output layer.
+    pub head: HeadConfig,
+    /// (V) the id that the tokeniser gave to each token, where they are to change.
+    pub order: Option<Vec<u32>>,
+}
+
+/// The order that `vocab` asks for, from the text to train on.
 ///
 /// # Errors
 /// [`RunError`], also if `observer` says stop.
 pub(super) fn arrange(
     vocab: &VocabConfig,
-    tokenizer: Tokenizer,
-    texts: &[String],
+    tokens: &TokenFile,
     threads: usize,
     observer: &mut dyn Observer,
 ) -> Result<Arranged, RunError> {
-    if vocab.is_plain() {
-        return Ok(Arranged { tokenizer, head: HeadConfig::Full, ids: None });
+    match vocab.head {
+        HeadName::Full => Ok(Arranged { head: HeadConfig::Full, order: None }),
+        HeadName::Factor => {
+            let method = vocab.classes.unwrap_or_default();
+            let options = ClassOptions::new(method, vocab.n_classes, SEED);
+            let Classes { order, starts } = find_classes(&options, tokens, threads, observer)?;
+            let head = HeadConfig::Factor { class_starts: starts };
+            Ok(Arranged { head, order: Some(order) })
+        }
     }
-    let mut ids = Vec::new();
-    encode_to(&tokenizer, texts, threads, observer, |some| {
-        ids.extend_from_slice(some);
-        Ok(())
-    })?;
-    let classes = classes(vocab, &ids, tokenizer.vocab_size(), threads, observer)?;
-    let new_ids = classes.new_ids();
-    ids.iter_mut().for_each(|id| *id = new_ids[*id as usize]);
-    let tokenizer = tokenizer.reordered(&classes.order);
-    let head = HeadConfig::Factor { class_starts: classes.starts };
-    Ok(Arranged { tokenizer, head, ids: Some(ids) })
 }
 
-fn classes(
-    vocab: &VocabConfig,
-    ids: &[u32],
-    vocab_size: usize,
+fn find_classes(
+    options: &ClassOptions,
+    tokens: &TokenFile,
     threads: usize,
     observer: &mut dyn Observer,
 ) -> Result<Classes, RunError> {
-    let options = ClassOptions::new(vocab.classes, vocab.n_classes, SEED);
     let mut pool = Pool::new(threads);
     let mut goes_on = |done: usize, of: usize| {
         let (done, of) = (done as u64, of as u64);
         observer.event(&Event::Preparing { what: "finding classes", done, of });
         !observer.should_stop()
     };
-    match classes::build(ids, vocab_size, &options, &mut pool, &mut goes_on) {
+    let vocab_size = tokens.origin().vocab_size as usize;
+    match classes::build(tokens, vocab_size, options, &mut pool, &mut goes_on) {
         Err(ClassError::Cancelled) => Err(RunError::Cancelled),
         result => Ok(result?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The layer that is chosen for a shape: V, C, L, H, T.
+    fn chosen([v, c, l, h, t]: [usize; 5]) -> HeadName {
+        let model = ModelConfig { seq_len: t, ..ModelConfig::new(v, c, l, h) };
+        resolve(&VocabSettings::default(), &model).unwrap().head
+    }
+
+    #[test]
+    fn classes_are_chosen_where_the_output_layer_is_most_of_the_work() {
+        for shape in [[33_278, 128, 4, 4, 128], [16_384, 128, 4, 4, 128], [50_257, 256, 6, 8, 128]]
+        {
+            assert_eq!(chosen(shape), HeadName::Factor, "{shape:?}");
+        }
+        for shape in [
+            [65, 192, 4, 6, 128],    // characters
+            [2_048, 256, 6, 8, 256], // a small BPE vocabulary
+            [8_192, 384, 6, 6, 256], // a larger one, under a wider model
+            [50_257, 768, 12, 12, 256],
+            [1, 8, 1, 1, 1],
+        ] {
+            assert_eq!(chosen(shape), HeadName::Full, "{shape:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_is_taken() {
+        let model = ModelConfig::new(100, 64, 2, 2);
+        let resolve = |given| resolve(&given, &model);
+        let given = VocabSettings { n_classes: Some(7), ..VocabSettings::default() };
+        let found = resolve(given).unwrap();
+        assert_eq!((found.head, found.n_classes), (HeadName::Factor, Some(7)));
+        let given = VocabSettings {
+            classes: Some(ClassMethod::Kmeans),
+            head: Some(HeadName::Full),
+            ..VocabSettings::default()
+        };
+        assert_eq!(resolve(given).unwrap(), VocabConfig::default());
+        let given = VocabSettings { n_classes: Some(101), ..VocabSettings::default() };
+        let fault = resolve(given).unwrap_err().to_string();
+        assert!(fault.contains("vocab.n_classes = 101") && fault.contains("1 to 100"), "{fault}");
     }
 }
