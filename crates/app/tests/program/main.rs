@@ -3,6 +3,7 @@
 
 mod disk;
 mod flags;
+mod heads;
 mod instructions;
 mod kill;
 mod lock;
