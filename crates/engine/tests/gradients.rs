@@ -13,7 +13,7 @@ mod reference;
 
 use complex::{complex, derivatives, zeros};
 use engine::data::{Purpose, Rng};
-use engine::model::{Dropout, HeadConfig, Layout, MicroShape, ModelConfig, Span, Tensor};
+use engine::model::{Dropout, HeadConfig, HeadName, Layout, MicroShape, ModelConfig, Span, Tensor};
 use engine::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState};
 use kernels::{AlignedVec, Precision};
 
@@ -23,19 +23,21 @@ struct Variant {
     tie_embeddings: bool,
     qk_norm: bool,
     dropout: f32,
-    has_classes: bool,
+    head: HeadName,
 }
 
 const PLAIN: Variant =
-    Variant { tie_embeddings: true, qk_norm: false, dropout: 0.0, has_classes: false };
+    Variant { tie_embeddings: true, qk_norm: false, dropout: 0.0, head: HeadName::Full };
 
-const VARIANTS: [Variant; 6] = [
+const VARIANTS: [Variant; 8] = [
     PLAIN,
     Variant { tie_embeddings: false, qk_norm: true, ..PLAIN },
     Variant { qk_norm: true, dropout: 0.2, ..PLAIN },
     Variant { tie_embeddings: false, dropout: 0.2, ..PLAIN },
-    Variant { has_classes: true, ..PLAIN },
-    Variant { has_classes: true, tie_embeddings: false, dropout: 0.2, ..PLAIN },
+    Variant { head: HeadName::Factor, ..PLAIN },
+    Variant { head: HeadName::Factor, tie_embeddings: false, dropout: 0.2, ..PLAIN },
+    Variant { head: HeadName::Adaptive, tie_embeddings: false, ..PLAIN },
+    Variant { head: HeadName::Adaptive, tie_embeddings: false, qk_norm: true, dropout: 0.2 },
 ];
 
 const T: usize = 5;
@@ -67,9 +69,12 @@ impl Variant {
             seq_len: T,
             tie_embeddings: self.tie_embeddings,
             qk_norm: self.qk_norm,
-            head: match self.has_classes {
-                true => HeadConfig::Factor { class_starts: vec![0, 3, 4, VOCAB as u32] },
-                false => HeadConfig::Full,
+            head: match self.head {
+                HeadName::Full => HeadConfig::Full,
+                HeadName::Factor => {
+                    HeadConfig::Factor { class_starts: vec![0, 3, 4, VOCAB as u32] }
+                }
+                HeadName::Adaptive => HeadConfig::Adaptive { cutoffs: vec![3, 6] },
             },
             ..ModelConfig::new(VOCAB, 12, 2, 2)
         };

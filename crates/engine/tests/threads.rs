@@ -2,10 +2,12 @@
 
 mod support;
 
-use engine::model::Layout;
+use engine::model::{HeadConfig, Layout};
 use engine::train::{Lanes, training_step};
 use kernels::Precision;
-use support::{Cycle, Tiny, Trained, train};
+use support::{Cycle, Tiny, Trained, heads, train};
+
+const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
 
 /// Steps of the comparison; nightly runs set `CRYSTALLINE_THREAD_STEPS=500`.
 fn n_steps() -> u64 {
@@ -25,12 +27,13 @@ fn first_difference(layout: &Layout, a: &Trained, b: &Trained) -> Option<String>
 
 #[test]
 fn one_two_three_and_four_threads_give_the_same_bits() {
-    let heads = [(0, true), (5, true), (5, false)];
-    for (precision, (n_classes, tie_embeddings)) in
-        [Precision::F32, Precision::Bf16].into_iter().flat_map(|p| heads.map(|head| (p, head)))
+    let [full, factor, adaptive] = heads(37);
+    let heads = [(full, true), (factor.clone(), true), (factor, false), (adaptive, false)];
+    for (precision, (head, tie_embeddings)) in
+        PRECISIONS.into_iter().flat_map(|p| heads.clone().map(|head| (p, head)))
     {
         let usual = Tiny { dropout: 0.1, qk_norm: true, n_lanes: 3, ..Tiny::default() };
-        let tiny = Tiny { precision, n_classes, tie_embeddings, ..usual };
+        let tiny = Tiny { precision, head, tie_embeddings, ..usual };
         let layout = tiny.state().layout;
         let one = train(&tiny, 1, n_steps());
         for threads in 2..=4 {
@@ -79,8 +82,8 @@ fn the_number_of_threads_may_change_on_the_way() {
 /// together.
 #[test]
 fn evaluation_does_not_depend_on_lanes_threads_or_micro_batches() {
-    for (precision, n_classes) in [Precision::F32, Precision::Bf16].into_iter().zip([0, 5]) {
-        let tiny = Tiny { precision, n_classes, ..Tiny::default() };
+    for (precision, head) in PRECISIONS.into_iter().cycle().zip(heads(37)) {
+        let tiny = Tiny { precision, head, ..Tiny::default() };
         let (mut state, source) = (tiny.state(), Cycle(tiny.vocab_size));
         state.pack(tiny.lanes(&state.layout, 1).pool());
         let evaluate = |n_seqs: usize, threads: usize, n: usize| {
@@ -98,18 +101,30 @@ fn evaluation_does_not_depend_on_lanes_threads_or_micro_batches() {
     }
 }
 
+/// The mean loss over all tokens of a model whose logits are all 0.
+fn ignorance(head: &HeadConfig, vocab_size: usize) -> f64 {
+    let first = (head.n_outputs(vocab_size) as f64).ln();
+    let starts = match head {
+        HeadConfig::Full => return first,
+        HeadConfig::Factor { class_starts } => class_starts.clone(),
+        HeadConfig::Adaptive { cutoffs } => [&cutoffs[..], &[vocab_size as u32]].concat(),
+    };
+    let sizes = starts.windows(2).map(|ids| (ids[1] - ids[0]) as f64);
+    first + sizes.map(|n| n * n.ln()).sum::<f64>() / vocab_size as f64
+}
+
 #[test]
 fn a_repeating_text_is_learnt_in_both_precisions() {
-    let precisions = [Precision::F32, Precision::Bf16];
-    for (precision, n_classes) in precisions.into_iter().flat_map(|p| [(p, 0), (p, 5)]) {
-        let tiny = Tiny { precision, n_classes, lr: 1e-2, ..Tiny::default() };
+    for (precision, head) in PRECISIONS.into_iter().flat_map(|p| heads(37).map(|head| (p, head))) {
+        let tiny = Tiny { precision, head, lr: 1e-2, ..Tiny::default() };
         let losses = train(&tiny, 2, 60).losses;
         let (first, last) = (losses[0], losses[losses.len() - 1]);
-        // Fresh weights know nothing: the loss starts at ln V (and nearly so with classes, which
-        // are not all of one size). The text is one cycle of V tokens
-        // in which each token has one successor, so it can fall towards 0.
-        assert!((first - (tiny.vocab_size as f64).ln()).abs() < 0.1, "first loss {first}");
-        assert!(last < 0.5 * first, "{}: {first} -> {last}", precision.name());
+        // Fresh weights know nothing: of each softmax the loss starts at the logarithm of its
+        // outputs. The text is one cycle of V tokens in which each token has one successor, so it
+        // can fall towards 0.
+        let expected = ignorance(&tiny.head, tiny.vocab_size);
+        assert!((first - expected).abs() < 0.1, "first loss {first}, expected {expected}");
+        assert!(last < 0.5 * first, "{tiny:?}: {first} -> {last}");
     }
 }
 

@@ -2,12 +2,15 @@
 
 use super::model;
 use crate::bench::generation::{self, Phase};
+use crate::bench::training::Setup;
 use crate::bench::verified::{self, PathState};
 use crate::bench::{Shape, codes, training, writing};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
+use engine::model::{HeadConfig, HeadName};
 use engine::train::settings::PrecisionName;
-use kernels::Isa;
+use engine::vocab::classes::default_n_classes;
+use kernels::{Isa, Precision};
 use serde::Serialize;
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -46,7 +49,11 @@ pub struct Args {
     /// Do the work of equal tokens once for each of them, to measure what sharing it saves.
     #[arg(long)]
     no_unique_tokens: bool,
-    /// Train with a factored output layer of so many classes of equal size.
+    /// Output layers to train with, taking turns step by step, such as full,factor.
+    #[arg(long, value_name = "HEAD,...", value_delimiter = ',', default_value = "full")]
+    head: Vec<HeadName>,
+    /// Classes of the factored output layer, all of about equal size; by default the square root of
+    /// the vocabulary. Alone it stands for --head factor.
     #[arg(long, value_name = "N", value_parser = parse_classes)]
     classes: Option<usize>,
     /// Measure the path that CRYSTALLINE_ISA names even if the processor has a faster one.
@@ -87,12 +94,12 @@ impl PrecisionArg {
     }
 }
 
-/// What `--json` prints.
+/// What `--json` prints, a line for each report.
 #[derive(Serialize)]
-struct Output<R> {
+struct Output<'a, R> {
     #[serde(flatten)]
-    report: R,
-    paths: Vec<PathState>,
+    report: &'a R,
+    paths: &'a [PathState],
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
@@ -112,35 +119,56 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if let Some(path) = &args.model {
         let mut pool = kernels::Pool::new(threads);
         let opened = model::open(path, precision, &mut pool)?;
-        return print(writing::measure(&opened, &mut pool, args.steps)?, args.json);
+        return print(&[writing::measure(&opened, &mut pool, args.steps)?], args.json);
     }
     match phase {
         Some(phase) => {
             let report = generation::measure(args.shape, phase, precision, threads, args.steps)?;
-            print(report, args.json)
+            print(&[report], args.json)
         }
         None => {
-            let report = training::measure(
-                args.shape,
-                precision,
-                args.lanes,
-                threads,
-                args.steps,
-                !args.no_unique_tokens,
-                args.classes,
-            )?;
-            print(report, args.json)
+            print(&training::measure(&setups(&args, precision, threads), args.steps)?, args.json)
         }
     }
 }
 
-/// Prints a report and how far each instruction path is verified.
-fn print(report: impl Serialize + Display, as_json: bool) -> Result<ExitCode> {
+/// What to train, for each output layer that was asked for.
+fn setups(args: &Args, precision: Precision, threads: usize) -> Vec<Setup> {
+    let vocab_size = args.shape.config().0.vocab_size;
+    let heads = match (&args.head[..], args.classes) {
+        ([HeadName::Full], Some(_)) => &[HeadName::Factor][..],
+        (heads, _) => heads,
+    };
+    let config = |head: &HeadName| match head {
+        HeadName::Full => HeadConfig::Full,
+        HeadName::Factor => {
+            let n_classes = args.classes.unwrap_or_else(|| default_n_classes(vocab_size));
+            HeadConfig::equal_classes(vocab_size, n_classes)
+        }
+        HeadName::Adaptive => {
+            HeadConfig::Adaptive { cutoffs: HeadConfig::usual_cutoffs(vocab_size) }
+        }
+    };
+    let setup = |head| Setup {
+        shape: args.shape,
+        head: config(head),
+        precision,
+        n_lanes: args.lanes,
+        threads,
+        unique_tokens: !args.no_unique_tokens,
+    };
+    heads.iter().map(setup).collect()
+}
+
+/// Prints reports and how far each instruction path is verified.
+fn print(reports: &[impl Serialize + Display], as_json: bool) -> Result<ExitCode> {
     let paths = verified::paths();
     if as_json {
-        println!("{}", serde_json::to_string(&Output { report, paths })?);
+        for report in reports {
+            println!("{}", serde_json::to_string(&Output { report, paths: &paths })?);
+        }
     } else {
-        println!("{report}");
+        reports.iter().for_each(|report| println!("{report}"));
         paths.iter().for_each(|path| println!("{path}"));
     }
     Ok(ExitCode::SUCCESS)

@@ -202,18 +202,32 @@ impl Drop for Progress {
 /// Which output layer a run has, and what speaks for it.
 fn output_layer(config: &RunConfig) -> String {
     let m = &config.model;
-    let HeadConfig::Factor { class_starts } = &m.head else {
-        let (v, share) = (thousands(m.vocab_size), 100.0 * m.full_head_share());
-        return format!("output    softmax over all {v} tokens, {share:.0} % of the arithmetic");
-    };
-    let n_classes = class_starts.len() - 1;
-    let by = config.vocab.classes.map_or(String::new(), |method| format!(" by {method}"));
-    format!(
-        "output    factored, {} classes{by}: about {:.1} times as fast as a full softmax\n          \
-         only this program reads such a model; --head full makes one that others read too",
-        thousands(n_classes),
-        m.factored_gain(n_classes)
-    )
+    let only_here = "\n          only this program reads such a model; --head full makes one that others read too";
+    match &m.head {
+        HeadConfig::Full => format!(
+            "output    softmax over all {} tokens, {:.0} % of the arithmetic",
+            thousands(m.vocab_size),
+            100.0 * m.full_head_share()
+        ),
+        HeadConfig::Factor { class_starts } => {
+            let n_classes = class_starts.len() - 1;
+            let by = config.vocab.classes.map_or(String::new(), |method| format!(" by {method}"));
+            format!(
+                "output    factored, {} classes{by}: about {:.1} times as fast as a full \
+                 softmax{only_here}",
+                thousands(n_classes),
+                m.factored_gain(n_classes)
+            )
+        }
+        HeadConfig::Adaptive { cutoffs } => {
+            let n_frequent = cutoffs.first().map_or(0, |n| *n as usize);
+            format!(
+                "output    adaptive, {} frequent tokens and {} clusters of others{only_here}",
+                thousands(n_frequent),
+                cutoffs.len()
+            )
+        }
+    }
 }
 
 fn indent(prompt: &str, text: &str) -> String {

@@ -76,9 +76,10 @@ pub struct Args {
     /// Give the output layer a matrix of its own.
     #[arg(long)]
     untied: bool,
-    /// The output layer: full (a softmax over all tokens) or factor (over classes, then over the
-    /// tokens of a class: much faster for large vocabularies); by default factor where that should
-    /// be half as fast again at least.
+    /// The output layer: full (a softmax over all tokens), factor (over classes, then over the
+    /// tokens of a class: much faster for large vocabularies) or adaptive (over the most frequent
+    /// tokens and clusters of rarer ones); by default factor where that should be half as fast again
+    /// at least, else full.
     #[arg(long)]
     head: Option<HeadName>,
     /// Classes of a factored output layer; by default the square root of the vocabulary.
@@ -87,6 +88,10 @@ pub struct Args {
     /// How classes are found: exchange, kmeans, frequency or random.
     #[arg(long, value_name = "METHOD")]
     class_method: Option<ClassMethod>,
+    /// Where the clusters of an adaptive output layer begin, such as 2000,10000: the numbers of
+    /// tokens that are more frequent.
+    #[arg(long, value_name = "N,...", value_delimiter = ',')]
+    cutoffs: Option<Vec<u32>>,
     /// Normalise queries and keys per head.
     #[arg(long)]
     qk_norm: bool,
@@ -219,6 +224,7 @@ fn settings(args: &Args) -> Result<Settings> {
     set(&mut s.vocab.head, &args.head);
     set(&mut s.vocab.n_classes, &args.classes);
     set(&mut s.vocab.classes, &args.class_method);
+    set(&mut s.vocab.cutoffs, &args.cutoffs);
     set(&mut s.model.qk_norm, &args.qk_norm.then_some(true));
     set(&mut s.train.batch_seqs, &args.batch);
     set(&mut s.train.lr, &args.lr);

@@ -30,6 +30,12 @@ fn the_layer_is_chosen_unless_asked_for_and_the_plan_says_so() {
         ("full", "--tokenizer word --head full", &["output    softmax over all", "%"], "llama"),
         ("chars", "--tokenizer char", &["output    softmax over all", "%"], "llama"),
         ("classes", "--tokenizer char --classes 5", &["factored, 5 classes"], "crystalline"),
+        (
+            "clusters",
+            "--tokenizer char --cutoffs 9,20",
+            &["9 frequent", "2 clusters"],
+            "crystalline",
+        ),
     ] {
         let ended = train(&scene, out, flags);
         let missing = parts.iter().find(|part| !ended.stderr.contains(**part));
@@ -49,7 +55,7 @@ fn the_layer_is_chosen_unless_asked_for_and_the_plan_says_so() {
 fn every_layer_works_with_every_tokeniser() {
     let scene = Scene::new();
     for tokenizer in ["char", "word", "split", "bpe"] {
-        for head in ["full", "factor"] {
+        for head in ["full", "factor", "adaptive"] {
             let out = format!("{tokenizer}-{head}");
             train(&scene, &out, &format!("--tokenizer {tokenizer} --head {head}"));
             let written = run(scene.path(), &["generate", &out, "Once", "--max-tokens", "3"]);
@@ -63,6 +69,14 @@ fn every_layer_works_with_every_tokeniser() {
 #[test]
 fn a_layer_that_is_none_is_refused_by_name() {
     let scene = Scene::new();
-    let ended = run(scene.path(), &["train", "text.txt", "--head", "half"]);
-    assert_eq!(ended.complaint(2, &["--head", "half", "full", "factor"]), None);
+    let cases: [(&str, &[&str]); 3] = [
+        ("--head half", &["--head", "half", "full, factor or adaptive"]),
+        ("--cutoffs 20,9", &["head.cutoffs", "rise from 1 or more to below"]),
+        ("--cutoffs 9,x", &["--cutoffs", "x"]),
+    ];
+    for (flags, parts) in cases {
+        let usual = ["train", "text.txt", "--tokenizer", "char", "--out", "run"];
+        let args: Vec<&str> = usual.into_iter().chain(flags.split(' ')).collect();
+        assert_eq!(run(scene.path(), &args).complaint(2, parts), None, "{flags}");
+    }
 }

@@ -123,7 +123,11 @@ impl ModelConfig {
         if !self.n_heads.is_multiple_of(self.n_kv_heads) {
             return bad("n_kv_heads", self.n_kv_heads, "expected a divisor of n_heads");
         }
-        self.head.check(self.vocab_size)
+        self.head.check(self.vocab_size)?;
+        if self.tie_embeddings && !self.head.can_be_tied() {
+            return bad("tie_embeddings", 1, "expected false: an adaptive layer has its own rows");
+        }
+        Ok(())
     }
 }
 

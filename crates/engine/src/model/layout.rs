@@ -3,8 +3,8 @@
 //! Parameters, gradients and both moments are one allocation each, sliced by this table; checkpoint
 //! names, optimiser groups, `inspect` and the labels of gradient tests come from it too. Tensors
 //! that one product reads stand side by side, so that query, key and value are one matrix of
-//! (H + 2K)·D rows to the engine and three tensors to a file. With a factored output layer the
-//! tables with a row for each token stand last: lanes share one gradient of them.
+//! (H + 2K)·D rows to the engine and three tensors to a file. Where the output layer is not the full
+//! softmax, the tables with a row for each token stand last: lanes share one gradient of them.
 
 use super::config::{ConfigError, ModelConfig};
 use super::head_config::HeadConfig;
@@ -116,6 +116,24 @@ pub struct FactorSlots {
     pub starts: Vec<u32>,
 }
 
+/// Where the tensors of an adaptive output layer lie, beside the matrix of its first softmax.
+#[derive(Clone, Debug)]
+pub struct AdaptiveSlots {
+    /// (clusters + 1) where each cluster's ids begin: the first is how many tokens are in none.
+    pub starts: Vec<u32>,
+    /// The clusters, from the most frequent to the rarest.
+    pub clusters: Vec<ClusterSlots>,
+}
+
+/// Where the tensors of a cluster of an adaptive output layer lie.
+#[derive(Clone, Copy, Debug)]
+pub struct ClusterSlots {
+    /// (W, C) from the layer's input to the cluster's, which is narrower.
+    pub narrow: Matrix,
+    /// (members, W) the rows of its tokens.
+    pub rows: Matrix,
+}
+
 /// The table of a model.
 #[derive(Clone, Debug)]
 pub struct Layout {
@@ -130,10 +148,13 @@ pub struct Layout {
     /// (C) gains before the output layer.
     pub final_norm: Span,
     /// The matrix of the softmax that every token takes part in: (V, C), the embeddings again where
-    /// they are tied, or with a factored output layer (classes, C).
+    /// they are tied, or with a factored output layer (classes, C), or with an adaptive one
+    /// (tokens in no cluster + clusters, C).
     pub head: Matrix,
     /// What else a factored output layer has.
     pub factor: Option<FactorSlots>,
+    /// What else an adaptive output layer has.
+    pub adaptive: Option<AdaptiveSlots>,
     /// Floats of which every lane has a gradient of its own; of those from here on there is one.
     pub lane_len: usize,
     /// Floats in a parameter-shaped allocation, padding included.
@@ -143,6 +164,9 @@ pub struct Layout {
 /// Standard deviation of a fresh weight, as GPT-2 chose it.
 const INIT_STD: f32 = 0.02;
 
+/// How many times as narrow a cluster of an adaptive layer is as what is before it.
+const NARROWING: usize = 4;
+
 impl Layout {
     /// Lays out the tensors of `config`.
     ///
@@ -150,13 +174,8 @@ impl Layout {
     /// As [`ModelConfig::check`].
     pub fn new(config: &ModelConfig) -> Result<Layout, ConfigError> {
         config.check()?;
-        let (c, d, f) = (config.model_dim, config.head_dim, config.ffn_dim);
-        let kv_rows = config.n_kv_heads * d;
-        // Branches that add into the residual stream start smaller, so that the stream's variance
-        // does not grow with depth (GPT-2, section 2.3).
-        let branch = Init::Normal(INIT_STD / ((2 * config.n_layers) as f32).sqrt());
+        let c = config.model_dim;
         let weight = Init::Normal(INIT_STD);
-
         let mut table = Table::default();
         let embedding = |table: &mut Table| {
             table.matrix("model.embed_tokens.weight", config.vocab_size, c, weight)
@@ -166,61 +185,59 @@ impl Layout {
             false => table.matrix("lm_head.weight", config.vocab_size, c, weight),
         };
         let embed_first = config.head.is_full().then(|| embedding(&mut table));
-        let mut layers = Vec::with_capacity(config.n_layers);
-        for l in 0..config.n_layers {
-            let name = |rest: &str| format!("model.layers.{l}.{rest}.weight");
-            let attn_norm = table.gain(&name("input_layernorm"), c);
-            let q = table.matrix(&name("self_attn.q_proj"), config.attn_dim(), c, weight);
-            let k = table.more_rows(&name("self_attn.k_proj"), kv_rows, c, weight);
-            let v = table.more_rows(&name("self_attn.v_proj"), kv_rows, c, weight);
-            let qkv = table.join(&[q, k, v], c);
-            let qk_norm = config.qk_norm.then(|| {
-                let q_norm = table.gain(&name("self_attn.q_norm"), d);
-                (q_norm, table.gain(&name("self_attn.k_norm"), d))
-            });
-            let out = table.matrix(&name("self_attn.o_proj"), c, config.attn_dim(), branch);
-            let out = table.join(&[out], config.attn_dim());
-            let mlp_norm = table.gain(&name("post_attention_layernorm"), c);
-            let gate = table.matrix(&name("mlp.gate_proj"), f, c, weight);
-            let up = table.more_rows(&name("mlp.up_proj"), f, c, weight);
-            let gate_up = table.join(&[gate, up], c);
-            let down = table.matrix(&name("mlp.down_proj"), c, f, branch);
-            let down = table.join(&[down], f);
-            layers.push(LayerSlots { attn_norm, qkv, qk_norm, out, mlp_norm, gate_up, down });
-        }
+        let layers = (0..config.n_layers).map(|l| table.layer(config, l)).collect();
         let final_norm = table.gain("model.norm.weight", c);
-        let (embed, head, factor, lane_len) = match (&config.head, embed_first) {
+        let (mut factor, mut adaptive) = (None, None);
+        let n_outputs = config.head.n_outputs(config.vocab_size);
+        let (embed, head, lane_len) = match (&config.head, embed_first) {
             (HeadConfig::Factor { class_starts }, _) => {
-                let n_classes = class_starts.len() - 1;
-                let class = table.matrix("head.class.weight", n_classes, c, weight);
+                let class = table.matrix("head.class.weight", n_outputs, c, weight);
                 let head = table.join(&[class], c);
-                let class_bias = table.bias("head.class.bias", n_classes);
+                let class_bias = table.bias("head.class.bias", n_outputs);
                 let lane_len = table.len.next_multiple_of(ALIGN_FLOATS);
                 let embed = embedding(&mut table);
                 let rows = output(&mut table, embed);
                 let member_bias = table.bias("head.member.bias", config.vocab_size);
                 let members = table.classes(rows, class_starts, c);
                 let starts = class_starts.clone();
-                let factor = FactorSlots { class_bias, member_bias, rows, members, starts };
-                (embed, head, Some(factor), lane_len)
+                factor = Some(FactorSlots { class_bias, member_bias, rows, members, starts });
+                (embed, head, lane_len)
+            }
+            (HeadConfig::Adaptive { cutoffs }, _) => {
+                let first = table.matrix("head.first.weight", n_outputs, c, weight);
+                let head = table.join(&[first], c);
+                adaptive = Some(table.clusters(cutoffs, config));
+                let lane_len = table.len.next_multiple_of(ALIGN_FLOATS);
+                (embedding(&mut table), head, lane_len)
             }
             (HeadConfig::Full, embed) => {
                 let embed = embed.unwrap_or_else(|| embedding(&mut table));
                 let rows = output(&mut table, embed);
                 let head = table.join(&[rows], c);
-                (embed, head, None, table.len.next_multiple_of(ALIGN_FLOATS))
+                (embed, head, table.len.next_multiple_of(ALIGN_FLOATS))
             }
         };
         let Table { tensors, len, .. } = table;
-        let len = len.next_multiple_of(ALIGN_FLOATS);
-        let config = config.clone();
-        Ok(Layout { config, tensors, layers, embed, final_norm, head, factor, lane_len, len })
+        Ok(Layout {
+            config: config.clone(),
+            tensors,
+            layers,
+            embed,
+            final_norm,
+            head,
+            factor,
+            adaptive,
+            lane_len,
+            len: len.next_multiple_of(ALIGN_FLOATS),
+        })
     }
 
     /// Every matrix that products read, in the order of [`Matrix::index`].
     pub fn matrices(&self) -> impl Iterator<Item = Matrix> {
         let members = self.factor.iter().flat_map(|factor| factor.members.iter().copied());
-        self.trunk().chain([self.head]).chain(members)
+        let clusters = self.adaptive.iter().flat_map(|adaptive| &adaptive.clusters);
+        let clusters = clusters.flat_map(|cluster| [cluster.narrow, cluster.rows]);
+        self.trunk().chain([self.head]).chain(members).chain(clusters)
     }
 
     /// The matrices of the blocks.
@@ -273,6 +290,56 @@ impl Table {
         self.tensor(name, vec![len], Init::Zeros)
     }
 
+    /// Block number `l`.
+    fn layer(&mut self, config: &ModelConfig, l: usize) -> LayerSlots {
+        let (c, d, f) = (config.model_dim, config.head_dim, config.ffn_dim);
+        let (q_rows, kv_rows) = (config.attn_dim(), config.n_kv_heads * d);
+        // Branches that add into the residual stream start smaller, so that the stream's variance
+        // does not grow with depth (GPT-2, section 2.3).
+        let branch = Init::Normal(INIT_STD / ((2 * config.n_layers) as f32).sqrt());
+        let weight = Init::Normal(INIT_STD);
+        let name = |rest: &str| format!("model.layers.{l}.{rest}.weight");
+
+        let attn_norm = self.gain(&name("input_layernorm"), c);
+        let q = self.matrix(&name("self_attn.q_proj"), q_rows, c, weight);
+        let k = self.more_rows(&name("self_attn.k_proj"), kv_rows, c, weight);
+        let v = self.more_rows(&name("self_attn.v_proj"), kv_rows, c, weight);
+        let qkv = self.join(&[q, k, v], c);
+        let qk_norm = config.qk_norm.then(|| {
+            let q_norm = self.gain(&name("self_attn.q_norm"), d);
+            (q_norm, self.gain(&name("self_attn.k_norm"), d))
+        });
+        let out = self.matrix(&name("self_attn.o_proj"), c, q_rows, branch);
+        let out = self.join(&[out], q_rows);
+        let mlp_norm = self.gain(&name("post_attention_layernorm"), c);
+        let gate = self.matrix(&name("mlp.gate_proj"), f, c, weight);
+        let up = self.more_rows(&name("mlp.up_proj"), f, c, weight);
+        let gate_up = self.join(&[gate, up], c);
+        let down = self.matrix(&name("mlp.down_proj"), c, f, branch);
+        let down = self.join(&[down], f);
+        LayerSlots { attn_norm, qkv, qk_norm, out, mlp_norm, gate_up, down }
+    }
+
+    /// The clusters that begin at `cutoffs`.
+    fn clusters(&mut self, cutoffs: &[u32], config: &ModelConfig) -> AdaptiveSlots {
+        let (c, v) = (config.model_dim, config.vocab_size as u32);
+        let starts: Vec<u32> = cutoffs.iter().copied().chain([v]).collect();
+        let mut width = c;
+        let clusters = starts.windows(2).enumerate().map(|(i, ids)| {
+            // As PyTorch has it: the div_value of its AdaptiveLogSoftmaxWithLoss.
+            width = (width / NARROWING).max(1);
+            let n_members = (ids[1] - ids[0]) as usize;
+            // The narrow input is as large in scale as the layer's.
+            let narrow = Init::Normal(1.0 / (c as f32).sqrt());
+            let narrow = self.matrix(&format!("head.tail.{i}.narrow.weight"), width, c, narrow);
+            let narrow = self.join(&[narrow], c);
+            let rows = format!("head.tail.{i}.rows.weight");
+            let rows = self.matrix(&rows, n_members, width, Init::Normal(INIT_STD));
+            ClusterSlots { narrow, rows: self.join(&[rows], width) }
+        });
+        AdaptiveSlots { clusters: clusters.collect(), starts }
+    }
+
     /// The rows of each class as a matrix of its own.
     fn classes(&mut self, rows: Span, starts: &[u32], n_in: usize) -> Vec<Matrix> {
         let place = |id: u32| rows.start + id as usize * n_in;
@@ -318,6 +385,23 @@ mod tests {
                 assert_eq!(matrix.span.len(), matrix.n_out * matrix.n_in);
             }
         }
+    }
+
+    #[test]
+    fn an_adaptive_layer_narrows_by_four_and_shares_the_embeddings_gradient() {
+        let mut config = ModelConfig::new(97, 48, 1, 4);
+        config.head = HeadConfig::Adaptive { cutoffs: vec![10, 30, 90] };
+        assert_eq!(Layout::new(&config).unwrap_err().field, "tie_embeddings");
+        config.tie_embeddings = false;
+        let layout = Layout::new(&config).unwrap();
+        let shape = |m: Matrix| (m.n_out, m.n_in);
+        assert_eq!(shape(layout.head), (13, 48));
+        let clusters = &layout.adaptive.as_ref().unwrap().clusters;
+        let shapes: Vec<_> = clusters.iter().map(|c| (shape(c.narrow), shape(c.rows))).collect();
+        assert_eq!(shapes, [((12, 48), (20, 12)), ((3, 48), (60, 3)), ((1, 48), (7, 1))]);
+        assert!(layout.matrices().enumerate().all(|(i, matrix)| matrix.index == i));
+        assert_eq!(layout.lane_len, layout.embed.start);
+        assert_eq!(layout.embed.len(), 97 * 48);
     }
 
     #[test]

@@ -17,12 +17,15 @@ mod packed;
 mod params;
 mod unique;
 
+pub(crate) use backward::operand;
 pub use backward::{backward, embedding_gradient};
 pub(crate) use buffers::as_rows;
 pub use buffers::{HeadActs, LaneBuffers, MicroBatch, MicroShape};
 pub use config::{ConfigError, ModelConfig, default_ffn_dim};
 pub use forward::{Dropout, Model, forward};
 pub use head_config::{HeadConfig, HeadName, UnknownHead};
-pub use layout::{FactorSlots, Init, LayerSlots, Layout, Matrix, Span, Tensor};
+pub use layout::{
+    AdaptiveSlots, ClusterSlots, FactorSlots, Init, LayerSlots, Layout, Matrix, Span, Tensor,
+};
 pub use packed::PackedWeights;
 pub use params::init_params;

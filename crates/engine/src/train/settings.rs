@@ -56,6 +56,7 @@ pub struct VocabSettings {
     pub head: Option<HeadName>,
     pub classes: Option<ClassMethod>,
     pub n_classes: Option<usize>,
+    pub cutoffs: Option<Vec<u32>>,
 }
 
 /// Settings of the model.
@@ -187,6 +188,9 @@ pub struct VocabConfig {
     /// How many classes a factored layer has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n_classes: Option<usize>,
+    /// Where the clusters of an adaptive layer begin, as numbers of more frequent tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cutoffs: Option<Vec<u32>>,
 }
 
 /// The training of a run.

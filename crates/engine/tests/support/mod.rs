@@ -19,8 +19,7 @@ pub struct Tiny {
     pub tie_embeddings: bool,
     pub lr: f32,
     pub unique_tokens: bool,
-    /// Classes of a factored output layer; 0 is the full softmax.
-    pub n_classes: usize,
+    pub head: HeadConfig,
 }
 
 impl Default for Tiny {
@@ -37,9 +36,16 @@ impl Default for Tiny {
             tie_embeddings: true,
             lr: 3e-3,
             unique_tokens: true,
-            n_classes: 0,
+            head: HeadConfig::Full,
         }
     }
+}
+
+/// Each output layer, for a vocabulary of this size.
+pub fn heads(vocab_size: usize) -> [HeadConfig; 3] {
+    let factor = HeadConfig::equal_classes(vocab_size, 5);
+    let cutoffs = HeadConfig::usual_cutoffs(vocab_size);
+    [HeadConfig::Full, factor, HeadConfig::Adaptive { cutoffs }]
 }
 
 /// Every token is followed by itself times three, plus one, modulo the vocabulary.
@@ -68,16 +74,9 @@ impl Tiny {
             seq_len: self.seq_len,
             n_kv_heads: 2,
             qk_norm: self.qk_norm,
-            tie_embeddings: self.tie_embeddings,
-            head: self.head(),
+            tie_embeddings: self.tie_embeddings && self.head.can_be_tied(),
+            head: self.head.clone(),
             ..ModelConfig::new(self.vocab_size, 32, 2, 4)
-        }
-    }
-
-    fn head(&self) -> HeadConfig {
-        match self.n_classes {
-            0 => HeadConfig::Full,
-            n => HeadConfig::equal_classes(self.vocab_size, n),
         }
     }
 

@@ -30,22 +30,36 @@ pub fn loss<S: Scalar>(
         x = add(&x, &branch, masks(l, 1));
     }
     let x = norm(layout, &x, layout.final_norm.of(params));
-    let Some(factor) = &layout.factor else {
-        let logits = product(&x, params, layout.head);
-        let rows = logits.chunks_exact(layout.config.vocab_size).zip(targets);
-        return S::sum(rows.map(|(row, target)| log_sum_exp(row) - row[*target as usize]));
-    };
     let rows = x.chunks_exact(c).zip(targets);
-    S::sum(rows.map(|(x, target)| {
-        let class = factor.starts.iter().filter(|start| *start <= target).count() - 1;
-        let first = factor.starts[class];
-        let classes = add(&product(x, params, layout.head), factor.class_bias.of(params), None);
-        let bias =
-            &factor.member_bias.of(params)[first as usize..factor.starts[class + 1] as usize];
+    S::sum(rows.map(|(x, target)| token_loss(layout, params, x, *target)))
+}
+
+/// The loss of one token, given the output layer's input.
+fn token_loss<S: Scalar>(layout: &Layout, params: &[S], x: &[S], target: u32) -> S {
+    let first = product(x, params, layout.head);
+    let class_of = |starts: &[u32]| starts.iter().filter(|start| **start <= target).count();
+    if let Some(factor) = &layout.factor {
+        let class = class_of(&factor.starts) - 1;
+        let ids = factor.starts[class] as usize..factor.starts[class + 1] as usize;
+        let classes = add(&first, factor.class_bias.of(params), None);
+        let bias = &factor.member_bias.of(params)[ids.clone()];
         let members = add(&product(x, params, factor.members[class]), bias, None);
-        log_sum_exp(&classes) - classes[class] + log_sum_exp(&members)
-            - members[(target - first) as usize]
-    }))
+        return loss_of(&classes, class) + loss_of(&members, target as usize - ids.start);
+    }
+    let Some(adaptive) = &layout.adaptive else { return loss_of(&first, target as usize) };
+    let n_single = adaptive.starts[0];
+    if target < n_single {
+        return loss_of(&first, target as usize);
+    }
+    let cluster = class_of(&adaptive.starts) - 1;
+    let slots = adaptive.clusters[cluster];
+    let members = product(&product(x, params, slots.narrow), params, slots.rows);
+    loss_of(&first, n_single as usize + cluster)
+        + loss_of(&members, (target - adaptive.starts[cluster]) as usize)
+}
+
+fn loss_of<S: Scalar>(logits: &[S], target: usize) -> S {
+    log_sum_exp(logits) - logits[target]
 }
 
 fn attention_branch<S: Scalar>(

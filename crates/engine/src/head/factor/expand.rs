@@ -36,7 +36,7 @@ pub fn member_log_probabilities(
 }
 
 /// Logits become log-probabilities that sum to e^`total`.
-fn log_softmax(logits: &mut [f32], total: f32) {
+pub fn log_softmax(logits: &mut [f32], total: f32) {
     // The loss of any target is the logarithm of the sum of exponentials, less the target's logit.
     let mut loss = [0.0];
     cross_entropy_loss(&mut loss, logits, &[0]);

@@ -12,11 +12,15 @@
 mod class_sort;
 mod expand;
 mod member_block;
+mod member_scratch;
 mod members;
 
 pub use class_sort::ClassSort;
+pub(super) use expand::log_softmax;
 pub use expand::{Expansion, class_log_probabilities, member_log_probabilities};
-pub use members::{LaneRows, MemberGrads, Members};
+pub(super) use member_block::{ClassPart, MemberGrads, add_to_rows};
+pub(super) use member_scratch::Scratch;
+pub use members::{LaneRows, Members, TableGrads};
 
 use crate::model::Layout;
 

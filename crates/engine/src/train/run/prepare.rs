@@ -90,7 +90,8 @@ pub fn prepare(
         vocab_size: options.vocab_size,
         min_count: options.min_count,
     };
-    let model = ModelConfig { head, ..full };
+    let tie_embeddings = settings.model.tie_embeddings.unwrap_or(head.can_be_tied());
+    let model = ModelConfig { head, tie_embeddings, ..full };
     let known = Known { data, tokenizer: tokenizer_config, vocab, model };
     let config = resolve(settings, known, &tokenizer, &train, budget, threads, dir)?;
     let toml = toml::to_string_pretty(&config).map_err(|error| RunError::ConfigFile {

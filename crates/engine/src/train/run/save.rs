@@ -237,11 +237,7 @@ mod tests {
                 holdout: 0.1,
                 replace_invalid_utf8: false,
             },
-            tokenizer: TokenizerConfig {
-                kind: TokenizerKind::Word,
-                vocab_size: 100,
-                min_count: 1,
-            },
+            tokenizer: TokenizerConfig { kind: TokenizerKind::Word, vocab_size: 100, min_count: 1 },
             vocab: VocabConfig::default(),
             train: settings.train.resolve(&model, 4, 10, 1_000, 1),
             model,

@@ -5,8 +5,9 @@ use crate::data::TokenFile;
 use crate::model::{HeadConfig, HeadName, ModelConfig};
 use crate::train::events::{Event, Observer};
 use crate::train::settings::{VocabConfig, VocabSettings};
-use crate::vocab::classes::ClassError;
-use crate::vocab::classes::{self, ClassMethod, ClassOptions, Classes, default_n_classes};
+use crate::vocab::classes::{
+    self, ClassError, ClassOptions, Classes, by_falling_count, count_tokens, default_n_classes,
+};
 use kernels::Pool;
 
 /// Seed of everything random in making classes.
@@ -19,28 +20,37 @@ const GAIN_WORTH_IT: f64 = 1.5;
 /// The output layer, as given or as suits `model`, which is the run's but for it.
 ///
 /// # Errors
-/// [`RunError::Setting`] if there cannot be so many classes.
+/// [`RunError::Setting`] or [`RunError::Config`] if there cannot be such classes or clusters.
 pub(super) fn resolve(given: &VocabSettings, model: &ModelConfig) -> Result<VocabConfig, RunError> {
     let vocab_size = model.vocab_size;
     let n_classes = given.n_classes.unwrap_or_else(|| default_n_classes(vocab_size));
-    let asks_for_classes = given.classes.is_some() || given.n_classes.is_some();
-    let is_worth_it = || model.factored_gain(n_classes) >= GAIN_WORTH_IT;
-    let head = given.head.unwrap_or_else(|| match asks_for_classes || is_worth_it() {
-        true => HeadName::Factor,
-        false => HeadName::Full,
+    let head = given.head.unwrap_or_else(|| match given {
+        VocabSettings { cutoffs: Some(_), .. } => HeadName::Adaptive,
+        VocabSettings { classes: Some(_), .. } | VocabSettings { n_classes: Some(_), .. } => {
+            HeadName::Factor
+        }
+        _ if model.factored_gain(n_classes) >= GAIN_WORTH_IT => HeadName::Factor,
+        _ => HeadName::Full,
     });
-    if head == HeadName::Full {
-        return Ok(VocabConfig::default());
-    }
-    if !(1..=vocab_size).contains(&n_classes) {
-        return Err(RunError::Setting {
+    let plain = VocabConfig { head, ..VocabConfig::default() };
+    match head {
+        HeadName::Full => Ok(plain),
+        HeadName::Factor if !(1..=vocab_size).contains(&n_classes) => Err(RunError::Setting {
             field: "vocab.n_classes",
             found: n_classes.to_string(),
             expected: format!("1 to {vocab_size}, the size of the vocabulary"),
-        });
+        }),
+        HeadName::Factor => {
+            let classes = Some(given.classes.unwrap_or_default());
+            Ok(VocabConfig { classes, n_classes: Some(n_classes), ..plain })
+        }
+        HeadName::Adaptive => {
+            let usual = || HeadConfig::usual_cutoffs(vocab_size);
+            let cutoffs = given.cutoffs.clone().unwrap_or_else(usual);
+            HeadConfig::Adaptive { cutoffs: cutoffs.clone() }.check(vocab_size)?;
+            Ok(VocabConfig { cutoffs: Some(cutoffs), ..plain })
+        }
     }
-    let classes = Some(given.classes.unwrap_or_default());
-    Ok(VocabConfig { head, classes, n_classes: Some(n_classes) })
 }
 
 /// A vocabulary in its order.
@@ -70,6 +80,11 @@ pub(super) fn arrange(
             let head = HeadConfig::Factor { class_starts: starts };
             Ok(Arranged { head, order: Some(order) })
         }
+        HeadName::Adaptive => {
+            let counts = count_tokens(tokens, tokens.origin().vocab_size as usize)?;
+            let head = HeadConfig::Adaptive { cutoffs: vocab.cutoffs.clone().unwrap_or_default() };
+            Ok(Arranged { head, order: Some(by_falling_count(&counts)) })
+        }
     }
 }
 
@@ -95,6 +110,7 @@ fn find_classes(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vocab::classes::ClassMethod;
 
     /// The layer that is chosen for a shape: V, C, L, H, T.
     fn chosen([v, c, l, h, t]: [usize; 5]) -> HeadName {
@@ -135,5 +151,10 @@ mod tests {
         let given = VocabSettings { n_classes: Some(101), ..VocabSettings::default() };
         let fault = resolve(given).unwrap_err().to_string();
         assert!(fault.contains("vocab.n_classes = 101") && fault.contains("1 to 100"), "{fault}");
+        let given = VocabSettings { cutoffs: Some(vec![5, 50]), ..VocabSettings::default() };
+        let found = resolve(given).unwrap();
+        assert_eq!((found.head, found.cutoffs), (HeadName::Adaptive, Some(vec![5, 50])));
+        let given = VocabSettings { cutoffs: Some(vec![5, 100]), ..VocabSettings::default() };
+        assert!(resolve(given).unwrap_err().to_string().contains("cutoffs"));
     }
 }

@@ -89,7 +89,7 @@ pub fn build<T: TokenSource + ?Sized>(
 }
 
 /// All ids, by falling count and then by rising id.
-fn by_falling_count(counts: &[u64]) -> Vec<u32> {
+pub fn by_falling_count(counts: &[u64]) -> Vec<u32> {
     let mut ids: Vec<u32> = (0..counts.len() as u32).collect();
     ids.sort_unstable_by_key(|id| (Reverse(counts[*id as usize]), *id));
     ids
