@@ -13,6 +13,7 @@ mod reference;
 
 use complex::{complex, derivatives, zeros};
 use engine::data::{Purpose, Rng};
+use engine::head::sampled::Candidates;
 use engine::model::{Dropout, HeadConfig, HeadName, Layout, MicroShape, ModelConfig, Span, Tensor};
 use engine::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState};
 use kernels::{AlignedVec, Precision};
@@ -29,7 +30,7 @@ struct Variant {
 const PLAIN: Variant =
     Variant { tie_embeddings: true, qk_norm: false, dropout: 0.0, head: HeadName::Full };
 
-const VARIANTS: [Variant; 8] = [
+const VARIANTS: [Variant; 10] = [
     PLAIN,
     Variant { tie_embeddings: false, qk_norm: true, ..PLAIN },
     Variant { qk_norm: true, dropout: 0.2, ..PLAIN },
@@ -38,6 +39,8 @@ const VARIANTS: [Variant; 8] = [
     Variant { head: HeadName::Factor, tie_embeddings: false, dropout: 0.2, ..PLAIN },
     Variant { head: HeadName::Adaptive, tie_embeddings: false, ..PLAIN },
     Variant { head: HeadName::Adaptive, tie_embeddings: false, qk_norm: true, dropout: 0.2 },
+    Variant { head: HeadName::Sampled, ..PLAIN },
+    Variant { head: HeadName::Sampled, tie_embeddings: false, dropout: 0.2, ..PLAIN },
 ];
 
 const T: usize = 5;
@@ -70,7 +73,7 @@ impl Variant {
             tie_embeddings: self.tie_embeddings,
             qk_norm: self.qk_norm,
             head: match self.head {
-                HeadName::Full => HeadConfig::Full,
+                HeadName::Full | HeadName::Sampled => HeadConfig::Full,
                 HeadName::Factor => {
                     HeadConfig::Factor { class_starts: vec![0, 3, 4, VOCAB as u32] }
                 }
@@ -78,7 +81,10 @@ impl Variant {
             },
             ..ModelConfig::new(VOCAB, 12, 2, 2)
         };
-        let layout = Layout::new(&config).unwrap();
+        let layout = match self.head {
+            HeadName::Sampled => Layout::for_sampling(&config).unwrap(),
+            _ => Layout::new(&config).unwrap(),
+        };
         let mut params = AlignedVec::zeroed(layout.len);
         for (i, tensor) in layout.tensors.iter().enumerate() {
             let values = tensor.span.of_mut(&mut params);
@@ -88,6 +94,13 @@ impl Variant {
             }
         }
         TrainState::new(layout, params, precision, AdamWOptions::default())
+    }
+
+    /// Few of few tokens, so that some are targets and some are drawn twice.
+    fn candidates(self, precision: Precision) -> Option<Candidates> {
+        let counts: Vec<u64> = (0..VOCAB as u64).map(|id| id * id).collect();
+        let is_sampled = self.head == HeadName::Sampled;
+        is_sampled.then(|| Candidates::new(&counts, 7, 12, precision, SEED))
     }
 
     fn plan(self) -> StepPlan {
@@ -101,6 +114,9 @@ impl Variant {
         let usual = MicroShape::new(&state.layout.config, T, 2, precision);
         let shape = MicroShape { n_seqs: 2, head_rows: 8, unique_tokens, ..usual };
         let mut lanes = Lanes::new(&state.layout, &shape, 2, 5, 1);
+        if let Some(candidates) = self.candidates(precision) {
+            lanes.train_on(candidates, &state.layout);
+        }
         state.pack(lanes.pool());
         let model = state.model();
         lanes.accumulate(model, &Text, &self.plan());
@@ -123,6 +139,10 @@ impl Variant {
             Text.fill(STEP, s, row.0, row.1);
         }
         let keys = Rng::new(seed, Purpose::Dropout, STEP);
+        let mut candidates = self.candidates(Precision::F32);
+        if let Some(candidates) = &mut candidates {
+            candidates.draw(state.model(), STEP);
+        }
         let loss = |params: &[complex::Complex]| {
             let mut sum = zeros(1);
             for (first, n) in MICRO_BATCHES {
@@ -130,7 +150,8 @@ impl Variant {
                 let masks = |l, branch| (self.dropout > 0.0).then(|| dropout.mask(l, branch));
                 let rows = first * T..(first + n) * T;
                 let (tokens, targets) = (&tokens[rows.clone()], &targets[rows]);
-                sum[0] += reference::loss(layout, params, tokens, targets, &masks);
+                sum[0] +=
+                    reference::loss(layout, params, tokens, targets, candidates.as_ref(), &masks);
             }
             sum
         };

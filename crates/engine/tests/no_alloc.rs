@@ -13,7 +13,7 @@ use kernels::{Pool, Precision};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use support::{Cycle, Tiny, heads};
+use support::{Cycle, Tiny, trained_heads};
 
 /// The system's allocator, counted.
 struct Counting;
@@ -112,8 +112,8 @@ fn variants() -> impl Iterator<Item = (Tiny, usize)> {
         let (n_lanes, threads) = (1 + usize::from(is(1)), 1 + usize::from(is(2)));
         let (qk_norm, unique_tokens) = (is(3), is(3) != is(0));
         let usual = Tiny { dropout: 0.1, batch_seqs: 8, ..Tiny::default() };
-        let head = heads(usual.vocab_size)[(i + i / 3) % 3].clone();
-        (Tiny { precision, n_lanes, qk_norm, unique_tokens, head, ..usual }, threads)
+        let usual = trained_heads(&usual)[(i + i / 4) % 4].clone();
+        (Tiny { precision, n_lanes, qk_norm, unique_tokens, ..usual }, threads)
     })
 }
 

@@ -5,7 +5,7 @@ mod support;
 use engine::model::{HeadConfig, Layout};
 use engine::train::{Lanes, training_step};
 use kernels::Precision;
-use support::{Cycle, Tiny, Trained, heads, train};
+use support::{Cycle, Tiny, Trained, heads, train, trained_heads};
 
 const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
 
@@ -27,20 +27,24 @@ fn first_difference(layout: &Layout, a: &Trained, b: &Trained) -> Option<String>
 
 #[test]
 fn one_two_three_and_four_threads_give_the_same_bits() {
-    let [full, factor, adaptive] = heads(37);
-    let heads = [(full, true), (factor.clone(), true), (factor, false), (adaptive, false)];
-    for (precision, (head, tie_embeddings)) in
-        PRECISIONS.into_iter().flat_map(|p| heads.clone().map(|head| (p, head)))
-    {
-        let usual = Tiny { dropout: 0.1, qk_norm: true, n_lanes: 3, ..Tiny::default() };
-        let tiny = Tiny { precision, head, tie_embeddings, ..usual };
-        let layout = tiny.state().layout;
-        let one = train(&tiny, 1, n_steps());
-        for threads in 2..=4 {
-            let many = train(&tiny, threads, n_steps());
-            let found = first_difference(&layout, &one, &many);
-            assert_eq!(found, None, "{tiny:?} on {threads} threads");
+    for precision in PRECISIONS {
+        let usual = Tiny { dropout: 0.1, qk_norm: true, n_lanes: 3, precision, ..Tiny::default() };
+        let [full, factor, adaptive, sampled] = trained_heads(&usual);
+        let untied = |tiny: &Tiny| Tiny { tie_embeddings: false, ..tiny.clone() };
+        let untied = [untied(&factor), untied(&sampled)];
+        for tiny in [full, factor, adaptive, sampled].into_iter().chain(untied) {
+            same_bits_on_any_number_of_threads(&tiny);
         }
+    }
+}
+
+fn same_bits_on_any_number_of_threads(tiny: &Tiny) {
+    let layout = tiny.state().layout;
+    let one = train(tiny, 1, n_steps());
+    for threads in 2..=4 {
+        let many = train(tiny, threads, n_steps());
+        let found = first_difference(&layout, &one, &many);
+        assert_eq!(found, None, "{tiny:?} on {threads} threads");
     }
 }
 
@@ -115,17 +119,38 @@ fn ignorance(head: &HeadConfig, vocab_size: usize) -> f64 {
 
 #[test]
 fn a_repeating_text_is_learnt_in_both_precisions() {
-    for (precision, head) in PRECISIONS.into_iter().flat_map(|p| heads(37).map(|head| (p, head))) {
-        let tiny = Tiny { precision, head, lr: 1e-2, ..Tiny::default() };
-        let losses = train(&tiny, 2, 60).losses;
-        let (first, last) = (losses[0], losses[losses.len() - 1]);
-        // Fresh weights know nothing: of each softmax the loss starts at the logarithm of its
-        // outputs. The text is one cycle of V tokens in which each token has one successor, so it
-        // can fall towards 0.
-        let expected = ignorance(&tiny.head, tiny.vocab_size);
-        assert!((first - expected).abs() < 0.1, "first loss {first}, expected {expected}");
-        assert!(last < 0.5 * first, "{tiny:?}: {first} -> {last}");
+    for precision in PRECISIONS {
+        for tiny in trained_heads(&Tiny { precision, lr: 1e-2, ..Tiny::default() }) {
+            let losses = train(&tiny, 2, 60).losses;
+            let (first, last) = (losses[0], losses[losses.len() - 1]);
+            // Fresh weights know nothing: of each softmax the loss starts at the logarithm of its
+            // outputs. The text is one cycle of V tokens in which each token has one successor, so
+            // it can fall towards 0.
+            let expected = ignorance(&tiny.head, tiny.vocab_size);
+            assert!((first - expected).abs() < 0.1, "first loss {first}, expected {expected}");
+            assert!(last < 0.5 * first, "{tiny:?}: {first} -> {last}");
+        }
     }
+}
+
+/// What is learnt from some of the tokens holds among all of them.
+#[test]
+fn training_on_a_sample_lowers_the_whole_loss() {
+    let tiny = Tiny { lr: 1e-2, n_samples: Some(10), ..Tiny::default() };
+    let mut state = tiny.state();
+    let mut lanes = tiny.lanes(&state.layout, 2);
+    let source = Cycle(tiny.vocab_size);
+    state.pack(lanes.pool());
+    let losses: Vec<f64> = (0..61)
+        .map(|step| {
+            state.pack_all(lanes.pool());
+            let sum = lanes.evaluate(state.model(), &source, 6);
+            training_step(&mut state, &mut lanes, &source, &tiny.plan(step)).unwrap();
+            sum.nats / sum.n_tok as f64
+        })
+        .collect();
+    assert!((losses[0] - 37f64.ln()).abs() < 0.1, "{}", losses[0]);
+    assert!(losses[60] < 0.5 * losses[0], "{} -> {}", losses[0], losses[60]);
 }
 
 /// Work shared by equal tokens is the same work: only the order of some sums differs.

@@ -3,8 +3,10 @@
 use super::{Shape, on_all_threads};
 use anyhow::Result;
 use engine::data::rng::{Purpose, Rng};
+use engine::head::sampled::Candidates;
 use engine::model::{HeadConfig, HeadName, Layout, MicroShape, ModelConfig, init_params};
 use engine::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState, training_step};
+use engine::vocab::classes::count_tokens;
 use kernels::{Isa, Precision, probe};
 use serde::Serialize;
 use std::fmt;
@@ -81,6 +83,8 @@ const WARM_UP: usize = 3;
 pub struct Setup {
     pub shape: Shape,
     pub head: HeadConfig,
+    /// Tokens that targets are compared with, if a full softmax is trained on some of them.
+    pub n_samples: Option<usize>,
     pub precision: Precision,
     pub n_lanes: usize,
     pub threads: usize,
@@ -114,22 +118,32 @@ pub fn measure(setups: &[Setup], steps: usize) -> Result<Vec<Report>> {
 
 impl Side {
     fn new(setup: &Setup) -> Result<Side> {
-        let Setup { shape, head, precision, n_lanes, threads, unique_tokens } = setup.clone();
+        let Setup { shape, head, n_samples, precision, n_lanes, threads, unique_tokens } =
+            setup.clone();
         let (usual, batch) = shape.config();
         let config = ModelConfig { tie_embeddings: head.can_be_tied(), head, ..usual };
-        let layout = Layout::new(&config)?;
+        let layout = match n_samples {
+            None => Layout::new(&config)?,
+            Some(_) => Layout::for_sampling(&config)?,
+        };
         let micro = MicroShape::new(&config, config.seq_len, batch.div_ceil(n_lanes), precision);
         let micro = MicroShape { unique_tokens, ..micro };
         let params = init_params(&layout, 1);
         let mut state = TrainState::new(layout, params, precision, AdamWOptions::default());
         let mut lanes = Lanes::new(&state.layout, &micro, n_lanes, batch, threads);
+        let source = Zipf::new(config.vocab_size, &config.head);
+        if let Some(n) = n_samples {
+            let counts = count_tokens(&source.ids[..], config.vocab_size)?;
+            let candidates = Candidates::new(&counts, n, config.model_dim, precision, 1);
+            lanes.train_on(candidates, &state.layout);
+        }
         state.pack(lanes.pool());
         Ok(Side {
             setup: setup.clone(),
             tokens_per_step: batch * config.seq_len,
             state,
             lanes,
-            source: Zipf::new(config.vocab_size, &config.head),
+            source,
             times: Vec::new(),
             probes: Vec::new(),
             losses: Vec::new(),
@@ -157,7 +171,7 @@ impl Side {
         let flops = config.train_flops_per_token(config.seq_len) * n_tok as f64 / median;
         Report {
             shape: format!("{:?}", self.setup.shape).to_lowercase(),
-            head: config.head.name(),
+            head: self.setup.n_samples.map_or(config.head.name(), |_| HeadName::Sampled),
             precision: self.setup.precision.name(),
             isa: Isa::active().name(),
             lanes: self.setup.n_lanes,

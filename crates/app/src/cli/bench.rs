@@ -56,6 +56,9 @@ pub struct Args {
     /// the vocabulary. Alone it stands for --head factor.
     #[arg(long, value_name = "N", value_parser = parse_classes)]
     classes: Option<usize>,
+    /// Tokens that a step's targets are compared with under --head sampled.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = parse_samples)]
+    samples: usize,
     /// Measure the path that CRYSTALLINE_ISA names even if the processor has a faster one.
     #[arg(long)]
     any_path: bool,
@@ -69,6 +72,14 @@ fn parse_classes(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(n @ 1..=4096) => Ok(n),
         _ => Err("expected a number from 1 to 4096".to_string()),
+    }
+}
+
+/// A number of samples that leaves tokens in every standard shape.
+fn parse_samples(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n @ 1..=4095) => Ok(n),
+        _ => Err("expected a number from 1 to 4095".to_string()),
     }
 }
 
@@ -140,7 +151,7 @@ fn setups(args: &Args, precision: Precision, threads: usize) -> Vec<Setup> {
         (heads, _) => heads,
     };
     let config = |head: &HeadName| match head {
-        HeadName::Full => HeadConfig::Full,
+        HeadName::Full | HeadName::Sampled => HeadConfig::Full,
         HeadName::Factor => {
             let n_classes = args.classes.unwrap_or_else(|| default_n_classes(vocab_size));
             HeadConfig::equal_classes(vocab_size, n_classes)
@@ -149,9 +160,10 @@ fn setups(args: &Args, precision: Precision, threads: usize) -> Vec<Setup> {
             HeadConfig::Adaptive { cutoffs: HeadConfig::usual_cutoffs(vocab_size) }
         }
     };
-    let setup = |head| Setup {
+    let setup = |head: &HeadName| Setup {
         shape: args.shape,
         head: config(head),
+        n_samples: (*head == HeadName::Sampled).then_some(args.samples),
         precision,
         n_lanes: args.lanes,
         threads,

@@ -204,11 +204,20 @@ fn output_layer(config: &RunConfig) -> String {
     let m = &config.model;
     let only_here = "\n          only this program reads such a model; --head full makes one that others read too";
     match &m.head {
-        HeadConfig::Full => format!(
-            "output    softmax over all {} tokens, {:.0} % of the arithmetic",
-            thousands(m.vocab_size),
-            100.0 * m.full_head_share()
-        ),
+        HeadConfig::Full => {
+            let v = thousands(m.vocab_size);
+            match config.vocab.n_samples {
+                None => format!(
+                    "output    softmax over all {v} tokens, {:.0} % of the arithmetic",
+                    100.0 * m.full_head_share()
+                ),
+                Some(n) => format!(
+                    "output    softmax over all {v} tokens, trained on {} of them a step: losses \
+                     of steps are estimates",
+                    thousands(n)
+                ),
+            }
+        }
         HeadConfig::Factor { class_starts } => {
             let n_classes = class_starts.len() - 1;
             let by = config.vocab.classes.map_or(String::new(), |method| format!(" by {method}"));

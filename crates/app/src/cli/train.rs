@@ -77,9 +77,9 @@ pub struct Args {
     #[arg(long)]
     untied: bool,
     /// The output layer: full (a softmax over all tokens), factor (over classes, then over the
-    /// tokens of a class: much faster for large vocabularies) or adaptive (over the most frequent
-    /// tokens and clusters of rarer ones); by default factor where that should be half as fast again
-    /// at least, else full.
+    /// tokens of a class: much faster for large vocabularies), adaptive (over the most frequent
+    /// tokens and clusters of rarer ones) or sampled (a full one, trained on some of the tokens); by
+    /// default factor where that should be half as fast again at least, else full.
     #[arg(long)]
     head: Option<HeadName>,
     /// Classes of a factored output layer; by default the square root of the vocabulary.
@@ -92,6 +92,9 @@ pub struct Args {
     /// tokens that are more frequent.
     #[arg(long, value_name = "N,...", value_delimiter = ',')]
     cutoffs: Option<Vec<u32>>,
+    /// Tokens that a step's targets are compared with under --head sampled.
+    #[arg(long, value_name = "N")]
+    samples: Option<usize>,
     /// Normalise queries and keys per head.
     #[arg(long)]
     qk_norm: bool,
@@ -225,6 +228,7 @@ fn settings(args: &Args) -> Result<Settings> {
     set(&mut s.vocab.n_classes, &args.classes);
     set(&mut s.vocab.classes, &args.class_method);
     set(&mut s.vocab.cutoffs, &args.cutoffs);
+    set(&mut s.vocab.n_samples, &args.samples);
     set(&mut s.model.qk_norm, &args.qk_norm.then_some(true));
     set(&mut s.train.batch_seqs, &args.batch);
     set(&mut s.train.lr, &args.lr);

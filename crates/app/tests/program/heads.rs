@@ -36,6 +36,7 @@ fn the_layer_is_chosen_unless_asked_for_and_the_plan_says_so() {
             &["9 frequent", "2 clusters"],
             "crystalline",
         ),
+        ("sample", "--tokenizer char --samples 7", &["trained on 7 of them"], "llama"),
     ] {
         let ended = train(&scene, out, flags);
         let missing = parts.iter().find(|part| !ended.stderr.contains(**part));
@@ -55,7 +56,7 @@ fn the_layer_is_chosen_unless_asked_for_and_the_plan_says_so() {
 fn every_layer_works_with_every_tokeniser() {
     let scene = Scene::new();
     for tokenizer in ["char", "word", "split", "bpe"] {
-        for head in ["full", "factor", "adaptive"] {
+        for head in ["full", "factor", "adaptive", "sampled"] {
             let out = format!("{tokenizer}-{head}");
             train(&scene, &out, &format!("--tokenizer {tokenizer} --head {head}"));
             let written = run(scene.path(), &["generate", &out, "Once", "--max-tokens", "3"]);
@@ -69,10 +70,11 @@ fn every_layer_works_with_every_tokeniser() {
 #[test]
 fn a_layer_that_is_none_is_refused_by_name() {
     let scene = Scene::new();
-    let cases: [(&str, &[&str]); 3] = [
-        ("--head half", &["--head", "half", "full, factor or adaptive"]),
+    let cases: [(&str, &[&str]); 4] = [
+        ("--head half", &["--head", "half", "full, factor, adaptive or sampled"]),
         ("--cutoffs 20,9", &["head.cutoffs", "rise from 1 or more to below"]),
         ("--cutoffs 9,x", &["--cutoffs", "x"]),
+        ("--samples 1000", &["vocab.n_samples = 1000", "fewer than the vocabulary"]),
     ];
     for (flags, parts) in cases {
         let usual = ["train", "text.txt", "--tokenizer", "char", "--out", "run"];

@@ -31,6 +31,8 @@ pub enum Purpose {
     Test = 6,
     /// Word classes: one stream for each use of it.
     Classes = 7,
+    /// Tokens that targets are compared with; one stream for each step.
+    Negatives = 8,
 }
 
 /// Random numbers addressed by index: one stream of one purpose under one seed.

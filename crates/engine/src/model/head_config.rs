@@ -16,11 +16,13 @@ pub enum HeadName {
     Factor,
     /// The most frequent tokens and clusters of rarer ones, which have shorter vectors.
     Adaptive,
+    /// One softmax over the vocabulary, trained on some of its tokens at each step.
+    Sampled,
 }
 
 /// A name that no output layer has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no output layer is called {0:?}: expected full, factor or adaptive")]
+#[error("no output layer is called {0:?}: expected full, factor, adaptive or sampled")]
 pub struct UnknownHead(String);
 
 /// The output layer.
@@ -45,7 +47,8 @@ pub enum HeadConfig {
 
 impl HeadName {
     /// All output layers.
-    pub const ALL: [HeadName; 3] = [HeadName::Full, HeadName::Factor, HeadName::Adaptive];
+    pub const ALL: [HeadName; 4] =
+        [HeadName::Full, HeadName::Factor, HeadName::Adaptive, HeadName::Sampled];
 
     /// The name in flags and files.
     pub fn name(self) -> &'static str {
@@ -53,6 +56,7 @@ impl HeadName {
             HeadName::Full => "full",
             HeadName::Factor => "factor",
             HeadName::Adaptive => "adaptive",
+            HeadName::Sampled => "sampled",
         }
     }
 }

@@ -173,6 +173,24 @@ impl Layout {
     /// # Errors
     /// As [`ModelConfig::check`].
     pub fn new(config: &ModelConfig) -> Result<Layout, ConfigError> {
+        Layout::build(config, !config.head.is_full())
+    }
+
+    /// As [`Layout::new`], for training a full softmax on some of the tokens: the tables with a row
+    /// for each token stand last, and lanes share one gradient of them.
+    ///
+    /// # Errors
+    /// As [`ModelConfig::check`].
+    pub fn for_sampling(config: &ModelConfig) -> Result<Layout, ConfigError> {
+        Layout::build(config, true)
+    }
+
+    /// Whether a full softmax is trained on some of the tokens.
+    pub fn samples_head(&self) -> bool {
+        self.config.head.is_full() && self.lane_len < self.len
+    }
+
+    fn build(config: &ModelConfig, shares_tables: bool) -> Result<Layout, ConfigError> {
         config.check()?;
         let c = config.model_dim;
         let weight = Init::Normal(INIT_STD);
@@ -184,7 +202,7 @@ impl Layout {
             true => embed,
             false => table.matrix("lm_head.weight", config.vocab_size, c, weight),
         };
-        let embed_first = config.head.is_full().then(|| embedding(&mut table));
+        let embed_first = (!shares_tables).then(|| embedding(&mut table));
         let layers = (0..config.n_layers).map(|l| table.layer(config, l)).collect();
         let final_norm = table.gain("model.norm.weight", c);
         let (mut factor, mut adaptive) = (None, None);
@@ -211,10 +229,12 @@ impl Layout {
                 (embedding(&mut table), head, lane_len)
             }
             (HeadConfig::Full, embed) => {
+                let before = table.len;
                 let embed = embed.unwrap_or_else(|| embedding(&mut table));
                 let rows = output(&mut table, embed);
                 let head = table.join(&[rows], c);
-                (embed, head, table.len.next_multiple_of(ALIGN_FLOATS))
+                let lane_len = if shares_tables { before } else { table.len };
+                (embed, head, lane_len.next_multiple_of(ALIGN_FLOATS))
             }
         };
         let Table { tensors, len, .. } = table;

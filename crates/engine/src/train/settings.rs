@@ -57,6 +57,7 @@ pub struct VocabSettings {
     pub classes: Option<ClassMethod>,
     pub n_classes: Option<usize>,
     pub cutoffs: Option<Vec<u32>>,
+    pub n_samples: Option<usize>,
 }
 
 /// Settings of the model.
@@ -191,6 +192,10 @@ pub struct VocabConfig {
     /// Where the clusters of an adaptive layer begin, as numbers of more frequent tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cutoffs: Option<Vec<u32>>,
+    /// How many tokens a step's targets are compared with, where a full softmax is trained on a
+    /// sample.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_samples: Option<usize>,
 }
 
 /// The training of a run.

@@ -43,6 +43,14 @@ fn stopped_after_every_step_with_an_adaptive_output_layer() {
     }));
 }
 
+#[test]
+fn stopped_after_every_step_with_a_sampled_output_layer() {
+    every_step(Scene::with(PrecisionName::Bf16, |settings| {
+        settings.vocab.head = Some(HeadName::Sampled);
+        settings.vocab.n_samples = Some(9);
+    }));
+}
+
 /// A chain of stops, one after each step.
 #[test]
 fn stopped_sixty_times() {

@@ -1,6 +1,7 @@
 //! A model small enough to train in a test, on a text that repeats itself.
 #![allow(dead_code, clippy::unwrap_used)] // each test file uses a part; a panic is how a test fails
 
+use engine::head::sampled::Candidates;
 use engine::model::{HeadConfig, Layout, MicroShape, ModelConfig, init_params};
 use engine::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState, training_step};
 use kernels::Precision;
@@ -20,6 +21,8 @@ pub struct Tiny {
     pub lr: f32,
     pub unique_tokens: bool,
     pub head: HeadConfig,
+    /// Tokens that targets are compared with, if a full softmax is trained on some of them.
+    pub n_samples: Option<usize>,
 }
 
 impl Default for Tiny {
@@ -37,6 +40,7 @@ impl Default for Tiny {
             lr: 3e-3,
             unique_tokens: true,
             head: HeadConfig::Full,
+            n_samples: None,
         }
     }
 }
@@ -46,6 +50,13 @@ pub fn heads(vocab_size: usize) -> [HeadConfig; 3] {
     let factor = HeadConfig::equal_classes(vocab_size, 5);
     let cutoffs = HeadConfig::usual_cutoffs(vocab_size);
     [HeadConfig::Full, factor, HeadConfig::Adaptive { cutoffs }]
+}
+
+/// Each output layer as it is trained: the last is a full softmax trained on ten tokens a step.
+pub fn trained_heads(tiny: &Tiny) -> [Tiny; 4] {
+    let [full, factor, adaptive] = heads(tiny.vocab_size).map(|head| Tiny { head, ..tiny.clone() });
+    let sampled = Tiny { n_samples: Some(10), ..full.clone() };
+    [full, factor, adaptive, sampled]
 }
 
 /// Every token is followed by itself times three, plus one, modulo the vocabulary.
@@ -83,7 +94,10 @@ impl Tiny {
     /// Fresh parameters and zero moments.
     pub fn state(&self) -> TrainState {
         let config = self.config();
-        let layout = Layout::new(&config).unwrap();
+        let layout = match self.n_samples {
+            None => Layout::new(&config).unwrap(),
+            Some(_) => Layout::for_sampling(&config).unwrap(),
+        };
         let params = init_params(&layout, 1);
         TrainState::new(layout, params, self.precision, AdamWOptions::default())
     }
@@ -96,7 +110,12 @@ impl Tiny {
     }
 
     pub fn lanes(&self, layout: &Layout, threads: usize) -> Lanes {
-        Lanes::new(layout, &self.micro(), self.n_lanes, self.batch_seqs, threads)
+        let mut lanes = Lanes::new(layout, &self.micro(), self.n_lanes, self.batch_seqs, threads);
+        if let Some(n) = self.n_samples {
+            let (counts, c) = (vec![1; self.vocab_size], layout.config.model_dim);
+            lanes.train_on(Candidates::new(&counts, n, c, self.precision, 1), layout);
+        }
+        lanes
     }
 
     pub fn plan(&self, step: u64) -> StepPlan {

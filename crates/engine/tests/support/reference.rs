@@ -1,5 +1,6 @@
 //! The definition of the whole model: plain loops, for any number that definitions are written for.
 
+use engine::head::sampled::Candidates;
 use engine::model::{LayerSlots, Layout, Matrix};
 use kernels::dropout::{DropMask, naive::dropout_add};
 use kernels::embedding::naive::embedding_forward;
@@ -18,6 +19,7 @@ pub fn loss<S: Scalar>(
     params: &[S],
     tokens: &[u32],
     targets: &[u32],
+    candidates: Option<&Candidates>,
     masks: Masks,
 ) -> S {
     let c = layout.config.model_dim;
@@ -31,7 +33,27 @@ pub fn loss<S: Scalar>(
     }
     let x = norm(layout, &x, layout.final_norm.of(params));
     let rows = x.chunks_exact(c).zip(targets);
-    S::sum(rows.map(|(x, target)| token_loss(layout, params, x, *target)))
+    S::sum(rows.map(|(x, target)| match candidates {
+        None => token_loss(layout, params, x, *target),
+        Some(candidates) => estimated_loss(layout, params, x, *target, candidates),
+    }))
+}
+
+/// The loss of one token against candidates, of which those that are the target do not count.
+fn estimated_loss<S: Scalar>(
+    layout: &Layout,
+    params: &[S],
+    x: &[S],
+    target: u32,
+    candidates: &Candidates,
+) -> S {
+    let matrix = layout.head.span.of(params);
+    let logit = |id: u32| dot(x, &matrix[id as usize * x.len()..][..x.len()]);
+    let others = candidates.ids().iter().zip(candidates.corrections());
+    let others = others.filter(|(id, _)| **id != target);
+    let others = others.map(|(id, correction)| logit(*id) + S::from_f64(*correction as f64));
+    let logits: Vec<S> = others.chain([logit(target)]).collect();
+    loss_of(&logits, logits.len() - 1)
 }
 
 /// The loss of one token, given the output layer's input.

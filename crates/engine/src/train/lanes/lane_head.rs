@@ -2,6 +2,7 @@
 
 use crate::head::adaptive::Tail;
 use crate::head::factor::ClassSort;
+use crate::head::sampled::{Candidates, SampledRows};
 use crate::head::softmax;
 use crate::model::{LaneBuffers, Layout, MicroShape, Model};
 
@@ -14,6 +15,8 @@ pub(super) enum LaneHead {
     Factor(ClassSort),
     /// Its clusters.
     Adaptive(Tail),
+    /// Its rows against some of the tokens.
+    Sampled(SampledRows),
 }
 
 impl LaneHead {
@@ -31,6 +34,7 @@ impl LaneHead {
     pub fn loss_and_gradient(
         &mut self,
         model: Model,
+        candidates: Option<&Candidates>,
         targets: &[u32],
         is_first: bool,
         lane: &mut LaneBuffers,
@@ -42,13 +46,17 @@ impl LaneHead {
                 softmax::loss_and_gradient(model, sort.outputs(), is_first, lane);
             }
             LaneHead::Adaptive(tail) => tail.loss_and_gradient(model, targets, is_first, lane),
+            LaneHead::Sampled(rows) => {
+                let candidates = candidates.expect("lanes that are sampled have candidates");
+                rows.loss_and_gradient(model, candidates, targets, is_first, lane);
+            }
         }
     }
 
     /// Losses as [`LaneHead::loss_and_gradient`] leaves them, without gradients.
     pub fn loss(&mut self, model: Model, targets: &[u32], lane: &mut LaneBuffers) {
         match self {
-            LaneHead::Full => softmax::loss(model, targets, lane),
+            LaneHead::Full | LaneHead::Sampled(_) => softmax::loss(model, targets, lane),
             LaneHead::Factor(sort) => {
                 sort_by_class(sort, model, targets);
                 softmax::loss(model, sort.outputs(), lane);
@@ -63,6 +71,7 @@ impl LaneHead {
             LaneHead::Full => 0,
             LaneHead::Factor(sort) => sort.bytes(),
             LaneHead::Adaptive(tail) => tail.bytes(),
+            LaneHead::Sampled(rows) => rows.bytes(),
         }
     }
 }

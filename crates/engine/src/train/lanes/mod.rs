@@ -10,6 +10,7 @@ mod rounds;
 use super::step::StepPlan;
 use crate::head::LossSum;
 use crate::head::factor::Members;
+use crate::head::sampled::{Candidates, SampledRows};
 use crate::head::softmax;
 use crate::model::{Dropout, LaneBuffers, Layout, MicroShape, Model, Span, backward, forward};
 use kernels::Pool;
@@ -65,7 +66,7 @@ impl Lane {
     fn accumulate(&mut self, model: Model, source: &dyn SequenceSource, plan: &StepPlan) {
         self.begin_step(model.layout);
         for first in self.sequences.clone().step_by(self.buffers.shape.n_seqs) {
-            self.forward(model, source, plan, first);
+            self.forward(model, None, source, plan, first);
             self.backward(model, None, plan, first);
         }
     }
@@ -80,6 +81,7 @@ impl Lane {
     fn forward(
         &mut self,
         model: Model,
+        candidates: Option<&Candidates>,
         source: &dyn SequenceSource,
         plan: &StepPlan,
         first: usize,
@@ -92,7 +94,7 @@ impl Lane {
             forward(model, tokens, dropout(plan, first), buffers);
             softmax::input(model, *n_tok, buffers);
         }
-        head.loss_and_gradient(model, targets, is_first, buffers);
+        head.loss_and_gradient(model, candidates, targets, is_first, buffers);
     }
 
     /// Runs the micro-batch backward that [`Lane::forward`] just ran, with what lane number `i`
@@ -189,6 +191,20 @@ impl Lanes {
         Lanes { lanes, shared, pool: Pool::new(threads) }
     }
 
+    /// Has the lanes train on `candidates`, for a layout [`Layout::for_sampling`].
+    ///
+    /// # Panics
+    /// If it is another layout.
+    pub fn train_on(&mut self, candidates: Candidates, layout: &Layout) {
+        assert!(layout.samples_head(), "Lanes::train_on: the layout is not for sampling");
+        for lane in &mut self.lanes {
+            let n = candidates.ids().len();
+            lane.head = LaneHead::Sampled(SampledRows::new(layout, &lane.buffers.shape, n));
+        }
+        self.shared.as_mut().expect("lanes share the tables' gradients").candidates =
+            Some(candidates);
+    }
+
     /// A lane for each of `threads` threads, without gradients: for [`Lanes::evaluate`] only.
     pub fn for_evaluation(layout: &Layout, shape: &MicroShape, threads: usize) -> Lanes {
         let n_lanes = threads.max(1);
@@ -269,6 +285,7 @@ impl Lanes {
         let (n_lanes, lane) = (self.lanes.len(), &self.lanes[0]);
         let one = lane.buffers.plan().into_iter().chain([("output layer", lane.head.bytes())]);
         let shared = self.shared.iter().flat_map(Shared::plan);
-        one.map(|(name, bytes)| (name, bytes * n_lanes)).chain(shared).collect()
+        let all = one.map(|(name, bytes)| (name, bytes * n_lanes)).chain(shared);
+        all.filter(|(_, bytes)| *bytes > 0).collect()
     }
 }

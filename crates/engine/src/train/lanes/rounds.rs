@@ -10,6 +10,7 @@ use super::lane_head::LaneHead;
 use super::{Lane, SequenceSource};
 use crate::head::LossSum;
 use crate::head::factor::{LaneRows, Members, TableGrads};
+use crate::head::sampled::Candidates;
 use crate::model::{Layout, MicroShape, Model, Span, embedding_gradient};
 use crate::train::step::StepPlan;
 use kernels::{AlignedVec, Pool};
@@ -19,6 +20,8 @@ use kernels::{AlignedVec, Pool};
 pub(super) struct Shared {
     /// The tokens of the classes, if the output layer has classes.
     members: Option<Members>,
+    /// The tokens that targets are compared with, if these are not all.
+    pub candidates: Option<Candidates>,
     /// Gradients of the tables, laid out as the parameters from `Layout::lane_len` on.
     pub grads: AlignedVec<f32>,
 }
@@ -40,7 +43,7 @@ impl Shared {
         let members = layout.factor.is_some();
         let members =
             members.then(|| Members::new(layout, n_lanes, n_rows, shape.precision, threads));
-        Some(Shared { members, grads: AlignedVec::zeroed(n_grads) })
+        Some(Shared { members, candidates: None, grads: AlignedVec::zeroed(n_grads) })
     }
 
     /// The tokens of the classes, if the output layer has classes.
@@ -49,12 +52,11 @@ impl Shared {
     }
 
     /// Name and bytes of the allocations.
-    pub fn plan(&self) -> [(&'static str, usize); 2] {
+    pub fn plan(&self) -> [(&'static str, usize); 3] {
         let grads = self.grads.len() * size_of::<f32>();
-        [
-            ("gradients of tables", grads),
-            ("classes", self.members.as_ref().map_or(0, Members::bytes)),
-        ]
+        let classes = self.members.as_ref().map_or(0, Members::bytes);
+        let candidates = self.candidates.as_ref().map_or(0, Candidates::bytes);
+        [("gradients of tables", grads), ("classes", classes), ("candidates", candidates)]
     }
 
     /// Forward and backward over every lane's sequences; gradients of the sum of losses are left in
@@ -67,17 +69,21 @@ impl Shared {
         plan: &StepPlan,
         pool: &mut Pool,
     ) {
-        let Shared { members, grads } = self;
+        let Shared { members, candidates, grads } = self;
         if let Some(members) = members {
             members.begin_step();
         }
         grads.fill(0.0);
         lanes.iter_mut().for_each(|lane| lane.begin_step(model.layout));
+        if let Some(candidates) = candidates {
+            candidates.draw(model, plan.step);
+        }
+        let candidates = candidates.as_ref();
         let n_rounds = lanes.iter().map(Lane::n_micro_batches).max().unwrap_or(0);
         for round in 0..n_rounds {
             pool.for_each(lanes, |_, lane| {
                 let first = lane.first_of(round);
-                lane.forward(model, source, plan, first);
+                lane.forward(model, candidates, source, plan, first);
             });
             if let Some(members) = members {
                 let (n_lanes, view) = (lanes.len(), |i: usize| lanes[i].rows());
@@ -93,6 +99,16 @@ impl Shared {
                 let embed = shared_part(model.layout, model.layout.embed);
                 let tokens = &lane.tokens[..lane.n_tok];
                 embedding_gradient(embed.of_mut(grads), tokens, &mut lane.buffers);
+                if let LaneHead::Sampled(rows) = &lane.head {
+                    let input = lane.buffers.head_input(lane.n_tok);
+                    let targets = &lane.targets[..lane.n_tok];
+                    rows.add_target_gradient(head_part(model.layout, grads), input, targets);
+                }
+            }
+        }
+        for lane in lanes.iter() {
+            if let (LaneHead::Sampled(rows), Some(candidates)) = (&lane.head, candidates) {
+                rows.add_gradient(head_part(model.layout, grads), candidates);
             }
         }
     }
@@ -137,7 +153,12 @@ fn shared_part(layout: &Layout, span: Span) -> Span {
     Span { start: span.start - start, end: span.end - start }
 }
 
-/// The parts of the tables' gradients that belong to the output layer.
+/// The part of the tables' gradients that belongs to the matrix of a full softmax.
+fn head_part<'a>(layout: &Layout, grads: &'a mut [f32]) -> &'a mut [f32] {
+    shared_part(layout, layout.head.span).of_mut(grads)
+}
+
+/// The parts of the tables' gradients that belong to a factored output layer.
 fn table_grads<'a>(layout: &Layout, grads: &'a mut [f32]) -> TableGrads<'a> {
     let factor = layout.factor.as_ref().expect("there are classes under a factored layer only");
     let parts = [factor.rows, factor.member_bias].map(|span| {

@@ -13,6 +13,10 @@ use kernels::Pool;
 /// Seed of everything random in making classes.
 const SEED: u64 = 1;
 
+/// Tokens that a step's targets are compared with, by default: fewer make rough estimates, more cost
+/// time.
+const N_SAMPLES: usize = 1_000;
+
 /// How many times as fast a factored layer should be to be chosen unasked: below this it is not
 /// worth a model that other programs cannot read.
 const GAIN_WORTH_IT: f64 = 1.5;
@@ -26,6 +30,7 @@ pub(super) fn resolve(given: &VocabSettings, model: &ModelConfig) -> Result<Voca
     let n_classes = given.n_classes.unwrap_or_else(|| default_n_classes(vocab_size));
     let head = given.head.unwrap_or_else(|| match given {
         VocabSettings { cutoffs: Some(_), .. } => HeadName::Adaptive,
+        VocabSettings { n_samples: Some(_), .. } => HeadName::Sampled,
         VocabSettings { classes: Some(_), .. } | VocabSettings { n_classes: Some(_), .. } => {
             HeadName::Factor
         }
@@ -50,6 +55,18 @@ pub(super) fn resolve(given: &VocabSettings, model: &ModelConfig) -> Result<Voca
             HeadConfig::Adaptive { cutoffs: cutoffs.clone() }.check(vocab_size)?;
             Ok(VocabConfig { cutoffs: Some(cutoffs), ..plain })
         }
+        HeadName::Sampled => {
+            let most = vocab_size.saturating_sub(1);
+            let n = given.n_samples.unwrap_or(N_SAMPLES.min(most.max(1)));
+            if !(1..=most).contains(&n) {
+                return Err(RunError::Setting {
+                    field: "vocab.n_samples",
+                    found: n.to_string(),
+                    expected: format!("1 to {most}, fewer than the vocabulary has tokens"),
+                });
+            }
+            Ok(VocabConfig { n_samples: Some(n), ..plain })
+        }
     }
 }
 
@@ -72,7 +89,7 @@ pub(super) fn arrange(
     observer: &mut dyn Observer,
 ) -> Result<Arranged, RunError> {
     match vocab.head {
-        HeadName::Full => Ok(Arranged { head: HeadConfig::Full, order: None }),
+        HeadName::Full | HeadName::Sampled => Ok(Arranged { head: HeadConfig::Full, order: None }),
         HeadName::Factor => {
             let method = vocab.classes.unwrap_or_default();
             let options = ClassOptions::new(method, vocab.n_classes, SEED);
