@@ -35,6 +35,7 @@ const SOURCES: &[(&str, &str)] = &sources![
     "reduce.rs",
     "rmsnorm.rs",
     "rope.rs",
+    "row_dot.rs",
     "rows.rs",
     "scalar.rs",
     "attention/backward.rs",

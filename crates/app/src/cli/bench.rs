@@ -119,7 +119,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         bail!(refusal);
     }
     if args.codes {
-        return print(codes::measure(args.steps), args.json);
+        return print(&[codes::measure(args.steps)], args.json);
     }
     let (threads, precision) = (super::threads(args.threads), args.precision.resolve());
     let phase = match (args.prefill, args.decode) {

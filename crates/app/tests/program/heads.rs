@@ -29,7 +29,12 @@ fn the_layer_is_chosen_unless_asked_for_and_the_plan_says_so() {
         ("words", "--tokenizer word", &["output    factored", "--head full"][..], "crystalline"),
         ("full", "--tokenizer word --head full", &["output    softmax over all", "%"], "llama"),
         ("chars", "--tokenizer char", &["output    softmax over all", "%"], "llama"),
-        ("classes", "--tokenizer char --classes 5", &["factored, 5 classes"], "crystalline"),
+        (
+            "classes",
+            "--tokenizer char --classes 5",
+            &["factored, ", " classes by exchange"],
+            "crystalline",
+        ),
         (
             "clusters",
             "--tokenizer char --cutoffs 9,20",

@@ -68,17 +68,17 @@ impl Tail {
             let rows = self.sort.rows(cluster);
             let spans = [slots.rows.span, slots.narrow.span].map(|span| span.start..span.end);
             let parts = grads.get_disjoint_mut(spans);
-            let [drows, narrow] = parts.expect("the table gives every tensor its own place");
-            if is_first && rows.is_empty() {
-                drows.fill(0.0);
-                narrow.fill(0.0);
+            let [rows_acc, narrow_acc] = parts.expect("the table gives every tensor its own place");
+            if is_first {
+                rows_acc.fill(0.0);
+                narrow_acc.fill(0.0);
             }
             let (loss, dinput) = (&mut self.loss[..rows.len()], &mut self.dinput);
             let dinput = &mut dinput[..rows.len() * c];
             let places = rows.iter().map(|row| (input, *row as usize, targets[*row as usize]));
-            let grads = MemberGrads { rows: drows, biases: &mut [], narrow };
+            let grads = MemberGrads { rows_acc, biases_acc: &mut [], narrow_acc };
             let part = ClassPart::of_adaptive(model, cluster);
-            part.loss_and_gradient(places, loss, dinput, grads, is_first, &mut self.scratch);
+            part.loss_and_gradient(places, loss, dinput, grads, &mut self.scratch);
             add_to_rows(rows, (loss, dinput), acts.loss, acts.dinput);
         }
     }

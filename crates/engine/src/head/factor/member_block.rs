@@ -22,15 +22,15 @@ pub struct ClassPart<'a> {
     first_id: u32,
 }
 
-/// Gradients of a class's tensors; empty for what it has not.
+/// Gradients of a class's tensors, which are added into; empty for what it has not.
 #[derive(Debug)]
 pub struct MemberGrads<'a> {
     /// Of the rows.
-    pub rows: &'a mut [f32],
+    pub rows_acc: &'a mut [f32],
     /// Of the biases.
-    pub biases: &'a mut [f32],
+    pub biases_acc: &'a mut [f32],
     /// Of what makes the input narrow.
-    pub narrow: &'a mut [f32],
+    pub narrow_acc: &'a mut [f32],
 }
 
 impl<'a> ClassPart<'a> {
@@ -64,21 +64,17 @@ impl<'a> ClassPart<'a> {
     }
 
     /// Losses and input gradients of the class's rows, and the gradients of its tensors, which are
-    /// overwritten if this `is_first`, and there is a row at all.
+    /// added into.
     pub fn loss_and_gradient<'r>(
         &self,
         mut places: impl Iterator<Item = (Rows<'r>, usize, u32)>,
         loss: &mut [f32],
         dinput: &mut [f32],
         grads: MemberGrads,
-        is_first: bool,
         scratch: &mut Scratch,
     ) {
         let (n_out, width, c) = (self.rows.n_out, self.rows.n_in, self.model_dim());
-        if is_first && !loss.is_empty() {
-            grads.biases.fill(0.0);
-        }
-        let (mut done, mut accum) = (0, if is_first { Accum::Replace } else { Accum::Add });
+        let mut done = 0;
         while done < loss.len() {
             let n = scratch.gather(&mut places, c, self.first_id);
             let Block { input, targets, narrow, mut narrow_operand, logits, mut dlogits, words } =
@@ -87,11 +83,11 @@ impl<'a> ClassPart<'a> {
             self.logits(logits, x);
             cross_entropy(dlogits.reborrow(), &mut loss[done..done + n], logits, targets, 1.0);
             let dlogits = dlogits.as_rows();
-            if !grads.biases.is_empty() {
-                add_rows(grads.biases, dlogits);
+            if !grads.biases_acc.is_empty() {
+                add_rows(grads.biases_acc, dlogits);
             }
             let shape = MatmulShape { m: n, n: n_out, k: width };
-            matmul_wgrad(grads.rows, dlogits, x, shape, accum, words);
+            matmul_wgrad(grads.rows_acc, dlogits, x, shape, Accum::Add, words);
             let back = |dx: &mut [f32], dy, matrix: Matrix, words: &mut [u32]| {
                 let shape = MatmulShape { m: n, n: matrix.n_in, k: matrix.n_out };
                 let weights = matrix.span.of(self.model.params);
@@ -104,11 +100,11 @@ impl<'a> ClassPart<'a> {
                     back(narrow, dlogits, self.rows, words);
                     let dnarrow = operand(narrow, narrow_operand);
                     let shape = MatmulShape { m: n, n: width, k: c };
-                    matmul_wgrad(grads.narrow, dnarrow, input, shape, accum, words);
+                    matmul_wgrad(grads.narrow_acc, dnarrow, input, shape, Accum::Add, words);
                     back(dinput, dnarrow, matrix, words);
                 }
             }
-            (done, accum) = (done + n, Accum::Add);
+            done += n;
         }
     }
 

@@ -70,9 +70,6 @@ impl Shared {
         pool: &mut Pool,
     ) {
         let Shared { members, candidates, grads } = self;
-        if let Some(members) = members {
-            members.begin_step();
-        }
         grads.fill(0.0);
         lanes.iter_mut().for_each(|lane| lane.begin_step(model.layout));
         if let Some(candidates) = candidates {
@@ -166,8 +163,8 @@ fn table_grads<'a>(layout: &Layout, grads: &'a mut [f32]) -> TableGrads<'a> {
         span.start..span.end
     });
     let parts = grads.get_disjoint_mut(parts);
-    let [rows, biases] = parts.expect("the table gives every tensor its own place");
-    TableGrads { rows, biases }
+    let [rows_acc, biases_acc] = parts.expect("the table gives every tensor its own place");
+    TableGrads { rows_acc, biases_acc }
 }
 
 impl Lane {
