@@ -16,7 +16,12 @@ fn by_training_pass(tiny: &Tiny, tokens: &[u32]) -> Vec<Vec<f32>> {
     let mut state = tiny.state();
     state.pack(&mut Pool::new(1));
     let usual = MicroShape::new(&tiny.config(), tokens.len(), 1, tiny.precision);
-    let shape = MicroShape { unique_tokens: tiny.unique_tokens, ..usual };
+    if let Some(composer) = &mut state.composer {
+        composer.add_words(tokens);
+    }
+    let n_inputs = state.composer.as_ref().map_or(tiny.vocab_size, |of| of.n_inputs());
+    let unique_tokens = tiny.unique_tokens;
+    let shape = MicroShape { unique_tokens, n_inputs, ..usual };
     let mut lane = LaneBuffers::new(&state.layout, shape, false);
     let mut out = vec![vec![0.0; tiny.vocab_size]; tokens.len()];
     forward(state.model(), tokens, None, &mut lane);
@@ -46,9 +51,10 @@ fn by_session(
     threads: usize,
 ) -> Vec<(usize, Vec<f32>)> {
     let state = tiny.state();
-    let params = init_params(&state.layout, 1);
+    let params = tiny.params(&state.layout);
     let mut pool = Pool::new(threads);
-    let model = InferenceModel::new(state.layout, params, tiny.precision, &mut pool);
+    let model = InferenceModel::new(state.layout, params, tiny.precision, &mut pool)
+        .with_composer(tiny.fresh_composer());
     let mut session = Session::new(model.layout(), tiny.precision, tiny.seq_len, threads);
     let mut at = 0;
     let feed = chunks.iter().map(|len| {
@@ -95,12 +101,18 @@ fn bound(precision: Precision, longest: usize) -> f32 {
 fn variants() -> impl Iterator<Item = Tiny> {
     [Precision::F32, Precision::Bf16].into_iter().flat_map(|precision| {
         let [full, _, adaptive] = heads(37);
-        let heads = [(false, true, full.clone()), (true, true, full.clone()), (true, false, full)];
-        let heads = heads.into_iter().chain([(false, false, adaptive)]);
-        heads.map(move |(qk_norm, tie_embeddings, head)| Tiny {
+        let kinds = [
+            (false, true, false, full.clone()),
+            (true, true, false, full.clone()),
+            (true, false, true, full),
+            (false, false, false, adaptive.clone()),
+            (false, false, true, adaptive),
+        ];
+        kinds.map(|(qk_norm, tie_embeddings, composes, head)| Tiny {
             precision,
             qk_norm,
             tie_embeddings,
+            composes,
             head,
             ..Tiny::default()
         })

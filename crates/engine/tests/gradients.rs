@@ -10,12 +10,15 @@
 mod complex;
 #[path = "support/reference.rs"]
 mod reference;
+#[path = "support/words.rs"]
+mod words;
 
 use complex::{complex, derivatives, zeros};
 use engine::data::{Purpose, Rng};
 use engine::head::sampled::Candidates;
 use engine::model::{Dropout, HeadConfig, HeadName, Layout, MicroShape, ModelConfig, Span, Tensor};
 use engine::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState};
+use engine::vocab::compose::Composer;
 use kernels::{AlignedVec, Precision};
 
 /// What is differentiated: grouped heads, two lanes, of which the second has two micro-batches.
@@ -25,12 +28,18 @@ struct Variant {
     qk_norm: bool,
     dropout: f32,
     head: HeadName,
+    composes: bool,
 }
 
-const PLAIN: Variant =
-    Variant { tie_embeddings: true, qk_norm: false, dropout: 0.0, head: HeadName::Full };
+const PLAIN: Variant = Variant {
+    tie_embeddings: true,
+    qk_norm: false,
+    dropout: 0.0,
+    head: HeadName::Full,
+    composes: false,
+};
 
-const VARIANTS: [Variant; 10] = [
+const VARIANTS: [Variant; 12] = [
     PLAIN,
     Variant { tie_embeddings: false, qk_norm: true, ..PLAIN },
     Variant { qk_norm: true, dropout: 0.2, ..PLAIN },
@@ -38,9 +47,11 @@ const VARIANTS: [Variant; 10] = [
     Variant { head: HeadName::Factor, ..PLAIN },
     Variant { head: HeadName::Factor, tie_embeddings: false, dropout: 0.2, ..PLAIN },
     Variant { head: HeadName::Adaptive, tie_embeddings: false, ..PLAIN },
-    Variant { head: HeadName::Adaptive, tie_embeddings: false, qk_norm: true, dropout: 0.2 },
+    Variant { head: HeadName::Adaptive, tie_embeddings: false, composes: true, ..PLAIN },
     Variant { head: HeadName::Sampled, ..PLAIN },
     Variant { head: HeadName::Sampled, tie_embeddings: false, dropout: 0.2, ..PLAIN },
+    Variant { composes: true, qk_norm: true, ..PLAIN },
+    Variant { composes: true, head: HeadName::Factor, dropout: 0.2, ..PLAIN },
 ];
 
 const T: usize = 5;
@@ -79,6 +90,7 @@ impl Variant {
                 }
                 HeadName::Adaptive => HeadConfig::Adaptive { cutoffs: vec![3, 6] },
             },
+            n_parts: if self.composes { words::N_PARTS } else { 0 },
             ..ModelConfig::new(VOCAB, 12, 2, 2)
         };
         let layout = match self.head {
@@ -93,7 +105,20 @@ impl Variant {
                 values.iter_mut().for_each(|gain| *gain += 1.0);
             }
         }
-        TrainState::new(layout, params, precision, AdamWOptions::default())
+        let state = TrainState::new(layout, params, precision, AdamWOptions::default());
+        TrainState { composer: self.composer(), ..state }
+    }
+
+    /// What composes the input vectors, with every word of the text.
+    fn composer(self) -> Option<Composer> {
+        let mut composer = self.composes.then(|| words::composer(VOCAB))?;
+        for s in 0..5 {
+            let (mut tokens, mut targets) = ([0; T], [0; T]);
+            Text.fill(STEP, s, &mut tokens, &mut targets);
+            composer.add_words(&tokens);
+        }
+        assert!(composer.n_inputs() > VOCAB, "no word of the text is spelt by several tokens");
+        Some(composer)
     }
 
     /// Few of few tokens, so that some are targets and some are drawn twice.
@@ -112,7 +137,8 @@ impl Variant {
     fn by_training(self, precision: Precision, unique_tokens: bool) -> (f64, Vec<f64>) {
         let mut state = self.state(precision);
         let usual = MicroShape::new(&state.layout.config, T, 2, precision);
-        let shape = MicroShape { n_seqs: 2, head_rows: 8, unique_tokens, ..usual };
+        let n_inputs = self.composer().map_or(VOCAB, |composer| composer.n_inputs());
+        let shape = MicroShape { n_seqs: 2, head_rows: 8, unique_tokens, n_inputs, ..usual };
         let mut lanes = Lanes::new(&state.layout, &shape, 2, 5, 1);
         if let Some(candidates) = self.candidates(precision) {
             lanes.train_on(candidates, &state.layout);
@@ -131,7 +157,7 @@ impl Variant {
     /// The same by the definition, at parameters changed by `round`; `seed` makes the masks.
     fn by_definition(self, seed: u64, round: impl Fn(usize, f32) -> f32) -> (f64, Vec<f64>) {
         let state = self.state(Precision::F32);
-        let layout = &state.layout;
+        let (layout, composer) = (&state.layout, state.composer.as_ref());
         let params = state.params.iter().enumerate();
         let params: Vec<f64> = params.map(|(i, p)| round(i, *p) as f64).collect();
         let (mut tokens, mut targets) = ([0; 5 * T], [0; 5 * T]);
@@ -150,8 +176,15 @@ impl Variant {
                 let masks = |l, branch| (self.dropout > 0.0).then(|| dropout.mask(l, branch));
                 let rows = first * T..(first + n) * T;
                 let (tokens, targets) = (&tokens[rows.clone()], &targets[rows]);
-                sum[0] +=
-                    reference::loss(layout, params, tokens, targets, candidates.as_ref(), &masks);
+                sum[0] += reference::loss(
+                    layout,
+                    composer,
+                    params,
+                    tokens,
+                    targets,
+                    candidates.as_ref(),
+                    &masks,
+                );
             }
             sum
         };

@@ -7,7 +7,7 @@
 mod support;
 
 use engine::generate::{InferenceModel, Sampler, Sampling, Session};
-use engine::model::{LaneBuffers, init_params};
+use engine::model::LaneBuffers;
 use engine::train::{SequenceSource, training_step};
 use kernels::{Pool, Precision};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -78,20 +78,29 @@ fn count_steps(tiny: &Tiny, threads: usize, source: &dyn SequenceSource) -> Coun
 /// What happens while tokens are chosen and taken in, one by one, after a prompt and a first.
 fn count_tokens(tiny: &Tiny, threads: usize, sampling: Sampling) -> Count {
     let state = tiny.state();
-    let params = init_params(&state.layout, 1);
+    let params = tiny.params(&state.layout);
     let mut pool = Pool::new(threads);
-    let model = InferenceModel::new(state.layout, params, tiny.precision, &mut pool);
+    let model = InferenceModel::new(state.layout, params, tiny.precision, &mut pool)
+        .with_composer(state.composer);
     let mut session = Session::new(model.layout(), tiny.precision, tiny.seq_len, threads);
-    let mut sampler = Sampler::new(sampling, tiny.vocab_size).unwrap();
-    session.feed(model.model(), &mut pool, &[1, 2, 3]).unwrap();
-    let mut token = 4;
-    let mut next = |session: &mut Session, sampler: &mut Sampler| {
-        let following = session.feed_next(model.model(), &mut pool, &[token]).unwrap();
-        sampler.note(token);
-        token = sampler.choose(following, 0);
+    let mut write = || {
+        let mut sampler = Sampler::new(sampling, tiny.vocab_size).unwrap();
+        session.rewind(0);
+        session.feed(model.model(), &mut pool, &[1, 2, 3]).unwrap();
+        let mut token = 4;
+        let mut next = || {
+            let following = session.feed_next(model.model(), &mut pool, &[token]).unwrap();
+            sampler.note(token);
+            token = sampler.choose(following, 0);
+        };
+        next();
+        count(|| (5..tiny.seq_len).for_each(|_| next()))
     };
-    next(&mut session, &mut sampler);
-    count(|| (5..tiny.seq_len).for_each(|_| next(&mut session, &mut sampler)))
+    // A word that is new to a session is cut, once.
+    if tiny.composes {
+        write();
+    }
+    write()
 }
 
 /// The planted error: a source that allocates once a sequence.
@@ -112,8 +121,9 @@ fn variants() -> impl Iterator<Item = (Tiny, usize)> {
         let (n_lanes, threads) = (1 + usize::from(is(1)), 1 + usize::from(is(2)));
         let (qk_norm, unique_tokens) = (is(3), is(3) != is(0));
         let usual = Tiny { dropout: 0.1, batch_seqs: 8, ..Tiny::default() };
+        let composes = is(2) != is(0);
         let usual = trained_heads(&usual)[(i + i / 4) % 4].clone();
-        (Tiny { precision, n_lanes, qk_norm, unique_tokens, ..usual }, threads)
+        (Tiny { precision, n_lanes, qk_norm, unique_tokens, composes, ..usual }, threads)
     })
 }
 

@@ -29,10 +29,11 @@ fn first_difference(layout: &Layout, a: &Trained, b: &Trained) -> Option<String>
 fn one_two_three_and_four_threads_give_the_same_bits() {
     for precision in PRECISIONS {
         let usual = Tiny { dropout: 0.1, qk_norm: true, n_lanes: 3, precision, ..Tiny::default() };
-        let [full, factor, adaptive, sampled] = trained_heads(&usual);
-        let untied = |tiny: &Tiny| Tiny { tie_embeddings: false, ..tiny.clone() };
-        let untied = [untied(&factor), untied(&sampled)];
-        for tiny in [full, factor, adaptive, sampled].into_iter().chain(untied) {
+        let plain = trained_heads(&usual);
+        let [full, factor, adaptive, sampled] = trained_heads(&Tiny { composes: true, ..usual });
+        let untied = |tiny: Tiny| Tiny { tie_embeddings: false, ..tiny };
+        let composed = [full, untied(factor), adaptive, untied(sampled)];
+        for tiny in plain.into_iter().chain(composed) {
             same_bits_on_any_number_of_threads(&tiny);
         }
     }
@@ -87,7 +88,7 @@ fn the_number_of_threads_may_change_on_the_way() {
 #[test]
 fn evaluation_does_not_depend_on_lanes_threads_or_micro_batches() {
     for (precision, head) in PRECISIONS.into_iter().cycle().zip(heads(37)) {
-        let tiny = Tiny { precision, head, ..Tiny::default() };
+        let tiny = Tiny { precision, composes: !head.is_full(), head, ..Tiny::default() };
         let (mut state, source) = (tiny.state(), Cycle(tiny.vocab_size));
         state.pack(tiny.lanes(&state.layout, 1).pool());
         let evaluate = |n_seqs: usize, threads: usize, n: usize| {
@@ -156,7 +157,7 @@ fn training_on_a_sample_lowers_the_whole_loss() {
 /// Work shared by equal tokens is the same work: only the order of some sums differs.
 #[test]
 fn a_row_per_different_token_learns_the_same() {
-    let each = Tiny { unique_tokens: false, qk_norm: true, ..Tiny::default() };
+    let each = Tiny { unique_tokens: false, qk_norm: true, composes: true, ..Tiny::default() };
     let shared = Tiny { unique_tokens: true, ..each.clone() };
     let (each, shared) = (train(&each, 1, 20), train(&shared, 1, 20));
     assert_ne!(each.params, shared.params, "the switch changed nothing");

@@ -4,6 +4,7 @@
 //! element and the traffic in GB/s, counting each number read or written once. One thread.
 
 use kernels::adamw::{AdamwStep, adamw_update};
+use kernels::composed::{Composition, composed_backward, composed_forward};
 use kernels::cross_entropy::{cross_entropy, cross_entropy_loss};
 use kernels::dropout::{DropMask, dropout_add, dropout_backward};
 use kernels::embedding::embedding_backward;
@@ -86,6 +87,18 @@ fn elementwise(isa: Isa) {
     let mut dots = vec![0.0; tokens.len()];
     bench(isa, "row_dot_forward 128", IN_CACHE, 8, || {
         row_dot_forward(&mut dots, Rows::F32(&x), &table, &tokens);
+    });
+    // Three parts each: of x one row is copied and three are added, of the gradient four added.
+    let (own, starts): (Vec<u32>, Vec<u32>) = (0..300).map(|i| (i, 3 * i)).unzip();
+    let starts = [&starts[..], &[900]].concat();
+    let parts: Vec<u32> = (0..900).map(|i| i * 7919 % 200).collect();
+    let of = Composition { own: &own, starts: &starts, parts: &parts };
+    let (rows, mut drows, mut y) = (numbers(300 * 128), numbers(200 * 128), numbers(IN_CACHE));
+    bench(isa, "composed_forward 128", IN_CACHE, 44, || {
+        composed_forward(&mut y, &table, &rows, of, &tokens);
+    });
+    bench(isa, "composed_backward 128", IN_CACHE, 48, || {
+        composed_backward(&mut table, &mut drows, &x, of, &tokens);
     });
 }
 

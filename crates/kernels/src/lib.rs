@@ -13,6 +13,7 @@ pub mod adamw;
 pub mod aligned;
 mod arch;
 pub mod attention;
+pub mod composed;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod embedding;

@@ -5,12 +5,14 @@
 //! `n` roundings is off by at most `gamma(n)` times the sum of the magnitudes of its terms. The
 //! comments count those roundings, products that a path may fuse included.
 
+#[path = "against_naive/tables.rs"]
+mod tables;
+
 mod support;
 
 use kernels::adamw::{self, AdamwStep, adamw_update};
 use kernels::cross_entropy::{self, IGNORE, cross_entropy, cross_entropy_loss};
 use kernels::dropout::{self, DropMask, dropout_add, dropout_backward};
-use kernels::embedding::{self, embedding_backward, embedding_forward};
 use kernels::gated_mlp::{self, swiglu_backward, swiglu_forward};
 use kernels::qk_norm::{self, QkNormSaved, qk_norm_backward, qk_norm_forward};
 use kernels::reduce::{add_into, sum_squares};
@@ -34,7 +36,7 @@ const TINY: f64 = f32::MIN_POSITIVE as f64;
 /// Runs one kernel on a random shape, with rows of one format where it has such.
 type Case = fn(&mut Random, Precision) -> Vec<Compared>;
 
-const CASES: [Case; 13] = [
+const CASES: [Case; 14] = [
     store_rows_case,
     rmsnorm_forward_case,
     rmsnorm_backward_case,
@@ -43,7 +45,8 @@ const CASES: [Case; 13] = [
     qk_norm_backward_case,
     swiglu_forward_case,
     swiglu_backward_case,
-    embedding_case,
+    tables::embedding_case,
+    tables::composed_case,
     cross_entropy_case,
     dropout_case,
     adamw_case,
@@ -346,27 +349,6 @@ fn swiglu_backward_case(random: &mut Random, precision: Precision) -> Vec<Compar
         error[at + ffn_dim] = gamma(SIGMOID + 2) * dhs * gate.abs() + floor;
     }
     vec![Compared::rounded("swiglu dgate_up", &got, expected, error)]
-}
-
-fn embedding_case(random: &mut Random, _: Precision) -> Vec<Compared> {
-    let (rows, cols, vocab_size) = (random.between(1, 9), width(random), random.between(1, 5));
-    let tokens: Vec<u32> = (0..rows).map(|_| random.between(0, vocab_size - 1) as u32).collect();
-    let (table, dx) = (random.f32s(vocab_size * cols, 1.0), random.f32s(rows * cols, 1.0));
-    let (mut x, mut dtable) = (vec![f32::NAN; rows * cols], table.clone());
-    embedding_forward(&mut x, &table, &tokens);
-    embedding_backward(&mut dtable, &dx, &tokens);
-
-    let (mut x0, mut dtable0, mut terms) = (vec![0.0; rows * cols], wide(&table), wide(&table));
-    embedding::naive::embedding_forward(&mut x0, &wide(&table), &tokens);
-    embedding::naive::embedding_backward(&mut dtable0, &wide(&dx), &tokens);
-    // One addition per row, at most.
-    terms.iter_mut().for_each(|x| *x = x.abs());
-    let magnitudes: Vec<f64> = wide(&dx).iter().map(|x| x.abs()).collect();
-    embedding::naive::embedding_backward(&mut terms, &magnitudes, &tokens);
-    vec![
-        Compared::exact("embedding x", wide(&x), x0),
-        Compared::within("embedding dtable", &dtable, dtable0, relative(&terms, rows)),
-    ]
 }
 
 /// Logits in a chunk, between which the kernel rescales what it summed.

@@ -5,6 +5,7 @@
 
 mod support;
 
+use kernels::composed::naive as composed;
 use kernels::cross_entropy::{IGNORE, naive as cross_entropy};
 use kernels::dropout::{DropMask, naive as dropout};
 use kernels::embedding::naive as embedding;
@@ -51,13 +52,14 @@ impl Gradient {
 /// Makes the gradients of one kernel for a random shape.
 type Case = fn(&mut Random) -> Vec<Gradient>;
 
-const CASES: [Case; 8] = [
+const CASES: [Case; 9] = [
     rmsnorm_case,
     qk_norm_case,
     rope_case,
     swiglu_case,
     embedding_case,
     row_dot_case,
+    composed_case,
     cross_entropy_case,
     dropout_case,
 ];
@@ -219,6 +221,28 @@ fn row_dot_case(random: &mut Random) -> Vec<Gradient> {
     vec![
         Gradient { what: "row_dot dx", backward: dx, step: by_rows },
         Gradient { what: "row_dot dtable", backward: dtable, step: by_table },
+    ]
+}
+
+fn composed_case(random: &mut Random) -> Vec<Gradient> {
+    let (rows, cols) = (random.between(1, 9), random.between(1, 7));
+    let made = support::Made::random(random);
+    let (of, inputs) = (made.composition(), made.inputs(random, rows));
+    let (table, parts) =
+        (random.f64s(made.n_own * cols, 1.0), random.f64s(made.n_parts * cols, 1.0));
+    let dx = random.f64s(rows * cols, 1.0);
+    let (mut dtable, mut dparts) = (vec![0.0; table.len()], vec![0.0; parts.len()]);
+    composed::composed_backward(&mut dtable, &mut dparts, &dx, of, &inputs);
+    let forward = |table: &[Complex], parts: &[Complex]| {
+        let mut x = zeros(rows * cols);
+        composed::composed_forward(&mut x, table, parts, of, &inputs);
+        x
+    };
+    let of_table = derivatives(&dx, &table, |table| forward(table, &complex(&parts)));
+    let of_parts = derivatives(&dx, &parts, |parts| forward(&complex(&table), parts));
+    vec![
+        Gradient { what: "composed dtable", backward: dtable, step: of_table },
+        Gradient { what: "composed dparts", backward: dparts, step: of_parts },
     ]
 }
 

@@ -24,6 +24,7 @@ const SOURCES: &[(&str, &str)] = &sources![
     "accum.rs",
     "adamw.rs",
     "arch.rs",
+    "composed.rs",
     "cross_entropy.rs",
     "dropout.rs",
     "embedding.rs",

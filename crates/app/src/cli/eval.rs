@@ -1,15 +1,19 @@
 //! `crystalline eval`: loss, perplexity and bits per byte of a model on a text.
 
 use super::bench::PrecisionArg;
+use super::model::Opened;
 use super::{logits, model, threads};
 use anyhow::{Result, bail};
-use engine::data::{EvalWindows, TokenSource};
+use engine::data::{EvalWindows, IGNORE, TokenFile, TokenSource};
+use engine::head::LossSum;
 use engine::model::MicroShape;
 use engine::text::Control;
+use engine::train::run::TRAIN_NAME;
 use engine::train::{Lanes, SequenceSource};
+use engine::vocab::runs::{WordCounts, WordRuns};
 use kernels::Pool;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Measure a model on a text: loss, perplexity, bits per byte.
@@ -28,6 +32,9 @@ pub struct Args {
     /// Threads.
     #[arg(long)]
     threads: Option<usize>,
+    /// Also measure on the words that the text to train on has fewer than N times.
+    #[arg(long, value_name = "N")]
+    rare_below: Option<u64>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -40,11 +47,40 @@ pub struct Args {
 struct Windows<'a> {
     tokens: &'a [u32],
     windows: EvalWindows,
+    /// The tokens that are targets, if not all are.
+    is_target: Option<&'a [bool]>,
 }
 
 impl SequenceSource for Windows<'_> {
     fn fill(&self, _step: u64, index: usize, tokens: &mut [u32], targets: &mut [u32]) {
         self.windows.fill(self.tokens, index, tokens, targets);
+        if let Some(is_target) = self.is_target {
+            let is_target = &is_target[index * targets.len() + 1..];
+            for (target, _) in targets.iter_mut().zip(is_target).filter(|(_, is)| !**is) {
+                *target = IGNORE;
+            }
+        }
+    }
+}
+
+/// What was measured on some of the tokens.
+struct Measured {
+    nats: f64,
+    n_tok: usize,
+    n_bytes: usize,
+}
+
+impl Measured {
+    fn new(sum: LossSum, n_bytes: usize) -> Measured {
+        Measured { nats: sum.nats, n_tok: sum.n_tok, n_bytes }
+    }
+
+    fn loss(&self) -> f64 {
+        self.nats / self.n_tok.max(1) as f64
+    }
+
+    fn bits_per_byte(&self) -> f64 {
+        self.nats / std::f64::consts::LN_2 / self.n_bytes.max(1) as f64
     }
 }
 
@@ -52,7 +88,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let threads = threads(args.threads);
     let precision = args.precision.resolve();
     let mut pool = Pool::new(threads);
-    let opened = model::open(&args.model, precision, &mut pool)?;
+    let mut opened = model::open(&args.model, precision, &mut pool)?;
     let corpus = engine::data::Corpus::open(std::slice::from_ref(&args.file), Default::default())?;
     let mut text = String::new();
     corpus.read(corpus.all(), |piece| {
@@ -70,33 +106,83 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if tokens.len() < 2 {
         bail!("{}: too short to measure, it has {} tokens", args.file.display(), tokens.len());
     }
-    let config = &opened.model.layout().config;
+    let is_rare = args.rare_below.map(|n| is_rare(&args.model, &opened, n, &tokens)).transpose()?;
     if let Some(path) = &args.dump_logits {
-        let first = &tokens[..tokens.len().min(config.seq_len)];
+        let first = &tokens[..tokens.len().min(opened.model.max_len())];
         logits::dump(path, &opened, first, precision, &mut pool)?;
     }
     drop(pool);
+    opened.model.add_words(&tokens);
+    let config = &opened.model.layout().config;
     let windows = EvalWindows::new(TokenSource::len(&tokens[..]), config.seq_len)?;
     let n = windows.n_windows();
-    let micro = MicroShape::new(config, config.seq_len, n.div_ceil(threads), precision);
+    let micro = MicroShape {
+        n_inputs: opened.model.n_inputs(),
+        ..MicroShape::new(config, config.seq_len, n.div_ceil(threads), precision)
+    };
     let mut lanes = Lanes::for_evaluation(opened.model.layout(), &micro, threads);
-    let source = Windows { tokens: &tokens, windows };
-    let sum = lanes.evaluate(opened.model.model(), &source, n);
-    let bytes: usize = tokens[1..].iter().map(|id| tokenizer.token_bytes(*id)).sum();
-    let loss = sum.nats / sum.n_tok as f64;
-    let bits = sum.nats / std::f64::consts::LN_2 / bytes.max(1) as f64;
-    let mut out = std::io::stdout().lock();
-    if args.json {
-        let report = serde_json::json!({
-            "loss_nats": loss, "perplexity": loss.exp(), "bits_per_byte": bits,
-            "tokens": sum.n_tok, "bytes": bytes, "model": opened.folder,
-        });
-        writeln!(out, "{report}")?;
-    } else {
-        writeln!(out, "loss           {loss:.4} nats per token")?;
-        writeln!(out, "perplexity     {:.2} per token", loss.exp())?;
-        writeln!(out, "bits per byte  {bits:.4}")?;
-        writeln!(out, "measured on    {} tokens, {} bytes", sum.n_tok, bytes)?;
-    }
+    let mut measure = |is_target: Option<&[bool]>| {
+        let source = Windows { tokens: &tokens, windows: windows.clone(), is_target };
+        let sum = lanes.evaluate(opened.model.model(), &source, n);
+        let counted = (1..tokens.len()).filter(|t| is_target.is_none_or(|is| is[*t]));
+        Measured::new(sum, counted.map(|t| opened.tokenizer.token_bytes(tokens[t])).sum())
+    };
+    let all = measure(None);
+    let rare = is_rare.as_deref().map(|is_rare| measure(Some(is_rare)));
+    report(&args, &opened.folder, &all, rare.as_ref())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// For each token whether it is in a word that the run's text has fewer than `n` times.
+fn is_rare(path: &Path, opened: &Opened, n: u64, tokens: &[u32]) -> Result<Vec<bool>> {
+    // The folder of the run, or of one of its checkpoints.
+    let of_checkpoint = opened.folder.ancestors().nth(2);
+    let paths = [Some(path), of_checkpoint].map(|dir| dir.map(|dir| dir.join(TRAIN_NAME)));
+    let Some(path) = paths.into_iter().flatten().find(|path| path.is_file()) else {
+        bail!("{}: --rare-below needs the run that made the model, for its text", path.display());
+    };
+    let file = TokenFile::open(&path)?;
+    if file.origin().tokenizer_hash != *opened.tokenizer.hash().as_bytes() {
+        bail!("{}: its tokens are of another tokeniser than the model's", path.display());
+    }
+    let mut ids = vec![0; TokenSource::len(&file)];
+    file.read(0, &mut ids);
+    Ok(WordCounts::new(WordRuns::new(&opened.tokenizer), &ids).is_below(n, tokens))
+}
+
+fn report(args: &Args, folder: &Path, all: &Measured, rare: Option<&Measured>) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    let (loss, bits) = (all.loss(), all.bits_per_byte());
+    if args.json {
+        let mut report = serde_json::json!({
+            "loss_nats": loss, "perplexity": loss.exp(), "bits_per_byte": bits,
+            "tokens": all.n_tok, "bytes": all.n_bytes, "model": folder,
+        });
+        if let Some(rare) = rare {
+            report["rare"] = serde_json::json!({
+                "below": args.rare_below, "loss_nats": rare.loss(),
+                "bits_per_byte": rare.bits_per_byte(), "tokens": rare.n_tok, "bytes": rare.n_bytes,
+            });
+        }
+        writeln!(out, "{report}")?;
+        return Ok(());
+    }
+    writeln!(out, "loss           {loss:.4} nats per token")?;
+    writeln!(out, "perplexity     {:.2} per token", loss.exp())?;
+    writeln!(out, "bits per byte  {bits:.4}")?;
+    writeln!(out, "measured on    {} tokens, {} bytes", all.n_tok, all.n_bytes)?;
+    if let (Some(rare), Some(below)) = (rare, args.rare_below) {
+        writeln!(
+            out,
+            "rare words     {:.4} bits per byte, {:.4} nats per token",
+            rare.bits_per_byte(),
+            rare.loss()
+        )?;
+        writeln!(
+            out,
+            "measured on    {} tokens, {} bytes, of words that the text to train on has fewer than {below} times",
+            rare.n_tok, rare.n_bytes
+        )?;
+    }
+    Ok(())
 }

@@ -56,6 +56,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
             writeln!(out, "output layer adaptive, clusters from tokens {cutoffs:?} on")?;
         }
     }
+    if m.n_parts > 0 {
+        writeln!(out, "input vectors composed, {} parts of words", m.n_parts)?;
+    }
     writeln!(out, "{:<48} {:>16} {:>12}  decay", "tensor", "shape", "numbers")?;
     for t in &layout.tensors {
         let shape = format!("{:?}", t.shape);

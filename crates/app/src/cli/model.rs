@@ -7,6 +7,7 @@ use engine::generate::InferenceModel;
 use engine::model::{Layout, ModelConfig};
 use engine::text::Tokenizer;
 use engine::train::run::{CHECKPOINTS_NAME, load_params, model_config};
+use engine::vocab::read_composer;
 use kernels::{Pool, Precision};
 use std::path::{Path, PathBuf};
 
@@ -49,7 +50,9 @@ pub fn open(path: &Path, precision: Precision, pool: &mut Pool) -> Result<Opened
     let folder = folder(path)?;
     let (layout, tokenizer) = layout_and_tokenizer(&folder)?;
     let params = load_params(&folder, &layout)?;
-    Ok(Opened { model: InferenceModel::new(layout, params, precision, pool), tokenizer, folder })
+    let composer = read_composer(&folder, &tokenizer, layout.config.n_parts)?;
+    let model = InferenceModel::new(layout, params, precision, pool).with_composer(composer);
+    Ok(Opened { model, tokenizer, folder })
 }
 
 /// The table of tensors and the tokeniser in a model folder.

@@ -95,6 +95,9 @@ pub struct Args {
     /// Tokens that a step's targets are compared with under --head sampled.
     #[arg(long, value_name = "N")]
     samples: Option<usize>,
+    /// Compose the input vectors of words: a row of their own and the mean of those of their parts.
+    #[arg(long)]
+    compose: bool,
     /// Normalise queries and keys per head.
     #[arg(long)]
     qk_norm: bool,
@@ -229,6 +232,7 @@ fn settings(args: &Args) -> Result<Settings> {
     set(&mut s.vocab.classes, &args.class_method);
     set(&mut s.vocab.cutoffs, &args.cutoffs);
     set(&mut s.vocab.n_samples, &args.samples);
+    set(&mut s.vocab.compose, &args.compose.then_some(true));
     set(&mut s.model.qk_norm, &args.qk_norm.then_some(true));
     set(&mut s.train.batch_seqs, &args.batch);
     set(&mut s.train.lr, &args.lr);

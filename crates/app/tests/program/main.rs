@@ -1,6 +1,7 @@
 //! The program as a process: killed, interrupted, started twice, and given what it cannot use.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
+mod compose;
 mod disk;
 mod flags;
 mod heads;

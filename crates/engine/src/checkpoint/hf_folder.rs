@@ -1,18 +1,18 @@
 //! `config.json` and `generation_config.json` of a Hugging Face model folder: Llama, or Qwen3 where
-//! queries and keys are normalised, or a type of this program's own where the output layer is one
-//! that no other program computes, so that these refuse it by name.
+//! queries and keys are normalised, or a type of this program's own where the output layer or the
+//! input vectors are such that no other program computes, so that these refuse it by name.
 //!
 //! Both ways of saying the same are written: transformers 4 reads `rope_theta` and `torch_dtype`,
 //! transformers 5 `rope_parameters` and `dtype`. A config that is read may come from anybody, and
 //! may ask for things that this program does not compute: those are refused by name.
 
 use super::error::LoadError;
-use crate::model::HeadConfig;
+use crate::model::{HeadConfig, N_PARTS_MAX};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::Path;
 
-/// The type of models whose output layer is this program's own.
+/// The type of models whose output layer or input vectors are this program's own.
 const OWN_TYPE: &str = "crystalline";
 
 /// The largest `config.json` that is worth reading; real ones have a few kilobytes.
@@ -45,6 +45,8 @@ pub struct HfConfig {
     pub tie_embeddings: bool,
     /// Whether queries and keys are normalised per head, which makes it a Qwen3.
     pub qk_norm: bool,
+    /// Rows of the table of parts that input vectors are composed of; 0 if they are not.
+    pub n_parts: usize,
     /// The output layer.
     pub head: HeadConfig,
     /// The token before a text, if there is one.
@@ -81,6 +83,8 @@ struct Written<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     qk_norm: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    n_parts: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     head: Option<&'a HeadConfig>,
     initializer_range: f32,
     tie_word_embeddings: bool,
@@ -100,7 +104,7 @@ struct RopeParameters {
 
 /// The text of `config.json`.
 pub fn config_json(config: &HfConfig) -> String {
-    let is_own = !config.head.is_full();
+    let is_own = !config.head.is_full() || config.n_parts > 0;
     let (architecture, model_type) = match (is_own, config.qk_norm) {
         (true, _) => ("CrystallineForCausalLM", OWN_TYPE),
         (false, false) => ("LlamaForCausalLM", "llama"),
@@ -127,6 +131,7 @@ pub fn config_json(config: &HfConfig) -> String {
         mlp_bias: (model_type == "llama").then_some(false),
         use_sliding_window: (model_type == "qwen3").then_some(false),
         qk_norm: is_own.then_some(config.qk_norm),
+        n_parts: Some(config.n_parts).filter(|n| *n > 0),
         head: is_own.then_some(&config.head),
         initializer_range: 0.02,
         tie_word_embeddings: config.tie_embeddings,
@@ -188,6 +193,7 @@ struct Read {
     mlp_bias: Option<bool>,
     use_sliding_window: Option<bool>,
     qk_norm: Option<bool>,
+    n_parts: Option<u64>,
     head: Option<HeadConfig>,
     partial_rotary_factor: Option<f64>,
     quantization_config: Option<Value>,
@@ -219,6 +225,7 @@ pub fn parse_config(bytes: &[u8], path: &Path) -> Result<HfConfig, LoadError> {
     let (rope_theta, norm_eps) = reader.constants(&read)?;
     let token = |field, id| reader.token(field, id, vocab_size);
     let head = reader.head(&read, vocab_size)?;
+    let n_parts = reader.n_parts(&read)?;
     Ok(HfConfig {
         vocab_size,
         model_dim,
@@ -233,6 +240,7 @@ pub fn parse_config(bytes: &[u8], path: &Path) -> Result<HfConfig, LoadError> {
         // As transformers has it where the file is silent.
         tie_embeddings: read.tie_word_embeddings.unwrap_or(false),
         qk_norm,
+        n_parts,
         head,
         bos_id: token("bos_token_id", &read.bos_token_id)?,
         eos_id: token("eos_token_id", &read.eos_token_id)?,
@@ -373,6 +381,17 @@ impl Reader<'_> {
                 Err(LoadError::damaged(self.path, "head", "missing", "an output layer"))
             }
             _ => Ok(HeadConfig::Full),
+        }
+    }
+
+    /// Rows of parts, which only a model of this program's own type may have.
+    fn n_parts(&self, read: &Read) -> Result<usize, LoadError> {
+        let is_own = read.model_type.as_deref() == Some(OWN_TYPE);
+        let found = read.n_parts.filter(|_| is_own).unwrap_or(0);
+        let (field, limit) = ("n_parts".to_string(), N_PARTS_MAX as u64);
+        match usize::try_from(found) {
+            Ok(n_parts) if found <= limit => Ok(n_parts),
+            _ => Err(LoadError::TooLarge { path: self.path.to_owned(), field, found, limit }),
         }
     }
 

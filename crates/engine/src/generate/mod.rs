@@ -2,6 +2,7 @@
 
 mod candidates;
 mod factored;
+mod history;
 mod inference;
 mod sampler;
 mod session;

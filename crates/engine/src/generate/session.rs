@@ -5,14 +5,14 @@
 //! panels of the weight where there is one (decoding). Sharing changes no bits. The model may be one
 //! that is being trained: a session reads the packed weights wherever they are.
 
+use super::history::History;
 use crate::head::adaptive;
 use crate::head::factor::{Expansion, class_log_probabilities, member_log_probabilities};
-use crate::model::{Layout, Matrix, Model, as_rows};
+use crate::model::{Layout, Matrix, Model, as_rows, input_forward};
 use kernels::accum::Accum;
 use kernels::attention::{
     CacheShape, attention_append, attention_cached, attention_cached_scratch_len,
 };
-use kernels::embedding::embedding_forward;
 use kernels::gated_mlp::swiglu_forward;
 use kernels::matmul::{matmul, matmul_panels, n_panels, panel_columns};
 use kernels::qk_norm::qk_norm_forward;
@@ -51,6 +51,7 @@ pub struct Session {
     shape: CacheShape,
     /// Tokens in the cache.
     len: usize,
+    history: History,
     buffers: Buffers,
 }
 
@@ -95,6 +96,7 @@ impl Session {
         Session {
             cache: AlignedVec::zeroed(m.n_layers * shape.cache_words()),
             len: 0,
+            history: History::new(max_len, n),
             buffers: Buffers {
                 stream: AlignedVec::zeroed(n * m.model_dim),
                 rstd: AlignedVec::zeroed(n),
@@ -214,7 +216,8 @@ impl Session {
         let (stream, rstd) = (&mut stream[..n * m.model_dim], &mut rstd[..n]);
         let (qkv, gate_up) = (&mut qkv[..n * m.qkv_dim()], &mut gate_up[..n * 2 * m.ffn_dim]);
 
-        embedding_forward(stream, model.layout.embed.of(model.params), tokens);
+        let (model, inputs) = self.history.take(model, start, tokens);
+        input_forward(stream, model, inputs);
         for (l, slots) in model.layout.layers.iter().enumerate() {
             let cache = &mut self.cache[l * cache_words..(l + 1) * cache_words];
             let mut x = as_rows(operand, n * m.model_dim, *precision);

@@ -7,12 +7,13 @@
 
 use super::buffers::{Block, LaneBuffers, Scratch};
 use super::forward::{Dropout, Model};
+use super::inputs::{input_backward, input_forward};
 use super::layout::{LayerSlots, Matrix};
 use super::unique::UniqueTokens;
 use kernels::accum::Accum;
 use kernels::attention::{AttentionShape, attention_backward};
 use kernels::dropout::{DropMask, dropout_backward};
-use kernels::embedding::{embedding_backward, embedding_forward};
+use kernels::embedding::embedding_backward;
 use kernels::gated_mlp::swiglu_backward;
 use kernels::matmul::{MatmulShape, matmul_straight, matmul_wgrad};
 use kernels::qk_norm::qk_norm_backward;
@@ -122,25 +123,24 @@ fn attention_branch(
         Some(unique) => {
             let (dx, x) = (&mut scratch.branch[..wide], &mut scratch.qkv[..wide]);
             sum_places(dx, scratch.dstream, unique);
-            embedding_forward(x, model.layout.embed.of(params), unique.ids());
+            input_forward(x, model, unique.ids());
             rmsnorm_backward(dx, dgain, dnorm, x, gain, rstd, Accum::Add);
         }
     }
 }
 
-/// Runs every block backwards for the micro-batch that `forward` just ran.
+/// Runs every block backwards for the micro-batch of `n_rows` tokens that `forward` just ran.
 ///
 /// `is_first` says that this is the step's first micro-batch of the lane: matrices' gradients are
 /// then overwritten, and added into otherwise. Gains' and embeddings' are always added into; the
 /// step's beginning zeroes those (`LaneBuffers::begin_step`).
 pub fn backward(
     model: Model,
-    tokens: &[u32],
+    n_rows: usize,
     dropout: Option<Dropout>,
     is_first: bool,
     lane: &mut LaneBuffers,
 ) {
-    let n_rows = tokens.len();
     let attention = lane.shape.attention();
     let accum = if is_first { Accum::Replace } else { Accum::Add };
 
@@ -150,33 +150,38 @@ pub fn backward(
         attention_branch(model, slots, dropout.map(|d| d.mask(l, 0)), accum, attention, &mut block);
     }
     if model.layout.embed.end <= model.layout.lane_len {
-        let Block { scratch, grads, unique, .. } = lane.block(0, n_rows);
-        let (dx, tokens) = embedding_rows(&scratch, unique, tokens, model.layout.config.model_dim);
-        embedding_backward(model.layout.embed.of_mut(grads), dx, tokens); // B1 embedding
+        let Block { scratch, grads, unique, inputs, .. } = lane.block(0, n_rows);
+        let (dx, inputs) = input_rows(&scratch, unique, inputs, model.layout.config.model_dim);
+        input_backward(grads, 0, model, dx, inputs); // B1 embedding
     }
 }
 
-/// Adds what [`backward`] left of the gradient into `dtable_acc` (V, C), that of the embeddings:
-/// where lanes share one.
-pub fn embedding_gradient(dtable_acc: &mut [f32], tokens: &[u32], lane: &mut LaneBuffers) {
-    let dim = lane.shape.config.model_dim;
-    let Block { scratch, unique, .. } = lane.block(0, tokens.len());
-    let (dx, tokens) = embedding_rows(&scratch, unique, tokens, dim);
-    embedding_backward(dtable_acc, dx, tokens);
+/// Adds what [`backward`] left of the gradient into that of the tables that input vectors are read
+/// from: where lanes share one, `shared_acc`, laid out as the parameters from
+/// [`Layout::lane_len`](super::Layout::lane_len) on.
+pub fn embedding_gradient(
+    shared_acc: &mut [f32],
+    model: Model,
+    n_rows: usize,
+    lane: &mut LaneBuffers,
+) {
+    let Block { scratch, unique, inputs, .. } = lane.block(0, n_rows);
+    let (dx, inputs) = input_rows(&scratch, unique, inputs, model.layout.config.model_dim);
+    input_backward(shared_acc, model.layout.lane_len, model, dx, inputs);
 }
 
-/// Gradients of embeddings and the tokens whose they are: all, or all different ones.
-fn embedding_rows<'a>(
+/// Gradients of input vectors and the inputs whose they are: all, or all different ones.
+fn input_rows<'a>(
     scratch: &'a Scratch,
     unique: Option<&'a UniqueTokens>,
-    tokens: &'a [u32],
+    inputs: &'a [u32],
     dim: usize,
 ) -> (&'a [f32], &'a [u32]) {
-    let (dx, tokens) = match unique {
-        None => (&*scratch.dstream, tokens),
+    let (dx, inputs) = match unique {
+        None => (&*scratch.dstream, inputs),
         Some(unique) => (&*scratch.branch, unique.ids()),
     };
-    (&dx[..tokens.len() * dim], tokens)
+    (&dx[..inputs.len() * dim], inputs)
 }
 
 /// The sum over the places of each different token: rows of `d` added up in ascending order.

@@ -5,6 +5,7 @@
 //! below; the allocations, the slices and the printed memory plan all come from them.
 
 use super::config::ModelConfig;
+use super::forward::Model;
 use super::layout::{Layout, Span};
 use super::unique::UniqueTokens;
 use crate::head;
@@ -27,6 +28,8 @@ pub struct MicroShape {
     pub head_rows: usize,
     /// Whether what depends on the token alone is computed once per different token.
     pub unique_tokens: bool,
+    /// Different inputs that there are: tokens, and words where vectors are composed, I.
+    pub n_inputs: usize,
 }
 
 /// Tokens of a micro-batch, sequence after sequence, and what follows each.
@@ -53,7 +56,9 @@ pub struct LaneBuffers {
     scratch: AlignedVec<f32>,
     /// Workspace of backward products: panels of their operands.
     pub words: AlignedVec<u32>,
-    /// The different tokens of the micro-batch, if they are to be told apart.
+    /// (N) what stands at each place of the micro-batch.
+    inputs: AlignedVec<u32>,
+    /// The different ones of them, if they are to be told apart.
     unique: Option<UniqueTokens>,
 }
 
@@ -144,6 +149,7 @@ impl MicroShape {
             precision,
             head_rows: head::softmax::block_rows(n_outputs, n_seqs * seq_len),
             unique_tokens: true,
+            n_inputs: config.vocab_size,
         };
         let one_bytes = config.n_layers * padded_sum(&of(1).layer_lens()) * size_of::<f32>();
         let most = (MICRO_ROWS / seq_len).min(ACTIVATION_BYTES / one_bytes.max(1)).max(1);
@@ -241,8 +247,9 @@ impl LaneBuffers {
     pub fn new(layout: &Layout, shape: MicroShape, training: bool) -> LaneBuffers {
         let stream = (layout.config.n_layers + 1) * shape.n_rows() * layout.config.model_dim;
         let n_kept = if training { layout.config.n_layers } else { 1 };
-        let unique = || UniqueTokens::new(shape.n_rows(), layout.config.vocab_size);
+        let unique = || UniqueTokens::new(shape.n_rows(), shape.n_inputs);
         LaneBuffers {
+            inputs: AlignedVec::zeroed(shape.n_rows()),
             unique: shape.unique_tokens.then(unique),
             grads: AlignedVec::zeroed(if training { layout.lane_len } else { 0 }),
             stream: AlignedVec::zeroed(stream),
@@ -256,19 +263,31 @@ impl LaneBuffers {
     /// Name and bytes of each allocation.
     pub fn plan(&self) -> [(&'static str, usize); 5] {
         let float = size_of::<f32>();
+        let unique = self.unique.as_ref().map_or(0, UniqueTokens::bytes);
         [
             ("gradients", self.grads.len() * float),
             ("activations", (self.stream.len() + self.layers.len()) * float),
             ("workspace", self.scratch.len() * float),
             ("backward panels", self.words.len() * size_of::<u32>()),
-            ("different tokens", self.unique.as_ref().map_or(0, UniqueTokens::bytes)),
+            ("different tokens", unique + self.inputs.len() * size_of::<u32>()),
         ]
     }
 
-    /// Tells the different ones of a micro-batch's tokens apart, if that is wanted.
-    pub(super) fn find_unique(&mut self, tokens: &[u32]) {
+    /// Finds what stands at the places of a micro-batch, and tells the different ones apart if that
+    /// is wanted.
+    pub(super) fn find_inputs(&mut self, model: Model, tokens: &[u32]) {
+        let inputs = &mut self.inputs[..tokens.len()];
+        match model.composer {
+            None => inputs.copy_from_slice(tokens),
+            Some(composer) => {
+                let t = self.shape.seq_len;
+                for (tokens, inputs) in tokens.chunks_exact(t).zip(inputs.chunks_exact_mut(t)) {
+                    composer.inputs(tokens, inputs);
+                }
+            }
+        }
         if let Some(unique) = &mut self.unique {
-            unique.find(tokens);
+            unique.find(inputs);
         }
     }
 
@@ -285,6 +304,7 @@ impl LaneBuffers {
             scratch: scratch(&mut self.scratch, &self.shape, n_rows),
             grads: &mut self.grads,
             words: &mut self.words,
+            inputs: &self.inputs[..n_rows],
             unique: self.unique.as_ref().filter(|_| l == 0),
         }
     }
@@ -320,15 +340,16 @@ impl LaneBuffers {
         }
     }
 
-    /// Zeroes what a step's micro-batches only add into: the gains' gradients, and the embeddings'
-    /// where no output matrix overwrites them.
+    /// Zeroes what a step's micro-batches only add into: the gradients of gains and parts, and the
+    /// embeddings' where no output matrix overwrites them.
     pub fn begin_step(&mut self, layout: &Layout) {
         let is_here = |span: &Span| span.end <= layout.lane_len;
         for tensor in layout.tensors.iter().filter(|t| t.shape.len() == 1 && is_here(&t.span)) {
             tensor.span.of_mut(&mut self.grads).fill(0.0);
         }
-        if layout.embed != layout.head.span && is_here(&layout.embed) {
-            layout.embed.of_mut(&mut self.grads).fill(0.0);
+        let embed = Some(layout.embed).filter(|embed| *embed != layout.head.span);
+        for span in embed.iter().chain(&layout.parts).filter(|span| is_here(span)) {
+            span.of_mut(&mut self.grads).fill(0.0);
         }
     }
 }
@@ -341,7 +362,9 @@ pub(super) struct Block<'a> {
     pub scratch: Scratch<'a>,
     pub grads: &'a mut [f32],
     pub words: &'a mut [u32],
-    /// The different tokens, in the first block only.
+    /// (N) what stands at each place.
+    pub inputs: &'a [u32],
+    /// The different ones of them, in the first block only.
     pub unique: Option<&'a UniqueTokens>,
 }
 

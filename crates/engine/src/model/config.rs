@@ -31,9 +31,16 @@ pub struct ModelConfig {
     pub rope_theta: f32,
     /// Added to the mean square in every RMSNorm.
     pub norm_eps: f32,
+    /// Rows of the table of parts that input vectors are composed of; 0 if they are not.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub n_parts: usize,
     /// The output layer; files from before there was a choice do not name it.
     #[serde(default, skip_serializing_if = "HeadConfig::is_full")]
     pub head: HeadConfig,
+}
+
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 /// A field of a [`ModelConfig`] that cannot be, and what would do.
@@ -47,6 +54,9 @@ pub struct ConfigError {
     /// What it must be.
     pub expected: String,
 }
+
+/// Rows of the table of parts, at most: a token has rarely more than one of its own.
+pub(crate) const N_PARTS_MAX: usize = 1 << 21;
 
 /// Upper bounds of what a file may ask for, so that no size computed from them overflows.
 const LIMITS: [(&str, usize); 7] = [
@@ -76,6 +86,7 @@ impl ModelConfig {
             qk_norm: false,
             rope_theta: 10_000.0,
             norm_eps: 1e-5,
+            n_parts: 0,
             head: HeadConfig::Full,
         }
     }
@@ -122,6 +133,9 @@ impl ModelConfig {
         }
         if !self.n_heads.is_multiple_of(self.n_kv_heads) {
             return bad("n_kv_heads", self.n_kv_heads, "expected a divisor of n_heads");
+        }
+        if self.n_parts > N_PARTS_MAX {
+            return bad("n_parts", self.n_parts, &format!("expected 0 to {N_PARTS_MAX}"));
         }
         self.head.check(self.vocab_size)?;
         if self.tie_embeddings && !self.head.can_be_tied() {

@@ -5,8 +5,10 @@
 //! output layer (`head`).
 
 use super::buffers::{Block, LaneBuffers, LayerActs};
+use super::inputs::input_forward;
 use super::layout::{LayerSlots, Layout};
 use super::packed::PackedWeights;
+use crate::vocab::compose::Composer;
 use kernels::accum::Accum;
 use kernels::attention::{AttentionShape, attention_forward};
 use kernels::dropout::{DropMask, dropout_add};
@@ -46,9 +48,19 @@ pub struct Model<'a> {
     pub packed: &'a PackedWeights,
     /// Rotary angles of every position.
     pub rope: &'a RopeTable,
+    /// Tells what input vectors are made of, where they are composed of parts.
+    pub composer: Option<&'a Composer>,
 }
 
 impl Model<'_> {
+    /// What vectors are made of.
+    ///
+    /// # Panics
+    /// If there is none: whoever opens a model that composes gives it one.
+    pub(super) fn composer(&self) -> &Composer {
+        self.composer.expect("Model: a model with a table of parts has a composer")
+    }
+
     /// The heads of a fused query-key-value row.
     pub fn heads(&self) -> Heads {
         let m = &self.layout.config;
@@ -66,9 +78,9 @@ pub fn forward(model: Model, tokens: &[u32], dropout: Option<Dropout>, lane: &mu
     assert_eq!(n_rows % lane.shape.seq_len, 0, "forward: tokens are not whole sequences");
     let attention = lane.shape.attention();
 
-    lane.find_unique(tokens);
+    lane.find_inputs(model, tokens);
     let first = lane.block(0, n_rows);
-    embedding_forward(first.input, model.layout.embed.of(model.params), tokens); // F1 embedding
+    input_forward(first.input, model, first.inputs); // F1 embedding
     for (l, slots) in model.layout.layers.iter().enumerate() {
         let mut block = lane.block(l, n_rows);
         attention_branch(model, slots, l, dropout, attention, &mut block);
@@ -123,7 +135,7 @@ fn attention_branch(
             let n = unique.ids().len();
             let rows = &mut scratch.wide[..n * width];
             let input = &mut scratch.branch[..n * model.layout.config.model_dim];
-            embedding_forward(input, model.layout.embed.of(model.params), unique.ids());
+            input_forward(input, model, unique.ids());
             query_key_value(model, slots, rows, input, acts);
             // To the places of each token, as rows of the embedding are looked up.
             embedding_forward(scratch.qkv, rows, unique.index());

@@ -145,6 +145,8 @@ pub struct Layout {
     pub layers: Vec<LayerSlots>,
     /// (V, C) token embeddings.
     pub embed: Span,
+    /// (P, C) rows of parts, where input vectors are composed of them.
+    pub parts: Option<Span>,
     /// (C) gains before the output layer.
     pub final_norm: Span,
     /// The matrix of the softmax that every token takes part in: (V, C), the embeddings again where
@@ -202,10 +204,16 @@ impl Layout {
             true => embed,
             false => table.matrix("lm_head.weight", config.vocab_size, c, weight),
         };
+        // Composed vectors begin as those of their tokens.
+        let parts_of_words = |table: &mut Table| {
+            let n_parts = Some(config.n_parts).filter(|n| *n > 0)?;
+            Some(table.matrix("model.embed_parts.weight", n_parts, c, Init::Zeros))
+        };
         let embed_first = (!shares_tables).then(|| embedding(&mut table));
         let layers = (0..config.n_layers).map(|l| table.layer(config, l)).collect();
         let final_norm = table.gain("model.norm.weight", c);
         let (mut factor, mut adaptive) = (None, None);
+        let parts;
         let n_outputs = config.head.n_outputs(config.vocab_size);
         let (embed, head, lane_len) = match (&config.head, embed_first) {
             (HeadConfig::Factor { class_starts }, _) => {
@@ -219,6 +227,7 @@ impl Layout {
                 let members = table.classes(rows, class_starts, c);
                 let starts = class_starts.clone();
                 factor = Some(FactorSlots { class_bias, member_bias, rows, members, starts });
+                parts = parts_of_words(&mut table);
                 (embed, head, lane_len)
             }
             (HeadConfig::Adaptive { cutoffs }, _) => {
@@ -226,13 +235,16 @@ impl Layout {
                 let head = table.join(&[first], c);
                 adaptive = Some(table.clusters(cutoffs, config));
                 let lane_len = table.len.next_multiple_of(ALIGN_FLOATS);
-                (embedding(&mut table), head, lane_len)
+                let embed = embedding(&mut table);
+                parts = parts_of_words(&mut table);
+                (embed, head, lane_len)
             }
             (HeadConfig::Full, embed) => {
                 let before = table.len;
                 let embed = embed.unwrap_or_else(|| embedding(&mut table));
                 let rows = output(&mut table, embed);
                 let head = table.join(&[rows], c);
+                parts = parts_of_words(&mut table);
                 let lane_len = if shares_tables { before } else { table.len };
                 (embed, head, lane_len.next_multiple_of(ALIGN_FLOATS))
             }
@@ -243,6 +255,7 @@ impl Layout {
             tensors,
             layers,
             embed,
+            parts,
             final_norm,
             head,
             factor,

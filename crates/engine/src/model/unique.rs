@@ -1,12 +1,12 @@
-//! The different tokens of a micro-batch: what depends on the token alone is computed once for each.
+//! The different inputs of a micro-batch: what depends on the input alone is computed once for each.
 //!
 //! That is the first block's norm, its query-key-value product and its norm of queries and keys,
 //! all of which stand before positions come in. Text repeats its tokens (of 1,024 tokens of English
 //! words about 40 % are different, of characters 5 %), so the product has fewer rows; its results
 //! are spread to the places of their tokens. In the backward pass the gradients of a token's places
 //! are summed, in ascending order, and go through the product once: exact, since the product is
-//! linear. The same idea for inference: Graef, "Transformer tricks: precomputing the first layer",
-//! 2024, arXiv:2402.13388.
+//! linear. An input is a token, or where vectors are composed perhaps a word. The same idea for
+//! inference: Graef, "Transformer tricks: precomputing the first layer", 2024, arXiv:2402.13388.
 
 use kernels::AlignedVec;
 
@@ -17,19 +17,19 @@ pub struct UniqueTokens {
     ids: AlignedVec<u32>,
     /// (N) for every place, which of `ids` stands there.
     index: AlignedVec<u32>,
-    /// (V) for every id, its place in `ids` plus one, or 0 if it is not among them.
+    /// (I) for every id, its place in `ids` plus one, or 0 if it is not among them.
     place: AlignedVec<u32>,
     len: usize,
     n_rows: usize,
 }
 
 impl UniqueTokens {
-    /// Room for micro-batches of up to `n_rows` tokens out of `vocab_size`.
-    pub fn new(n_rows: usize, vocab_size: usize) -> UniqueTokens {
+    /// Room for micro-batches of up to `n_rows` inputs out of `n_inputs`.
+    pub fn new(n_rows: usize, n_inputs: usize) -> UniqueTokens {
         UniqueTokens {
             ids: AlignedVec::zeroed(n_rows),
             index: AlignedVec::zeroed(n_rows),
-            place: AlignedVec::zeroed(vocab_size),
+            place: AlignedVec::zeroed(n_inputs),
             len: 0,
             n_rows: 0,
         }
@@ -38,7 +38,7 @@ impl UniqueTokens {
     /// Finds the different ones of `tokens`.
     ///
     /// # Panics
-    /// If there are more than there is room for, or one is not below the vocabulary's size.
+    /// If there are more than there is room for, or one is not below the number of inputs.
     pub fn find(&mut self, tokens: &[u32]) {
         assert!(tokens.len() <= self.index.len(), "UniqueTokens::find: more tokens than rows");
         for id in &self.ids[..self.len] {

@@ -58,6 +58,7 @@ pub struct VocabSettings {
     pub n_classes: Option<usize>,
     pub cutoffs: Option<Vec<u32>>,
     pub n_samples: Option<usize>,
+    pub compose: Option<bool>,
 }
 
 /// Settings of the model.
@@ -77,6 +78,7 @@ pub struct ModelSettings {
     pub qk_norm: Option<bool>,
     pub rope_theta: Option<f32>,
     pub norm_eps: Option<f32>,
+    pub n_parts: Option<usize>,
     pub head: Option<HeadConfig>,
 }
 
@@ -196,6 +198,9 @@ pub struct VocabConfig {
     /// sample.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n_samples: Option<usize>,
+    /// Whether input vectors are composed of the parts of words.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub compose: bool,
 }
 
 /// The training of a run.
@@ -267,6 +272,7 @@ impl ModelSettings {
             qk_norm: self.qk_norm.unwrap_or(false),
             rope_theta: self.rope_theta.unwrap_or(10_000.0),
             norm_eps: self.norm_eps.unwrap_or(1e-5),
+            n_parts: 0,
             head: HeadConfig::Full,
         }
     }

@@ -8,6 +8,7 @@ use super::lanes::{Lanes, SequenceSource};
 use super::optim::{AdamW, AdamWOptions};
 use crate::head::LossSum;
 use crate::model::{Layout, Model, PackedWeights};
+use crate::vocab::compose::Composer;
 use kernels::rope::RopeTable;
 use kernels::{AlignedVec, Pool, Precision};
 
@@ -25,6 +26,9 @@ pub struct TrainState {
     pub optim: AdamW,
     /// Rotary angles.
     pub rope: RopeTable,
+    /// What input vectors are made of, for a model that composes them: it must have met every word
+    /// of the text. [`TrainState::new`] leaves it out.
+    pub composer: Option<Composer>,
 }
 
 /// What this step is to do.
@@ -90,6 +94,7 @@ impl TrainState {
             packed: PackedWeights::new(&layout, precision, true),
             optim: AdamW::new(&layout, options),
             rope: RopeTable::new(config.seq_len, config.head_dim, config.rope_theta as f64),
+            composer: None,
             params,
             layout,
         }
@@ -113,8 +118,8 @@ impl TrainState {
 
     /// What the forward and backward passes read.
     pub fn model(&self) -> Model<'_> {
-        let TrainState { layout, params, packed, rope, .. } = self;
-        Model { layout, params, packed, rope }
+        let TrainState { layout, params, packed, rope, composer, .. } = self;
+        Model { layout, params, packed, rope, composer: composer.as_ref() }
     }
 }
 

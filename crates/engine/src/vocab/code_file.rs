@@ -3,7 +3,9 @@
 //! The file names the tokeniser that it is of by its hash, so that codes of other tokens are never
 //! taken for those of these.
 
+use super::compose::Composer;
 use super::morphemes::{Codes, MorphemeError, Token};
+use super::runs::WordRuns;
 use crate::text::{Control, Tokenizer};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -28,6 +30,12 @@ pub enum CodeFileError {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// There is none, where one is needed.
+    #[error("{}: not there, and the model is composed of the parts that it lists", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
     },
     /// Something in it cannot be.
     #[error("{}: {source}", path.display())]
@@ -86,6 +94,32 @@ pub fn read_codes(folder: &Path, tokenizer: &Tokenizer) -> Result<Option<Codes>,
         Err(source) => return Err(CodeFileError::Read { path, source }),
     };
     parse(&bytes, tokenizer).map(Some).map_err(|source| CodeFileError::Content { path, source })
+}
+
+/// What composes the input vectors of a model that has `n_parts` rows of parts, from the files in
+/// its folder; nothing if it has none.
+///
+/// # Errors
+/// [`CodeFileError`], also if there are other parts, or no file.
+pub fn read_composer(
+    folder: &Path,
+    tokenizer: &Tokenizer,
+    n_parts: usize,
+) -> Result<Option<Composer>, CodeFileError> {
+    if n_parts == 0 {
+        return Ok(None);
+    }
+    let path = folder.join(CODES_NAME);
+    let Some(codes) = read_codes(folder, tokenizer)? else {
+        return Err(CodeFileError::Missing { path });
+    };
+    let composer = Composer::new(codes, WordRuns::new(tokenizer)).and_then(|composer| {
+        let expected = format!("{n_parts}, which the model has rows for");
+        let found = format!("{} that are parts", composer.n_parts());
+        let is_same = composer.n_parts() == n_parts;
+        if is_same { Ok(composer) } else { Err(MorphemeError::format("features", found, expected)) }
+    });
+    composer.map(Some).map_err(|source| CodeFileError::Content { path, source })
 }
 
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {

@@ -2,8 +2,12 @@
 
 pub mod classes;
 mod code_file;
+pub mod compose;
 pub mod morphemes;
 mod prime_codes;
+pub mod runs;
 
-pub use code_file::{CODES_NAME, CodeFileError, codes_json, learn_codes, read_codes};
+pub use code_file::{
+    CODES_NAME, CodeFileError, codes_json, learn_codes, read_codes, read_composer,
+};
 pub use prime_codes::{PathCodes, PrimeCodes, TokenPath};

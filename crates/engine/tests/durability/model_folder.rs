@@ -19,6 +19,7 @@ fn config() -> HfConfig {
         norm_eps: 1e-5,
         tie_embeddings: true,
         qk_norm: false,
+        n_parts: 0,
         head: HeadConfig::Full,
         bos_id: None,
         eos_id: Some(2),
@@ -40,6 +41,19 @@ fn what_is_written_is_read_back() {
         let config = HfConfig { qk_norm, tie_embeddings, ..config() };
         assert_eq!(parse(&written(&config)).unwrap(), config);
     }
+}
+
+/// Other programs must not take a model for a Llama whose input vectors they would get wrong.
+#[test]
+fn a_model_of_composed_vectors_is_of_this_programs_own_type() {
+    let config = HfConfig { n_parts: 300, ..config() };
+    let json = written(&config);
+    assert_eq!((&json["model_type"], &json["n_parts"]), (&json!("crystalline"), &json!(300)));
+    assert_eq!(parse(&json).unwrap(), config);
+    let mut huge = json;
+    huge["n_parts"] = json!(1u64 << 40);
+    let error = parse(&huge).unwrap_err().to_string();
+    assert!(error.contains("n_parts"), "{error}");
 }
 
 /// Both generations of transformers find what they look for, with integers as integers.

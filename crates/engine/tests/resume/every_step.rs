@@ -2,6 +2,7 @@
 
 use crate::scene::{N_STEPS, Scene, end, finish, stop_at};
 use engine::model::HeadName;
+use engine::text::TokenizerKind;
 use engine::train::settings::PrecisionName;
 
 fn every_step(scene: Scene) {
@@ -48,6 +49,16 @@ fn stopped_after_every_step_with_a_sampled_output_layer() {
     every_step(Scene::with(PrecisionName::Bf16, |settings| {
         settings.vocab.head = Some(HeadName::Sampled);
         settings.vocab.n_samples = Some(9);
+    }));
+}
+
+#[test]
+fn stopped_after_every_step_with_composed_input_vectors() {
+    every_step(Scene::with(PrecisionName::F32, |settings| {
+        settings.tokenizer.kind = Some(TokenizerKind::Word);
+        settings.tokenizer.vocab_size = Some(400);
+        settings.vocab.head = Some(HeadName::Factor);
+        settings.vocab.compose = Some(true);
     }));
 }
 

@@ -1,10 +1,14 @@
 //! A model small enough to train in a test, on a text that repeats itself.
 #![allow(dead_code, clippy::unwrap_used)] // each test file uses a part; a panic is how a test fails
 
+mod words;
+
+use engine::data::{Purpose, Rng};
 use engine::head::sampled::Candidates;
 use engine::model::{HeadConfig, Layout, MicroShape, ModelConfig, init_params};
 use engine::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState, training_step};
-use kernels::Precision;
+use engine::vocab::compose::Composer;
+use kernels::{AlignedVec, Precision};
 
 /// What to train.
 #[derive(Clone, Debug)]
@@ -23,6 +27,8 @@ pub struct Tiny {
     pub head: HeadConfig,
     /// Tokens that targets are compared with, if a full softmax is trained on some of them.
     pub n_samples: Option<usize>,
+    /// Whether input vectors are composed.
+    pub composes: bool,
 }
 
 impl Default for Tiny {
@@ -41,6 +47,7 @@ impl Default for Tiny {
             unique_tokens: true,
             head: HeadConfig::Full,
             n_samples: None,
+            composes: false,
         }
     }
 }
@@ -87,6 +94,7 @@ impl Tiny {
             qk_norm: self.qk_norm,
             tie_embeddings: self.tie_embeddings && self.head.can_be_tied(),
             head: self.head.clone(),
+            n_parts: if self.composes { words::N_PARTS } else { 0 },
             ..ModelConfig::new(self.vocab_size, 32, 2, 4)
         }
     }
@@ -98,15 +106,47 @@ impl Tiny {
             None => Layout::new(&config).unwrap(),
             Some(_) => Layout::for_sampling(&config).unwrap(),
         };
-        let params = init_params(&layout, 1);
-        TrainState::new(layout, params, self.precision, AdamWOptions::default())
+        let params = self.params(&layout);
+        let state = TrainState::new(layout, params, self.precision, AdamWOptions::default());
+        TrainState { composer: self.composer(), ..state }
+    }
+
+    /// Fresh parameters, and rows of parts that are not zero as fresh ones would be.
+    pub fn params(&self, layout: &Layout) -> AlignedVec<f32> {
+        let mut params = init_params(layout, 1);
+        if let Some(parts) = layout.parts {
+            Rng::new(1, Purpose::Test, 0).fill_normal(parts.of_mut(&mut params), 0, 0.02);
+        }
+        params
+    }
+
+    /// What composes the input vectors, without any word yet.
+    pub fn fresh_composer(&self) -> Option<Composer> {
+        self.composes.then(|| words::composer(self.vocab_size))
+    }
+
+    /// The same with every word of [`Cycle`].
+    pub fn composer(&self) -> Option<Composer> {
+        let mut composer = self.fresh_composer()?;
+        let (mut tokens, mut targets) =
+            (vec![0; 2 * self.vocab_size], vec![0; 2 * self.vocab_size]);
+        for index in 0..self.vocab_size {
+            Cycle(self.vocab_size).fill(0, index, &mut tokens, &mut targets);
+            composer.add_words(&tokens);
+        }
+        Some(composer)
     }
 
     /// Micro-batches that are cut smaller than they need be, so that there are several.
     pub fn micro(&self) -> MicroShape {
         let (n_seqs, head_rows, unique_tokens) = (self.micro_seqs, 8, self.unique_tokens);
         let usual = MicroShape::new(&self.config(), self.seq_len, n_seqs, self.precision);
-        MicroShape { n_seqs, head_rows, unique_tokens, ..usual }
+        MicroShape { n_seqs, head_rows, unique_tokens, n_inputs: self.n_inputs(), ..usual }
+    }
+
+    /// Different inputs that there are.
+    pub fn n_inputs(&self) -> usize {
+        self.composer().map_or(self.vocab_size, |composer| composer.n_inputs())
     }
 
     pub fn lanes(&self, layout: &Layout, threads: usize) -> Lanes {

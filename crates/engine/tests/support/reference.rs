@@ -2,6 +2,8 @@
 
 use engine::head::sampled::Candidates;
 use engine::model::{LayerSlots, Layout, Matrix};
+use engine::vocab::compose::Composer;
+use kernels::composed::naive::composed_forward;
 use kernels::dropout::{DropMask, naive::dropout_add};
 use kernels::embedding::naive::embedding_forward;
 use kernels::gated_mlp::naive::swiglu_forward;
@@ -16,6 +18,7 @@ pub type Masks<'a> = &'a dyn Fn(usize, usize) -> Option<DropMask>;
 /// The sum of the losses of a micro-batch of whole sequences.
 pub fn loss<S: Scalar>(
     layout: &Layout,
+    composer: Option<&Composer>,
     params: &[S],
     tokens: &[u32],
     targets: &[u32],
@@ -23,8 +26,7 @@ pub fn loss<S: Scalar>(
     masks: Masks,
 ) -> S {
     let c = layout.config.model_dim;
-    let mut x = vec![S::from_f64(0.0); tokens.len() * c];
-    embedding_forward(&mut x, layout.embed.of(params), tokens);
+    let mut x = input_vectors(layout, composer, params, tokens);
     for (l, slots) in layout.layers.iter().enumerate() {
         let branch = attention_branch(layout, slots, params, &x);
         x = add(&x, &branch, masks(l, 0));
@@ -82,6 +84,27 @@ fn token_loss<S: Scalar>(layout: &Layout, params: &[S], x: &[S], target: u32) ->
 
 fn loss_of<S: Scalar>(logits: &[S], target: usize) -> S {
     log_sum_exp(logits) - logits[target]
+}
+
+fn input_vectors<S: Scalar>(
+    layout: &Layout,
+    composer: Option<&Composer>,
+    params: &[S],
+    tokens: &[u32],
+) -> Vec<S> {
+    let mut x = vec![S::from_f64(0.0); tokens.len() * layout.config.model_dim];
+    let table = layout.embed.of(params);
+    let (Some(parts), Some(composer)) = (layout.parts, composer) else {
+        embedding_forward(&mut x, table, tokens);
+        return x;
+    };
+    let mut inputs = vec![0; tokens.len()];
+    let seq_len = layout.config.seq_len;
+    for (tokens, inputs) in tokens.chunks_exact(seq_len).zip(inputs.chunks_exact_mut(seq_len)) {
+        composer.inputs(tokens, inputs);
+    }
+    composed_forward(&mut x, table, parts.of(params), composer.composition(), &inputs);
+    x
 }
 
 fn attention_branch<S: Scalar>(

@@ -4,6 +4,7 @@
 
 pub mod complex;
 
+use kernels::composed::Composition;
 use kernels::rows::bf16_from_f32;
 use kernels::{Isa, Precision, Rows, RowsMut, isa};
 use std::sync::{Mutex, PoisonError};
@@ -94,6 +95,41 @@ pub fn width(random: &mut Random) -> usize {
     match random.between(0, 2) {
         0 => edges[random.between(0, edges.len() - 1)],
         _ => random.between(1, 200),
+    }
+}
+
+/// What inputs are made of, at random: up to [`Made::N_PARTS_MAX`] parts each, the same one perhaps
+/// twice.
+pub struct Made {
+    own: Vec<u32>,
+    starts: Vec<u32>,
+    parts: Vec<u32>,
+    pub n_own: usize,
+    pub n_parts: usize,
+}
+
+impl Made {
+    pub const N_PARTS_MAX: usize = 3;
+
+    pub fn random(random: &mut Random) -> Made {
+        let (n_own, n_parts) = (random.between(1, 5), random.between(1, 6));
+        let mut made = Made { own: vec![], starts: vec![0], parts: vec![], n_own, n_parts };
+        for _ in 0..random.between(1, 7) {
+            made.own.push(random.between(0, n_own - 1) as u32);
+            let n = random.between(0, Made::N_PARTS_MAX);
+            made.parts.extend((0..n).map(|_| random.between(0, n_parts - 1) as u32));
+            made.starts.push(made.parts.len() as u32);
+        }
+        made
+    }
+
+    pub fn composition(&self) -> Composition<'_> {
+        Composition { own: &self.own, starts: &self.starts, parts: &self.parts }
+    }
+
+    /// `n` inputs, some more than once.
+    pub fn inputs(&self, random: &mut Random, n: usize) -> Vec<u32> {
+        (0..n).map(|_| random.between(0, self.own.len() - 1) as u32).collect()
     }
 }
 

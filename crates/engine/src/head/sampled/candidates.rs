@@ -128,7 +128,8 @@ mod tests {
         let params = init_params(&layout, 1);
         let packed = PackedWeights::new(&layout, Precision::F32, true);
         let rope = RopeTable::new(1, 4, 1e4);
-        let model = Model { layout: &layout, params: &params, packed: &packed, rope: &rope };
+        let (layout, params, packed, rope) = (&layout, &params[..], &packed, &rope);
+        let model = Model { layout, params, packed, rope, composer: None };
         let mut candidates = Candidates::new(&COUNTS, n, 8, Precision::F32, 3);
         for step in 0..n_steps {
             candidates.draw(model, step);

@@ -107,7 +107,7 @@ impl Lane {
         first: usize,
     ) {
         let is_first = first == self.sequences.start;
-        let Lane { buffers, tokens, targets, head, n_tok, loss, .. } = self;
+        let Lane { buffers, targets, head, n_tok, loss, .. } = self;
         if *n_tok == 0 {
             return;
         }
@@ -117,7 +117,7 @@ impl Lane {
         }
         loss.add(LossSum::of(acts.loss, &targets[..*n_tok]));
         softmax::input_backward(model, *n_tok, buffers);
-        backward(model, &tokens[..*n_tok], dropout(plan, first), is_first, buffers);
+        backward(model, *n_tok, dropout(plan, first), is_first, buffers);
     }
 
     /// Losses of sequences from number `first` of `source` on, one to each of `sums`, without

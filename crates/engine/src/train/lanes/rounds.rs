@@ -93,9 +93,7 @@ impl Shared {
                 lane.backward(model, members.map(|members| (members, i)), plan, first);
             });
             for lane in lanes.iter_mut().filter(|lane| lane.n_tok > 0) {
-                let embed = shared_part(model.layout, model.layout.embed);
-                let tokens = &lane.tokens[..lane.n_tok];
-                embedding_gradient(embed.of_mut(grads), tokens, &mut lane.buffers);
+                embedding_gradient(grads, model, lane.n_tok, &mut lane.buffers);
                 if let LaneHead::Sampled(rows) = &lane.head {
                     let input = lane.buffers.head_input(lane.n_tok);
                     let targets = &lane.targets[..lane.n_tok];

@@ -11,12 +11,13 @@ use crate::data::{Batches, EvalWindows, TokenFile, TokenSource};
 use crate::generate::Session;
 use crate::head::factor::unigram_biases;
 use crate::head::sampled::Candidates;
-use crate::model::{HeadName, Layout, MicroShape, init_params};
+use crate::model::{HeadName, Layout, MicroShape, ModelConfig, init_params};
 use crate::text::Tokenizer;
 use crate::train::settings::RunConfig;
 use crate::train::{Lanes, SequenceSource, StepPlan, TrainState, training_step};
 use crate::vocab::classes::count_tokens;
-use crate::vocab::read_codes;
+use crate::vocab::compose::Composer;
+use crate::vocab::{read_codes, read_composer};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -103,9 +104,12 @@ impl Machine {
             _ => Layout::new(model)?,
         };
         let precision = train.precision.kernels();
+        let held_out = valid.as_ref().map(|valid| &valid.tokens);
+        let composer = composer_of(dir, model, [Some(&tokens), held_out])?;
+        let n_inputs = composer.as_ref().map_or(model.vocab_size, Composer::n_inputs);
         let lane_seqs = train.batch_seqs.div_ceil(train.n_lanes);
         let micro = MicroShape::new(model, model.seq_len, lane_seqs, precision);
-        let micro = MicroShape { unique_tokens: train.unique_tokens, ..micro };
+        let micro = MicroShape { unique_tokens: train.unique_tokens, n_inputs, ..micro };
         let mut lanes = Lanes::new(&layout, &micro, train.n_lanes, train.batch_seqs, threads);
         let session = Session::new(&layout, precision, model.seq_len, threads);
         let mut params = init_params(&layout, train.seed);
@@ -118,6 +122,7 @@ impl Machine {
             }
         }
         let mut state = TrainState::new(layout, params, precision, train.optimizer);
+        state.composer = composer;
         state.pack(lanes.pool());
         let train = TrainSource { tokens, batches };
         Ok(Machine { config: config.clone(), state, lanes, train, valid, session })
@@ -268,6 +273,23 @@ impl Run {
         plan.push(("snapshot of a save", snapshot));
         plan
     }
+}
+
+/// What composes the input vectors, if they are composed, with every word of the run's text.
+fn composer_of(
+    dir: &Path,
+    model: &ModelConfig,
+    texts: [Option<&TokenFile>; 2],
+) -> Result<Option<Composer>, RunError> {
+    if model.n_parts == 0 {
+        return Ok(None);
+    }
+    let tokenizer = Tokenizer::load(&dir.join(TOKENIZER_NAME))?;
+    let mut composer = read_composer(dir, &tokenizer, model.n_parts)?;
+    if let Some(composer) = &mut composer {
+        texts.into_iter().flatten().for_each(|tokens| composer.add_words_of(tokens));
+    }
+    Ok(composer)
 }
 
 /// Floats of the snapshot that a save is written from: parameters and both moments, or none where

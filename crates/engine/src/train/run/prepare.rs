@@ -19,7 +19,7 @@ use crate::text::{Control, TextError, Tokenizer, TokenizerKind, TrainOptions};
 use crate::train::events::{Event, Observer};
 use crate::train::settings::{DataConfig, RunConfig, Settings, TokenizerConfig, VocabConfig};
 use crate::vocab::morphemes::{Codes, MorphemeError};
-use crate::vocab::{CODES_NAME, codes_json, learn_codes};
+use crate::vocab::{CODES_NAME, codes_json, compose, learn_codes};
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -64,7 +64,7 @@ pub fn prepare(
     let train = encode(&tokenizer, &texts, &path, origin, threads, observer)?;
     let is_char = tokenizer.kind() == TokenizerKind::Char;
     let full = settings.model.resolve(tokenizer.vocab_size(), train.len(), is_char);
-    let vocab = vocabulary::resolve(&settings.vocab, &full)?;
+    let vocab = vocabulary::resolve(&settings.vocab, tokenizer.kind(), &full)?;
     let Arranged { head, order } = vocabulary::arrange(&vocab, &train, threads, observer)?;
     let (tokenizer, train) = match order {
         None => (tokenizer, train),
@@ -75,8 +75,10 @@ pub fn prepare(
         }
     };
     commit_file(&RealFs, &dir.join(TOKENIZER_NAME), &tokenizer.to_json())?;
-    if tokenizer.kind().is_word_level() {
+    let mut n_parts = 0;
+    if vocab.compose || tokenizer.kind().is_word_level() {
         let codes = find_parts(&tokenizer, &texts, threads, observer)?;
+        n_parts = if vocab.compose { compose::n_parts(&codes) } else { 0 };
         commit_file(&RealFs, &dir.join(CODES_NAME), &codes_json(&codes, &tokenizer))?;
     }
     drop(texts);
@@ -91,9 +93,9 @@ pub fn prepare(
         min_count: options.min_count,
     };
     let tie_embeddings = settings.model.tie_embeddings.unwrap_or(head.can_be_tied());
-    let model = ModelConfig { head, tie_embeddings, ..full };
+    let model = ModelConfig { head, n_parts, tie_embeddings, ..full };
     let known = Known { data, tokenizer: tokenizer_config, vocab, model };
-    let config = resolve(settings, known, &tokenizer, &train, budget, threads, dir)?;
+    let config = resolve(settings, known, &train, budget, threads, dir)?;
     let toml = toml::to_string_pretty(&config).map_err(|error| RunError::ConfigFile {
         path: dir.join(CONFIG_NAME),
         message: error.to_string(),
@@ -302,20 +304,21 @@ struct Known {
 fn resolve(
     settings: &Settings,
     known: Known,
-    tokenizer: &Tokenizer,
     train: &TokenFile,
     budget: Budget,
     threads: usize,
     dir: &Path,
 ) -> Result<RunConfig, RunError> {
     let n_tokens = train.len();
-    if let Some(found) = settings.model.vocab_size.filter(|v| *v != tokenizer.vocab_size()) {
-        let expected = format!("{}, as the text gives it", tokenizer.vocab_size());
-        return Err(RunError::Setting {
-            field: "model.vocab_size",
-            found: found.to_string(),
-            expected,
-        });
+    let sizes = [
+        ("model.vocab_size", settings.model.vocab_size, known.model.vocab_size),
+        ("model.n_parts", settings.model.n_parts, known.model.n_parts),
+    ];
+    for (field, given, of_text) in sizes {
+        if let Some(found) = given.filter(|given| *given != of_text) {
+            let (found, expected) = (found.to_string(), format!("{of_text}, as the text gives it"));
+            return Err(RunError::Setting { field, found, expected });
+        }
     }
     if settings.model.head.as_ref().is_some_and(|head| *head != known.model.head) {
         return Err(RunError::Setting {

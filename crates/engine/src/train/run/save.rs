@@ -56,6 +56,7 @@ fn hf_config(m: &ModelConfig, eos_id: Option<u32>) -> HfConfig {
         norm_eps: m.norm_eps,
         tie_embeddings: m.tie_embeddings,
         qk_norm: m.qk_norm,
+        n_parts: m.n_parts,
         head: m.head.clone(),
         bos_id: None,
         eos_id,
@@ -78,6 +79,7 @@ pub fn model_config(hf: &HfConfig) -> ModelConfig {
         qk_norm: hf.qk_norm,
         rope_theta: hf.rope_theta,
         norm_eps: hf.norm_eps,
+        n_parts: hf.n_parts,
         head: hf.head.clone(),
     }
 }

@@ -3,6 +3,7 @@
 use super::error::RunError;
 use crate::data::TokenFile;
 use crate::model::{HeadConfig, HeadName, ModelConfig};
+use crate::text::TokenizerKind;
 use crate::train::events::{Event, Observer};
 use crate::train::settings::{VocabConfig, VocabSettings};
 use crate::vocab::classes::{
@@ -24,8 +25,21 @@ const GAIN_WORTH_IT: f64 = 1.5;
 /// The output layer, as given or as suits `model`, which is the run's but for it.
 ///
 /// # Errors
-/// [`RunError::Setting`] or [`RunError::Config`] if there cannot be such classes or clusters.
-pub(super) fn resolve(given: &VocabSettings, model: &ModelConfig) -> Result<VocabConfig, RunError> {
+/// [`RunError::Setting`] or [`RunError::Config`] if there cannot be such classes or clusters, or
+/// words have no parts.
+pub(super) fn resolve(
+    given: &VocabSettings,
+    kind: TokenizerKind,
+    model: &ModelConfig,
+) -> Result<VocabConfig, RunError> {
+    let compose = given.compose.unwrap_or(false);
+    if compose && kind == TokenizerKind::Char {
+        return Err(RunError::Setting {
+            field: "vocab.compose",
+            found: compose.to_string(),
+            expected: "a tokeniser of words or of pieces: characters have no parts".to_string(),
+        });
+    }
     let vocab_size = model.vocab_size;
     let n_classes = given.n_classes.unwrap_or_else(|| default_n_classes(vocab_size));
     let head = given.head.unwrap_or_else(|| match given {
@@ -37,7 +51,7 @@ pub(super) fn resolve(given: &VocabSettings, model: &ModelConfig) -> Result<Voca
         _ if model.factored_gain(n_classes) >= GAIN_WORTH_IT => HeadName::Factor,
         _ => HeadName::Full,
     });
-    let plain = VocabConfig { head, ..VocabConfig::default() };
+    let plain = VocabConfig { head, compose, ..VocabConfig::default() };
     match head {
         HeadName::Full => Ok(plain),
         HeadName::Factor if !(1..=vocab_size).contains(&n_classes) => Err(RunError::Setting {
@@ -132,7 +146,7 @@ mod tests {
     /// The layer that is chosen for a shape: V, C, L, H, T.
     fn chosen([v, c, l, h, t]: [usize; 5]) -> HeadName {
         let model = ModelConfig { seq_len: t, ..ModelConfig::new(v, c, l, h) };
-        resolve(&VocabSettings::default(), &model).unwrap().head
+        resolve(&VocabSettings::default(), TokenizerKind::Word, &model).unwrap().head
     }
 
     #[test]
@@ -155,7 +169,7 @@ mod tests {
     #[test]
     fn what_is_asked_for_is_taken() {
         let model = ModelConfig::new(100, 64, 2, 2);
-        let resolve = |given| resolve(&given, &model);
+        let resolve = |given| resolve(&given, TokenizerKind::Word, &model);
         let given = VocabSettings { n_classes: Some(7), ..VocabSettings::default() };
         let found = resolve(given).unwrap();
         assert_eq!((found.head, found.n_classes), (HeadName::Factor, Some(7)));

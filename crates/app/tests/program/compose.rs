@@ -1,0 +1,55 @@
+//! Models whose input vectors are composed of the parts of words: trained, measured, made to write.
+
+use crate::process::{Ended, run};
+use crate::scene::Scene;
+use serde_json::Value;
+
+#[test]
+fn a_composed_model_is_trained_measured_and_writes() {
+    let scene = Scene::new();
+    let flags = "--tokenizer word --vocab 400 --compose";
+    let ended: Ended = scene.train("run", flags).output().unwrap().into();
+    ended.assert_success();
+    let shown = run(scene.path(), &["inspect", "run"]);
+    assert!(shown.stdout.contains("input vectors composed"), "{}", shown.stdout);
+    assert!(shown.stdout.contains("model.embed_parts.weight"), "{}", shown.stdout);
+    // A word that is new, before and after words that are not.
+    let written = run(scene.path(), &["generate", "run", "Once unfoxlike", "--max-tokens", "9"]);
+    written.assert_success();
+    assert!(written.stdout.starts_with("Once unfoxlike"), "{}", written.stdout);
+
+    std::fs::write(scene.path().join("new.txt"), "The unfoxlike foxling outfoxed a fox.").unwrap();
+    let measure = |text: &str, below: &str| -> Value {
+        let args = ["eval", "run", text, "--rare-below", below, "--json"];
+        let ended = run(scene.path(), &args);
+        ended.assert_success();
+        serde_json::from_str(&ended.stdout).unwrap()
+    };
+    let (old, new) = (measure("text.txt", "3"), measure("new.txt", "1"));
+    for report in [&old, &new] {
+        let (all, rare) = (report["tokens"].as_u64(), report["rare"]["tokens"].as_u64());
+        assert!(Some(0) < rare && rare < all, "{report}");
+        let bits = |of: &Value| of["bits_per_byte"].as_f64().unwrap();
+        assert!(bits(&report["rare"]) > bits(report), "rare words are harder: {report}");
+    }
+    assert_eq!(measure("text.txt", "0")["rare"]["tokens"], 0);
+}
+
+#[test]
+fn what_a_composed_model_needs_is_asked_for_by_name() {
+    let scene = Scene::new();
+    let ended: Ended = scene.train("char", "--compose").output().unwrap().into();
+    assert_eq!(ended.complaint(2, &["vocab.compose", "characters have no parts"]), None);
+    let flags = "--tokenizer word --vocab 400 --compose --stop-at 5";
+    let ended: Ended = scene.train("run", flags).output().unwrap().into();
+    ended.assert_success();
+    let checkpoint = scene.checkpoints("run").join("step-00000005");
+    let moved = scene.path().join("moved");
+    std::fs::rename(checkpoint, &moved).unwrap();
+    run(scene.path(), &["eval", "moved", "text.txt"]).assert_success();
+    let ended = run(scene.path(), &["eval", "moved", "text.txt", "--rare-below", "2"]);
+    assert_eq!(ended.complaint(1, &["moved", "needs the run"]), None);
+    std::fs::remove_file(moved.join("codes.json")).unwrap();
+    let ended = run(scene.path(), &["generate", "moved", "Once"]);
+    assert_eq!(ended.complaint(1, &["moved/codes.json", "not there"]), None);
+}
