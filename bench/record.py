@@ -60,19 +60,6 @@ def entry(figures, ours, note, memory=None):
     return dict(date=time.strftime("%Y-%m-%d"), **note, sides=sides, against=against)
 
 
-def write(given, name, title, key, value):
-    """Puts `value` under `key` into the record's NAME.json, and writes NAME.md anew."""
-    path = folder(given) / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    record = json.loads(path.read_text()) if path.exists() else {}
-    record[key] = value
-    path.write_text(json.dumps(record, indent=1) + "\n")
-    text = markdown(title, record)
-    path.with_suffix(".md").write_text(text)
-    print(text)
-    print(f"written to {path} and {path.with_suffix('.md')}")
-
-
 def markdown(title, record):
     has_memory = any("peak_rss_mib" in s for e in record.values() for s in e["sides"].values())
     head = ["", "", "tokens/s", "range", "ours / it", "opponent"]
@@ -93,9 +80,27 @@ def markdown(title, record):
                      f"{side['lowest']:,.0f} to {side['highest']:,.0f}", ratio]  # fmt: skip
             cells += [f"{side['peak_rss_mib']:,}", memory] if has_memory else []
             lines.append(f"| {' | '.join(cells + [against.get('opponent', '')])} |")
-    lines.append("")
+    return "\n".join([*lines, "", *notes(record), ""])
+
+
+def notes(record):
+    """When and on what each key of a record was measured."""
+    lines = []
     for key, one in record.items():
         busy = " **The machine was busy: not to be quoted.**" if one["load"] > BUSY_LOAD else ""
         lines.append(f"- {key}: {one['date']}, {one['versions']}, {one['threads']} threads, "
                      f"{one['load']} cores busy before.{busy}")  # fmt: skip
-    return "\n".join([*lines, ""])
+    return lines
+
+
+def write(given, name, title, key, value, text_of=markdown):
+    """Puts `value` under `key` into the record's NAME.json, and writes NAME.md anew."""
+    path = folder(given) / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    record = json.loads(path.read_text()) if path.exists() else {}
+    record[key] = value
+    path.write_text(json.dumps(record, indent=1) + "\n")
+    text = text_of(title, record)
+    path.with_suffix(".md").write_text(text)
+    print(text)
+    print(f"written to {path} and {path.with_suffix('.md')}")

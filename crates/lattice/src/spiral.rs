@@ -14,12 +14,18 @@
 /// Largest ring on which 64-bit numbers lie; they do not fill it.
 const LAST_RING: u64 = 1 << 31;
 
+/// The ring of a number: half the width of the square on whose border its point lies. Ring 0 has one
+/// number, ring r has 8r, and the rings up to r have the numbers below `(2r + 1)^2`.
+pub fn ring(n: u64) -> u64 {
+    // On ring r the root is 2r - 1 or 2r.
+    n.isqrt().div_ceil(2)
+}
+
 /// The point of a number: 0 at the origin, 1 at (1, 0), 2 at (1, 1).
 ///
 /// Coordinates are at most 2^31 in absolute value; those of 32-bit numbers are below 2^15 + 1.
 pub fn position(n: u64) -> (i64, i64) {
-    // On ring r the root is 2r - 1 or 2r.
-    let ring = n.isqrt().div_ceil(2);
+    let ring = ring(n);
     if ring == 0 {
         return (0, 0);
     }
@@ -60,7 +66,7 @@ pub fn number(x: i64, y: i64) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{number, position};
+    use super::{number, position, ring};
     use proptest::prelude::*;
 
     /// The definition: walks 1, 1, 2, 2, 3, 3, ... steps, turning left after each.
@@ -93,6 +99,7 @@ mod tests {
         assert_eq!(first_jump(&points), None);
         for (n, &(x, y)) in points.iter().enumerate() {
             assert_eq!(number(x, y), Some(n as u64));
+            assert_eq!(ring(n as u64), x.unsigned_abs().max(y.unsigned_abs()));
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub mod codes;
 pub mod generation;
+pub mod orders;
 pub mod training;
 pub mod verified;
 pub mod writing;

@@ -1,18 +1,20 @@
 //! `crystalline bench`: how fast this machine trains and generates, as a share of what it can do.
 
-use super::model;
+use super::{model, parse_name};
 use crate::bench::generation::{self, Phase};
 use crate::bench::training::Setup;
 use crate::bench::verified::{self, PathState};
-use crate::bench::{Shape, codes, training, writing};
+use crate::bench::{Shape, codes, orders, training, writing};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use engine::model::{HeadConfig, HeadName};
 use engine::train::settings::PrecisionName;
 use engine::vocab::classes::default_n_classes;
+use engine::vocab::order::TokenOrder;
 use kernels::{Isa, Precision};
 use serde::Serialize;
 use std::fmt::Display;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -37,9 +39,15 @@ pub struct Args {
     /// Time comparing and searching prime codes beside dot products, on one thread.
     #[arg(long, conflicts_with_all = ["decode", "prefill", "model"])]
     codes: bool,
+    /// Time what each order of token ids costs on the vocabularies of a text, on one thread.
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["decode", "prefill", "model", "codes"])]
+    orders: Option<PathBuf>,
+    /// Of the orders, time this one only.
+    #[arg(long, requires = "orders", value_parser = parse_name::<TokenOrder>)]
+    order: Option<TokenOrder>,
     /// Steps or rounds to time, after some that are not.
-    #[arg(long, default_value_t = 20)]
-    steps: usize,
+    #[arg(long, default_value = "20")]
+    steps: NonZeroUsize,
     /// Threads.
     #[arg(long)]
     threads: Option<usize>,
@@ -53,7 +61,8 @@ pub struct Args {
     #[arg(long, value_name = "HEAD,...", value_delimiter = ',', default_value = "full")]
     head: Vec<HeadName>,
     /// Classes of the factored output layer, all of about equal size; by default the square root of
-    /// the vocabulary. Alone it stands for --head factor.
+    /// the vocabulary. Alone it stands for --head factor; of orders, keep the
+    /// tokens of so many classes together.
     #[arg(long, value_name = "N", value_parser = parse_classes)]
     classes: Option<usize>,
     /// Tokens that a step's targets are compared with under --head sampled.
@@ -118,10 +127,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if let Some(refusal) = refusal(Isa::active(), Isa::best(), is_forced, args.any_path) {
         bail!(refusal);
     }
+    let (threads, steps) = (super::threads(args.threads), args.steps.get());
     if args.codes {
-        return print(&[codes::measure(args.steps)], args.json);
+        return print(&[codes::measure(steps)], args.json);
     }
-    let (threads, precision) = (super::threads(args.threads), args.precision.resolve());
+    let precision = args.precision.resolve();
     let phase = match (args.prefill, args.decode) {
         (true, _) => Some(Phase::Prefill),
         (_, true) => Some(Phase::Decode),
@@ -130,16 +140,19 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if let Some(path) = &args.model {
         let mut pool = kernels::Pool::new(threads);
         let opened = model::open(path, precision, &mut pool)?;
-        return print(&[writing::measure(&opened, &mut pool, args.steps)?], args.json);
+        return print(&[writing::measure(&opened, &mut pool, steps)?], args.json);
+    }
+    if let Some(text) = &args.orders {
+        let Args { order: only, classes: n_classes, .. } = args;
+        let options = orders::Options { only, n_classes, threads, rounds: steps };
+        return print(&[orders::measure(text, options)?], args.json);
     }
     match phase {
         Some(phase) => {
-            let report = generation::measure(args.shape, phase, precision, threads, args.steps)?;
+            let report = generation::measure(args.shape, phase, precision, threads, steps)?;
             print(&[report], args.json)
         }
-        None => {
-            print(&training::measure(&setups(&args, precision, threads), args.steps)?, args.json)
-        }
+        None => print(&training::measure(&setups(&args, precision, threads), steps)?, args.json),
     }
 }
 

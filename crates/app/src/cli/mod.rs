@@ -24,6 +24,7 @@ mod vocabulary;
 
 use clap::{Parser, Subcommand};
 use say::say;
+use serde::de::{DeserializeOwned, IntoDeserializer};
 use std::process::ExitCode;
 
 /// Train a language model of your own on the CPU you have, and talk to it.
@@ -132,6 +133,11 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         ) => 2,
         _ => 1,
     }
+}
+
+/// A value by the name that it has in files; a complaint lists the names there are.
+fn parse_name<T: DeserializeOwned>(name: &str) -> Result<T, serde::de::value::Error> {
+    T::deserialize(name.into_deserializer())
 }
 
 /// Threads to use: as many as the machine has cores for us, unless told otherwise.

@@ -4,7 +4,7 @@ use super::progress::Progress;
 use super::quantity::parse_time;
 use super::say::say;
 use super::signals::Signals;
-use super::threads;
+use super::{parse_name, threads};
 use anyhow::{Context, Result, bail};
 use engine::model::HeadName;
 use engine::text::TokenizerKind;
@@ -12,6 +12,7 @@ use engine::train::events::Outcome;
 use engine::train::run::{Budget, Run, RunError, prepare};
 use engine::train::settings::{PrecisionName, Settings};
 use engine::vocab::classes::ClassMethod;
+use engine::vocab::order::TokenOrder;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -95,6 +96,10 @@ pub struct Args {
     /// Tokens that a step's targets are compared with under --head sampled.
     #[arg(long, value_name = "N")]
     samples: Option<usize>,
+    /// The order of token ids, and so of rows in memory: frequency, spiral, hilbert or random. By
+    /// default the tokeniser's; with classes, frequency.
+    #[arg(long, value_parser = parse_name::<TokenOrder>)]
+    order: Option<TokenOrder>,
     /// Compose the input vectors of words: a row of their own and the mean of those of their parts.
     #[arg(long)]
     compose: bool,
@@ -232,6 +237,7 @@ fn settings(args: &Args) -> Result<Settings> {
     set(&mut s.vocab.classes, &args.class_method);
     set(&mut s.vocab.cutoffs, &args.cutoffs);
     set(&mut s.vocab.n_samples, &args.samples);
+    set(&mut s.vocab.order, &args.order);
     set(&mut s.vocab.compose, &args.compose.then_some(true));
     set(&mut s.model.qk_norm, &args.qk_norm.then_some(true));
     set(&mut s.train.batch_seqs, &args.batch);

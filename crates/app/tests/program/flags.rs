@@ -6,7 +6,7 @@ use crate::scene::Scene;
 #[test]
 fn absurd_flags_are_refused_by_name() {
     let scene = Scene::new();
-    let cases: [(&str, i32, &[&str]); 37] = [
+    let cases: [(&str, i32, &[&str]); 38] = [
         ("--layers 0", 2, &["n_layers = 0", "1 to"]),
         ("--layers 100000", 2, &["n_layers = 100000"]),
         ("--layers -1", 2, &["-1"]),
@@ -39,6 +39,7 @@ fn absurd_flags_are_refused_by_name() {
         ("--holdout nan", 2, &["holdout = NaN"]),
         ("--precision f64", 2, &["f64", "f32, bf16, auto"]),
         ("--tokenizer letters", 2, &["letters", "--tokenizer"]),
+        ("--order zigzag", 2, &["zigzag", "frequency", "hilbert"]),
         ("--vocab 0", 1, &["vocab_size", "0"]),
         ("--eval-every 0", 2, &["eval_every = 0", "at least 1"]),
         ("--save-every 0", 2, &["save_every = 0", "at least 1"]),
@@ -60,7 +61,7 @@ fn absurd_flags_are_refused_by_name() {
 #[test]
 fn a_settings_file_that_makes_no_sense_is_refused_by_name() {
     let scene = Scene::new();
-    let cases: [(&str, &[&str]); 9] = [
+    let cases: [(&str, &[&str]); 10] = [
         ("[train]\nlr = 'fast'", &["settings.toml", "lr"]),
         ("[train]\nspeed = 3", &["settings.toml", "speed"]),
         ("[trein]", &["settings.toml", "trein"]),
@@ -72,6 +73,7 @@ fn a_settings_file_that_makes_no_sense_is_refused_by_name() {
         ),
         ("[train]\ngrad_norm_max = -1.0", &["train.grad_norm_max = -1"]),
         ("[train]\neval_tokens = 0", &["train.eval_tokens = 0"]),
+        ("[vocab]\norder = 'zigzag'", &["settings.toml", "zigzag", "spiral"]),
         ("[model]\nhead_dim = 3", &["head_dim = 3"]),
     ];
     for (settings, parts) in cases {

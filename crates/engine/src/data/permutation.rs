@@ -65,6 +65,20 @@ fn mix(mut word: u64) -> u64 {
     word ^ word >> 31
 }
 
+/// The permutation that undoes `order`: where it has `i`, and at which place. For ids, from the old id
+/// of every new one to the new id of every old one.
+///
+/// # Panics
+/// If `order` is not a permutation of `0..order.len()`.
+pub fn inverse(order: &[u32]) -> Vec<u32> {
+    let mut places = vec![u32::MAX; order.len()];
+    for (place, &i) in (0..).zip(order) {
+        assert_eq!(places[i as usize], u32::MAX, "inverse: argument order has {i} twice");
+        places[i as usize] = place;
+    }
+    places
+}
+
 /// How a sequence that should visit each of `0..len` exactly once fails to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotOnce {
@@ -126,6 +140,22 @@ mod tests {
         images.sort_unstable();
         images.dedup();
         assert_eq!(images.len(), 10_000);
+    }
+
+    #[test]
+    fn a_permutation_and_its_inverse_are_the_identity() {
+        let p = permutation(1000, 2);
+        let order: Vec<u32> = (0..1000).map(|i| p.at(i) as u32).collect();
+        let places = inverse(&order);
+        assert!((0..1000).all(|i| places[order[i] as usize] as usize == i));
+        assert_eq!(inverse(&places), order);
+        assert!(inverse(&[]).is_empty());
+    }
+
+    #[test]
+    #[should_panic(expected = "has 1 twice")]
+    fn what_is_no_permutation_has_no_inverse() {
+        inverse(&[0, 1, 1]);
     }
 
     #[test]

@@ -31,8 +31,10 @@ pub enum Purpose {
     Test = 6,
     /// Word classes: one stream for each use of it.
     Classes = 7,
+    /// The order of token ids: streams for the plane of words, and one for each class.
+    Order = 8,
     /// Tokens that targets are compared with; one stream for each step.
-    Negatives = 8,
+    Negatives = 9,
 }
 
 /// Random numbers addressed by index: one stream of one purpose under one seed.

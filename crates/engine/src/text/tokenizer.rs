@@ -8,6 +8,7 @@ use super::specials::{Part, Specials};
 use super::split::WordList;
 use super::stream::StreamDecoder;
 use super::{bpe_train, chars, count, format, json_read, json_write, split, word};
+use crate::data::permutation::inverse;
 use std::io::Read;
 use std::path::Path;
 
@@ -69,12 +70,7 @@ impl Tokenizer {
     /// If `order` is not a permutation of the ids.
     pub fn reordered(&self, order: &[u32]) -> Tokenizer {
         assert_eq!(order.len(), self.vocab_size(), "Tokenizer::reordered: an id for each token");
-        let mut new_ids = vec![u32::MAX; order.len()];
-        for (new, old) in (0..).zip(order) {
-            let place = &mut new_ids[*old as usize];
-            assert_eq!(*place, u32::MAX, "Tokenizer::reordered: id {old} twice");
-            *place = new;
-        }
+        let new_ids = inverse(order);
         let specials = self.specials.tokens().iter();
         let specials = specials.map(|(name, id)| (name.clone(), new_ids[*id as usize])).collect();
         let specials = Specials::new(specials);

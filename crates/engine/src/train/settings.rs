@@ -7,6 +7,7 @@ use super::optim::AdamWOptions;
 use crate::model::{HeadConfig, HeadName, ModelConfig, default_ffn_dim};
 use crate::text::TokenizerKind;
 use crate::vocab::classes::ClassMethod;
+use crate::vocab::order::TokenOrder;
 use kernels::Precision;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -59,6 +60,7 @@ pub struct VocabSettings {
     pub cutoffs: Option<Vec<u32>>,
     pub n_samples: Option<usize>,
     pub compose: Option<bool>,
+    pub order: Option<TokenOrder>,
 }
 
 /// Settings of the model.
@@ -201,6 +203,10 @@ pub struct VocabConfig {
     /// Whether input vectors are composed of the parts of words.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub compose: bool,
+    /// The order of token ids. Without one, those of the full layer are the tokeniser's; a factored
+    /// layer's are by frequency, in files from before there was a choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<TokenOrder>,
 }
 
 /// The training of a run.

@@ -4,6 +4,7 @@ pub mod classes;
 mod code_file;
 pub mod compose;
 pub mod morphemes;
+pub mod order;
 mod prime_codes;
 pub mod runs;
 

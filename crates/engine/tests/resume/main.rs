@@ -5,5 +5,6 @@ mod config;
 mod corpus;
 mod evaluations;
 mod every_step;
+mod orders;
 mod planted;
 mod scene;

@@ -12,6 +12,7 @@ mod corpora;
 mod files;
 mod golden;
 mod hostile;
+mod reordered;
 mod speed;
 
 use engine::text::{Control, Tokenizer, TokenizerKind, TrainOptions};

@@ -10,6 +10,7 @@ use super::open::Machine;
 use super::vocabulary::{self, Arranged};
 use super::{CONFIG_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME};
 use crate::checkpoint::{RealFs, commit_file};
+use crate::data::permutation::inverse;
 use crate::data::{
     Batches, Corpus, InvalidBytes, Piece, Span, Split, TextRules, TokenFile, TokenOrigin,
     TokenSource, hold_out,
@@ -258,8 +259,7 @@ fn renumber(
     path: &Path,
     origin: TokenOrigin,
 ) -> Result<TokenFile, RunError> {
-    let mut new_ids = vec![0; order.len()];
-    (0..).zip(order).for_each(|(new, old)| new_ids[*old as usize] = new);
+    let new_ids = inverse(order);
     let mut writer = TokenFile::create(path, origin)?;
     let mut ids = [0; 4096];
     for start in (0..tokens.len()).step_by(ids.len()) {

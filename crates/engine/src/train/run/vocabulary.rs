@@ -6,12 +6,11 @@ use crate::model::{HeadConfig, HeadName, ModelConfig};
 use crate::text::TokenizerKind;
 use crate::train::events::{Event, Observer};
 use crate::train::settings::{VocabConfig, VocabSettings};
-use crate::vocab::classes::{
-    self, ClassError, ClassOptions, Classes, by_falling_count, count_tokens, default_n_classes,
-};
+use crate::vocab::classes::{self, ClassError, ClassOptions, Classes, default_n_classes};
+use crate::vocab::order::{Marks, TokenOrder};
 use kernels::Pool;
 
-/// Seed of everything random in making classes.
+/// Seed of everything random in making classes and in ordering tokens.
 const SEED: u64 = 1;
 
 /// Tokens that a step's targets are compared with, by default: fewer make rough estimates, more cost
@@ -51,7 +50,7 @@ pub(super) fn resolve(
         _ if model.factored_gain(n_classes) >= GAIN_WORTH_IT => HeadName::Factor,
         _ => HeadName::Full,
     });
-    let plain = VocabConfig { head, compose, ..VocabConfig::default() };
+    let plain = VocabConfig { head, compose, order: given.order, ..VocabConfig::default() };
     match head {
         HeadName::Full => Ok(plain),
         HeadName::Factor if !(1..=vocab_size).contains(&n_classes) => Err(RunError::Setting {
@@ -61,13 +60,22 @@ pub(super) fn resolve(
         }),
         HeadName::Factor => {
             let classes = Some(given.classes.unwrap_or_default());
-            Ok(VocabConfig { classes, n_classes: Some(n_classes), ..plain })
+            let order = Some(given.order.unwrap_or(TokenOrder::Frequency));
+            Ok(VocabConfig { classes, n_classes: Some(n_classes), order, ..plain })
         }
         HeadName::Adaptive => {
+            if let Some(other) = given.order.filter(|order| *order != TokenOrder::Frequency) {
+                return Err(RunError::Setting {
+                    field: "vocab.order",
+                    found: other.to_string(),
+                    expected: "frequency, which an adaptive output layer goes by".to_string(),
+                });
+            }
             let usual = || HeadConfig::usual_cutoffs(vocab_size);
             let cutoffs = given.cutoffs.clone().unwrap_or_else(usual);
             HeadConfig::Adaptive { cutoffs: cutoffs.clone() }.check(vocab_size)?;
-            Ok(VocabConfig { cutoffs: Some(cutoffs), ..plain })
+            let order = Some(TokenOrder::Frequency);
+            Ok(VocabConfig { cutoffs: Some(cutoffs), order, ..plain })
         }
         HeadName::Sampled => {
             let most = vocab_size.saturating_sub(1);
@@ -102,39 +110,77 @@ pub(super) fn arrange(
     threads: usize,
     observer: &mut dyn Observer,
 ) -> Result<Arranged, RunError> {
+    let mut text = Text { tokens, threads, observer };
     match vocab.head {
-        HeadName::Full | HeadName::Sampled => Ok(Arranged { head: HeadConfig::Full, order: None }),
+        HeadName::Full | HeadName::Sampled => {
+            let order = vocab.order.map(|order| text.order(order)).transpose()?;
+            Ok(Arranged { head: HeadConfig::Full, order })
+        }
         HeadName::Factor => {
-            let method = vocab.classes.unwrap_or_default();
-            let options = ClassOptions::new(method, vocab.n_classes, SEED);
-            let Classes { order, starts } = find_classes(&options, tokens, threads, observer)?;
+            let Classes { order, starts } = text.classes(vocab)?;
             let head = HeadConfig::Factor { class_starts: starts };
             Ok(Arranged { head, order: Some(order) })
         }
         HeadName::Adaptive => {
-            let counts = count_tokens(tokens, tokens.origin().vocab_size as usize)?;
             let head = HeadConfig::Adaptive { cutoffs: vocab.cutoffs.clone().unwrap_or_default() };
-            Ok(Arranged { head, order: Some(by_falling_count(&counts)) })
+            Ok(Arranged { head, order: Some(text.order(TokenOrder::Frequency)?) })
         }
     }
 }
 
-fn find_classes(
-    options: &ClassOptions,
-    tokens: &TokenFile,
+/// The text to train on as the tokeniser gives it, and whoever watches.
+struct Text<'a> {
+    tokens: &'a TokenFile,
     threads: usize,
-    observer: &mut dyn Observer,
-) -> Result<Classes, RunError> {
-    let mut pool = Pool::new(threads);
-    let mut goes_on = |done: usize, of: usize| {
-        let (done, of) = (done as u64, of as u64);
-        observer.event(&Event::Preparing { what: "finding classes", done, of });
-        !observer.should_stop()
-    };
-    let vocab_size = tokens.origin().vocab_size as usize;
-    match classes::build(tokens, vocab_size, options, &mut pool, &mut goes_on) {
-        Err(ClassError::Cancelled) => Err(RunError::Cancelled),
-        result => Ok(result?),
+    observer: &'a mut dyn Observer,
+}
+
+impl Text<'_> {
+    /// (V) the old id of every new one.
+    fn order(&mut self, order: TokenOrder) -> Result<Vec<u32>, RunError> {
+        Ok(self.marks(order)?.order(order))
+    }
+
+    fn classes(&mut self, vocab: &VocabConfig) -> Result<Classes, RunError> {
+        let method = vocab.classes.unwrap_or_default();
+        let options = ClassOptions::new(method, vocab.n_classes, SEED);
+        let classes = self.watched("finding classes", |tokens, vocab_size, pool, goes_on| {
+            classes::build(tokens, vocab_size, &options, pool, goes_on)
+        })?;
+        match vocab.order {
+            None | Some(TokenOrder::Frequency) => Ok(classes),
+            Some(order) => Ok(self.marks(order)?.order_classes(order, &classes)),
+        }
+    }
+
+    fn marks(&mut self, order: TokenOrder) -> Result<Marks, RunError> {
+        self.watched("ordering tokens", |tokens, vocab_size, pool, goes_on| {
+            Marks::of_text(order, tokens, vocab_size, SEED, pool, goes_on)
+        })
+    }
+
+    /// What `work` makes of the tokens and the vocabulary's size, on the threads, with progress.
+    fn watched<R>(
+        &mut self,
+        what: &'static str,
+        work: impl FnOnce(
+            &TokenFile,
+            usize,
+            &mut Pool,
+            &mut dyn FnMut(usize, usize) -> bool,
+        ) -> Result<R, ClassError>,
+    ) -> Result<R, RunError> {
+        let mut pool = Pool::new(self.threads);
+        let mut goes_on = |done: usize, of: usize| {
+            let (done, of) = (done as u64, of as u64);
+            self.observer.event(&Event::Preparing { what, done, of });
+            !self.observer.should_stop()
+        };
+        let vocab_size = self.tokens.origin().vocab_size as usize;
+        match work(self.tokens, vocab_size, &mut pool, &mut goes_on) {
+            Err(ClassError::Cancelled) => Err(RunError::Cancelled),
+            result => Ok(result?),
+        }
     }
 }
 
@@ -185,6 +231,9 @@ mod tests {
         let given = VocabSettings { cutoffs: Some(vec![5, 50]), ..VocabSettings::default() };
         let found = resolve(given).unwrap();
         assert_eq!((found.head, found.cutoffs), (HeadName::Adaptive, Some(vec![5, 50])));
+        let order = Some(TokenOrder::Spiral);
+        let given = VocabSettings { cutoffs: Some(vec![5]), order, ..VocabSettings::default() };
+        assert!(resolve(given).unwrap_err().to_string().contains("vocab.order = spiral"));
         let given = VocabSettings { cutoffs: Some(vec![5, 100]), ..VocabSettings::default() };
         assert!(resolve(given).unwrap_err().to_string().contains("cutoffs"));
     }

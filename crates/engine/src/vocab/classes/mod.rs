@@ -17,8 +17,8 @@ mod limits;
 mod method;
 mod partition;
 mod sparse;
-mod vectors;
-mod watch;
+pub(super) mod vectors;
+pub(super) mod watch;
 mod x_ln_x;
 
 pub use bigrams::{Bigrams, count_tokens};
@@ -89,7 +89,7 @@ pub fn build<T: TokenSource + ?Sized>(
 }
 
 /// All ids, by falling count and then by rising id.
-pub fn by_falling_count(counts: &[u64]) -> Vec<u32> {
+pub(super) fn by_falling_count(counts: &[u64]) -> Vec<u32> {
     let mut ids: Vec<u32> = (0..counts.len() as u32).collect();
     ids.sort_unstable_by_key(|id| (Reverse(counts[*id as usize]), *id));
     ids

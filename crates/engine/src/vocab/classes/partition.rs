@@ -1,16 +1,16 @@
 //! A vocabulary cut into classes, and the order of token ids that follows from it.
 
 use super::error::ClassError;
-use crate::data::permutation::check_exactly_once;
+use crate::data::permutation::{check_exactly_once, inverse};
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::ops::Range;
 
-/// Classes of tokens under new ids: class after class by falling mass, in a class by falling count.
+/// Classes of tokens under new ids, which are contiguous in each class.
 ///
-/// The mass of a class is the number of tokens of the training text that are in it. So the ids of a
-/// class are contiguous, and frequent rows come first as far as that allows: laid out centre-out,
-/// this is the spiral order.
+/// As they are found, classes come by falling mass, the number of tokens of the training text that
+/// are in them, and the tokens of a class by falling count: so frequent rows come first as far as
+/// contiguous classes allow. `vocab::order` has other orders.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Parts")]
 pub struct Classes {
@@ -121,9 +121,7 @@ impl Classes {
 
     /// (V) the new id of every old one.
     pub fn new_ids(&self) -> Vec<u32> {
-        let mut new_ids = vec![0; self.order.len()];
-        self.order.iter().enumerate().for_each(|(new, old)| new_ids[*old as usize] = new as u32);
-        new_ids
+        inverse(&self.order)
     }
 
     /// Tokens of the largest class.
