@@ -4,10 +4,11 @@
 mod support;
 
 use engine::generate::{InferenceModel, Session};
-use engine::head::full;
+use engine::head::adaptive::Tail;
+use engine::head::{full, softmax};
 use engine::model::{LaneBuffers, MicroShape, forward, init_params};
 use kernels::{Pool, Precision};
-use support::Tiny;
+use support::{Tiny, heads};
 
 /// The distribution after each of `tokens`, (T, V) log-probabilities, by the training pass: the loss
 /// of every possible target, negated.
@@ -24,8 +25,18 @@ fn by_training_pass(tiny: &Tiny, tokens: &[u32]) -> Vec<Vec<f32>> {
     let mut lane = LaneBuffers::new(&state.layout, shape, false);
     let mut out = vec![vec![0.0; tiny.vocab_size]; tokens.len()];
     forward(state.model(), tokens, None, &mut lane);
+    let mut tail = Tail::new(&state.layout, &lane.shape, false);
     for target in 0..tiny.vocab_size as u32 {
-        full::loss(state.model(), &vec![target; tokens.len()], &mut lane);
+        let targets = vec![target; tokens.len()];
+        match &mut tail {
+            None => {
+                full::loss(state.model(), &targets, &mut lane);
+            }
+            Some(tail) => {
+                softmax::input(state.model(), targets.len(), &mut lane);
+                tail.loss(state.model(), &targets, &mut lane);
+            }
+        }
         let (head, _, _) = lane.head(tokens.len());
         head.loss.iter().zip(&mut out).for_each(|(l, row)| row[target as usize] = -l);
     }
@@ -89,12 +100,20 @@ fn bound(precision: Precision, longest: usize) -> f32 {
 
 fn variants() -> impl Iterator<Item = Tiny> {
     [Precision::F32, Precision::Bf16].into_iter().flat_map(|precision| {
-        let kinds = [(false, true, false), (true, true, false), (true, false, true)];
-        kinds.map(|(qk_norm, tie_embeddings, composes)| Tiny {
+        let [full, _, adaptive] = heads(37);
+        let kinds = [
+            (false, true, false, full.clone()),
+            (true, true, false, full.clone()),
+            (true, false, true, full),
+            (false, false, false, adaptive.clone()),
+            (false, false, true, adaptive),
+        ];
+        kinds.map(|(qk_norm, tie_embeddings, composes, head)| Tiny {
             precision,
             qk_norm,
             tie_embeddings,
             composes,
+            head,
             ..Tiny::default()
         })
     })

@@ -15,7 +15,8 @@ mod words;
 
 use complex::{complex, derivatives, zeros};
 use engine::data::{Purpose, Rng};
-use engine::model::{Dropout, HeadConfig, Layout, MicroShape, ModelConfig, Span, Tensor};
+use engine::head::sampled::Candidates;
+use engine::model::{Dropout, HeadConfig, HeadName, Layout, MicroShape, ModelConfig, Span, Tensor};
 use engine::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState};
 use engine::vocab::compose::Composer;
 use kernels::{AlignedVec, Precision};
@@ -26,7 +27,7 @@ struct Variant {
     tie_embeddings: bool,
     qk_norm: bool,
     dropout: f32,
-    has_classes: bool,
+    head: HeadName,
     composes: bool,
 }
 
@@ -34,19 +35,23 @@ const PLAIN: Variant = Variant {
     tie_embeddings: true,
     qk_norm: false,
     dropout: 0.0,
-    has_classes: false,
+    head: HeadName::Full,
     composes: false,
 };
 
-const VARIANTS: [Variant; 8] = [
+const VARIANTS: [Variant; 12] = [
     PLAIN,
     Variant { tie_embeddings: false, qk_norm: true, ..PLAIN },
     Variant { qk_norm: true, dropout: 0.2, ..PLAIN },
     Variant { tie_embeddings: false, dropout: 0.2, ..PLAIN },
-    Variant { has_classes: true, ..PLAIN },
-    Variant { has_classes: true, tie_embeddings: false, dropout: 0.2, ..PLAIN },
+    Variant { head: HeadName::Factor, ..PLAIN },
+    Variant { head: HeadName::Factor, tie_embeddings: false, dropout: 0.2, ..PLAIN },
+    Variant { head: HeadName::Adaptive, tie_embeddings: false, ..PLAIN },
+    Variant { head: HeadName::Adaptive, tie_embeddings: false, composes: true, ..PLAIN },
+    Variant { head: HeadName::Sampled, ..PLAIN },
+    Variant { head: HeadName::Sampled, tie_embeddings: false, dropout: 0.2, ..PLAIN },
     Variant { composes: true, qk_norm: true, ..PLAIN },
-    Variant { composes: true, has_classes: true, dropout: 0.2, ..PLAIN },
+    Variant { composes: true, head: HeadName::Factor, dropout: 0.2, ..PLAIN },
 ];
 
 const T: usize = 5;
@@ -78,14 +83,20 @@ impl Variant {
             seq_len: T,
             tie_embeddings: self.tie_embeddings,
             qk_norm: self.qk_norm,
-            head: match self.has_classes {
-                true => HeadConfig::Factor { class_starts: vec![0, 3, 4, VOCAB as u32] },
-                false => HeadConfig::Full,
+            head: match self.head {
+                HeadName::Full | HeadName::Sampled => HeadConfig::Full,
+                HeadName::Factor => {
+                    HeadConfig::Factor { class_starts: vec![0, 3, 4, VOCAB as u32] }
+                }
+                HeadName::Adaptive => HeadConfig::Adaptive { cutoffs: vec![3, 6] },
             },
             n_parts: if self.composes { words::N_PARTS } else { 0 },
             ..ModelConfig::new(VOCAB, 12, 2, 2)
         };
-        let layout = Layout::new(&config).unwrap();
+        let layout = match self.head {
+            HeadName::Sampled => Layout::for_sampling(&config).unwrap(),
+            _ => Layout::new(&config).unwrap(),
+        };
         let mut params = AlignedVec::zeroed(layout.len);
         for (i, tensor) in layout.tensors.iter().enumerate() {
             let values = tensor.span.of_mut(&mut params);
@@ -110,6 +121,13 @@ impl Variant {
         Some(composer)
     }
 
+    /// Few of few tokens, so that some are targets and some are drawn twice.
+    fn candidates(self, precision: Precision) -> Option<Candidates> {
+        let counts: Vec<u64> = (0..VOCAB as u64).map(|id| id * id).collect();
+        let is_sampled = self.head == HeadName::Sampled;
+        is_sampled.then(|| Candidates::new(&counts, 7, 12, precision, SEED))
+    }
+
     fn plan(self) -> StepPlan {
         let (lr, grad_norm_max) = (1e-3, 1.0);
         StepPlan { step: STEP, lr, grad_norm_max, dropout: self.dropout, seed: SEED }
@@ -122,6 +140,9 @@ impl Variant {
         let n_inputs = self.composer().map_or(VOCAB, |composer| composer.n_inputs());
         let shape = MicroShape { n_seqs: 2, head_rows: 8, unique_tokens, n_inputs, ..usual };
         let mut lanes = Lanes::new(&state.layout, &shape, 2, 5, 1);
+        if let Some(candidates) = self.candidates(precision) {
+            lanes.train_on(candidates, &state.layout);
+        }
         state.pack(lanes.pool());
         let model = state.model();
         lanes.accumulate(model, &Text, &self.plan());
@@ -144,6 +165,10 @@ impl Variant {
             Text.fill(STEP, s, row.0, row.1);
         }
         let keys = Rng::new(seed, Purpose::Dropout, STEP);
+        let mut candidates = self.candidates(Precision::F32);
+        if let Some(candidates) = &mut candidates {
+            candidates.draw(state.model(), STEP);
+        }
         let loss = |params: &[complex::Complex]| {
             let mut sum = zeros(1);
             for (first, n) in MICRO_BATCHES {
@@ -151,7 +176,15 @@ impl Variant {
                 let masks = |l, branch| (self.dropout > 0.0).then(|| dropout.mask(l, branch));
                 let rows = first * T..(first + n) * T;
                 let (tokens, targets) = (&tokens[rows.clone()], &targets[rows]);
-                sum[0] += reference::loss(layout, composer, params, tokens, targets, &masks);
+                sum[0] += reference::loss(
+                    layout,
+                    composer,
+                    params,
+                    tokens,
+                    targets,
+                    candidates.as_ref(),
+                    &masks,
+                );
             }
             sum
         };

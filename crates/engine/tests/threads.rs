@@ -2,10 +2,12 @@
 
 mod support;
 
-use engine::model::Layout;
+use engine::model::{HeadConfig, Layout};
 use engine::train::{Lanes, training_step};
 use kernels::Precision;
-use support::{Cycle, Tiny, Trained, train};
+use support::{Cycle, Tiny, Trained, heads, train, trained_heads};
+
+const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
 
 /// Steps of the comparison; nightly runs set `CRYSTALLINE_THREAD_STEPS=500`.
 fn n_steps() -> u64 {
@@ -25,19 +27,25 @@ fn first_difference(layout: &Layout, a: &Trained, b: &Trained) -> Option<String>
 
 #[test]
 fn one_two_three_and_four_threads_give_the_same_bits() {
-    let kinds = [(0, true, false), (5, true, false), (5, false, true), (0, true, true)];
-    for (precision, (n_classes, tie_embeddings, composes)) in
-        [Precision::F32, Precision::Bf16].into_iter().flat_map(|p| kinds.map(|kind| (p, kind)))
-    {
-        let usual = Tiny { dropout: 0.1, qk_norm: true, n_lanes: 3, ..Tiny::default() };
-        let tiny = Tiny { precision, n_classes, tie_embeddings, composes, ..usual };
-        let layout = tiny.state().layout;
-        let one = train(&tiny, 1, n_steps());
-        for threads in 2..=4 {
-            let many = train(&tiny, threads, n_steps());
-            let found = first_difference(&layout, &one, &many);
-            assert_eq!(found, None, "{tiny:?} on {threads} threads");
+    for precision in PRECISIONS {
+        let usual = Tiny { dropout: 0.1, qk_norm: true, n_lanes: 3, precision, ..Tiny::default() };
+        let plain = trained_heads(&usual);
+        let [full, factor, adaptive, sampled] = trained_heads(&Tiny { composes: true, ..usual });
+        let untied = |tiny: Tiny| Tiny { tie_embeddings: false, ..tiny };
+        let composed = [full, untied(factor), adaptive, untied(sampled)];
+        for tiny in plain.into_iter().chain(composed) {
+            same_bits_on_any_number_of_threads(&tiny);
         }
+    }
+}
+
+fn same_bits_on_any_number_of_threads(tiny: &Tiny) {
+    let layout = tiny.state().layout;
+    let one = train(tiny, 1, n_steps());
+    for threads in 2..=4 {
+        let many = train(tiny, threads, n_steps());
+        let found = first_difference(&layout, &one, &many);
+        assert_eq!(found, None, "{tiny:?} on {threads} threads");
     }
 }
 
@@ -79,8 +87,8 @@ fn the_number_of_threads_may_change_on_the_way() {
 /// together.
 #[test]
 fn evaluation_does_not_depend_on_lanes_threads_or_micro_batches() {
-    for (precision, n_classes) in [Precision::F32, Precision::Bf16].into_iter().zip([0, 5]) {
-        let tiny = Tiny { precision, n_classes, composes: n_classes > 0, ..Tiny::default() };
+    for (precision, head) in PRECISIONS.into_iter().cycle().zip(heads(37)) {
+        let tiny = Tiny { precision, composes: !head.is_full(), head, ..Tiny::default() };
         let (mut state, source) = (tiny.state(), Cycle(tiny.vocab_size));
         state.pack(tiny.lanes(&state.layout, 1).pool());
         let evaluate = |n_seqs: usize, threads: usize, n: usize| {
@@ -98,19 +106,52 @@ fn evaluation_does_not_depend_on_lanes_threads_or_micro_batches() {
     }
 }
 
+/// The mean loss over all tokens of a model whose logits are all 0.
+fn ignorance(head: &HeadConfig, vocab_size: usize) -> f64 {
+    let first = (head.n_outputs(vocab_size) as f64).ln();
+    let starts = match head {
+        HeadConfig::Full => return first,
+        HeadConfig::Factor { class_starts } => class_starts.clone(),
+        HeadConfig::Adaptive { cutoffs } => [&cutoffs[..], &[vocab_size as u32]].concat(),
+    };
+    let sizes = starts.windows(2).map(|ids| (ids[1] - ids[0]) as f64);
+    first + sizes.map(|n| n * n.ln()).sum::<f64>() / vocab_size as f64
+}
+
 #[test]
 fn a_repeating_text_is_learnt_in_both_precisions() {
-    let precisions = [Precision::F32, Precision::Bf16];
-    for (precision, n_classes) in precisions.into_iter().flat_map(|p| [(p, 0), (p, 5)]) {
-        let tiny = Tiny { precision, n_classes, lr: 1e-2, ..Tiny::default() };
-        let losses = train(&tiny, 2, 60).losses;
-        let (first, last) = (losses[0], losses[losses.len() - 1]);
-        // Fresh weights know nothing: the loss starts at ln V (and nearly so with classes, which
-        // are not all of one size). The text is one cycle of V tokens
-        // in which each token has one successor, so it can fall towards 0.
-        assert!((first - (tiny.vocab_size as f64).ln()).abs() < 0.1, "first loss {first}");
-        assert!(last < 0.5 * first, "{}: {first} -> {last}", precision.name());
+    for precision in PRECISIONS {
+        for tiny in trained_heads(&Tiny { precision, lr: 1e-2, ..Tiny::default() }) {
+            let losses = train(&tiny, 2, 60).losses;
+            let (first, last) = (losses[0], losses[losses.len() - 1]);
+            // Fresh weights know nothing: of each softmax the loss starts at the logarithm of its
+            // outputs. The text is one cycle of V tokens in which each token has one successor, so
+            // it can fall towards 0.
+            let expected = ignorance(&tiny.head, tiny.vocab_size);
+            assert!((first - expected).abs() < 0.1, "first loss {first}, expected {expected}");
+            assert!(last < 0.5 * first, "{tiny:?}: {first} -> {last}");
+        }
     }
+}
+
+/// What is learnt from some of the tokens holds among all of them.
+#[test]
+fn training_on_a_sample_lowers_the_whole_loss() {
+    let tiny = Tiny { lr: 1e-2, n_samples: Some(10), ..Tiny::default() };
+    let mut state = tiny.state();
+    let mut lanes = tiny.lanes(&state.layout, 2);
+    let source = Cycle(tiny.vocab_size);
+    state.pack(lanes.pool());
+    let losses: Vec<f64> = (0..61)
+        .map(|step| {
+            state.pack_all(lanes.pool());
+            let sum = lanes.evaluate(state.model(), &source, 6);
+            training_step(&mut state, &mut lanes, &source, &tiny.plan(step)).unwrap();
+            sum.nats / sum.n_tok as f64
+        })
+        .collect();
+    assert!((losses[0] - 37f64.ln()).abs() < 0.1, "{}", losses[0]);
+    assert!(losses[60] < 0.5 * losses[0], "{} -> {}", losses[0], losses[60]);
 }
 
 /// Work shared by equal tokens is the same work: only the order of some sums differs.

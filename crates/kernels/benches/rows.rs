@@ -15,6 +15,7 @@ use kernels::qk_norm::{QkNormSaved, qk_norm_backward, qk_norm_forward};
 use kernels::reduce::{add_into, all_finite, sum_squares};
 use kernels::rmsnorm::{rmsnorm_backward, rmsnorm_forward};
 use kernels::rope::{Heads, RopeTable, rope_forward, rope_forward_to};
+use kernels::row_dot::row_dot_forward;
 use kernels::rows::store_rows;
 use kernels::{Accum, Isa, Rows, RowsMut};
 use std::time::Instant;
@@ -84,6 +85,10 @@ fn elementwise(isa: Isa) {
     let mut table = vec![0.0; 300 * 128];
     bench(isa, "embedding_backward 128", IN_CACHE, 12, || {
         embedding_backward(&mut table, &x, &tokens);
+    });
+    let mut dots = vec![0.0; tokens.len()];
+    bench(isa, "row_dot_forward 128", IN_CACHE, 8, || {
+        row_dot_forward(&mut dots, Rows::F32(&x), &table, &tokens);
     });
     // Three parts each: of x one row is copied and three are added, of the gradient four added.
     let (own, starts): (Vec<u32>, Vec<u32>) = (0..300).map(|i| (i, 3 * i)).unzip();

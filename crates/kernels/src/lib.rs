@@ -29,6 +29,7 @@ pub mod qk_norm;
 pub mod reduce;
 pub mod rmsnorm;
 pub mod rope;
+pub mod row_dot;
 pub mod rows;
 pub mod scalar;
 

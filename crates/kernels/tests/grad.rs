@@ -13,6 +13,7 @@ use kernels::gated_mlp::naive as gated_mlp;
 use kernels::qk_norm::naive as qk_norm;
 use kernels::rmsnorm::naive as rmsnorm;
 use kernels::rope::{Heads, RopeTable, naive as rope};
+use kernels::row_dot::naive as row_dot;
 use support::complex::{Complex, complex, derivatives, zeros};
 use support::{Random, seed};
 
@@ -51,12 +52,13 @@ impl Gradient {
 /// Makes the gradients of one kernel for a random shape.
 type Case = fn(&mut Random) -> Vec<Gradient>;
 
-const CASES: [Case; 8] = [
+const CASES: [Case; 9] = [
     rmsnorm_case,
     qk_norm_case,
     rope_case,
     swiglu_case,
     embedding_case,
+    row_dot_case,
     composed_case,
     cross_entropy_case,
     dropout_case,
@@ -198,6 +200,28 @@ fn embedding_case(random: &mut Random) -> Vec<Gradient> {
         x
     });
     vec![Gradient { what: "embedding dtable", backward: dtable, step }]
+}
+
+fn row_dot_case(random: &mut Random) -> Vec<Gradient> {
+    let (rows, cols, n) = (random.between(1, 9), random.between(1, 7), random.between(1, 5));
+    let ids: Vec<u32> = (0..rows).map(|_| random.between(0, n) as u32).collect();
+    let ids: Vec<u32> = ids.iter().map(|id| if *id == n as u32 { IGNORE } else { *id }).collect();
+    let (x, table) = (random.f64s(rows * cols, 1.0), random.f64s(n * cols, 1.0));
+    let dy = random.f64s(rows, 1.0);
+    let (mut dx, mut dtable) = (vec![0.0; x.len()], vec![0.0; table.len()]);
+    row_dot::row_dot_backward_rows(&mut dx, &dy, &table, &ids);
+    row_dot::row_dot_backward_table(&mut dtable, &dy, &x, &ids);
+    let forward = |x: &[Complex], table: &[Complex]| {
+        let mut y = zeros(rows);
+        row_dot::row_dot_forward(&mut y, x, table, &ids);
+        y
+    };
+    let by_rows = derivatives(&dy, &x, |x| forward(x, &complex(&table)));
+    let by_table = derivatives(&dy, &table, |table| forward(&complex(&x), table));
+    vec![
+        Gradient { what: "row_dot dx", backward: dx, step: by_rows },
+        Gradient { what: "row_dot dtable", backward: dtable, step: by_table },
+    ]
 }
 
 fn composed_case(random: &mut Random) -> Vec<Gradient> {

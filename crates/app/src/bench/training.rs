@@ -3,8 +3,10 @@
 use super::{Shape, on_all_threads};
 use anyhow::Result;
 use engine::data::rng::{Purpose, Rng};
-use engine::model::{HeadConfig, Layout, MicroShape, init_params};
+use engine::head::sampled::Candidates;
+use engine::model::{HeadConfig, HeadName, Layout, MicroShape, ModelConfig, init_params};
 use engine::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState, training_step};
+use engine::vocab::classes::count_tokens;
 use kernels::{Isa, Precision, probe};
 use serde::Serialize;
 use std::fmt;
@@ -14,6 +16,7 @@ use std::time::Instant;
 #[derive(Debug, Serialize)]
 pub struct Report {
     shape: String,
+    head: HeadName,
     precision: &'static str,
     isa: &'static str,
     lanes: usize,
@@ -24,17 +27,13 @@ pub struct Report {
     best_tokens_per_s: f64,
     ms_step: f64,
     probe_gflops: f64,
+    /// The arithmetic of the full softmax, whatever the output layer is.
     model_gflops: f64,
     share_of_probe: f64,
-    peak_rss_mib: u64,
+    /// If nothing else was measured.
+    peak_rss_mib: Option<u64>,
     loss_first: f64,
     loss_last: f64,
-}
-
-/// Where `n_classes` classes of equal size begin; the first of them take what is left over.
-fn equal(vocab_size: usize, n_classes: usize) -> Vec<u32> {
-    let (size, rest) = (vocab_size / n_classes, vocab_size % n_classes);
-    (0..=n_classes).map(|c| (c * size + c.min(rest)) as u32).collect()
 }
 
 /// Ids drawn with frequency 1 / rank.
@@ -44,7 +43,9 @@ struct Zipf {
 }
 
 impl Zipf {
-    fn new(vocab_size: usize, n_classes: usize) -> Zipf {
+    /// Ids for `vocab_size` tokens: the likeliest first, or where there are classes, as many likely
+    /// ones in each.
+    fn new(vocab_size: usize, head: &HeadConfig) -> Zipf {
         let weights: Vec<f64> = (1..=vocab_size)
             .scan(0.0, |sum, rank| {
                 *sum += 1.0 / rank as f64;
@@ -53,11 +54,13 @@ impl Zipf {
             .collect();
         let total = weights[vocab_size - 1];
         let rng = Rng::new(1, Purpose::Test, 0);
-        let starts = equal(vocab_size, n_classes);
+        let starts = match head {
+            HeadConfig::Factor { class_starts } => &class_starts[..class_starts.len() - 1],
+            HeadConfig::Full | HeadConfig::Adaptive { .. } => &[0],
+        };
         let id = |i| {
             let rank = weights.partition_point(|w| *w < rng.f64_at(i) * total);
-            // Frequent and rare tokens in each class.
-            starts[rank % n_classes] + (rank / n_classes) as u32
+            starts[rank % starts.len()] + (rank / starts.len()) as u32
         };
         Zipf { ids: (0..1_000_000).map(id).collect(), seed: Rng::new(1, Purpose::Test, 1) }
     }
@@ -75,62 +78,117 @@ impl SequenceSource for Zipf {
 /// Steps before the clock starts.
 const WARM_UP: usize = 3;
 
-/// Times `steps` training steps of `shape`.
-pub fn measure(
-    shape: Shape,
-    precision: Precision,
-    n_lanes: usize,
-    threads: usize,
-    steps: usize,
-    unique_tokens: bool,
-    n_classes: Option<usize>,
-) -> Result<Report> {
-    let (mut config, batch) = shape.config();
-    if let Some(n_classes) = n_classes {
-        config.head = HeadConfig::Factor { class_starts: equal(config.vocab_size, n_classes) };
-    }
-    let layout = Layout::new(&config)?;
-    let micro = MicroShape::new(&config, config.seq_len, batch.div_ceil(n_lanes), precision);
-    let micro = MicroShape { unique_tokens, ..micro };
-    let params = init_params(&layout, 1);
-    let mut state = TrainState::new(layout, params, precision, AdamWOptions::default());
-    let mut lanes = Lanes::new(&state.layout, &micro, n_lanes, batch, threads);
-    state.pack(lanes.pool());
-    let source = Zipf::new(config.vocab_size, n_classes.unwrap_or(1));
-    let (mut times, mut probes, mut losses) = (Vec::new(), Vec::new(), Vec::new());
+/// What to train.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub shape: Shape,
+    pub head: HeadConfig,
+    /// Tokens that targets are compared with, if a full softmax is trained on some of them.
+    pub n_samples: Option<usize>,
+    pub precision: Precision,
+    pub n_lanes: usize,
+    pub threads: usize,
+    pub unique_tokens: bool,
+}
+
+/// A training, and what was measured of it so far.
+struct Side {
+    setup: Setup,
+    tokens_per_step: usize,
+    state: TrainState,
+    lanes: Lanes,
+    source: Zipf,
+    times: Vec<f64>,
+    probes: Vec<f64>,
+    losses: Vec<f64>,
+}
+
+/// Times `steps` training steps of each setup, taking turns step by step.
+pub fn measure(setups: &[Setup], steps: usize) -> Result<Vec<Report>> {
+    let mut sides = setups.iter().map(Side::new).collect::<Result<Vec<_>>>()?;
     for step in 0..WARM_UP + steps {
+        for side in &mut sides {
+            side.step(step)?;
+        }
+    }
+    // The system counts what all sides took together.
+    let peak_rss_mib = (sides.len() == 1).then(peak_rss_mib);
+    Ok(sides.into_iter().map(|side| Report { peak_rss_mib, ..side.report() }).collect())
+}
+
+impl Side {
+    fn new(setup: &Setup) -> Result<Side> {
+        let Setup { shape, head, n_samples, precision, n_lanes, threads, unique_tokens } =
+            setup.clone();
+        let (usual, batch) = shape.config();
+        let config = ModelConfig { tie_embeddings: head.can_be_tied(), head, ..usual };
+        let layout = match n_samples {
+            None => Layout::new(&config)?,
+            Some(_) => Layout::for_sampling(&config)?,
+        };
+        let micro = MicroShape::new(&config, config.seq_len, batch.div_ceil(n_lanes), precision);
+        let micro = MicroShape { unique_tokens, ..micro };
+        let params = init_params(&layout, 1);
+        let mut state = TrainState::new(layout, params, precision, AdamWOptions::default());
+        let mut lanes = Lanes::new(&state.layout, &micro, n_lanes, batch, threads);
+        let source = Zipf::new(config.vocab_size, &config.head);
+        if let Some(n) = n_samples {
+            let counts = count_tokens(&source.ids[..], config.vocab_size)?;
+            let candidates = Candidates::new(&counts, n, config.model_dim, precision, 1);
+            lanes.train_on(candidates, &state.layout);
+        }
+        state.pack(lanes.pool());
+        Ok(Side {
+            setup: setup.clone(),
+            tokens_per_step: batch * config.seq_len,
+            state,
+            lanes,
+            source,
+            times: Vec::new(),
+            probes: Vec::new(),
+            losses: Vec::new(),
+        })
+    }
+
+    fn step(&mut self, step: usize) -> Result<()> {
         let plan =
             StepPlan { step: step as u64, lr: 1e-3, grad_norm_max: 1.0, dropout: 0.0, seed: 1 };
         let start = Instant::now();
-        let report = training_step(&mut state, &mut lanes, &source, &plan)?;
+        let report = training_step(&mut self.state, &mut self.lanes, &self.source, &plan)?;
         let seconds = start.elapsed().as_secs_f64();
-        losses.push(report.loss_nats);
+        self.losses.push(report.loss_nats);
         if step >= WARM_UP {
-            times.push(seconds);
-            probes.push(on_all_threads(threads, |_| probe::peak_flops(precision, 0.002)));
+            let Setup { threads, precision, .. } = self.setup;
+            self.times.push(seconds);
+            self.probes.push(on_all_threads(threads, |_| probe::peak_flops(precision, 0.002)));
+        }
+        Ok(())
+    }
+
+    fn report(mut self) -> Report {
+        let (median, probe) = (super::median(&mut self.times), super::median(&mut self.probes));
+        let (n_tok, config) = (self.tokens_per_step, &self.state.layout.config);
+        let flops = config.train_flops_per_token(config.seq_len) * n_tok as f64 / median;
+        Report {
+            shape: format!("{:?}", self.setup.shape).to_lowercase(),
+            head: self.setup.n_samples.map_or(config.head.name(), |_| HeadName::Sampled),
+            precision: self.setup.precision.name(),
+            isa: Isa::active().name(),
+            lanes: self.setup.n_lanes,
+            threads: self.setup.threads,
+            tokens_per_step: n_tok,
+            steps: self.times.len(),
+            tokens_per_s: n_tok as f64 / median,
+            best_tokens_per_s: n_tok as f64 / self.times[0],
+            ms_step: median * 1e3,
+            probe_gflops: probe / 1e9,
+            model_gflops: flops / 1e9,
+            share_of_probe: flops / probe,
+            peak_rss_mib: None,
+            loss_first: self.losses[0],
+            loss_last: self.losses[self.losses.len() - 1],
         }
     }
-    let (median, probe) = (super::median(&mut times), super::median(&mut probes));
-    let n_tok = batch * config.seq_len;
-    let flops = config.train_flops_per_token(config.seq_len) * n_tok as f64 / median;
-    Ok(Report {
-        shape: format!("{shape:?}").to_lowercase(),
-        precision: precision.name(),
-        isa: Isa::active().name(),
-        lanes: n_lanes,
-        threads,
-        tokens_per_step: n_tok,
-        steps,
-        tokens_per_s: n_tok as f64 / median,
-        best_tokens_per_s: n_tok as f64 / times[0],
-        ms_step: median * 1e3,
-        probe_gflops: probe / 1e9,
-        model_gflops: flops / 1e9,
-        share_of_probe: flops / probe,
-        peak_rss_mib: peak_rss_mib(),
-        loss_first: losses[0],
-        loss_last: losses[losses.len() - 1],
-    })
 }
 
 /// The most memory that this process ever held, from the kernel's own accounting; 0 where unknown.
@@ -145,8 +203,9 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} {} on {}: {:.0} tokens/s (best {:.0}), {:.1} ms a step of {} tokens",
+            "{} {} {} on {}: {:.0} tokens/s (best {:.0}), {:.1} ms a step of {} tokens",
             self.shape,
+            self.head,
             self.precision,
             self.isa,
             self.tokens_per_s,
@@ -154,13 +213,13 @@ impl fmt::Display for Report {
             self.ms_step,
             self.tokens_per_step
         )?;
+        let memory = self.peak_rss_mib.map_or(String::new(), |mib| format!("{mib} MiB, "));
         write!(
             f,
-            "{:.0} of {:.0} GFLOP/s ({:.1} %), {} MiB, loss {:.3} -> {:.3}",
+            "{:.0} of {:.0} GFLOP/s ({:.1} %), {memory}loss {:.3} -> {:.3}",
             self.model_gflops,
             self.probe_gflops,
             100.0 * self.share_of_probe,
-            self.peak_rss_mib,
             self.loss_first,
             self.loss_last
         )

@@ -36,6 +36,7 @@ const SOURCES: &[(&str, &str)] = &sources![
     "reduce.rs",
     "rmsnorm.rs",
     "rope.rs",
+    "row_dot.rs",
     "rows.rs",
     "scalar.rs",
     "attention/backward.rs",

@@ -3,6 +3,7 @@
 use crate::cli::model::Opened;
 use anyhow::Result;
 use engine::generate::{Request, Sampling, Session, generate};
+use engine::model::HeadName;
 use kernels::{Isa, Pool};
 use serde::Serialize;
 use std::fmt;
@@ -12,7 +13,7 @@ use std::time::Instant;
 #[derive(Debug, Serialize)]
 pub struct Report {
     isa: &'static str,
-    head: &'static str,
+    head: HeadName,
     vocab_size: usize,
     model_dim: usize,
     threads: usize,

@@ -2,13 +2,16 @@
 
 use super::{model, parse_name};
 use crate::bench::generation::{self, Phase};
+use crate::bench::training::Setup;
 use crate::bench::verified::{self, PathState};
 use crate::bench::{Shape, codes, orders, training, writing};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
+use engine::model::{HeadConfig, HeadName};
 use engine::train::settings::PrecisionName;
+use engine::vocab::classes::default_n_classes;
 use engine::vocab::order::TokenOrder;
-use kernels::Isa;
+use kernels::{Isa, Precision};
 use serde::Serialize;
 use std::fmt::Display;
 use std::num::NonZeroUsize;
@@ -54,10 +57,17 @@ pub struct Args {
     /// Do the work of equal tokens once for each of them, to measure what sharing it saves.
     #[arg(long)]
     no_unique_tokens: bool,
-    /// Train with a factored output layer of so many classes of equal size; of orders, keep the
+    /// Output layers to train with, taking turns step by step, such as full,factor.
+    #[arg(long, value_name = "HEAD,...", value_delimiter = ',', default_value = "full")]
+    head: Vec<HeadName>,
+    /// Classes of the factored output layer, all of about equal size; by default the square root of
+    /// the vocabulary. Alone it stands for --head factor; of orders, keep the
     /// tokens of so many classes together.
     #[arg(long, value_name = "N", value_parser = parse_classes)]
     classes: Option<usize>,
+    /// Tokens that a step's targets are compared with under --head sampled.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = parse_samples)]
+    samples: usize,
     /// Measure the path that CRYSTALLINE_ISA names even if the processor has a faster one.
     #[arg(long)]
     any_path: bool,
@@ -71,6 +81,14 @@ fn parse_classes(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(n @ 1..=4096) => Ok(n),
         _ => Err("expected a number from 1 to 4096".to_string()),
+    }
+}
+
+/// A number of samples that leaves tokens in every standard shape.
+fn parse_samples(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n @ 1..=4095) => Ok(n),
+        _ => Err("expected a number from 1 to 4095".to_string()),
     }
 }
 
@@ -96,12 +114,12 @@ impl PrecisionArg {
     }
 }
 
-/// What `--json` prints.
+/// What `--json` prints, a line for each report.
 #[derive(Serialize)]
-struct Output<R> {
+struct Output<'a, R> {
     #[serde(flatten)]
-    report: R,
-    paths: Vec<PathState>,
+    report: &'a R,
+    paths: &'a [PathState],
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
@@ -111,7 +129,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     }
     let (threads, steps) = (super::threads(args.threads), args.steps.get());
     if args.codes {
-        return print(codes::measure(steps), args.json);
+        return print(&[codes::measure(steps)], args.json);
     }
     let precision = args.precision.resolve();
     let phase = match (args.prefill, args.decode) {
@@ -122,40 +140,60 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if let Some(path) = &args.model {
         let mut pool = kernels::Pool::new(threads);
         let opened = model::open(path, precision, &mut pool)?;
-        return print(writing::measure(&opened, &mut pool, steps)?, args.json);
+        return print(&[writing::measure(&opened, &mut pool, steps)?], args.json);
     }
     if let Some(text) = &args.orders {
         let Args { order: only, classes: n_classes, .. } = args;
         let options = orders::Options { only, n_classes, threads, rounds: steps };
-        return print(orders::measure(text, options)?, args.json);
+        return print(&[orders::measure(text, options)?], args.json);
     }
     match phase {
         Some(phase) => {
             let report = generation::measure(args.shape, phase, precision, threads, steps)?;
-            print(report, args.json)
+            print(&[report], args.json)
         }
-        None => {
-            let report = training::measure(
-                args.shape,
-                precision,
-                args.lanes,
-                threads,
-                steps,
-                !args.no_unique_tokens,
-                args.classes,
-            )?;
-            print(report, args.json)
-        }
+        None => print(&training::measure(&setups(&args, precision, threads), steps)?, args.json),
     }
 }
 
-/// Prints a report and how far each instruction path is verified.
-fn print(report: impl Serialize + Display, as_json: bool) -> Result<ExitCode> {
+/// What to train, for each output layer that was asked for.
+fn setups(args: &Args, precision: Precision, threads: usize) -> Vec<Setup> {
+    let vocab_size = args.shape.config().0.vocab_size;
+    let heads = match (&args.head[..], args.classes) {
+        ([HeadName::Full], Some(_)) => &[HeadName::Factor][..],
+        (heads, _) => heads,
+    };
+    let config = |head: &HeadName| match head {
+        HeadName::Full | HeadName::Sampled => HeadConfig::Full,
+        HeadName::Factor => {
+            let n_classes = args.classes.unwrap_or_else(|| default_n_classes(vocab_size));
+            HeadConfig::equal_classes(vocab_size, n_classes)
+        }
+        HeadName::Adaptive => {
+            HeadConfig::Adaptive { cutoffs: HeadConfig::usual_cutoffs(vocab_size) }
+        }
+    };
+    let setup = |head: &HeadName| Setup {
+        shape: args.shape,
+        head: config(head),
+        n_samples: (*head == HeadName::Sampled).then_some(args.samples),
+        precision,
+        n_lanes: args.lanes,
+        threads,
+        unique_tokens: !args.no_unique_tokens,
+    };
+    heads.iter().map(setup).collect()
+}
+
+/// Prints reports and how far each instruction path is verified.
+fn print(reports: &[impl Serialize + Display], as_json: bool) -> Result<ExitCode> {
     let paths = verified::paths();
     if as_json {
-        println!("{}", serde_json::to_string(&Output { report, paths })?);
+        for report in reports {
+            println!("{}", serde_json::to_string(&Output { report, paths: &paths })?);
+        }
     } else {
-        println!("{report}");
+        reports.iter().for_each(|report| println!("{report}"));
         paths.iter().for_each(|path| println!("{path}"));
     }
     Ok(ExitCode::SUCCESS)

@@ -4,7 +4,7 @@ use super::bench::PrecisionArg;
 use super::model;
 use super::progress::thousands;
 use anyhow::Result;
-use engine::model::{Layout, MicroShape, PackedWeights};
+use engine::model::{HeadConfig, Layout, MicroShape, PackedWeights};
 use engine::train::Lanes;
 use std::io::Write;
 use std::path::PathBuf;
@@ -47,8 +47,14 @@ pub fn run(args: Args) -> Result<ExitCode> {
         m.ffn_dim,
         m.seq_len
     )?;
-    if let Some(factor) = &layout.factor {
-        writeln!(out, "output layer factored, {} classes", factor.members.len())?;
+    match &m.head {
+        HeadConfig::Full => {}
+        HeadConfig::Factor { class_starts } => {
+            writeln!(out, "output layer factored, {} classes", class_starts.len() - 1)?;
+        }
+        HeadConfig::Adaptive { cutoffs } => {
+            writeln!(out, "output layer adaptive, clusters from tokens {cutoffs:?} on")?;
+        }
     }
     if m.n_parts > 0 {
         writeln!(out, "input vectors composed, {} parts of words", m.n_parts)?;

@@ -5,7 +5,7 @@ use anyhow::Result;
 use engine::checkpoint::{RealFs, SaveError, TensorRef, commit_file, write_tensors};
 use engine::generate::Session;
 use engine::head::factor::{Expansion, ExpansionRoom};
-use engine::head::{full, softmax};
+use engine::head::{adaptive, full, softmax};
 use engine::model::{LaneBuffers, MicroShape, Model, forward};
 use kernels::{Pool, Precision};
 use std::path::Path;
@@ -14,7 +14,7 @@ use std::path::Path;
 ///
 /// - `ids` (T): the tokens, in f32, which holds every id exactly since vocabularies end at 2^20;
 /// - `logits` (T, V): of the forward pass that training and evaluation take; log-probabilities
-///   where the output layer is factored;
+///   where the output layer is not the full softmax;
 /// - `decoded` (T, V): of the same tokens one by one against a key/value cache, as generation does.
 ///
 /// # Errors
@@ -63,15 +63,20 @@ pub fn dump(
 /// (T, V) what the output layer makes of the stream that the forward pass left.
 fn logits(model: Model, tokens: &[u32], lane: &mut LaneBuffers, pool: &mut Pool) -> Vec<f32> {
     let (t, m) = (tokens.len(), &model.layout.config);
-    let Some(factor) = &model.layout.factor else {
+    if m.head.is_full() {
         full::loss(model, tokens, lane); // of no interest, so any targets do
         return lane.head(t).0.logits.to_vec();
-    };
+    }
     softmax::input(model, t, lane);
-    let (mut logits, mut classes) = (vec![0.0; t * m.vocab_size], vec![0.0; factor.members.len()]);
-    let ranges = &mut Vec::new();
+    let mut logits = vec![0.0; t * m.vocab_size];
+    let mut classes = vec![0.0; m.head.n_outputs(m.vocab_size)];
+    let (mut adaptive, ranges) = (adaptive::Row::new(model.layout), &mut Vec::new());
     for (row, log_p) in logits.chunks_exact_mut(m.vocab_size).enumerate() {
         let input = lane.head_input(t).slice(row * m.model_dim..(row + 1) * m.model_dim);
+        if let Some(adaptive) = &mut adaptive {
+            adaptive.log_probabilities(model, input, log_p);
+            continue;
+        }
         let room = ExpansionRoom { class_log_p: &mut classes, log_p, ranges };
         Expansion::new(model, input, room, pool).into_whole();
     }
@@ -93,11 +98,11 @@ mod tests {
         let text = "to be or not to be ".repeat(20);
         let tokenizer = Tokenizer::train(&options, &[&text], &mut Control::threads(1)).unwrap();
         let vocab_size = tokenizer.vocab_size();
-        for head in
-            [HeadConfig::Full, HeadConfig::Factor { class_starts: vec![0, 5, vocab_size as u32] }]
-        {
-            let config =
-                ModelConfig { seq_len: 16, head, ..ModelConfig::new(vocab_size, 32, 2, 2) };
+        let factor = HeadConfig::Factor { class_starts: vec![0, 5, vocab_size as u32] };
+        for head in [HeadConfig::Full, factor, HeadConfig::Adaptive { cutoffs: vec![3, 5] }] {
+            let (tie_embeddings, usual) =
+                (head.can_be_tied(), ModelConfig::new(vocab_size, 32, 2, 2));
+            let config = ModelConfig { seq_len: 16, tie_embeddings, head, ..usual };
             let layout = Layout::new(&config).unwrap();
             let params = init_params(&layout, 1);
             let mut pool = Pool::new(2);

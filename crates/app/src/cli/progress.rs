@@ -3,6 +3,7 @@
 use super::signals::Signals;
 use engine::model::HeadConfig;
 use engine::train::events::{Event, Metrics, Observer, Started};
+use engine::train::settings::RunConfig;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -68,10 +69,7 @@ impl Progress {
                 m.n_heads,
                 thousands(m.vocab_size)
             ));
-            if let HeadConfig::Factor { class_starts } = &m.head {
-                let n = thousands(class_starts.len() - 1);
-                self.line(&format!("output    factored, {n} classes by {}", config.vocab.classes));
-            }
+            self.line(&output_layer(config));
             self.line(&format!(
                 "text      {} tokens to train on, {} held out ({} tokeniser)",
                 thousands(n_tokens.0),
@@ -197,6 +195,46 @@ impl Drop for Progress {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
+        }
+    }
+}
+
+/// Which output layer a run has, and what speaks for it.
+fn output_layer(config: &RunConfig) -> String {
+    let m = &config.model;
+    let only_here = "\n          only this program reads such a model; --head full makes one that others read too";
+    match &m.head {
+        HeadConfig::Full => {
+            let v = thousands(m.vocab_size);
+            match config.vocab.n_samples {
+                None => format!(
+                    "output    softmax over all {v} tokens, {:.0} % of the arithmetic",
+                    100.0 * m.full_head_share()
+                ),
+                Some(n) => format!(
+                    "output    softmax over all {v} tokens, trained on {} of them a step: losses \
+                     of steps are estimates",
+                    thousands(n)
+                ),
+            }
+        }
+        HeadConfig::Factor { class_starts } => {
+            let n_classes = class_starts.len() - 1;
+            let by = config.vocab.classes.map_or(String::new(), |method| format!(" by {method}"));
+            format!(
+                "output    factored, {} classes{by}: about {:.1} times as fast as a full \
+                 softmax{only_here}",
+                thousands(n_classes),
+                m.factored_gain(n_classes)
+            )
+        }
+        HeadConfig::Adaptive { cutoffs } => {
+            let n_frequent = cutoffs.first().map_or(0, |n| *n as usize);
+            format!(
+                "output    adaptive, {} frequent tokens and {} clusters of others{only_here}",
+                thousands(n_frequent),
+                cutoffs.len()
+            )
         }
     }
 }

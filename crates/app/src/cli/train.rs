@@ -6,10 +6,11 @@ use super::say::say;
 use super::signals::Signals;
 use super::{parse_name, threads};
 use anyhow::{Context, Result, bail};
+use engine::model::HeadName;
 use engine::text::TokenizerKind;
 use engine::train::events::Outcome;
 use engine::train::run::{Budget, Run, RunError, prepare};
-use engine::train::settings::{HeadName, PrecisionName, Settings};
+use engine::train::settings::{PrecisionName, Settings};
 use engine::vocab::classes::ClassMethod;
 use engine::vocab::order::TokenOrder;
 use std::io::Write;
@@ -76,16 +77,25 @@ pub struct Args {
     /// Give the output layer a matrix of its own.
     #[arg(long)]
     untied: bool,
-    /// The output layer: full (a softmax over all tokens) or factor (over classes, then over the
-    /// tokens of a class: much faster for large vocabularies).
-    #[arg(long, value_enum)]
-    head: Option<HeadArg>,
+    /// The output layer: full (a softmax over all tokens), factor (over classes, then over the
+    /// tokens of a class: much faster for large vocabularies), adaptive (over the most frequent
+    /// tokens and clusters of rarer ones) or sampled (a full one, trained on some of the tokens); by
+    /// default factor where that should be half as fast again at least, else full.
+    #[arg(long)]
+    head: Option<HeadName>,
     /// Classes of a factored output layer; by default the square root of the vocabulary.
     #[arg(long, value_name = "N")]
     classes: Option<usize>,
     /// How classes are found: exchange, kmeans, frequency or random.
     #[arg(long, value_name = "METHOD")]
     class_method: Option<ClassMethod>,
+    /// Where the clusters of an adaptive output layer begin, such as 2000,10000: the numbers of
+    /// tokens that are more frequent.
+    #[arg(long, value_name = "N,...", value_delimiter = ',')]
+    cutoffs: Option<Vec<u32>>,
+    /// Tokens that a step's targets are compared with under --head sampled.
+    #[arg(long, value_name = "N")]
+    samples: Option<usize>,
     /// The order of token ids, and so of rows in memory: frequency, spiral, hilbert or random. By
     /// default the tokeniser's; with classes, frequency.
     #[arg(long, value_parser = parse_name::<TokenOrder>)]
@@ -129,24 +139,6 @@ pub struct Args {
     /// What samples continue.
     #[arg(long)]
     prompt: Option<String>,
-}
-
-/// `--head`.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum HeadArg {
-    /// One softmax over the vocabulary.
-    Full,
-    /// Classes, and the tokens of a class.
-    Factor,
-}
-
-impl HeadArg {
-    fn name(self) -> HeadName {
-        match self {
-            HeadArg::Full => HeadName::Full,
-            HeadArg::Factor => HeadName::Factor,
-        }
-    }
 }
 
 /// The default length of a run.
@@ -240,9 +232,11 @@ fn settings(args: &Args) -> Result<Settings> {
     set(&mut s.model.n_kv_heads, &args.kv_heads);
     set(&mut s.model.seq_len, &args.seq_len);
     set(&mut s.model.tie_embeddings, &args.untied.then_some(false));
-    set(&mut s.vocab.head, &args.head.map(HeadArg::name));
+    set(&mut s.vocab.head, &args.head);
     set(&mut s.vocab.n_classes, &args.classes);
     set(&mut s.vocab.classes, &args.class_method);
+    set(&mut s.vocab.cutoffs, &args.cutoffs);
+    set(&mut s.vocab.n_samples, &args.samples);
     set(&mut s.vocab.order, &args.order);
     set(&mut s.vocab.compose, &args.compose.then_some(true));
     set(&mut s.model.qk_norm, &args.qk_norm.then_some(true));

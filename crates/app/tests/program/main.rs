@@ -5,6 +5,7 @@ mod compose;
 mod convert;
 mod disk;
 mod flags;
+mod heads;
 mod instructions;
 mod kill;
 mod lock;

@@ -33,6 +33,8 @@ pub enum Purpose {
     Classes = 7,
     /// The order of token ids: streams for the plane of words, and one for each class.
     Order = 8,
+    /// Tokens that targets are compared with; one stream for each step.
+    Negatives = 9,
 }
 
 /// Random numbers addressed by index: one stream of one purpose under one seed.

@@ -6,6 +6,7 @@
 //! that is being trained: a session reads the packed weights wherever they are.
 
 use super::history::History;
+use crate::head::adaptive;
 use crate::head::factor::{Expansion, ExpansionRoom};
 use crate::model::{Layout, Matrix, Model, as_rows, input_forward};
 use kernels::accum::Accum;
@@ -79,10 +80,12 @@ struct Buffers {
     rstd: AlignedVec<f32>,
     qkv: AlignedVec<f32>,
     gate_up: AlignedVec<f32>,
-    /// (V) logits, or log-probabilities where the output layer is factored.
+    /// (V) logits, or log-probabilities where the output layer is not the full softmax.
     logits: AlignedVec<f32>,
     /// (classes) log-probabilities of the classes of a factored output layer.
     classes: AlignedVec<f32>,
+    /// For an adaptive output layer.
+    adaptive: Option<adaptive::Row>,
     /// One scratch of cached attention for each task.
     attention: Vec<AlignedVec<f32>>,
     /// Operands of products: a normalised stream, an attention output, a hidden row.
@@ -119,6 +122,7 @@ impl Session {
                 gate_up: AlignedVec::zeroed(n * 2 * m.ffn_dim),
                 logits: AlignedVec::zeroed(m.vocab_size),
                 classes: AlignedVec::zeroed(n_classes),
+                adaptive: adaptive::Row::new(layout),
                 attention: (0..n_scratch)
                     .map(|_| AlignedVec::zeroed(attention_cached_scratch_len(shape)))
                     .collect(),
@@ -155,11 +159,12 @@ impl Session {
         let b = &self.buffers;
         let floats = [&b.stream, &b.rstd, &b.qkv, &b.gate_up, &b.logits, &b.classes, &b.operand];
         let workspace: usize = floats.into_iter().chain(&b.attention).map(|f| f.len()).sum();
-        (self.cache.len() * size_of::<u32>(), workspace * size_of::<f32>())
+        let adaptive = b.adaptive.as_ref().map_or(0, adaptive::Row::bytes);
+        (self.cache.len() * size_of::<u32>(), workspace * size_of::<f32>() + adaptive)
     }
 
-    /// Takes `tokens` in and returns the logits (V) of what follows the last of them; with a factored
-    /// output layer these are log-probabilities.
+    /// Takes `tokens` in and returns the logits (V) of what follows the last of them; unless the
+    /// output layer is the full softmax these are log-probabilities.
     ///
     /// # Errors
     /// [`ContextFull`], with the text as it was.
@@ -193,9 +198,13 @@ impl Session {
         tokens: &[u32],
     ) -> Result<Next<'a>, ContextFull> {
         let row = self.take(model, pool, tokens)?;
-        let Buffers { stream, rstd, logits, classes, operand, ranges, precision, .. } =
+        let Buffers { stream, rstd, logits, classes, adaptive, operand, ranges, precision, .. } =
             &mut self.buffers;
         let x = last_input(model, stream, rstd, operand, row, *precision);
+        if let Some(adaptive) = adaptive {
+            adaptive.log_probabilities(model, x, logits);
+            return Ok(Next::Logits(logits));
+        }
         if model.layout.factor.is_none() {
             product(pool, ranges, logits, x, model, model.layout.head, false);
             return Ok(Next::Logits(logits));

@@ -207,7 +207,7 @@ fn branch_gradient<'a>(
 }
 
 /// `x` in the operands' format: itself in f32, rounded into `room` in bf16.
-fn operand<'a>(x: &'a [f32], room: RowsMut<'a>) -> Rows<'a> {
+pub(crate) fn operand<'a>(x: &'a [f32], room: RowsMut<'a>) -> Rows<'a> {
     match room {
         RowsMut::F32(_) => Rows::F32(x),
         RowsMut::Bf16(room) => {

@@ -101,18 +101,6 @@ impl ModelConfig {
         self.n_heads * self.head_dim
     }
 
-    /// Model arithmetic of training with the full softmax, FLOP per token: 6·N + 6·V·C + 6·L·T·H·D,
-    /// with N the weights outside embedding and head. Causal attention counts half; recomputation
-    /// earns nothing.
-    pub fn train_flops_per_token(&self, seq_len: usize) -> f64 {
-        let per_layer = self.model_dim * (self.qkv_dim() + self.attn_dim() + 3 * self.ffn_dim)
-            + 2 * self.model_dim;
-        let n = self.n_layers * per_layer + self.model_dim;
-        let head = self.vocab_size * self.model_dim;
-        let attention = self.n_layers * seq_len * self.attn_dim();
-        6.0 * (n + head + attention) as f64
-    }
-
     /// Checks that the shape can be built.
     ///
     /// # Errors
@@ -149,7 +137,11 @@ impl ModelConfig {
         if self.n_parts > N_PARTS_MAX {
             return bad("n_parts", self.n_parts, &format!("expected 0 to {N_PARTS_MAX}"));
         }
-        self.head.check(self.vocab_size)
+        self.head.check(self.vocab_size)?;
+        if self.tie_embeddings && !self.head.can_be_tied() {
+            return bad("tie_embeddings", 1, "expected false: an adaptive layer has its own rows");
+        }
+        Ok(())
     }
 }
 
@@ -185,14 +177,5 @@ mod tests {
         for (config, field) in cases {
             assert_eq!(config.check().unwrap_err().field, field);
         }
-    }
-
-    /// The count used to compare speeds, worked out by hand for one shape.
-    #[test]
-    fn flops_per_token_of_nano() {
-        let config = ModelConfig::new(4096, 128, 4, 4);
-        let n = 4 * (4 * 128 * 128 + 3 * 128 * 352 + 2 * 128) + 128;
-        let expected = 6.0 * (n + 4096 * 128 + 4 * 128 * 128) as f64;
-        assert_eq!(config.train_flops_per_token(128), expected);
     }
 }

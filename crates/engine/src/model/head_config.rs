@@ -2,6 +2,28 @@
 
 use super::config::ConfigError;
 use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// An output layer, as it stands in flags and files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HeadName {
+    /// One softmax over the vocabulary.
+    #[default]
+    Full,
+    /// A softmax over classes, and one over the tokens of a class.
+    Factor,
+    /// The most frequent tokens and clusters of rarer ones, which have shorter vectors.
+    Adaptive,
+    /// One softmax over the vocabulary, trained on some of its tokens at each step.
+    Sampled,
+}
+
+/// A name that no output layer has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no output layer is called {0:?}: expected full, factor, adaptive or sampled")]
+pub struct UnknownHead(String);
 
 /// The output layer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -15,52 +37,165 @@ pub enum HeadConfig {
         /// (classes + 1) class `c` has the ids from `class_starts[c]` to `class_starts[c + 1]`.
         class_starts: Vec<u32>,
     },
+    /// A softmax over the most frequent tokens and clusters of the others, and one over the tokens
+    /// of a cluster, whose vectors are the shorter the rarer they are. Ids fall by frequency.
+    Adaptive {
+        /// (clusters) where each cluster's ids begin; the last ends with the vocabulary.
+        cutoffs: Vec<u32>,
+    },
+}
+
+impl HeadName {
+    /// All output layers.
+    pub const ALL: [HeadName; 4] =
+        [HeadName::Full, HeadName::Factor, HeadName::Adaptive, HeadName::Sampled];
+
+    /// The name in flags and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            HeadName::Full => "full",
+            HeadName::Factor => "factor",
+            HeadName::Adaptive => "adaptive",
+            HeadName::Sampled => "sampled",
+        }
+    }
+}
+
+impl fmt::Display for HeadName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for HeadName {
+    type Err = UnknownHead;
+
+    fn from_str(name: &str) -> Result<HeadName, UnknownHead> {
+        let found = HeadName::ALL.into_iter().find(|head| head.name() == name);
+        found.ok_or_else(|| UnknownHead(name.to_string()))
+    }
 }
 
 impl HeadConfig {
+    /// A factored layer whose `n_classes` classes are of equal size; the first of them take what is
+    /// left over.
+    pub fn equal_classes(vocab_size: usize, n_classes: usize) -> HeadConfig {
+        let (size, rest) = (vocab_size / n_classes, vocab_size % n_classes);
+        let start = |class: usize| (class * size + class.min(rest)) as u32;
+        HeadConfig::Factor { class_starts: (0..=n_classes).map(start).collect() }
+    }
+
+    /// The usual cutoffs of an adaptive layer, 2,000 and 10,000, or where the vocabulary is small an
+    /// eighth and a half of it; at least one token is on either side of each.
+    pub fn usual_cutoffs(vocab_size: usize) -> Vec<u32> {
+        let last = vocab_size.saturating_sub(1).max(1);
+        let cutoff =
+            |share: usize, most: usize| (vocab_size / share).clamp(1, most).min(last) as u32;
+        let mut cutoffs = vec![cutoff(8, 2_000), cutoff(2, 10_000)];
+        cutoffs.dedup();
+        cutoffs
+    }
+
     /// Whether it is the softmax over the vocabulary, which is all that other programs know.
     pub fn is_full(&self) -> bool {
         *self == HeadConfig::Full
     }
 
-    /// The name in flags and files.
-    pub fn name(&self) -> &'static str {
+    /// Its name in flags and files.
+    pub fn name(&self) -> HeadName {
         match self {
-            HeadConfig::Full => "full",
-            HeadConfig::Factor { .. } => "factor",
+            HeadConfig::Full => HeadName::Full,
+            HeadConfig::Factor { .. } => HeadName::Factor,
+            HeadConfig::Adaptive { .. } => HeadName::Adaptive,
         }
     }
 
-    /// Outputs of the softmax that every token takes part in: all tokens, or the classes.
+    /// Whether the embeddings may be its rows: each token of it must have one as wide as the model.
+    pub fn can_be_tied(&self) -> bool {
+        !matches!(self, HeadConfig::Adaptive { .. })
+    }
+
+    /// Outputs of the softmax that every token takes part in: all tokens, or the classes, or the
+    /// most frequent tokens and the clusters.
     pub fn n_outputs(&self, vocab_size: usize) -> usize {
         match self {
             HeadConfig::Full => vocab_size,
             HeadConfig::Factor { class_starts } => class_starts.len() - 1,
+            HeadConfig::Adaptive { cutoffs } => cutoffs[0] as usize + cutoffs.len(),
         }
     }
 
-    /// Checks that the classes cover a vocabulary of this size.
+    /// Checks that the classes or clusters cut a vocabulary of this size.
     ///
     /// # Errors
-    /// `head.class_starts` if it does not begin with 0, rise, and end with the size.
+    /// `head.class_starts` if it does not begin with 0, rise, and end with the size; `head.cutoffs`
+    /// if there is none, or they do not rise from 1 or more to below the size.
     pub fn check(&self, vocab_size: usize) -> Result<(), ConfigError> {
-        let HeadConfig::Factor { class_starts: starts } = self else { return Ok(()) };
-        let ends = (starts.first(), starts.last().map(|last| *last as usize));
-        let rises = starts.windows(2).all(|pair| pair[0] < pair[1]);
-        if ends == (Some(&0), Some(vocab_size)) && rises {
+        let rise = |starts: &[u32]| starts.windows(2).all(|pair| pair[0] < pair[1]);
+        let ends = |starts: &[u32]| Some((starts.first().copied()?, *starts.last()? as usize));
+        let (field, starts, is_right, expected) = match self {
+            HeadConfig::Full => return Ok(()),
+            HeadConfig::Factor { class_starts: starts } => {
+                let is_right = ends(starts) == Some((0, vocab_size)) && rise(starts);
+                ("head.class_starts", starts, is_right, "from 0 to")
+            }
+            HeadConfig::Adaptive { cutoffs } => {
+                let is_within = ends(cutoffs).is_some_and(|(a, b)| a > 0 && b < vocab_size);
+                ("head.cutoffs", cutoffs, is_within && rise(cutoffs), "from 1 or more to below")
+            }
+        };
+        if is_right {
             return Ok(());
         }
-        Err(ConfigError {
-            field: "head.class_starts",
-            found: starts.len(),
-            expected: format!("numbers that rise from 0 to {vocab_size}, the size of vocabulary"),
-        })
+        let found = starts.len();
+        let expected = format!("numbers that rise {expected} {vocab_size}, the size of vocabulary");
+        Err(ConfigError { field, found, expected })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_those_of_flags_and_files() {
+        for head in HeadName::ALL {
+            assert_eq!(head.name().parse(), Ok(head));
+            assert_eq!(serde_json::to_value(head).unwrap(), head.to_string());
+        }
+        let fault = "half".parse::<HeadName>().unwrap_err().to_string();
+        assert!(fault.contains("\"half\""), "{fault}");
+        assert!(HeadName::ALL.iter().all(|head| fault.contains(head.name())), "{fault}");
+    }
+
+    #[test]
+    fn equal_classes_differ_by_one_token_at_most() {
+        let head = HeadConfig::equal_classes(11, 4);
+        assert_eq!(head, HeadConfig::Factor { class_starts: vec![0, 3, 6, 9, 11] });
+        head.check(11).unwrap();
+    }
+
+    #[test]
+    fn usual_cutoffs_leave_tokens_on_either_side() {
+        let cutoffs = HeadConfig::usual_cutoffs;
+        assert_eq!(cutoffs(33_278), [2_000, 10_000]);
+        assert_eq!(cutoffs(8_192), [1_024, 4_096]);
+        assert_eq!(cutoffs(65), [8, 32]);
+        let check = |vocab_size| {
+            HeadConfig::Adaptive { cutoffs: cutoffs(vocab_size) }.check(vocab_size).is_ok()
+        };
+        assert!((2..40).all(check));
+        assert!(!check(1), "one token leaves nothing to cut");
+    }
+
+    #[test]
+    fn cutoffs_must_cut_the_vocabulary() {
+        let check = |cutoffs: &[u32]| HeadConfig::Adaptive { cutoffs: cutoffs.to_vec() }.check(10);
+        assert!(check(&[1]).is_ok() && check(&[9]).is_ok() && check(&[2, 3, 7]).is_ok());
+        for bad in [&[][..], &[0], &[0, 5], &[10], &[5, 5], &[7, 3]] {
+            assert_eq!(check(bad).unwrap_err().field, "head.cutoffs", "{bad:?}");
+        }
+    }
 
     #[test]
     fn classes_must_cover_the_vocabulary() {

@@ -3,8 +3,8 @@
 //! Parameters, gradients and both moments are one allocation each, sliced by this table; checkpoint
 //! names, optimiser groups, `inspect` and the labels of gradient tests come from it too. Tensors
 //! that one product reads stand side by side, so that query, key and value are one matrix of
-//! (H + 2K)·D rows to the engine and three tensors to a file. With a factored output layer the
-//! tables with a row for each token stand last: lanes share one gradient of them.
+//! (H + 2K)·D rows to the engine and three tensors to a file. Where the output layer is not the full
+//! softmax, the tables with a row for each token stand last: lanes share one gradient of them.
 
 use super::config::{ConfigError, ModelConfig};
 use super::head_config::HeadConfig;
@@ -116,6 +116,24 @@ pub struct FactorSlots {
     pub starts: Vec<u32>,
 }
 
+/// Where the tensors of an adaptive output layer lie, beside the matrix of its first softmax.
+#[derive(Clone, Debug)]
+pub struct AdaptiveSlots {
+    /// (clusters + 1) where each cluster's ids begin: the first is how many tokens are in none.
+    pub starts: Vec<u32>,
+    /// The clusters, from the most frequent to the rarest.
+    pub clusters: Vec<ClusterSlots>,
+}
+
+/// Where the tensors of a cluster of an adaptive output layer lie.
+#[derive(Clone, Copy, Debug)]
+pub struct ClusterSlots {
+    /// (W, C) from the layer's input to the cluster's, which is narrower.
+    pub narrow: Matrix,
+    /// (members, W) the rows of its tokens.
+    pub rows: Matrix,
+}
+
 /// The table of a model.
 #[derive(Clone, Debug)]
 pub struct Layout {
@@ -132,10 +150,13 @@ pub struct Layout {
     /// (C) gains before the output layer.
     pub final_norm: Span,
     /// The matrix of the softmax that every token takes part in: (V, C), the embeddings again where
-    /// they are tied, or with a factored output layer (classes, C).
+    /// they are tied, or with a factored output layer (classes, C), or with an adaptive one
+    /// (tokens in no cluster + clusters, C).
     pub head: Matrix,
     /// What else a factored output layer has.
     pub factor: Option<FactorSlots>,
+    /// What else an adaptive output layer has.
+    pub adaptive: Option<AdaptiveSlots>,
     /// Floats of which every lane has a gradient of its own; of those from here on there is one.
     pub lane_len: usize,
     /// Floats in a parameter-shaped allocation, padding included.
@@ -145,12 +166,33 @@ pub struct Layout {
 /// Standard deviation of a fresh weight, as GPT-2 chose it.
 const INIT_STD: f32 = 0.02;
 
+/// How many times as narrow a cluster of an adaptive layer is as what is before it.
+const NARROWING: usize = 4;
+
 impl Layout {
     /// Lays out the tensors of `config`.
     ///
     /// # Errors
     /// As [`ModelConfig::check`].
     pub fn new(config: &ModelConfig) -> Result<Layout, ConfigError> {
+        Layout::build(config, !config.head.is_full())
+    }
+
+    /// As [`Layout::new`], for training a full softmax on some of the tokens: the tables with a row
+    /// for each token stand last, and lanes share one gradient of them.
+    ///
+    /// # Errors
+    /// As [`ModelConfig::check`].
+    pub fn for_sampling(config: &ModelConfig) -> Result<Layout, ConfigError> {
+        Layout::build(config, true)
+    }
+
+    /// Whether a full softmax is trained on some of the tokens.
+    pub fn samples_head(&self) -> bool {
+        self.config.head.is_full() && self.lane_len < self.len
+    }
+
+    fn build(config: &ModelConfig, shares_tables: bool) -> Result<Layout, ConfigError> {
         config.check()?;
         let c = config.model_dim;
         let weight = Init::Normal(INIT_STD);
@@ -167,37 +209,49 @@ impl Layout {
             let n_parts = Some(config.n_parts).filter(|n| *n > 0)?;
             Some(table.matrix("model.embed_parts.weight", n_parts, c, Init::Zeros))
         };
-        let embed_first = config.head.is_full().then(|| embedding(&mut table));
+        let embed_first = (!shares_tables).then(|| embedding(&mut table));
         let layers = (0..config.n_layers).map(|l| table.layer(config, l)).collect();
         let final_norm = table.gain("model.norm.weight", c);
-        let (embed, head, factor, parts, lane_len) = match (&config.head, embed_first) {
+        let (mut factor, mut adaptive) = (None, None);
+        let parts;
+        let n_outputs = config.head.n_outputs(config.vocab_size);
+        let (embed, head, lane_len) = match (&config.head, embed_first) {
             (HeadConfig::Factor { class_starts }, _) => {
-                let n_classes = class_starts.len() - 1;
-                let class = table.matrix("head.class.weight", n_classes, c, weight);
+                let class = table.matrix("head.class.weight", n_outputs, c, weight);
                 let head = table.join(&[class], c);
-                let class_bias = table.bias("head.class.bias", n_classes);
+                let class_bias = table.bias("head.class.bias", n_outputs);
                 let lane_len = table.len.next_multiple_of(ALIGN_FLOATS);
                 let embed = embedding(&mut table);
                 let rows = output(&mut table, embed);
                 let member_bias = table.bias("head.member.bias", config.vocab_size);
                 let members = table.classes(rows, class_starts, c);
                 let starts = class_starts.clone();
-                let factor = FactorSlots { class_bias, member_bias, rows, members, starts };
-                (embed, head, Some(factor), parts_of_words(&mut table), lane_len)
+                factor = Some(FactorSlots { class_bias, member_bias, rows, members, starts });
+                parts = parts_of_words(&mut table);
+                (embed, head, lane_len)
+            }
+            (HeadConfig::Adaptive { cutoffs }, _) => {
+                let first = table.matrix("head.first.weight", n_outputs, c, weight);
+                let head = table.join(&[first], c);
+                adaptive = Some(table.clusters(cutoffs, config));
+                let lane_len = table.len.next_multiple_of(ALIGN_FLOATS);
+                let embed = embedding(&mut table);
+                parts = parts_of_words(&mut table);
+                (embed, head, lane_len)
             }
             (HeadConfig::Full, embed) => {
+                let before = table.len;
                 let embed = embed.unwrap_or_else(|| embedding(&mut table));
                 let rows = output(&mut table, embed);
                 let head = table.join(&[rows], c);
-                let parts = parts_of_words(&mut table);
-                (embed, head, None, parts, table.len.next_multiple_of(ALIGN_FLOATS))
+                parts = parts_of_words(&mut table);
+                let lane_len = if shares_tables { before } else { table.len };
+                (embed, head, lane_len.next_multiple_of(ALIGN_FLOATS))
             }
         };
         let Table { tensors, len, .. } = table;
-        let len = len.next_multiple_of(ALIGN_FLOATS);
-        let config = config.clone();
         Ok(Layout {
-            config,
+            config: config.clone(),
             tensors,
             layers,
             embed,
@@ -205,15 +259,18 @@ impl Layout {
             final_norm,
             head,
             factor,
+            adaptive,
             lane_len,
-            len,
+            len: len.next_multiple_of(ALIGN_FLOATS),
         })
     }
 
     /// Every matrix that products read, in the order of [`Matrix::index`].
     pub fn matrices(&self) -> impl Iterator<Item = Matrix> {
         let members = self.factor.iter().flat_map(|factor| factor.members.iter().copied());
-        self.trunk().chain([self.head]).chain(members)
+        let clusters = self.adaptive.iter().flat_map(|adaptive| &adaptive.clusters);
+        let clusters = clusters.flat_map(|cluster| [cluster.narrow, cluster.rows]);
+        self.trunk().chain([self.head]).chain(members).chain(clusters)
     }
 
     /// The matrices of the blocks.
@@ -296,6 +353,26 @@ impl Table {
         LayerSlots { attn_norm, qkv, qk_norm, out, mlp_norm, gate_up, down }
     }
 
+    /// The clusters that begin at `cutoffs`.
+    fn clusters(&mut self, cutoffs: &[u32], config: &ModelConfig) -> AdaptiveSlots {
+        let (c, v) = (config.model_dim, config.vocab_size as u32);
+        let starts: Vec<u32> = cutoffs.iter().copied().chain([v]).collect();
+        let mut width = c;
+        let clusters = starts.windows(2).enumerate().map(|(i, ids)| {
+            // As PyTorch has it: the div_value of its AdaptiveLogSoftmaxWithLoss.
+            width = (width / NARROWING).max(1);
+            let n_members = (ids[1] - ids[0]) as usize;
+            // The narrow input is as large in scale as the layer's.
+            let narrow = Init::Normal(1.0 / (c as f32).sqrt());
+            let narrow = self.matrix(&format!("head.tail.{i}.narrow.weight"), width, c, narrow);
+            let narrow = self.join(&[narrow], c);
+            let rows = format!("head.tail.{i}.rows.weight");
+            let rows = self.matrix(&rows, n_members, width, Init::Normal(INIT_STD));
+            ClusterSlots { narrow, rows: self.join(&[rows], width) }
+        });
+        AdaptiveSlots { clusters: clusters.collect(), starts }
+    }
+
     /// The rows of each class as a matrix of its own.
     fn classes(&mut self, rows: Span, starts: &[u32], n_in: usize) -> Vec<Matrix> {
         let place = |id: u32| rows.start + id as usize * n_in;
@@ -341,6 +418,23 @@ mod tests {
                 assert_eq!(matrix.span.len(), matrix.n_out * matrix.n_in);
             }
         }
+    }
+
+    #[test]
+    fn an_adaptive_layer_narrows_by_four_and_shares_the_embeddings_gradient() {
+        let mut config = ModelConfig::new(97, 48, 1, 4);
+        config.head = HeadConfig::Adaptive { cutoffs: vec![10, 30, 90] };
+        assert_eq!(Layout::new(&config).unwrap_err().field, "tie_embeddings");
+        config.tie_embeddings = false;
+        let layout = Layout::new(&config).unwrap();
+        let shape = |m: Matrix| (m.n_out, m.n_in);
+        assert_eq!(shape(layout.head), (13, 48));
+        let clusters = &layout.adaptive.as_ref().unwrap().clusters;
+        let shapes: Vec<_> = clusters.iter().map(|c| (shape(c.narrow), shape(c.rows))).collect();
+        assert_eq!(shapes, [((12, 48), (20, 12)), ((3, 48), (60, 3)), ((1, 48), (7, 1))]);
+        assert!(layout.matrices().enumerate().all(|(i, matrix)| matrix.index == i));
+        assert_eq!(layout.lane_len, layout.embed.start);
+        assert_eq!(layout.embed.len(), 97 * 48);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! **H** query heads, **K** key/value heads, **D** head_dim, **F** ffn_dim, **V** vocabulary,
 //! **L** layers, **N** = B·T rows, **Q** = (H + 2K)·D the width of a fused query-key-value row.
 
+mod arithmetic;
 mod backward;
 mod buffers;
 mod config;
@@ -17,14 +18,17 @@ mod packed;
 mod params;
 mod unique;
 
+pub(crate) use backward::operand;
 pub use backward::{backward, embedding_gradient};
 pub(crate) use buffers::as_rows;
 pub use buffers::{HeadActs, LaneBuffers, MicroBatch, MicroShape};
 pub(crate) use config::N_PARTS_MAX;
 pub use config::{ConfigError, ModelConfig, default_ffn_dim};
 pub use forward::{Dropout, Model, forward};
-pub use head_config::HeadConfig;
+pub use head_config::{HeadConfig, HeadName, UnknownHead};
 pub(crate) use inputs::input_forward;
-pub use layout::{FactorSlots, Init, LayerSlots, Layout, Matrix, Span, Tensor};
+pub use layout::{
+    AdaptiveSlots, ClusterSlots, FactorSlots, Init, LayerSlots, Layout, Matrix, Span, Tensor,
+};
 pub use packed::PackedWeights;
 pub use params::init_params;

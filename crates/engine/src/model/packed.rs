@@ -37,10 +37,16 @@ pub struct PackedWeights {
     precision: Precision,
     /// By matrix index: where the forward panels lie.
     forward: Vec<Span>,
-    /// Where the output matrix's backward panels lie, when training.
+    /// Where the output matrix's backward panels lie, when training on all tokens.
     head_backward: Option<Span>,
     tasks: Vec<Task>,
     ranges: Vec<Range<usize>>,
+    /// The number of the output matrix.
+    head_index: usize,
+    /// Tasks of the blocks' matrices: the first so many.
+    n_block_tasks: usize,
+    /// Whether the matrices of the blocks were packed since and the output matrix was not.
+    is_head_stale: bool,
 }
 
 impl PackedWeights {
@@ -54,13 +60,21 @@ impl PackedWeights {
             head_backward: None,
             tasks: Vec::new(),
             ranges: Vec::new(),
+            head_index: layout.head.index,
+            n_block_tasks: 0,
+            is_head_stale: false,
         };
         let mut len = 0;
         for matrix in layout.matrices() {
+            if matrix == layout.head {
+                packed.n_block_tasks = packed.tasks.len();
+            }
             let span = packed.plan(matrix, Side::Forward, &mut len);
             packed.forward.push(span);
         }
-        packed.head_backward = training.then(|| packed.plan(layout.head, Side::Backward, &mut len));
+        let is_read_back = training && !layout.samples_head();
+        packed.head_backward =
+            is_read_back.then(|| packed.plan(layout.head, Side::Backward, &mut len));
         packed.words = AlignedVec::zeroed(len);
         packed
     }
@@ -82,8 +96,25 @@ impl PackedWeights {
 
     /// Converts and packs `params` anew; call it after every change of them.
     pub fn pack(&mut self, params: &[f32], pool: &mut Pool) {
+        self.pack_tasks(self.tasks.len(), params, pool);
+        self.is_head_stale = false;
+    }
+
+    /// As [`PackedWeights::pack`] for the matrices of the blocks alone: what training on some of the
+    /// tokens reads. The output matrix must not be read until all is packed again.
+    pub fn pack_blocks(&mut self, params: &[f32], pool: &mut Pool) {
+        self.pack_tasks(self.n_block_tasks, params, pool);
+        self.is_head_stale = true;
+    }
+
+    /// Whether the output matrix is not that of the parameters.
+    pub fn is_head_stale(&self) -> bool {
+        self.is_head_stale
+    }
+
+    fn pack_tasks(&mut self, n: usize, params: &[f32], pool: &mut Pool) {
         let (tasks, precision) = (&self.tasks, self.precision);
-        pool.for_each_range([&mut self.words], &self.ranges, |i, [words]| {
+        pool.for_each_range([&mut self.words], &self.ranges[..n], |i, [words]| {
             let Task { matrix, side, panels } = &tasks[i];
             let weights = matrix.span.of(params);
             let (k, n) = side.shape(*matrix);
@@ -99,17 +130,22 @@ impl PackedWeights {
     }
 
     /// The right operand of Y = X·Wᵀ.
+    ///
+    /// # Panics
+    /// If it is the output matrix, and that is not packed.
     pub fn forward(&self, matrix: Matrix) -> Packed<'_> {
+        let is_stale = self.is_head_stale && matrix.index >= self.head_index;
+        assert!(!is_stale, "PackedWeights::forward: the output matrix is not packed");
         self.view(matrix, Side::Forward, self.forward[matrix.index])
     }
 
     /// The right operand of dX = dY·W for the output matrix, `head`.
     ///
     /// # Panics
-    /// If the weights were packed for inference only.
+    /// If the weights were packed for inference, or for training on some of the tokens.
     pub fn head_backward(&self, head: Matrix) -> Packed<'_> {
         let span = self.head_backward;
-        let span = span.expect("PackedWeights::head_backward: packed for inference only");
+        let span = span.expect("PackedWeights::head_backward: it is not packed for that");
         self.view(head, Side::Backward, span)
     }
 

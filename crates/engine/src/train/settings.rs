@@ -4,7 +4,7 @@
 //! settings file, and reproduces the run.
 
 use super::optim::AdamWOptions;
-use crate::model::{HeadConfig, ModelConfig, default_ffn_dim};
+use crate::model::{HeadConfig, HeadName, ModelConfig, default_ffn_dim};
 use crate::text::TokenizerKind;
 use crate::vocab::classes::ClassMethod;
 use crate::vocab::order::TokenOrder;
@@ -57,6 +57,8 @@ pub struct VocabSettings {
     pub head: Option<HeadName>,
     pub classes: Option<ClassMethod>,
     pub n_classes: Option<usize>,
+    pub cutoffs: Option<Vec<u32>>,
+    pub n_samples: Option<usize>,
     pub compose: Option<bool>,
     pub order: Option<TokenOrder>,
 }
@@ -135,17 +137,6 @@ impl PrecisionName {
     }
 }
 
-/// An output layer, as it stands in flags and files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum HeadName {
-    /// One softmax over the vocabulary.
-    #[default]
-    Full,
-    /// Classes, and the tokens of a class.
-    Factor,
-}
-
 /// The configuration of a run, complete.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -154,9 +145,8 @@ pub struct RunConfig {
     pub data: DataConfig,
     /// The tokeniser.
     pub tokenizer: TokenizerConfig,
-    /// The order of the vocabulary and the output layer; files from before there was a choice do
-    /// not have it.
-    #[serde(default, skip_serializing_if = "VocabConfig::is_plain")]
+    /// The output layer and the vocabulary's order; files from before there was a choice have none.
+    #[serde(default)]
     pub vocab: VocabConfig,
     /// The model.
     pub model: ModelConfig,
@@ -197,10 +187,19 @@ pub struct TokenizerConfig {
 pub struct VocabConfig {
     /// The output layer.
     pub head: HeadName,
-    /// How the tokens' classes are found.
-    pub classes: ClassMethod,
-    /// How many classes there are.
-    pub n_classes: usize,
+    /// How the classes of a factored layer are found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<ClassMethod>,
+    /// How many classes a factored layer has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_classes: Option<usize>,
+    /// Where the clusters of an adaptive layer begin, as numbers of more frequent tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cutoffs: Option<Vec<u32>>,
+    /// How many tokens a step's targets are compared with, where a full softmax is trained on a
+    /// sample.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_samples: Option<usize>,
     /// Whether input vectors are composed of the parts of words.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub compose: bool,
@@ -208,13 +207,6 @@ pub struct VocabConfig {
     /// layer's are by frequency, in files from before there was a choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<TokenOrder>,
-}
-
-impl VocabConfig {
-    /// Whether tokens are as the tokeniser has them and in its order, without classes and parts.
-    pub fn is_plain(&self) -> bool {
-        *self == VocabConfig::default()
-    }
 }
 
 /// The training of a run.
@@ -259,26 +251,10 @@ pub struct TrainConfig {
     pub optimizer: AdamWOptions,
 }
 
-/// What the vocabulary gives a model.
-#[derive(Clone, Debug)]
-pub struct VocabularyShape {
-    /// Tokens.
-    pub vocab_size: usize,
-    /// Parts that input vectors are composed of; 0 if they are not.
-    pub n_parts: usize,
-    /// The output layer.
-    pub head: HeadConfig,
-}
-
 impl ModelSettings {
-    /// The model for a vocabulary and a text of this many tokens: larger for more text, since a
-    /// small text is learnt by heart by a large model.
-    pub fn resolve(
-        &self,
-        vocabulary: VocabularyShape,
-        n_tokens: usize,
-        is_char: bool,
-    ) -> ModelConfig {
+    /// The model for a vocabulary and a text of this many tokens, with the full softmax: larger for
+    /// more text, since a small text is learnt by heart by a large model.
+    pub fn resolve(&self, vocab_size: usize, n_tokens: usize, is_char: bool) -> ModelConfig {
         let (dim, layers) = match n_tokens {
             0..200_000 => (96, 3),
             200_000..20_000_000 if is_char => (192, 4),
@@ -289,7 +265,6 @@ impl ModelSettings {
         let model_dim = self.model_dim.unwrap_or(dim);
         let per_head = if model_dim >= 384 && model_dim.is_multiple_of(64) { 64 } else { 32 };
         let n_heads = self.n_heads.unwrap_or((model_dim / per_head).max(1));
-        let VocabularyShape { vocab_size, n_parts, head } = vocabulary;
         ModelConfig {
             vocab_size,
             model_dim,
@@ -303,8 +278,8 @@ impl ModelSettings {
             qk_norm: self.qk_norm.unwrap_or(false),
             rope_theta: self.rope_theta.unwrap_or(10_000.0),
             norm_eps: self.norm_eps.unwrap_or(1e-5),
-            n_parts,
-            head,
+            n_parts: 0,
+            head: HeadConfig::Full,
         }
     }
 }

@@ -19,7 +19,8 @@ pub struct TrainState {
     pub layout: Layout,
     /// Parameters.
     pub params: AlignedVec<f32>,
-    /// The matrices among them, packed for products; always those of `params`.
+    /// The matrices among them, packed for products; always those of `params`, but for the output
+    /// matrix where training takes some of the tokens only ([`TrainState::pack_all`]).
     pub packed: PackedWeights,
     /// The optimiser and its moments.
     pub optim: AdamW,
@@ -99,10 +100,20 @@ impl TrainState {
         }
     }
 
-    /// Packs the weights; once before the first step, and after parameters were written from
-    /// outside.
+    /// Packs the weights that training reads; once before the first step, and after parameters were
+    /// written from outside.
     pub fn pack(&mut self, pool: &mut Pool) {
-        self.packed.pack(&self.params, pool);
+        match self.layout.samples_head() {
+            true => self.packed.pack_blocks(&self.params, pool),
+            false => self.packed.pack(&self.params, pool),
+        }
+    }
+
+    /// Packs what training did not need: before evaluation and generation.
+    pub fn pack_all(&mut self, pool: &mut Pool) {
+        if self.packed.is_head_stale() {
+            self.packed.pack(&self.params, pool);
+        }
     }
 
     /// What the forward and backward passes read.

@@ -33,6 +33,7 @@ fn change(table: &mut Table, name: &str) {
         Value::String(text) => Value::String(match text.as_str() {
             "f32" => "bf16".to_string(),
             "char" => "word".to_string(),
+            "full" => "factor".to_string(),
             _ => format!("{text}x"),
         }),
         other => panic!("{name} is {other}"),

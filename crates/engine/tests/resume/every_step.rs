@@ -1,8 +1,9 @@
 //! Stopped after any step, on any number of threads, a run comes to the same end.
 
 use crate::scene::{N_STEPS, Scene, end, finish, stop_at};
+use engine::model::HeadName;
 use engine::text::TokenizerKind;
-use engine::train::settings::{HeadName, PrecisionName};
+use engine::train::settings::PrecisionName;
 
 fn every_step(scene: Scene) {
     let straight = scene.straight();
@@ -33,6 +34,21 @@ fn stopped_after_every_step_with_a_factored_output_layer() {
     every_step(Scene::with(PrecisionName::Bf16, |settings| {
         settings.vocab.head = Some(HeadName::Factor);
         settings.model.tie_embeddings = Some(false);
+    }));
+}
+
+#[test]
+fn stopped_after_every_step_with_an_adaptive_output_layer() {
+    every_step(Scene::with(PrecisionName::Bf16, |settings| {
+        settings.vocab.head = Some(HeadName::Adaptive);
+    }));
+}
+
+#[test]
+fn stopped_after_every_step_with_a_sampled_output_layer() {
+    every_step(Scene::with(PrecisionName::Bf16, |settings| {
+        settings.vocab.head = Some(HeadName::Sampled);
+        settings.vocab.n_samples = Some(9);
     }));
 }
 

@@ -3,10 +3,10 @@
 
 use crate::scene::{Scene, end, finish, stop_at};
 use engine::data::{TokenFile, TokenSource};
-use engine::model::HeadConfig;
+use engine::model::{HeadConfig, HeadName};
 use engine::text::{Tokenizer, TokenizerKind};
 use engine::train::run::{CONFIG_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME};
-use engine::train::settings::{HeadName, PrecisionName, RunConfig, Settings};
+use engine::train::settings::{PrecisionName, RunConfig, Settings};
 use engine::vocab::order::TokenOrder;
 use std::path::Path;
 
@@ -38,8 +38,8 @@ fn text(dir: &Path) -> String {
 fn classes(dir: &Path) -> Vec<Vec<String>> {
     let tokenizer = Tokenizer::load(&dir.join(TOKENIZER_NAME)).unwrap();
     let starts = match config(dir).model.head {
-        HeadConfig::Full => vec![0, tokenizer.vocab_size() as u32],
         HeadConfig::Factor { class_starts } => class_starts,
+        _ => vec![0, tokenizer.vocab_size() as u32],
     };
     let class = |ids: &[u32]| {
         let mut tokens: Vec<String> = (ids[0]..ids[1]).map(|id| tokenizer.token_text(id)).collect();

@@ -4,6 +4,7 @@
 mod words;
 
 use engine::data::{Purpose, Rng};
+use engine::head::sampled::Candidates;
 use engine::model::{HeadConfig, Layout, MicroShape, ModelConfig, init_params};
 use engine::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState, training_step};
 use engine::vocab::compose::Composer;
@@ -23,8 +24,9 @@ pub struct Tiny {
     pub tie_embeddings: bool,
     pub lr: f32,
     pub unique_tokens: bool,
-    /// Classes of a factored output layer; 0 is the full softmax.
-    pub n_classes: usize,
+    pub head: HeadConfig,
+    /// Tokens that targets are compared with, if a full softmax is trained on some of them.
+    pub n_samples: Option<usize>,
     /// Whether input vectors are composed.
     pub composes: bool,
 }
@@ -43,10 +45,25 @@ impl Default for Tiny {
             tie_embeddings: true,
             lr: 3e-3,
             unique_tokens: true,
-            n_classes: 0,
+            head: HeadConfig::Full,
+            n_samples: None,
             composes: false,
         }
     }
+}
+
+/// Each output layer, for a vocabulary of this size.
+pub fn heads(vocab_size: usize) -> [HeadConfig; 3] {
+    let factor = HeadConfig::equal_classes(vocab_size, 5);
+    let cutoffs = HeadConfig::usual_cutoffs(vocab_size);
+    [HeadConfig::Full, factor, HeadConfig::Adaptive { cutoffs }]
+}
+
+/// Each output layer as it is trained: the last is a full softmax trained on ten tokens a step.
+pub fn trained_heads(tiny: &Tiny) -> [Tiny; 4] {
+    let [full, factor, adaptive] = heads(tiny.vocab_size).map(|head| Tiny { head, ..tiny.clone() });
+    let sampled = Tiny { n_samples: Some(10), ..full.clone() };
+    [full, factor, adaptive, sampled]
 }
 
 /// Every token is followed by itself times three, plus one, modulo the vocabulary.
@@ -75,27 +92,20 @@ impl Tiny {
             seq_len: self.seq_len,
             n_kv_heads: 2,
             qk_norm: self.qk_norm,
-            tie_embeddings: self.tie_embeddings,
-            head: self.head(),
+            tie_embeddings: self.tie_embeddings && self.head.can_be_tied(),
+            head: self.head.clone(),
             n_parts: if self.composes { words::N_PARTS } else { 0 },
             ..ModelConfig::new(self.vocab_size, 32, 2, 4)
-        }
-    }
-
-    /// Classes of about equal size.
-    fn head(&self) -> HeadConfig {
-        let n = self.n_classes;
-        let start = |class: usize| (class * self.vocab_size / n) as u32;
-        match n {
-            0 => HeadConfig::Full,
-            n => HeadConfig::Factor { class_starts: (0..=n).map(start).collect() },
         }
     }
 
     /// Fresh parameters and zero moments.
     pub fn state(&self) -> TrainState {
         let config = self.config();
-        let layout = Layout::new(&config).unwrap();
+        let layout = match self.n_samples {
+            None => Layout::new(&config).unwrap(),
+            Some(_) => Layout::for_sampling(&config).unwrap(),
+        };
         let params = self.params(&layout);
         let state = TrainState::new(layout, params, self.precision, AdamWOptions::default());
         TrainState { composer: self.composer(), ..state }
@@ -140,7 +150,12 @@ impl Tiny {
     }
 
     pub fn lanes(&self, layout: &Layout, threads: usize) -> Lanes {
-        Lanes::new(layout, &self.micro(), self.n_lanes, self.batch_seqs, threads)
+        let mut lanes = Lanes::new(layout, &self.micro(), self.n_lanes, self.batch_seqs, threads);
+        if let Some(n) = self.n_samples {
+            let (counts, c) = (vec![1; self.vocab_size], layout.config.model_dim);
+            lanes.train_on(Candidates::new(&counts, n, c, self.precision, 1), layout);
+        }
+        lanes
     }
 
     pub fn plan(&self, step: u64) -> StepPlan {

@@ -1,5 +1,6 @@
 //! The definition of the whole model: plain loops, for any number that definitions are written for.
 
+use engine::head::sampled::Candidates;
 use engine::model::{LayerSlots, Layout, Matrix};
 use engine::vocab::compose::Composer;
 use kernels::composed::naive::composed_forward;
@@ -21,6 +22,7 @@ pub fn loss<S: Scalar>(
     params: &[S],
     tokens: &[u32],
     targets: &[u32],
+    candidates: Option<&Candidates>,
     masks: Masks,
 ) -> S {
     let c = layout.config.model_dim;
@@ -32,22 +34,56 @@ pub fn loss<S: Scalar>(
         x = add(&x, &branch, masks(l, 1));
     }
     let x = norm(layout, &x, layout.final_norm.of(params));
-    let Some(factor) = &layout.factor else {
-        let logits = product(&x, params, layout.head);
-        let rows = logits.chunks_exact(layout.config.vocab_size).zip(targets);
-        return S::sum(rows.map(|(row, target)| log_sum_exp(row) - row[*target as usize]));
-    };
     let rows = x.chunks_exact(c).zip(targets);
-    S::sum(rows.map(|(x, target)| {
-        let class = factor.starts.iter().filter(|start| *start <= target).count() - 1;
-        let first = factor.starts[class];
-        let classes = add(&product(x, params, layout.head), factor.class_bias.of(params), None);
-        let bias =
-            &factor.member_bias.of(params)[first as usize..factor.starts[class + 1] as usize];
-        let members = add(&product(x, params, factor.members[class]), bias, None);
-        log_sum_exp(&classes) - classes[class] + log_sum_exp(&members)
-            - members[(target - first) as usize]
+    S::sum(rows.map(|(x, target)| match candidates {
+        None => token_loss(layout, params, x, *target),
+        Some(candidates) => estimated_loss(layout, params, x, *target, candidates),
     }))
+}
+
+/// The loss of one token against candidates, of which those that are the target do not count.
+fn estimated_loss<S: Scalar>(
+    layout: &Layout,
+    params: &[S],
+    x: &[S],
+    target: u32,
+    candidates: &Candidates,
+) -> S {
+    let matrix = layout.head.span.of(params);
+    let logit = |id: u32| dot(x, &matrix[id as usize * x.len()..][..x.len()]);
+    let others = candidates.ids().iter().zip(candidates.corrections());
+    let others = others.filter(|(id, _)| **id != target);
+    let others = others.map(|(id, correction)| logit(*id) + S::from_f64(*correction as f64));
+    let logits: Vec<S> = others.chain([logit(target)]).collect();
+    loss_of(&logits, logits.len() - 1)
+}
+
+/// The loss of one token, given the output layer's input.
+fn token_loss<S: Scalar>(layout: &Layout, params: &[S], x: &[S], target: u32) -> S {
+    let first = product(x, params, layout.head);
+    let class_of = |starts: &[u32]| starts.iter().filter(|start| **start <= target).count();
+    if let Some(factor) = &layout.factor {
+        let class = class_of(&factor.starts) - 1;
+        let ids = factor.starts[class] as usize..factor.starts[class + 1] as usize;
+        let classes = add(&first, factor.class_bias.of(params), None);
+        let bias = &factor.member_bias.of(params)[ids.clone()];
+        let members = add(&product(x, params, factor.members[class]), bias, None);
+        return loss_of(&classes, class) + loss_of(&members, target as usize - ids.start);
+    }
+    let Some(adaptive) = &layout.adaptive else { return loss_of(&first, target as usize) };
+    let n_single = adaptive.starts[0];
+    if target < n_single {
+        return loss_of(&first, target as usize);
+    }
+    let cluster = class_of(&adaptive.starts) - 1;
+    let slots = adaptive.clusters[cluster];
+    let members = product(&product(x, params, slots.narrow), params, slots.rows);
+    loss_of(&first, n_single as usize + cluster)
+        + loss_of(&members, (target - adaptive.starts[cluster]) as usize)
+}
+
+fn loss_of<S: Scalar>(logits: &[S], target: usize) -> S {
+    log_sum_exp(logits) - logits[target]
 }
 
 fn input_vectors<S: Scalar>(

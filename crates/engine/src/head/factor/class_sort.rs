@@ -1,12 +1,12 @@
-//! The rows of a micro-batch by the class of their targets.
+//! The rows of a micro-batch by the class of their targets, and what each is to the first softmax.
 
 use kernels::cross_entropy::IGNORE;
 
 /// Rows sorted by class, in their order within a class.
 #[derive(Debug)]
 pub struct ClassSort {
-    /// (N) the class of each row's target, or [`IGNORE`].
-    class: Vec<u32>,
+    /// (N) the output of the first softmax that each row's target is or is in, or [`IGNORE`].
+    output: Vec<u32>,
     /// (classes + 1) where each class's rows begin in `rows`.
     starts: Vec<usize>,
     /// (N) the rows that have a target, class after class.
@@ -18,7 +18,7 @@ impl ClassSort {
     /// Room for `n_rows` rows and so many classes.
     pub fn new(n_rows: usize, n_classes: usize) -> ClassSort {
         ClassSort {
-            class: vec![IGNORE; n_rows],
+            output: vec![IGNORE; n_rows],
             starts: vec![0; n_classes + 1],
             rows: vec![0; n_rows],
             n_rows: 0,
@@ -26,7 +26,8 @@ impl ClassSort {
     }
 
     /// Sorts the rows of `targets`, ids or [`IGNORE`]; class `c` has the ids from `class_starts[c]`
-    /// to `class_starts[c + 1]`.
+    /// to `class_starts[c + 1]`. Ids below the first of these are in no class, but outputs of the
+    /// first softmax themselves.
     ///
     /// # Panics
     /// If there are more targets or other classes than there is room for, or a target is not below
@@ -34,25 +35,28 @@ impl ClassSort {
     pub fn sort(&mut self, targets: &[u32], class_starts: &[u32]) {
         assert!(targets.len() <= self.rows.len(), "ClassSort::sort: more targets than rows");
         assert_eq!(class_starts.len(), self.starts.len(), "ClassSort::sort: other classes");
+        let n_single = class_starts[0];
+        let class =
+            |output: u32| (output != IGNORE && output >= n_single).then(|| output - n_single);
         self.n_rows = targets.len();
         self.starts.fill(0);
-        for (class, &target) in self.class.iter_mut().zip(targets) {
-            if target == IGNORE {
-                *class = IGNORE;
+        for (output, &target) in self.output.iter_mut().zip(targets) {
+            if target == IGNORE || target < n_single {
+                *output = target;
                 continue;
             }
             let found = class_starts.partition_point(|start| *start <= target) - 1;
             // The place after the class's own, so that the sums below are where classes begin.
             self.starts[found + 1] += 1;
-            *class = found as u32;
+            *output = n_single + found as u32;
         }
         for c in 1..self.starts.len() {
             self.starts[c] += self.starts[c - 1];
         }
         // Every start moves to its class's end while rows are dealt, which is the next one's start.
-        for (row, class) in self.class[..self.n_rows].iter().enumerate() {
-            if *class != IGNORE {
-                let place = &mut self.starts[*class as usize];
+        for (row, output) in self.output[..self.n_rows].iter().enumerate() {
+            if let Some(class) = class(*output) {
+                let place = &mut self.starts[class as usize];
                 self.rows[*place] = row as u32;
                 *place += 1;
             }
@@ -61,9 +65,15 @@ impl ClassSort {
         self.starts[0] = 0;
     }
 
-    /// (N) the class of each row's target, or [`IGNORE`].
-    pub fn classes(&self) -> &[u32] {
-        &self.class[..self.n_rows]
+    /// Bytes of the allocations.
+    pub fn bytes(&self) -> usize {
+        let ids = self.output.len() + self.rows.len();
+        ids * size_of::<u32>() + self.starts.len() * size_of::<usize>()
+    }
+
+    /// (N) the output of the first softmax that each row's target is or is in, or [`IGNORE`].
+    pub fn outputs(&self) -> &[u32] {
+        &self.output[..self.n_rows]
     }
 
     /// The rows whose targets are in `class`, ascending.
@@ -79,19 +89,24 @@ mod tests {
     #[test]
     fn rows_are_with_their_class_in_their_order() {
         let mut sort = ClassSort::new(8, 4);
-        let starts = [0, 3, 4, 7, 10];
-        for targets in [&[9, 0, IGNORE, 3, 2, 9, 7, 0][..], &[IGNORE], &[], &[4, 5, 6]] {
-            sort.sort(targets, &starts);
-            let class_of = |target: u32| (0..4).find(|c| target < starts[c + 1]).unwrap();
-            for class in 0..4 {
-                let expected: Vec<u32> = (0..targets.len())
-                    .filter(|r| targets[*r] != IGNORE && class_of(targets[*r]) == class)
-                    .map(|r| r as u32)
-                    .collect();
-                assert_eq!(sort.rows(class), expected);
-                assert!(expected.iter().all(|r| sort.classes()[*r as usize] == class as u32));
+        // Without and with two tokens that are in no class.
+        for starts in [[0, 3, 4, 7, 10], [2, 3, 4, 7, 10]] {
+            for targets in [&[9, 0, IGNORE, 3, 2, 9, 7, 0][..], &[IGNORE], &[], &[4, 5, 6, 1]] {
+                sort.sort(targets, &starts);
+                let is_in = |target: u32, c: usize| (starts[c]..starts[c + 1]).contains(&target);
+                for class in 0..4 {
+                    let rows = 0..targets.len() as u32;
+                    let expected: Vec<u32> =
+                        rows.filter(|r| is_in(targets[*r as usize], class)).collect();
+                    assert_eq!(sort.rows(class), expected);
+                    let output = starts[0] + class as u32;
+                    assert!(expected.iter().all(|r| sort.outputs()[*r as usize] == output));
+                }
+                let others = sort.outputs().iter().zip(targets);
+                let mut others = others.filter(|(_, t)| **t == IGNORE || **t < starts[0]);
+                assert!(others.all(|(output, target)| output == target));
+                assert_eq!(sort.outputs().len(), targets.len());
             }
-            assert_eq!(sort.classes().len(), targets.len());
         }
     }
 

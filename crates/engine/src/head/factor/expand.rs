@@ -21,7 +21,7 @@ pub(crate) fn class_log_probabilities(model: Model, inputs: Rows, log_p: &mut [f
 }
 
 /// Logits become log-probabilities that sum to e^`total`.
-fn log_softmax(logits: &mut [f32], total: f32) {
+pub fn log_softmax(logits: &mut [f32], total: f32) {
     let mut lse = [0.0];
     log_sum_exp(&mut lse, logits);
     let shift = total - lse[0];

@@ -1,142 +1,118 @@
-//! One class of the factored layer: its rows of the batch against its rows of the table.
+//! The softmax over the tokens of one class: its rows of the batch against its rows of the table.
+//!
+//! A cluster of an adaptive layer is a class without biases, whose input is made narrow first.
 
-use super::members::MemberGrads;
-use crate::model::{Matrix, Model, as_rows};
+use super::member_scratch::{Block, Scratch};
+use crate::model::{Matrix, Model, operand};
+use kernels::Rows;
 use kernels::accum::Accum;
 use kernels::cross_entropy::{cross_entropy, cross_entropy_loss};
-use kernels::matmul::{
-    MatmulShape, matmul, matmul_straight, matmul_wgrad, straight_scratch_len, wgrad_scratch_len,
-};
-use kernels::reduce::add_rows;
-use kernels::{AlignedVec, Precision, Rows, RowsMut};
-
-/// Rows that are worked on at once: enough for a product to run near peak.
-const BLOCK_ROWS: usize = 256;
-
-/// What a thread works with.
-#[derive(Debug)]
-pub(super) struct Scratch {
-    precision: Precision,
-    /// (R, C) the gathered input.
-    input: AlignedVec<f32>,
-    /// (R) the targets, counted from the class's first id.
-    targets: Vec<u32>,
-    /// (R, members) logits.
-    logits: AlignedVec<f32>,
-    /// (R, members) their gradient.
-    dlogits: AlignedVec<f32>,
-    /// Panels of the products on the way back.
-    words: AlignedVec<u32>,
-}
+use kernels::matmul::{MatmulShape, matmul, matmul_straight, matmul_wgrad};
+use kernels::reduce::{add_into, add_rows};
 
 /// (R, members) logits of the tokens of `class`, given (R, C) inputs of the layer.
 ///
 /// # Panics
 /// If the output layer is not factored or `logits` is not (R, members).
 pub(crate) fn member_logits(model: Model, class: usize, inputs: Rows, logits: &mut [f32]) {
-    ClassPart::new(model, class).logits(logits, inputs);
+    ClassPart::of_factor(model, class).logits(logits, inputs);
 }
 
-/// A class of a model.
-pub(super) struct ClassPart<'a> {
+/// A class of a factored layer, or a cluster of an adaptive one.
+pub struct ClassPart<'a> {
     model: Model<'a>,
-    matrix: Matrix,
+    /// (members, C), or (members, W) where the input is made narrow.
+    rows: Matrix,
+    /// (W, C) what makes it narrow, if anything does.
+    narrow: Option<Matrix>,
+    /// (members), or none.
     bias: &'a [f32],
     first_id: u32,
 }
 
-impl Scratch {
-    /// For classes of up to `n_members` tokens and rows of `c` numbers.
-    pub fn new(n_members: usize, c: usize, precision: Precision) -> Scratch {
-        let logits = BLOCK_ROWS * n_members;
-        let back = MatmulShape { m: BLOCK_ROWS, n: c, k: n_members };
-        let weight = MatmulShape { m: BLOCK_ROWS, n: n_members, k: c };
-        let words = straight_scratch_len(back, precision).max(wgrad_scratch_len(weight, precision));
-        Scratch {
-            precision,
-            input: AlignedVec::zeroed(BLOCK_ROWS * c),
-            targets: vec![0; BLOCK_ROWS],
-            logits: AlignedVec::zeroed(logits),
-            dlogits: AlignedVec::zeroed(logits),
-            words: AlignedVec::zeroed(words),
-        }
-    }
-
-    /// Bytes of the allocations.
-    pub fn bytes(&self) -> usize {
-        let floats = self.input.len() + self.logits.len() + self.dlogits.len();
-        (floats + self.words.len() + self.targets.len()) * size_of::<f32>()
-    }
-
-    /// Copies the rows that `places` gives next, as many as a block takes; returns how many.
-    fn gather<'a>(
-        &mut self,
-        places: &mut impl Iterator<Item = (Rows<'a>, usize, u32)>,
-        c: usize,
-        first_id: u32,
-    ) -> usize {
-        let mut n = 0;
-        let mut input = as_rows(&mut self.input, BLOCK_ROWS * c, self.precision);
-        for (from, row, target) in places.take(BLOCK_ROWS) {
-            match (input.slice_mut(n * c..(n + 1) * c), from.slice(row * c..(row + 1) * c)) {
-                (RowsMut::F32(to), Rows::F32(from)) => to.copy_from_slice(from),
-                (RowsMut::Bf16(to), Rows::Bf16(from)) => to.copy_from_slice(from),
-                _ => unreachable!("a run has one precision"),
-            }
-            self.targets[n] = target - first_id;
-            n += 1;
-        }
-        n
-    }
+/// Gradients of a class's tensors, which are added into; empty for what it has not.
+#[derive(Debug)]
+pub struct MemberGrads<'a> {
+    /// Of the rows.
+    pub rows_acc: &'a mut [f32],
+    /// Of the biases.
+    pub biases_acc: &'a mut [f32],
+    /// Of what makes the input narrow.
+    pub narrow_acc: &'a mut [f32],
 }
 
 impl<'a> ClassPart<'a> {
-    /// Class number `class` of the model.
+    /// Class number `class` of a factored layer.
     ///
     /// # Panics
     /// If the output layer is not factored or has no such class.
-    pub fn new(model: Model<'a>, class: usize) -> ClassPart<'a> {
+    pub fn of_factor(model: Model<'a>, class: usize) -> ClassPart<'a> {
         let factor = model.layout.factor.as_ref();
         let factor = factor.expect("ClassPart: the output layer is not factored");
         let (first, end) = (factor.starts[class], factor.starts[class + 1]);
         ClassPart {
             model,
-            matrix: factor.members[class],
+            rows: factor.members[class],
+            narrow: None,
             bias: &factor.member_bias.of(model.params)[first as usize..end as usize],
             first_id: first,
         }
     }
 
-    /// Losses and input gradients of the class's rows, and the gradients of its part of the tables,
-    /// which are overwritten if this `is_first`, and there is a row at all.
+    /// Cluster number `cluster` of an adaptive layer.
+    ///
+    /// # Panics
+    /// If the output layer is not adaptive or has no such cluster.
+    pub fn of_adaptive(model: Model<'a>, cluster: usize) -> ClassPart<'a> {
+        let adaptive = model.layout.adaptive.as_ref();
+        let adaptive = adaptive.expect("ClassPart: the output layer is not adaptive");
+        let slots = adaptive.clusters[cluster];
+        let first_id = adaptive.starts[cluster];
+        ClassPart { model, rows: slots.rows, narrow: Some(slots.narrow), bias: &[], first_id }
+    }
+
+    /// Losses and input gradients of the class's rows, and the gradients of its tensors, which are
+    /// added into.
     pub fn loss_and_gradient<'r>(
         &self,
         mut places: impl Iterator<Item = (Rows<'r>, usize, u32)>,
         loss: &mut [f32],
         dinput: &mut [f32],
         grads: MemberGrads,
-        is_first: bool,
         scratch: &mut Scratch,
     ) {
-        let Matrix { n_out, n_in: c, .. } = self.matrix;
-        if is_first && !loss.is_empty() {
-            grads.biases.fill(0.0);
-        }
-        let (mut done, mut accum) = (0, if is_first { Accum::Replace } else { Accum::Add });
+        let (n_out, width, c) = (self.rows.n_out, self.rows.n_in, self.model_dim());
+        let mut done = 0;
         while done < loss.len() {
             let n = scratch.gather(&mut places, c, self.first_id);
-            let (input, targets, logits, mut dlogits, words) = scratch.parts(n, c, n_out);
-            self.logits(logits, input);
+            let Block { input, targets, narrow, mut narrow_operand, logits, mut dlogits, words } =
+                scratch.block(n, c, n_out, self.width());
+            let x = self.narrowed(input, narrow, narrow_operand.reborrow());
+            self.logits(logits, x);
             cross_entropy(dlogits.reborrow(), &mut loss[done..done + n], logits, targets, 1.0);
             let dlogits = dlogits.as_rows();
-            add_rows(grads.biases, dlogits);
-            let shape = MatmulShape { m: n, n: n_out, k: c };
-            matmul_wgrad(grads.rows, dlogits, input, shape, accum, words);
-            let shape = MatmulShape { m: n, n: c, k: n_out };
+            if !grads.biases_acc.is_empty() {
+                add_rows(grads.biases_acc, dlogits);
+            }
+            let shape = MatmulShape { m: n, n: n_out, k: width };
+            matmul_wgrad(grads.rows_acc, dlogits, x, shape, Accum::Add, words);
+            let back = |dx: &mut [f32], dy, matrix: Matrix, words: &mut [u32]| {
+                let shape = MatmulShape { m: n, n: matrix.n_in, k: matrix.n_out };
+                let weights = matrix.span.of(self.model.params);
+                matmul_straight(dx, dy, weights, shape, Accum::Replace, words);
+            };
             let dinput = &mut dinput[done * c..(done + n) * c];
-            let weights = self.matrix.span.of(self.model.params);
-            matmul_straight(dinput, dlogits, weights, shape, Accum::Replace, words);
-            (done, accum) = (done + n, Accum::Add);
+            match self.narrow {
+                None => back(dinput, dlogits, self.rows, words),
+                Some(matrix) => {
+                    back(narrow, dlogits, self.rows, words);
+                    let dnarrow = operand(narrow, narrow_operand);
+                    let shape = MatmulShape { m: n, n: width, k: c };
+                    matmul_wgrad(grads.narrow_acc, dnarrow, input, shape, Accum::Add, words);
+                    back(dinput, dnarrow, matrix, words);
+                }
+            }
+            done += n;
         }
     }
 
@@ -147,38 +123,64 @@ impl<'a> ClassPart<'a> {
         loss: &mut [f32],
         scratch: &mut Scratch,
     ) {
-        let Matrix { n_out, n_in: c, .. } = self.matrix;
         let mut done = 0;
         while done < loss.len() {
-            let n = scratch.gather(&mut places, c, self.first_id);
-            let (input, targets, logits, _, _) = scratch.parts(n, c, n_out);
-            self.logits(logits, input);
+            let n = scratch.gather(&mut places, self.model_dim(), self.first_id);
+            let Block { input, targets, narrow, narrow_operand, logits, .. } =
+                scratch.block(n, self.model_dim(), self.rows.n_out, self.width());
+            self.logits(logits, self.narrowed(input, narrow, narrow_operand));
             cross_entropy_loss(&mut loss[done..done + n], logits, targets);
             done += n;
         }
     }
 
-    /// (R, members) logits of (R, C) `input`.
+    /// C
+    fn model_dim(&self) -> usize {
+        self.narrow.unwrap_or(self.rows).n_in
+    }
+
+    /// W, or 0 where the input stays as wide as it is.
+    fn width(&self) -> usize {
+        self.narrow.map_or(0, |narrow| narrow.n_out)
+    }
+
+    /// The input of the class's rows: `input` itself, or made narrow.
+    fn narrowed<'x>(
+        &self,
+        input: Rows<'x>,
+        narrow: &'x mut [f32],
+        room: kernels::RowsMut<'x>,
+    ) -> Rows<'x> {
+        let Some(matrix) = self.narrow else { return input };
+        matmul(narrow, input, self.model.packed.forward(matrix), Accum::Replace);
+        operand(narrow, room)
+    }
+
+    /// (R, members) logits of the rows' input.
     fn logits(&self, logits: &mut [f32], input: Rows) {
-        logits.chunks_exact_mut(self.bias.len()).for_each(|row| row.copy_from_slice(self.bias));
-        matmul(logits, input, self.model.packed.forward(self.matrix), Accum::Add);
+        let accum = match self.bias.len() {
+            0 => Accum::Replace,
+            n => {
+                logits.chunks_exact_mut(n).for_each(|row| row.copy_from_slice(self.bias));
+                Accum::Add
+            }
+        };
+        matmul(logits, input, self.model.packed.forward(self.rows), accum);
     }
 }
 
-impl Scratch {
-    /// Input, targets, logits, their gradient and panels, for `n` rows.
-    fn parts(
-        &mut self,
-        n: usize,
-        c: usize,
-        n_members: usize,
-    ) -> (Rows<'_>, &[u32], &mut [f32], RowsMut<'_>, &mut [u32]) {
-        let Scratch { precision, input, targets, logits, dlogits, words } = self;
-        let input = match precision {
-            Precision::F32 => Rows::F32(&input[..n * c]),
-            Precision::Bf16 => Rows::Bf16(&bytemuck::cast_slice(input)[..n * c]),
-        };
-        let dlogits = as_rows(dlogits, n * n_members, *precision);
-        (input, &targets[..n], &mut logits[..n * n_members], dlogits, words)
+/// Adds losses and input gradients of some rows, one after the other in `loss` and `dinput`, to
+/// those of all rows, (N) and (N, C).
+pub fn add_to_rows(
+    rows: &[u32],
+    (loss, dinput): (&[f32], &[f32]),
+    loss_acc: &mut [f32],
+    dinput_acc: &mut [f32],
+) {
+    let c = dinput.len() / rows.len().max(1);
+    for (place, row) in rows.iter().map(|row| *row as usize).enumerate() {
+        loss_acc[row] += loss[place];
+        let found = &dinput[place * c..(place + 1) * c];
+        add_into(&mut dinput_acc[row * c..(row + 1) * c], found);
     }
 }

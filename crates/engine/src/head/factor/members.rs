@@ -5,9 +5,9 @@
 //! fetch theirs ([`Members::fetch`]). A thread works on a class at a time, the heaviest first.
 
 use super::ClassSort;
-use super::member_block::{ClassPart, Scratch};
+use super::member_block::{ClassPart, MemberGrads, add_to_rows};
+use super::member_scratch::Scratch;
 use crate::model::{Layout, Model};
-use kernels::reduce::add_into;
 use kernels::{AlignedVec, Pool, Precision, Rows};
 use std::ops::Range;
 
@@ -26,8 +26,6 @@ pub struct Members {
     id_floats: Vec<Range<usize>>,
     /// (lanes, classes) the first row of a lane among those of a class.
     firsts: Vec<usize>,
-    /// Whether the class had a row since the step began.
-    is_present: Vec<bool>,
     /// For each thread.
     scratch: Vec<Scratch>,
 }
@@ -43,13 +41,13 @@ pub struct LaneRows<'a> {
     pub input: Rows<'a>,
 }
 
-/// The gradients of the tables.
+/// The gradients of the tables, which are added into.
 #[derive(Debug)]
-pub struct MemberGrads<'a> {
+pub struct TableGrads<'a> {
     /// (V, C) of the rows.
-    pub rows: &'a mut [f32],
+    pub rows_acc: &'a mut [f32],
     /// (V) of the biases.
-    pub biases: &'a mut [f32],
+    pub biases_acc: &'a mut [f32],
 }
 
 impl Members {
@@ -68,7 +66,8 @@ impl Members {
         let c = layout.config.model_dim;
         let ids: Vec<Range<usize>> =
             factor.starts.windows(2).map(|pair| pair[0] as usize..pair[1] as usize).collect();
-        let largest = ids.iter().map(Range::len).max().unwrap_or(0);
+        let classes = factor.members.iter().map(|rows| (*rows, None));
+        let scratch = || Scratch::new(classes.clone(), c, precision);
         Members {
             loss: AlignedVec::zeroed(n_rows),
             dinput: AlignedVec::zeroed(n_rows * c),
@@ -76,20 +75,9 @@ impl Members {
             row_floats: vec![0..0; ids.len()],
             id_floats: ids.iter().map(|ids| ids.start * c..ids.end * c).collect(),
             firsts: vec![0; n_lanes * ids.len()],
-            is_present: vec![false; ids.len()],
-            scratch: (0..threads.max(1)).map(|_| Scratch::new(largest, c, precision)).collect(),
+            scratch: (0..threads.max(1)).map(|_| scratch()).collect(),
             ids,
         }
-    }
-
-    /// Forgets which classes were present.
-    pub fn begin_step(&mut self) {
-        self.is_present.fill(false);
-    }
-
-    /// (classes) whether the class was present in the step.
-    pub fn is_present(&self) -> &[bool] {
-        &self.is_present
     }
 
     /// Bytes of the allocations.
@@ -99,41 +87,29 @@ impl Members {
     }
 
     /// Losses and input gradients of the rows of lanes `0..n_lanes`; the tables' gradients of the
-    /// classes present are overwritten where it is the class's first time in the step, and added
-    /// into otherwise.
+    /// classes present are added into.
     pub fn loss_and_gradient<'a>(
         &mut self,
         model: Model,
-        grads: MemberGrads,
+        grads: TableGrads,
         n_lanes: usize,
         lane: impl Fn(usize) -> LaneRows<'a> + Sync,
         pool: &mut Pool,
     ) {
         self.deal(n_lanes, &lane);
-        let Members { loss, dinput, rows, row_floats, ids, id_floats, scratch, is_present, .. } =
-            self;
-        let (was_present, ids) = (&*is_present, &*ids);
+        let Members { loss, dinput, rows, row_floats, ids, id_floats, scratch, .. } = self;
         let cuts = [
             (&mut loss[..], &rows[..]),
             (&mut dinput[..], &row_floats[..]),
-            (grads.rows, &id_floats[..]),
-            (grads.biases, &ids[..]),
+            (grads.rows_acc, &id_floats[..]),
+            (grads.biases_acc, &ids[..]),
         ];
         pool.for_each_cut(scratch, cuts, |class, scratch, [loss, dinput, drows, dbiases]| {
-            let part = ClassPart::new(model, class);
+            let part = ClassPart::of_factor(model, class);
             let places = places(class, n_lanes, &lane);
-            part.loss_and_gradient(
-                places,
-                loss,
-                dinput,
-                MemberGrads { rows: drows, biases: dbiases },
-                !was_present[class],
-                scratch,
-            );
+            let grads = MemberGrads { rows_acc: drows, biases_acc: dbiases, narrow_acc: &mut [] };
+            part.loss_and_gradient(places, loss, dinput, grads, scratch);
         });
-        for (is_present, rows) in is_present.iter_mut().zip(&*rows) {
-            *is_present |= !rows.is_empty();
-        }
     }
 
     /// Losses of the rows of lanes `0..n_lanes`, without gradients.
@@ -147,34 +123,40 @@ impl Members {
         self.deal(n_lanes, &lane);
         let Members { loss, rows, scratch, .. } = self;
         pool.for_each_cut(scratch, [(&mut loss[..], &rows[..])], |class, scratch, [loss]| {
-            ClassPart::new(model, class).loss(places(class, n_lanes, &lane), loss, scratch);
+            ClassPart::of_factor(model, class).loss(places(class, n_lanes, &lane), loss, scratch);
         });
     }
 
-    /// Adds the losses and, if there are any, the input gradients of lane `index` to its own.
+    /// Adds the losses of lane `index` to its own.
+    pub fn fetch_loss(&self, index: usize, sort: &ClassSort, loss_acc: &mut [f32]) {
+        for (class, first) in self.firsts_of(index).iter().enumerate() {
+            for (place, row) in (*first..).zip(sort.rows(class)) {
+                loss_acc[*row as usize] += self.loss[place];
+            }
+        }
+    }
+
+    /// Adds the losses and input gradients of lane `index` to its own.
     pub fn fetch(
         &self,
         index: usize,
         sort: &ClassSort,
         loss_acc: &mut [f32],
-        dinput_acc: Option<&mut [f32]>,
+        dinput_acc: &mut [f32],
     ) {
-        let n_classes = self.ids.len();
         let c = self.dinput.len() / self.loss.len().max(1);
-        let firsts = &self.firsts[index * n_classes..(index + 1) * n_classes];
-        for (class, first) in firsts.iter().enumerate() {
-            for (place, row) in (*first..).zip(sort.rows(class)) {
-                loss_acc[*row as usize] += self.loss[place];
-            }
+        for (class, first) in self.firsts_of(index).iter().enumerate() {
+            let (rows, first) = (sort.rows(class), *first);
+            let end = first + rows.len();
+            let found = (&self.loss[first..end], &self.dinput[first * c..end * c]);
+            add_to_rows(rows, found, loss_acc, dinput_acc);
         }
-        let Some(dinput_acc) = dinput_acc else { return };
-        for (class, first) in firsts.iter().enumerate() {
-            for (place, row) in (*first..).zip(sort.rows(class)) {
-                let row = *row as usize * c;
-                let found = &self.dinput[place * c..(place + 1) * c];
-                add_into(&mut dinput_acc[row..row + c], found);
-            }
-        }
+    }
+
+    /// (classes) where a lane's rows begin in each class.
+    fn firsts_of(&self, index: usize) -> &[usize] {
+        let n_classes = self.ids.len();
+        &self.firsts[index * n_classes..(index + 1) * n_classes]
     }
 
     /// Gives every class its place, and every lane its within.

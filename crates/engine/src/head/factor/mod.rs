@@ -12,13 +12,17 @@
 mod class_sort;
 mod expand;
 mod member_block;
+mod member_scratch;
 mod members;
 
 pub use class_sort::ClassSort;
 pub(crate) use expand::class_log_probabilities;
+pub(super) use expand::log_softmax;
 pub use expand::{Expansion, ExpansionRoom};
 pub(crate) use member_block::member_logits;
-pub use members::{LaneRows, MemberGrads, Members};
+pub(super) use member_block::{ClassPart, MemberGrads, add_to_rows};
+pub(super) use member_scratch::Scratch;
+pub use members::{LaneRows, Members, TableGrads};
 
 use crate::model::Layout;
 

@@ -4,15 +4,17 @@
 //! lane i always has the same sequences, and lanes' gradients are summed in order. How many threads
 //! there are decides only who runs which lane.
 
+mod lane_head;
 mod rounds;
 
 use super::step::StepPlan;
-use crate::head::factor::ClassSort;
-use crate::head::{LossSum, full};
-use crate::model::{
-    Dropout, LaneBuffers, Layout, MicroBatch, MicroShape, Model, Span, backward, forward,
-};
+use crate::head::LossSum;
+use crate::head::factor::Members;
+use crate::head::sampled::{Candidates, SampledRows};
+use crate::head::softmax;
+use crate::model::{Dropout, LaneBuffers, Layout, MicroShape, Model, Span, backward, forward};
 use kernels::Pool;
+use lane_head::LaneHead;
 use rounds::Shared;
 use std::ops::Range;
 
@@ -33,8 +35,7 @@ pub struct Lane {
     targets: Vec<u32>,
     /// Tokens of the micro-batch at hand.
     n_tok: usize,
-    /// Its rows by class, if the output layer has classes.
-    sort: Option<ClassSort>,
+    head: LaneHead,
     loss: LossSum,
 }
 
@@ -42,7 +43,7 @@ pub struct Lane {
 #[derive(Debug)]
 pub struct Lanes {
     lanes: Vec<Lane>,
-    /// What they share under a factored output layer.
+    /// What they share, unless the output layer is the full softmax.
     shared: Option<Shared>,
     pool: Pool,
 }
@@ -55,26 +56,68 @@ impl Lane {
             tokens: vec![0; shape.n_rows()],
             targets: vec![0; shape.n_rows()],
             n_tok: 0,
-            sort: layout.factor.as_ref().map(|f| ClassSort::new(shape.n_rows(), f.members.len())),
+            head: LaneHead::new(layout, shape, training),
             loss: LossSum::default(),
         }
     }
 
     /// Forward and backward over the lane's sequences, micro-batch by micro-batch; gradients of the
     /// sum of losses are left in the lane.
-    pub fn accumulate(&mut self, model: Model, source: &dyn SequenceSource, plan: &StepPlan) {
-        self.buffers.begin_step(model.layout);
-        self.loss = LossSum::default();
+    fn accumulate(&mut self, model: Model, source: &dyn SequenceSource, plan: &StepPlan) {
+        self.begin_step(model.layout);
         for first in self.sequences.clone().step_by(self.buffers.shape.n_seqs) {
-            let n_tok = self.read(source, plan.step, first..self.sequences.end);
-            let tokens = &self.tokens[..n_tok];
-            let batch = MicroBatch { tokens, targets: &self.targets[..n_tok] };
-            let dropout = dropout(plan, first);
-            let is_first = first == self.sequences.start;
-            forward(model, tokens, dropout, &mut self.buffers);
-            self.loss.add(full::loss_and_gradient(model, batch, is_first, &mut self.buffers));
-            backward(model, n_tok, dropout, is_first, &mut self.buffers);
+            self.forward(model, None, source, plan, first);
+            self.backward(model, None, plan, first);
         }
+    }
+
+    fn begin_step(&mut self, layout: &Layout) {
+        self.buffers.begin_step(layout);
+        self.loss = LossSum::default();
+    }
+
+    /// Reads the micro-batch that begins with sequence `first` and runs it forward, as far as a lane
+    /// can alone; if there are no more sequences, `n_tok` is 0 and nothing is done.
+    fn forward(
+        &mut self,
+        model: Model,
+        candidates: Option<&Candidates>,
+        source: &dyn SequenceSource,
+        plan: &StepPlan,
+        first: usize,
+    ) {
+        self.n_tok = self.read(source, plan.step, first..self.sequences.end);
+        let is_first = first == self.sequences.start;
+        let Lane { buffers, tokens, targets, head, n_tok, .. } = self;
+        let (tokens, targets) = (&tokens[..*n_tok], &targets[..*n_tok]);
+        if *n_tok > 0 {
+            forward(model, tokens, dropout(plan, first), buffers);
+            softmax::input(model, *n_tok, buffers);
+        }
+        head.loss_and_gradient(model, candidates, targets, is_first, buffers);
+    }
+
+    /// Runs the micro-batch backward that [`Lane::forward`] just ran, with what lane number `i`
+    /// gets from `members`, if the output layer has any.
+    fn backward(
+        &mut self,
+        model: Model,
+        members: Option<(&Members, usize)>,
+        plan: &StepPlan,
+        first: usize,
+    ) {
+        let is_first = first == self.sequences.start;
+        let Lane { buffers, targets, head, n_tok, loss, .. } = self;
+        if *n_tok == 0 {
+            return;
+        }
+        let (acts, _, _) = buffers.head(*n_tok);
+        if let (Some((members, i)), LaneHead::Factor(sort)) = (members, head) {
+            members.fetch(i, sort, acts.loss, acts.dinput);
+        }
+        loss.add(LossSum::of(acts.loss, &targets[..*n_tok]));
+        softmax::input_backward(model, *n_tok, buffers);
+        backward(model, *n_tok, dropout(plan, first), is_first, buffers);
     }
 
     /// Losses of sequences from number `first` of `source` on, one to each of `sums`, without
@@ -90,15 +133,25 @@ impl Lane {
         let (seq_len, n_seqs, end) = (shape.seq_len, shape.n_seqs, first + sums.len());
         for (batch, sums) in sums.chunks_mut(n_seqs).enumerate() {
             let n_tok = self.read(source, 0, first + batch * n_seqs..end);
-            let targets = &self.targets[..n_tok];
-            forward(model, &self.tokens[..n_tok], None, &mut self.buffers);
-            full::loss(model, targets, &mut self.buffers);
+            self.n_tok = n_tok;
+            self.evaluate_alone(model);
             let (head, _, _) = self.buffers.head(n_tok);
-            let rows = head.loss.chunks_exact(seq_len).zip(targets.chunks_exact(seq_len));
+            let targets = self.targets[..n_tok].chunks_exact(seq_len);
+            let rows = head.loss.chunks_exact(seq_len).zip(targets);
             for (sum, (loss, targets)) in sums.iter_mut().zip(rows) {
                 *sum = LossSum::of(loss, targets);
             }
         }
+    }
+
+    /// Losses of the micro-batch at hand, without gradients, as far as a lane can tell alone.
+    fn evaluate_alone(&mut self, model: Model) {
+        let Lane { buffers, tokens, targets, head, n_tok, .. } = self;
+        if *n_tok > 0 {
+            forward(model, &tokens[..*n_tok], None, buffers);
+            softmax::input(model, *n_tok, buffers);
+        }
+        head.loss(model, &targets[..*n_tok], buffers);
     }
 
     /// Reads the first sequences of `sequences`, as many as a micro-batch takes; returns how many
@@ -138,6 +191,20 @@ impl Lanes {
         Lanes { lanes, shared, pool: Pool::new(threads) }
     }
 
+    /// Has the lanes train on `candidates`, for a layout [`Layout::for_sampling`].
+    ///
+    /// # Panics
+    /// If it is another layout.
+    pub fn train_on(&mut self, candidates: Candidates, layout: &Layout) {
+        assert!(layout.samples_head(), "Lanes::train_on: the layout is not for sampling");
+        for lane in &mut self.lanes {
+            let n = candidates.ids().len();
+            lane.head = LaneHead::Sampled(SampledRows::new(layout, &lane.buffers.shape, n));
+        }
+        self.shared.as_mut().expect("lanes share the tables' gradients").candidates =
+            Some(candidates);
+    }
+
     /// A lane for each of `threads` threads, without gradients: for [`Lanes::evaluate`] only.
     pub fn for_evaluation(layout: &Layout, shape: &MicroShape, threads: usize) -> Lanes {
         let n_lanes = threads.max(1);
@@ -175,8 +242,8 @@ impl Lanes {
     pub fn evaluate(&mut self, model: Model, source: &dyn SequenceSource, n: usize) -> LossSum {
         let Lanes { lanes, shared, pool } = self;
         let mut sums = vec![LossSum::default(); n];
-        if let Some(shared) = shared {
-            shared.evaluate(model, lanes, source, &mut sums, pool);
+        if let Some(members) = shared.as_mut().and_then(Shared::members) {
+            rounds::evaluate(members, model, lanes, source, &mut sums, pool);
         } else {
             let n_lanes = lanes.len();
             let share = |i: usize| i * n / n_lanes..(i + 1) * n / n_lanes;
@@ -215,9 +282,10 @@ impl Lanes {
 
     /// Name and bytes of the lanes' allocations, all lanes together.
     pub fn plan(&self) -> Vec<(&'static str, usize)> {
-        let n_lanes = self.lanes.len();
-        let one = self.lanes[0].buffers.plan();
+        let (n_lanes, lane) = (self.lanes.len(), &self.lanes[0]);
+        let one = lane.buffers.plan().into_iter().chain([("output layer", lane.head.bytes())]);
         let shared = self.shared.iter().flat_map(Shared::plan);
-        one.into_iter().map(|(name, bytes)| (name, bytes * n_lanes)).chain(shared).collect()
+        let all = one.map(|(name, bytes)| (name, bytes * n_lanes)).chain(shared);
+        all.filter(|(_, bytes)| *bytes > 0).collect()
     }
 }

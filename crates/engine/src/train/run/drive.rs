@@ -171,6 +171,7 @@ impl Run {
         let valid = valid.as_mut()?;
         let n_all = valid.windows.n_windows();
         valid.n_taken = n_windows.min(n_all);
+        state.pack_all(lanes.pool());
         let sum = lanes.evaluate(state.model(), &*valid, valid.n_taken);
         let bits_per_byte = (valid.n_taken == n_all).then(|| {
             let mut tokens = vec![0; valid.tokens.len()];
@@ -200,6 +201,7 @@ impl Run {
         let ids = self.tokenizer.encode_ordinary(prompt);
         let mut text = String::new();
         session.rewind(0);
+        state.pack_all(lanes.pool());
         generate(
             session,
             state.model(),

@@ -10,7 +10,8 @@ use crate::checkpoint::{
 use crate::data::{Batches, EvalWindows, TokenFile, TokenSource};
 use crate::generate::Session;
 use crate::head::factor::unigram_biases;
-use crate::model::{Layout, MicroShape, ModelConfig, init_params};
+use crate::head::sampled::Candidates;
+use crate::model::{HeadName, Layout, MicroShape, ModelConfig, init_params};
 use crate::text::Tokenizer;
 use crate::train::settings::RunConfig;
 use crate::train::{Lanes, SequenceSource, StepPlan, TrainState, training_step};
@@ -98,7 +99,11 @@ impl Machine {
             }
             false => None,
         };
-        let (layout, precision) = (Layout::new(model)?, train.precision.kernels());
+        let layout = match config.vocab.head {
+            HeadName::Sampled => Layout::for_sampling(model)?,
+            _ => Layout::new(model)?,
+        };
+        let precision = train.precision.kernels();
         let held_out = valid.as_ref().map(|valid| &valid.tokens);
         let composer = composer_of(dir, model, [Some(&tokens), held_out])?;
         let n_inputs = composer.as_ref().map_or(model.vocab_size, Composer::n_inputs);
@@ -108,9 +113,13 @@ impl Machine {
         let mut lanes = Lanes::new(&layout, &micro, train.n_lanes, train.batch_seqs, threads);
         let session = Session::new(&layout, precision, model.seq_len, threads);
         let mut params = init_params(&layout, train.seed);
-        if layout.factor.is_some() {
+        if layout.factor.is_some() || layout.samples_head() {
             let counts = count_tokens(&tokens, model.vocab_size)?;
             unigram_biases(&mut params, &layout, &counts);
+            if let Some(n) = config.vocab.n_samples {
+                let (c, seed) = (model.model_dim, train.seed);
+                lanes.train_on(Candidates::new(&counts, n, c, precision, seed), &layout);
+            }
         }
         let mut state = TrainState::new(layout, params, precision, train.optimizer);
         state.composer = composer;

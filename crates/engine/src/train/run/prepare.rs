@@ -10,15 +10,15 @@ use super::open::Machine;
 use super::vocabulary::{self, Arranged};
 use super::{CONFIG_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME};
 use crate::checkpoint::{RealFs, commit_file};
+use crate::data::permutation::inverse;
 use crate::data::{
     Batches, Corpus, InvalidBytes, Piece, Span, Split, TextRules, TokenFile, TokenOrigin,
     TokenSource, hold_out,
 };
+use crate::model::ModelConfig;
 use crate::text::{Control, TextError, Tokenizer, TokenizerKind, TrainOptions};
 use crate::train::events::{Event, Observer};
-use crate::train::settings::{
-    DataConfig, RunConfig, Settings, TokenizerConfig, VocabConfig, VocabularyShape,
-};
+use crate::train::settings::{DataConfig, RunConfig, Settings, TokenizerConfig, VocabConfig};
 use crate::vocab::morphemes::{Codes, MorphemeError};
 use crate::vocab::{CODES_NAME, codes_json, compose, learn_codes};
 use std::cell::RefCell;
@@ -59,31 +59,32 @@ pub fn prepare(
     let texts = read(&sources.corpus, sources.train)?;
     let options = tokenizer_options(settings, texts.iter().map(|t| t.len()).sum());
     let tokenizer = train_tokenizer(&options, &texts, threads, observer)?;
-    let vocab = vocabulary::resolve(settings, &tokenizer)?;
-    let arranged = vocabulary::arrange(&vocab, tokenizer, &texts, threads, observer)?;
-    let Arranged { tokenizer, head, ids } = arranged;
-    let json = tokenizer.to_json();
-    commit_file(&RealFs, &dir.join(TOKENIZER_NAME), &json)?;
+    let path = dir.join(TRAIN_NAME);
+    let text_hash = sources.corpus.hash();
+    let origin = token_origin(&tokenizer, text_hash);
+    let train = encode(&tokenizer, &texts, &path, origin, threads, observer)?;
+    let is_char = tokenizer.kind() == TokenizerKind::Char;
+    let full = settings.model.resolve(tokenizer.vocab_size(), train.len(), is_char);
+    let vocab = vocabulary::resolve(&settings.vocab, tokenizer.kind(), &full)?;
+    let Arranged { head, order } = vocabulary::arrange(&vocab, &train, threads, observer)?;
+    let (tokenizer, train) = match order {
+        None => (tokenizer, train),
+        Some(order) => {
+            let tokenizer = tokenizer.reordered(&order);
+            let origin = token_origin(&tokenizer, text_hash);
+            (tokenizer, renumber(&train, &order, &path, origin)?)
+        }
+    };
+    commit_file(&RealFs, &dir.join(TOKENIZER_NAME), &tokenizer.to_json())?;
     let mut n_parts = 0;
     if vocab.compose || tokenizer.kind().is_word_level() {
         let codes = find_parts(&tokenizer, &texts, threads, observer)?;
         n_parts = if vocab.compose { compose::n_parts(&codes) } else { 0 };
         commit_file(&RealFs, &dir.join(CODES_NAME), &codes_json(&codes, &tokenizer))?;
     }
-
-    let origin = TokenOrigin {
-        vocab_size: tokenizer.vocab_size() as u64,
-        tokenizer_hash: *blake3::hash(&json).as_bytes(),
-        text_hash: sources.corpus.hash(),
-    };
-    let path = dir.join(TRAIN_NAME);
-    let train = match ids {
-        Some(ids) => write(&ids, &path, origin)?,
-        None => encode(&tokenizer, &texts, &path, origin, threads, observer)?,
-    };
     drop(texts);
     if let Some((corpus, span)) = sources.valid() {
-        let path = dir.join(VALID_NAME);
+        let (path, origin) = (dir.join(VALID_NAME), token_origin(&tokenizer, text_hash));
         encode(&tokenizer, &read(corpus, span)?, &path, origin, threads, observer)?;
     }
     sources.record()?.write(dir)?;
@@ -92,9 +93,10 @@ pub fn prepare(
         vocab_size: options.vocab_size,
         min_count: options.min_count,
     };
-    let shape = VocabularyShape { vocab_size: tokenizer.vocab_size(), n_parts, head };
-    let known = Known { data, tokenizer: tokenizer_config, vocab, shape };
-    let config = resolve(settings, known, &tokenizer, &train, budget, threads, dir)?;
+    let tie_embeddings = settings.model.tie_embeddings.unwrap_or(head.can_be_tied());
+    let model = ModelConfig { head, n_parts, tie_embeddings, ..full };
+    let known = Known { data, tokenizer: tokenizer_config, vocab, model };
+    let config = resolve(settings, known, &train, budget, threads, dir)?;
     let toml = toml::to_string_pretty(&config).map_err(|error| RunError::ConfigFile {
         path: dir.join(CONFIG_NAME),
         message: error.to_string(),
@@ -221,7 +223,15 @@ fn find_parts(
     })
 }
 
-/// Writes the ids of `texts` to a token file.
+fn token_origin(tokenizer: &Tokenizer, text_hash: [u8; 32]) -> TokenOrigin {
+    TokenOrigin {
+        vocab_size: tokenizer.vocab_size() as u64,
+        tokenizer_hash: *blake3::hash(&tokenizer.to_json()).as_bytes(),
+        text_hash,
+    }
+}
+
+/// Writes the ids of `texts` to a token file, an end-of-text token after each.
 fn encode(
     tokenizer: &Tokenizer,
     texts: &[String],
@@ -231,34 +241,34 @@ fn encode(
     observer: &mut dyn Observer,
 ) -> Result<TokenFile, RunError> {
     let mut writer = TokenFile::create(path, origin)?;
-    encode_to(tokenizer, texts, threads, observer, |ids| writer.push(ids).map_err(RunError::from))?;
-    Ok(writer.finish()?)
-}
-
-/// Writes ids to a token file.
-fn write(ids: &[u32], path: &Path, origin: TokenOrigin) -> Result<TokenFile, RunError> {
-    let mut writer = TokenFile::create(path, origin)?;
-    writer.push(ids)?;
-    Ok(writer.finish()?)
-}
-
-/// Hands the ids of `texts` to `sink`, an end-of-text token after each.
-pub(super) fn encode_to(
-    tokenizer: &Tokenizer,
-    texts: &[String],
-    threads: usize,
-    observer: &mut dyn Observer,
-    mut sink: impl FnMut(&[u32]) -> Result<(), RunError>,
-) -> Result<(), RunError> {
     for text in texts {
         with_control(threads, "encoding", observer, |control| {
-            tokenizer.encode_chunks(text, control, &mut sink)
+            tokenizer.encode_chunks(text, control, |ids| writer.push(ids).map_err(RunError::from))
         })?;
         if let Some(end) = tokenizer.text_end() {
-            sink(&[end])?;
+            writer.push(&[end])?;
         }
     }
-    Ok(())
+    Ok(writer.finish()?)
+}
+
+/// Writes `tokens` anew with other ids: id `i` is the token that had the id `order[i]`.
+fn renumber(
+    tokens: &TokenFile,
+    order: &[u32],
+    path: &Path,
+    origin: TokenOrigin,
+) -> Result<TokenFile, RunError> {
+    let new_ids = inverse(order);
+    let mut writer = TokenFile::create(path, origin)?;
+    let mut ids = [0; 4096];
+    for start in (0..tokens.len()).step_by(ids.len()) {
+        let ids = &mut ids[..(tokens.len() - start).min(4096)];
+        tokens.read(start, ids);
+        ids.iter_mut().for_each(|id| *id = new_ids[*id as usize]);
+        writer.push(ids)?;
+    }
+    Ok(writer.finish()?)
 }
 
 /// Runs `work` with a control that reports to `observer` and is cancelled when it says stop.
@@ -288,23 +298,21 @@ struct Known {
     data: DataConfig,
     tokenizer: TokenizerConfig,
     vocab: VocabConfig,
-    shape: VocabularyShape,
+    model: ModelConfig,
 }
 
 fn resolve(
     settings: &Settings,
     known: Known,
-    tokenizer: &Tokenizer,
     train: &TokenFile,
     budget: Budget,
     threads: usize,
     dir: &Path,
 ) -> Result<RunConfig, RunError> {
     let n_tokens = train.len();
-    let is_char = tokenizer.kind() == TokenizerKind::Char;
     let sizes = [
-        ("model.vocab_size", settings.model.vocab_size, known.shape.vocab_size),
-        ("model.n_parts", settings.model.n_parts, known.shape.n_parts),
+        ("model.vocab_size", settings.model.vocab_size, known.model.vocab_size),
+        ("model.n_parts", settings.model.n_parts, known.model.n_parts),
     ];
     for (field, given, of_text) in sizes {
         if let Some(found) = given.filter(|given| *given != of_text) {
@@ -312,15 +320,14 @@ fn resolve(
             return Err(RunError::Setting { field, found, expected });
         }
     }
-    if settings.model.head.as_ref().is_some_and(|head| *head != known.shape.head) {
+    if settings.model.head.as_ref().is_some_and(|head| *head != known.model.head) {
         return Err(RunError::Setting {
             field: "model.head",
             found: "other classes".to_string(),
             expected: "those that the text gives; leave the table out".to_string(),
         });
     }
-    let Known { data, tokenizer: tokenizer_config, vocab, shape } = known;
-    let model = settings.model.resolve(shape, n_tokens, is_char);
+    let Known { data, tokenizer: tokenizer_config, vocab, model } = known;
     let n_lanes = settings.train.n_lanes.unwrap_or(threads);
     check_model(settings, &model, n_lanes)?;
     let batch_seqs = settings.train.batch_seqs(model.seq_len, n_tokens);

@@ -6,7 +6,7 @@ use crate::checkpoint::{
     Checkpoint, Facts, FileContents, FileEntry, HfConfig, LoadError, RealFs, SaveError, TensorFile,
     TensorRef, commit_folder, config_json, generation_config_json,
 };
-use crate::model::{Layout, Model, ModelConfig, Span};
+use crate::model::{HeadName, Layout, Model, ModelConfig, Span};
 use crate::text::Tokenizer;
 use crate::train::TrainState;
 use crate::train::settings::RunConfig;
@@ -204,7 +204,12 @@ pub(super) fn check_config(stored: &serde_json::Value, now: &RunConfig) -> Resul
     // Through text, so that f32 settings compare as they were written.
     let text = config_value(now).to_string();
     let now: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-    let stored: serde_json::Value = serde_json::from_str(&stored.to_string()).unwrap_or_default();
+    let mut stored: serde_json::Value =
+        serde_json::from_str(&stored.to_string()).unwrap_or_default();
+    // Before there was a choice of output layers the softmax over all tokens had no name.
+    if let Some(tables) = stored.as_object_mut() {
+        tables.entry("vocab").or_insert_with(|| serde_json::json!({ "head": HeadName::Full }));
+    }
     match first_difference("", &stored, &now) {
         None => Ok(()),
         Some((field, expected, found)) => Err(RunError::ConfigFile {
@@ -233,5 +238,44 @@ fn first_difference(
         }
         (a, b) if a == b => None,
         (a, b) => Some((at.to_string(), a.to_string(), b.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::TokenizerKind;
+    use crate::train::settings::{DataConfig, Settings, TokenizerConfig, VocabConfig};
+
+    fn config() -> RunConfig {
+        let settings = Settings::default();
+        let model = settings.model.resolve(100, 1_000, false);
+        RunConfig {
+            data: DataConfig {
+                files: vec!["a.txt".into()],
+                valid: None,
+                holdout: 0.1,
+                replace_invalid_utf8: false,
+            },
+            tokenizer: TokenizerConfig { kind: TokenizerKind::Word, vocab_size: 100, min_count: 1 },
+            vocab: VocabConfig::default(),
+            train: settings.train.resolve(&model, 4, 10, 1_000, 1),
+            model,
+        }
+    }
+
+    /// The configuration and what its checkpoint has of it, as they were before there was a choice
+    /// of output layers.
+    #[test]
+    fn a_run_from_before_there_was_a_choice_has_the_full_softmax() {
+        let mut stored = config_value(&config());
+        assert_eq!(stored.as_object_mut().unwrap().remove("vocab").unwrap()["head"], "full");
+        let mut table: toml::Table = toml::to_string(&config()).unwrap().parse().unwrap();
+        table.remove("vocab").unwrap();
+        let old: RunConfig = toml::from_str(&table.to_string()).unwrap();
+        check_config(&stored, &old).unwrap();
+        let vocab = VocabConfig { head: HeadName::Factor, ..VocabConfig::default() };
+        let fault = check_config(&stored, &RunConfig { vocab, ..old }).unwrap_err().to_string();
+        assert!(fault.contains("vocab.head = \"factor\""), "{fault}");
     }
 }

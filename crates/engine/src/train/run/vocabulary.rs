@@ -1,12 +1,11 @@
-//! The vocabulary's order, and the classes of a factored output layer.
+//! The output layer of a run, and the order of the vocabulary that it asks for.
 
 use super::error::RunError;
-use super::prepare::encode_to;
-use crate::data::permutation::inverse;
-use crate::model::HeadConfig;
-use crate::text::{Tokenizer, TokenizerKind};
+use crate::data::TokenFile;
+use crate::model::{HeadConfig, HeadName, ModelConfig};
+use crate::text::TokenizerKind;
 use crate::train::events::{Event, Observer};
-use crate::train::settings::{HeadName, Settings, VocabConfig};
+use crate::train::settings::{VocabConfig, VocabSettings};
 use crate::vocab::classes::{self, ClassError, ClassOptions, Classes, default_n_classes};
 use crate::vocab::order::{Marks, TokenOrder};
 use kernels::Pool;
@@ -14,99 +13,139 @@ use kernels::Pool;
 /// Seed of everything random in making classes and in ordering tokens.
 const SEED: u64 = 1;
 
-/// A vocabulary in its order.
-pub(super) struct Arranged {
-    /// The tokeniser, with the ids that the run uses.
-    pub tokenizer: Tokenizer,
-    /// The output layer that goes with them.
-    pub head: HeadConfig,
-    /// The ids of the training text, if they are known already.
-    pub ids: Option<Vec<u32>>,
-}
+/// Tokens that a step's targets are compared with, by default: fewer make rough estimates, more cost
+/// time.
+const N_SAMPLES: usize = 1_000;
 
-/// The vocabulary's configuration, for so many tokens.
+/// How many times as fast a factored layer should be to be chosen unasked: below this it is not
+/// worth a model that other programs cannot read.
+const GAIN_WORTH_IT: f64 = 1.5;
+
+/// The output layer, as given or as suits `model`, which is the run's but for it.
 ///
 /// # Errors
-/// [`RunError::Setting`] if there cannot be so many classes, or words have no parts.
-pub(super) fn resolve(settings: &Settings, tokenizer: &Tokenizer) -> Result<VocabConfig, RunError> {
-    let vocab_size = tokenizer.vocab_size();
-    let given = &settings.vocab;
-    let head = given.head.unwrap_or_default();
+/// [`RunError::Setting`] or [`RunError::Config`] if there cannot be such classes or clusters, or
+/// words have no parts.
+pub(super) fn resolve(
+    given: &VocabSettings,
+    kind: TokenizerKind,
+    model: &ModelConfig,
+) -> Result<VocabConfig, RunError> {
     let compose = given.compose.unwrap_or(false);
-    if compose && tokenizer.kind() == TokenizerKind::Char {
+    if compose && kind == TokenizerKind::Char {
         return Err(RunError::Setting {
             field: "vocab.compose",
             found: compose.to_string(),
             expected: "a tokeniser of words or of pieces: characters have no parts".to_string(),
         });
     }
-    if head == HeadName::Full {
-        return Ok(VocabConfig { compose, order: given.order, ..VocabConfig::default() });
-    }
+    let vocab_size = model.vocab_size;
     let n_classes = given.n_classes.unwrap_or_else(|| default_n_classes(vocab_size));
-    if !(1..=vocab_size).contains(&n_classes) {
-        return Err(RunError::Setting {
+    let head = given.head.unwrap_or_else(|| match given {
+        VocabSettings { cutoffs: Some(_), .. } => HeadName::Adaptive,
+        VocabSettings { n_samples: Some(_), .. } => HeadName::Sampled,
+        VocabSettings { classes: Some(_), .. } | VocabSettings { n_classes: Some(_), .. } => {
+            HeadName::Factor
+        }
+        _ if model.factored_gain(n_classes) >= GAIN_WORTH_IT => HeadName::Factor,
+        _ => HeadName::Full,
+    });
+    let plain = VocabConfig { head, compose, order: given.order, ..VocabConfig::default() };
+    match head {
+        HeadName::Full => Ok(plain),
+        HeadName::Factor if !(1..=vocab_size).contains(&n_classes) => Err(RunError::Setting {
             field: "vocab.n_classes",
             found: n_classes.to_string(),
             expected: format!("1 to {vocab_size}, the size of the vocabulary"),
-        });
+        }),
+        HeadName::Factor => {
+            let classes = Some(given.classes.unwrap_or_default());
+            let order = Some(given.order.unwrap_or(TokenOrder::Frequency));
+            Ok(VocabConfig { classes, n_classes: Some(n_classes), order, ..plain })
+        }
+        HeadName::Adaptive => {
+            if let Some(other) = given.order.filter(|order| *order != TokenOrder::Frequency) {
+                return Err(RunError::Setting {
+                    field: "vocab.order",
+                    found: other.to_string(),
+                    expected: "frequency, which an adaptive output layer goes by".to_string(),
+                });
+            }
+            let usual = || HeadConfig::usual_cutoffs(vocab_size);
+            let cutoffs = given.cutoffs.clone().unwrap_or_else(usual);
+            HeadConfig::Adaptive { cutoffs: cutoffs.clone() }.check(vocab_size)?;
+            let order = Some(TokenOrder::Frequency);
+            Ok(VocabConfig { cutoffs: Some(cutoffs), order, ..plain })
+        }
+        HeadName::Sampled => {
+            let most = vocab_size.saturating_sub(1);
+            let n = given.n_samples.unwrap_or(N_SAMPLES.min(most.max(1)));
+            if !(1..=most).contains(&n) {
+                return Err(RunError::Setting {
+                    field: "vocab.n_samples",
+                    found: n.to_string(),
+                    expected: format!("1 to {most}, fewer than the vocabulary has tokens"),
+                });
+            }
+            Ok(VocabConfig { n_samples: Some(n), ..plain })
+        }
     }
-    let order = Some(given.order.unwrap_or(TokenOrder::Frequency));
-    let classes = given.classes.unwrap_or_default();
-    Ok(VocabConfig { head, classes, n_classes, compose, order })
 }
 
-/// Puts the vocabulary into the order that `vocab` asks for, from the text to train on.
+/// A vocabulary in its order.
+pub(super) struct Arranged {
+    /// The output layer.
+    pub head: HeadConfig,
+    /// (V) the id that the tokeniser gave to each token, where they are to change.
+    pub order: Option<Vec<u32>>,
+}
+
+/// The order that `vocab` asks for, from the text to train on.
 ///
 /// # Errors
 /// [`RunError`], also if `observer` says stop.
 pub(super) fn arrange(
     vocab: &VocabConfig,
-    tokenizer: Tokenizer,
-    texts: &[String],
+    tokens: &TokenFile,
     threads: usize,
     observer: &mut dyn Observer,
 ) -> Result<Arranged, RunError> {
-    if vocab.head == HeadName::Full && vocab.order.is_none() {
-        return Ok(Arranged { tokenizer, head: HeadConfig::Full, ids: None });
-    }
-    let mut ids = Vec::new();
-    encode_to(&tokenizer, texts, threads, observer, |some| {
-        ids.extend_from_slice(some);
-        Ok(())
-    })?;
-    let mut text = Text { ids: &ids, vocab_size: tokenizer.vocab_size(), threads, observer };
-    let (order, head) = match vocab.head {
-        HeadName::Full => (text.order(vocab)?, HeadConfig::Full),
-        HeadName::Factor => {
-            let classes = text.classes(vocab)?;
-            (classes.order, HeadConfig::Factor { class_starts: classes.starts })
+    let mut text = Text { tokens, threads, observer };
+    match vocab.head {
+        HeadName::Full | HeadName::Sampled => {
+            let order = vocab.order.map(|order| text.order(order)).transpose()?;
+            Ok(Arranged { head: HeadConfig::Full, order })
         }
-    };
-    let new_ids = inverse(&order);
-    ids.iter_mut().for_each(|id| *id = new_ids[*id as usize]);
-    Ok(Arranged { tokenizer: tokenizer.reordered(&order), head, ids: Some(ids) })
+        HeadName::Factor => {
+            let Classes { order, starts } = text.classes(vocab)?;
+            let head = HeadConfig::Factor { class_starts: starts };
+            Ok(Arranged { head, order: Some(order) })
+        }
+        HeadName::Adaptive => {
+            let head = HeadConfig::Adaptive { cutoffs: vocab.cutoffs.clone().unwrap_or_default() };
+            Ok(Arranged { head, order: Some(text.order(TokenOrder::Frequency)?) })
+        }
+    }
 }
 
 /// The text to train on as the tokeniser gives it, and whoever watches.
 struct Text<'a> {
-    ids: &'a [u32],
-    vocab_size: usize,
+    tokens: &'a TokenFile,
     threads: usize,
     observer: &'a mut dyn Observer,
 }
 
 impl Text<'_> {
     /// (V) the old id of every new one.
-    fn order(&mut self, vocab: &VocabConfig) -> Result<Vec<u32>, RunError> {
-        let order = vocab.order.unwrap_or(TokenOrder::Frequency);
+    fn order(&mut self, order: TokenOrder) -> Result<Vec<u32>, RunError> {
         Ok(self.marks(order)?.order(order))
     }
 
     fn classes(&mut self, vocab: &VocabConfig) -> Result<Classes, RunError> {
-        let options = ClassOptions::new(vocab.classes, vocab.n_classes, SEED);
-        let classes = self.watched("finding classes", |ids, vocab_size, pool, goes_on| {
-            classes::build(ids, vocab_size, &options, pool, goes_on)
+        let method = vocab.classes.unwrap_or_default();
+        let options = ClassOptions::new(method, vocab.n_classes, SEED);
+        let classes = self.watched("finding classes", |tokens, vocab_size, pool, goes_on| {
+            classes::build(tokens, vocab_size, &options, pool, goes_on)
         })?;
         match vocab.order {
             None | Some(TokenOrder::Frequency) => Ok(classes),
@@ -115,17 +154,17 @@ impl Text<'_> {
     }
 
     fn marks(&mut self, order: TokenOrder) -> Result<Marks, RunError> {
-        self.watched("ordering tokens", |ids, vocab_size, pool, goes_on| {
-            Marks::of_text(order, ids, vocab_size, SEED, pool, goes_on)
+        self.watched("ordering tokens", |tokens, vocab_size, pool, goes_on| {
+            Marks::of_text(order, tokens, vocab_size, SEED, pool, goes_on)
         })
     }
 
-    /// What `work` makes of the ids and the vocabulary's size, on the threads, with progress.
+    /// What `work` makes of the tokens and the vocabulary's size, on the threads, with progress.
     fn watched<R>(
         &mut self,
         what: &'static str,
         work: impl FnOnce(
-            &[u32],
+            &TokenFile,
             usize,
             &mut Pool,
             &mut dyn FnMut(usize, usize) -> bool,
@@ -137,9 +176,65 @@ impl Text<'_> {
             self.observer.event(&Event::Preparing { what, done, of });
             !self.observer.should_stop()
         };
-        match work(self.ids, self.vocab_size, &mut pool, &mut goes_on) {
+        let vocab_size = self.tokens.origin().vocab_size as usize;
+        match work(self.tokens, vocab_size, &mut pool, &mut goes_on) {
             Err(ClassError::Cancelled) => Err(RunError::Cancelled),
             result => Ok(result?),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocab::classes::ClassMethod;
+
+    /// The layer that is chosen for a shape: V, C, L, H, T.
+    fn chosen([v, c, l, h, t]: [usize; 5]) -> HeadName {
+        let model = ModelConfig { seq_len: t, ..ModelConfig::new(v, c, l, h) };
+        resolve(&VocabSettings::default(), TokenizerKind::Word, &model).unwrap().head
+    }
+
+    #[test]
+    fn classes_are_chosen_where_the_output_layer_is_most_of_the_work() {
+        for shape in [[33_278, 128, 4, 4, 128], [16_384, 128, 4, 4, 128], [50_257, 256, 6, 8, 128]]
+        {
+            assert_eq!(chosen(shape), HeadName::Factor, "{shape:?}");
+        }
+        for shape in [
+            [65, 192, 4, 6, 128],    // characters
+            [2_048, 256, 6, 8, 256], // a small BPE vocabulary
+            [8_192, 384, 6, 6, 256], // a larger one, under a wider model
+            [50_257, 768, 12, 12, 256],
+            [1, 8, 1, 1, 1],
+        ] {
+            assert_eq!(chosen(shape), HeadName::Full, "{shape:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_is_taken() {
+        let model = ModelConfig::new(100, 64, 2, 2);
+        let resolve = |given| resolve(&given, TokenizerKind::Word, &model);
+        let given = VocabSettings { n_classes: Some(7), ..VocabSettings::default() };
+        let found = resolve(given).unwrap();
+        assert_eq!((found.head, found.n_classes), (HeadName::Factor, Some(7)));
+        let given = VocabSettings {
+            classes: Some(ClassMethod::Kmeans),
+            head: Some(HeadName::Full),
+            ..VocabSettings::default()
+        };
+        assert_eq!(resolve(given).unwrap(), VocabConfig::default());
+        let given = VocabSettings { n_classes: Some(101), ..VocabSettings::default() };
+        let fault = resolve(given).unwrap_err().to_string();
+        assert!(fault.contains("vocab.n_classes = 101") && fault.contains("1 to 100"), "{fault}");
+        let given = VocabSettings { cutoffs: Some(vec![5, 50]), ..VocabSettings::default() };
+        let found = resolve(given).unwrap();
+        assert_eq!((found.head, found.cutoffs), (HeadName::Adaptive, Some(vec![5, 50])));
+        let order = Some(TokenOrder::Spiral);
+        let given = VocabSettings { cutoffs: Some(vec![5]), order, ..VocabSettings::default() };
+        assert!(resolve(given).unwrap_err().to_string().contains("vocab.order = spiral"));
+        let given = VocabSettings { cutoffs: Some(vec![5, 100]), ..VocabSettings::default() };
+        assert!(resolve(given).unwrap_err().to_string().contains("cutoffs"));
     }
 }

@@ -1,0 +1,181 @@
+//! The tokens that a step's targets are compared with.
+
+use crate::data::rng::{Purpose, Rng};
+use crate::model::Model;
+use kernels::embedding::embedding_forward;
+use kernels::matmul::{Packed, pack_straight, pack_transposed, packed_len};
+use kernels::{AlignedVec, Precision};
+
+/// K tokens, drawn anew for every step, with their rows of the output matrix.
+///
+/// A last row of zeros stands for the target, which is another for each row of the batch: with it
+/// the logits of a row are one vector, and a product leaves a place for the target's.
+#[derive(Debug)]
+pub struct Candidates {
+    seed: u64,
+    precision: Precision,
+    model_dim: usize,
+    /// (V) sums of the weights of the tokens up to each.
+    sums: Vec<f64>,
+    /// (K) ascending.
+    ids: Vec<u32>,
+    /// (K + 1, C)
+    rows: AlignedVec<f32>,
+    /// (K + 1) -ln(K q) of each, and 0 for the target.
+    corrections: Vec<f32>,
+    /// The rows as the products read them: for logits, and for the gradient of the input.
+    forward: AlignedVec<u32>,
+    backward: AlignedVec<u32>,
+}
+
+impl Candidates {
+    /// Candidates for a text with these counts (V), `n` at each step.
+    ///
+    /// # Panics
+    /// If there are no tokens or no candidates.
+    pub fn new(
+        counts: &[u64],
+        n: usize,
+        model_dim: usize,
+        precision: Precision,
+        seed: u64,
+    ) -> Candidates {
+        assert!(n > 0 && !counts.is_empty(), "Candidates: nothing to draw");
+        let (mut total, c) = (0.0, model_dim);
+        let sum = |count: &u64| {
+            // One is added, so that a token that never occurs is drawn, and becomes unlikely. Roots
+            // are exact, so these are the same bits everywhere, unlike a power.
+            let root = (*count as f64 + 1.0).sqrt();
+            total += root * root.sqrt();
+            total
+        };
+        Candidates {
+            seed,
+            precision,
+            model_dim,
+            sums: counts.iter().map(sum).collect(),
+            ids: vec![0; n],
+            rows: AlignedVec::zeroed((n + 1) * c),
+            corrections: vec![0.0; n + 1],
+            forward: AlignedVec::zeroed(packed_len(precision, c, n + 1)),
+            backward: AlignedVec::zeroed(packed_len(precision, n + 1, c)),
+        }
+    }
+
+    /// Draws the candidates of step `step` and takes their rows out of the output matrix.
+    pub fn draw(&mut self, model: Model, step: u64) {
+        let rng = Rng::new(self.seed, Purpose::Negatives, step);
+        let (n, c) = (self.ids.len(), self.model_dim);
+        let total = self.sums.last().copied().unwrap_or(0.0);
+        for (i, id) in self.ids.iter_mut().enumerate() {
+            let at = rng.f64_at(i as u64) * total;
+            let found = self.sums.partition_point(|sum| *sum <= at);
+            *id = found.min(self.sums.len() - 1) as u32;
+        }
+        self.ids.sort_unstable();
+        for (id, correction) in self.ids.iter().map(|id| *id as usize).zip(&mut self.corrections) {
+            let before = if id == 0 { 0.0 } else { self.sums[id - 1] };
+            let share = (self.sums[id] - before) / total;
+            *correction = -(n as f64 * share).ln() as f32;
+        }
+        let table = model.layout.head.span.of(model.params);
+        embedding_forward(&mut self.rows[..n * c], table, &self.ids);
+        pack_transposed(&mut self.forward, &self.rows, c, n + 1, self.precision);
+        pack_straight(&mut self.backward, &self.rows, n + 1, c, self.precision);
+    }
+
+    /// (K) the tokens, ascending; one may be there several times.
+    pub fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
+    /// (K + 1) what is added to the logits.
+    pub fn corrections(&self) -> &[f32] {
+        &self.corrections
+    }
+
+    /// The right operand of logits = X·rowsᵀ.
+    pub fn forward(&self) -> Packed<'_> {
+        let (k, n) = (self.model_dim, self.ids.len() + 1);
+        Packed { words: &self.forward, precision: self.precision, k, n }
+    }
+
+    /// The right operand of dX = dlogits·rows.
+    pub fn backward(&self) -> Packed<'_> {
+        let (k, n) = (self.ids.len() + 1, self.model_dim);
+        Packed { words: &self.backward, precision: self.precision, k, n }
+    }
+
+    /// Bytes of the allocations.
+    pub fn bytes(&self) -> usize {
+        let words = self.forward.len() + self.backward.len() + self.rows.len();
+        let others = self.ids.len() + self.corrections.len();
+        (words + others) * size_of::<u32>() + self.sums.len() * size_of::<f64>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Layout, ModelConfig, PackedWeights, init_params};
+    use kernels::rope::RopeTable;
+
+    const COUNTS: [u64; 6] = [80, 0, 15, 255, 0, 1];
+
+    /// What `look` sees of the candidates of steps `0..n_steps`.
+    fn at_each_step(n: usize, n_steps: u64, mut look: impl FnMut(&Candidates)) {
+        let layout = Layout::for_sampling(&ModelConfig::new(6, 8, 1, 2)).unwrap();
+        let params = init_params(&layout, 1);
+        let packed = PackedWeights::new(&layout, Precision::F32, true);
+        let rope = RopeTable::new(1, 4, 1e4);
+        let (layout, params, packed, rope) = (&layout, &params[..], &packed, &rope);
+        let model = Model { layout, params, packed, rope, composer: None };
+        let mut candidates = Candidates::new(&COUNTS, n, 8, Precision::F32, 3);
+        for step in 0..n_steps {
+            candidates.draw(model, step);
+            look(&candidates);
+        }
+    }
+
+    /// Draws follow the counts plus one, to the power of three quarters, and are those of the step.
+    #[test]
+    fn draws_follow_the_counts() {
+        let (mut drawn, mut first) = ([0u32; 6], Vec::new());
+        at_each_step(50, 400, |candidates| {
+            assert!(candidates.ids().is_sorted());
+            candidates.ids().iter().for_each(|id| drawn[*id as usize] += 1);
+            first.push(candidates.ids().to_vec());
+        });
+        let weights = COUNTS.map(|count| (count as f64 + 1.0).powf(0.75));
+        let total: f64 = weights.iter().sum();
+        for (drawn, weight) in drawn.iter().zip(weights) {
+            let (n, p) = (50.0 * 400.0, weight / total);
+            let sd = (n * p * (1.0 - p)).sqrt();
+            assert!((*drawn as f64 - n * p).abs() < 5.0 * sd, "{drawn} for {}", n * p);
+        }
+        let mut step = 0;
+        at_each_step(50, 3, |candidates| {
+            assert_eq!(candidates.ids(), first[step]);
+            step += 1;
+        });
+        assert_ne!(first[0], first[1]);
+    }
+
+    /// The corrected exponentials of what is drawn, less the target's own, and the target's sum to
+    /// what all exponentials sum to, on average: here of logits that are all 0, so that is V.
+    #[test]
+    fn the_estimated_sum_is_that_of_all_tokens_on_average() {
+        for target in 0..6u32 {
+            let (mut sum, mut squares, n) = (0.0, 0.0, 2_000.0);
+            at_each_step(20, n as u64, |candidates| {
+                let drawn = candidates.ids().iter().zip(candidates.corrections());
+                let others = drawn.filter(|(id, _)| **id != target);
+                let z = 1.0 + others.map(|(_, x)| (*x as f64).exp()).sum::<f64>();
+                (sum, squares) = (sum + z, squares + z * z);
+            });
+            let mean = sum / n;
+            let error = ((squares / n - mean * mean) / n).sqrt();
+            assert!((mean - 6.0).abs() < 5.0 * error, "{mean} +- {error} for target {target}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The rows of one lane against the candidates of the step.
+
+use super::Candidates;
+use crate::head::softmax::block_rows;
+use crate::model::{LaneBuffers, Layout, MicroShape, Model};
+use kernels::accum::Accum;
+use kernels::cross_entropy::{IGNORE, cross_entropy};
+use kernels::embedding::embedding_backward;
+use kernels::matmul::{MatmulShape, matmul, matmul_wgrad, wgrad_scratch_len};
+use kernels::row_dot::{row_dot_backward_rows, row_dot_backward_table, row_dot_forward};
+use kernels::{AlignedVec, Rows};
+
+/// What a lane needs to train on candidates.
+#[derive(Debug)]
+pub struct SampledRows {
+    /// Rows of a block of logits.
+    n_rows: usize,
+    /// (R) where the target's logit stands, or [`IGNORE`].
+    places: Vec<u32>,
+    /// (N) logits of the targets, then their gradients.
+    target_logits: AlignedVec<f32>,
+    /// (K + 1, C) gradient of the candidates' rows, of all micro-batches of the step.
+    drows: AlignedVec<f32>,
+    words: AlignedVec<u32>,
+}
+
+impl SampledRows {
+    /// For a lane of this shape and `n_candidates` candidates.
+    pub fn new(layout: &Layout, shape: &MicroShape, n_candidates: usize) -> SampledRows {
+        let (c, n_out) = (layout.config.model_dim, n_candidates + 1);
+        // A block fits where a block of the softmax over all tokens does.
+        let room = shape.head_rows * shape.n_outputs();
+        let n_rows = block_rows(n_out, shape.n_rows()).min(room / n_out).max(1);
+        let weight = MatmulShape { m: n_rows, n: n_out, k: c };
+        SampledRows {
+            n_rows,
+            places: vec![0; n_rows],
+            target_logits: AlignedVec::zeroed(shape.n_rows()),
+            drows: AlignedVec::zeroed(n_out * c),
+            words: AlignedVec::zeroed(wgrad_scratch_len(weight, shape.precision)),
+        }
+    }
+
+    /// Bytes of the allocations.
+    pub fn bytes(&self) -> usize {
+        let floats = self.target_logits.len() + self.drows.len();
+        (floats + self.places.len() + self.words.len()) * size_of::<f32>()
+    }
+
+    /// Estimated losses of all rows and the gradient of the layer's input, left in the lane; the
+    /// gradients of the matrix's rows are kept for [`SampledRows::add_gradient`] and
+    /// [`SampledRows::add_target_gradient`]. `softmax::input` comes before.
+    pub fn loss_and_gradient(
+        &mut self,
+        model: Model,
+        candidates: &Candidates,
+        targets: &[u32],
+        is_first: bool,
+        lane: &mut LaneBuffers,
+    ) {
+        let (n_out, c) = (candidates.ids().len() + 1, model.layout.config.model_dim);
+        let table = model.layout.head.span.of(model.params);
+        let (mut acts, _, _) = lane.head(targets.len());
+        for start in (0..targets.len()).step_by(self.n_rows) {
+            let rows = start..(start + self.n_rows).min(targets.len());
+            let (n, wide) = (rows.len(), rows.start * c..rows.end * c);
+            let (targets, loss) = (&targets[rows.clone()], &mut acts.loss[rows.clone()]);
+            let input = acts.input.as_rows().slice(wide.clone());
+            let logits = &mut acts.logits[..n * n_out];
+            let mut dlogits = acts.dlogits.slice_mut(0..n * n_out);
+            let of_targets = &mut self.target_logits[rows];
+            let corrections = candidates.corrections();
+            logits.chunks_exact_mut(n_out).for_each(|row| row.copy_from_slice(corrections));
+            matmul(logits, input, candidates.forward(), Accum::Add);
+            row_dot_forward(of_targets, input, table, targets);
+            let places = &mut self.places[..n];
+            place_targets(logits, places, targets, of_targets, candidates.ids());
+            cross_entropy(dlogits.reborrow(), loss, logits, places, 1.0);
+
+            let dlogits = dlogits.as_rows();
+            let accum = if is_first && start == 0 { Accum::Replace } else { Accum::Add };
+            let shape = MatmulShape { m: n, n: n_out, k: c };
+            matmul_wgrad(&mut self.drows, dlogits, input, shape, accum, &mut self.words);
+            let dinput = &mut acts.dinput[wide];
+            matmul(dinput, dlogits, candidates.backward(), Accum::Replace);
+            // The gradient of a target's logit is its probability less 1.
+            for (d, loss) in of_targets.iter_mut().zip(loss) {
+                *d = (-*loss).exp() - 1.0;
+            }
+            row_dot_backward_rows(dinput, of_targets, table, targets);
+        }
+    }
+
+    /// Adds the gradients of the targets' rows of the micro-batch at hand to those of the matrix,
+    /// (V, C); `input` is the layer's.
+    pub fn add_target_gradient(&self, dmatrix_acc: &mut [f32], input: Rows, targets: &[u32]) {
+        let dtargets = &self.target_logits[..targets.len()];
+        row_dot_backward_table(dmatrix_acc, dtargets, input, targets);
+    }
+
+    /// Adds the gradients of the candidates' rows of all the step to those of the matrix, (V, C).
+    pub fn add_gradient(&self, dmatrix_acc: &mut [f32], candidates: &Candidates) {
+        let ids = candidates.ids();
+        let c = self.drows.len() / (ids.len() + 1);
+        embedding_backward(dmatrix_acc, &self.drows[..ids.len() * c], ids);
+    }
+}
+
+/// Puts each row's logit of its target last, and leaves out candidates that are the target.
+fn place_targets(
+    logits: &mut [f32],
+    places: &mut [u32],
+    targets: &[u32],
+    of_targets: &[f32],
+    ids: &[u32],
+) {
+    let rows = logits.chunks_exact_mut(ids.len() + 1).zip(places);
+    for ((logits, place), (target, of_target)) in rows.zip(targets.iter().zip(of_targets)) {
+        *place = if *target == IGNORE { IGNORE } else { ids.len() as u32 };
+        logits[ids.len()] = *of_target;
+        let first = ids.partition_point(|id| id < target);
+        let same = ids[first..].iter().take_while(|id| *id == target).count();
+        logits[first..first + same].fill(f32::NEG_INFINITY);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draws_of_the_target_are_left_out_and_its_own_logit_comes_last() {
+        let ids = [1, 4, 4, 7];
+        let mut logits = [[1.0, 2.0, 3.0, 4.0, 0.0]; 4].concat();
+        let (mut places, targets) = ([9; 4], [4, 2, IGNORE, 7]);
+        place_targets(&mut logits, &mut places, &targets, &[0.5, 0.6, 0.0, 0.7], &ids);
+        let out = f32::NEG_INFINITY;
+        let expected = [
+            [1.0, out, out, 4.0, 0.5],
+            [1.0, 2.0, 3.0, 4.0, 0.6],
+            [1.0, 2.0, 3.0, 4.0, 0.0],
+            [1.0, 2.0, 3.0, out, 0.7],
+        ];
+        assert_eq!(logits, expected.concat());
+        assert_eq!(places, [4, 4, IGNORE, 4]);
+    }
+}
