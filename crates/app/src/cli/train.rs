@@ -83,7 +83,8 @@ pub struct Args {
     /// default factor where that should be half as fast again at least, else full.
     #[arg(long)]
     head: Option<HeadName>,
-    /// Classes of a factored output layer; by default the square root of the vocabulary.
+    /// Classes of a factored output layer; by default 1.4 times the square root of
+    /// the vocabulary.
     #[arg(long, value_name = "N")]
     classes: Option<usize>,
     /// How classes are found: exchange, kmeans, frequency or random.

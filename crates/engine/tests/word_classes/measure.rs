@@ -75,7 +75,7 @@ fn methods_on_a_corpus() {
         start.elapsed().as_secs_f64()
     );
     let mut pool = Pool::new(2);
-    for n_classes in [128, default_n_classes(vocab_size), 256, 384, 512] {
+    for n_classes in [128, 182, default_n_classes(vocab_size), 384, 512] {
         for method in ClassMethod::ALL {
             let options = options(method, n_classes);
             let start = Instant::now();

@@ -50,9 +50,10 @@ impl Limits {
     }
 }
 
-/// About as many classes as a class has members, which makes classes plus members fewest.
+/// 1.4 times the square root of the vocabulary. The root itself makes classes plus members fewest, but
+/// more classes predict better and cost little: see `docs/output-layers.md`.
 pub fn default_n_classes(n_words: usize) -> usize {
-    ((n_words as f64).sqrt().round() as usize).clamp(1, N_CLASSES_MAX)
+    ((1.4 * (n_words as f64).sqrt()).round() as usize).clamp(1, N_CLASSES_MAX)
 }
 
 #[cfg(test)]
@@ -73,8 +74,8 @@ mod tests {
     #[test]
     fn defaults_follow_the_number_of_words() {
         for (n_words, vocab_size, n_classes, size_cap) in [
-            (33_278, 33_278, 182, 732),
-            (10_000, 20_000, 100, 800),
+            (33_278, 33_278, 255, 523),
+            (10_000, 20_000, 140, 572),
             (0, 0, 1, 1),
             (0, 50_000, 1, 50_000),
             (1, 3, 1, 3),
