@@ -204,51 +204,42 @@ impl Layout {
             true => embed,
             false => table.matrix("lm_head.weight", config.vocab_size, c, weight),
         };
-        // Composed vectors begin as those of their tokens.
-        let parts_of_words = |table: &mut Table| {
-            let n_parts = Some(config.n_parts).filter(|n| *n > 0)?;
-            Some(table.matrix("model.embed_parts.weight", n_parts, c, Init::Zeros))
-        };
         let embed_first = (!shares_tables).then(|| embedding(&mut table));
         let layers = (0..config.n_layers).map(|l| table.layer(config, l)).collect();
         let final_norm = table.gain("model.norm.weight", c);
         let (mut factor, mut adaptive) = (None, None);
-        let parts;
         let n_outputs = config.head.n_outputs(config.vocab_size);
-        let (embed, head, lane_len) = match (&config.head, embed_first) {
+        let (embed, head, shared_start) = match (&config.head, embed_first) {
             (HeadConfig::Factor { class_starts }, _) => {
                 let class = table.matrix("head.class.weight", n_outputs, c, weight);
                 let head = table.join(&[class], c);
                 let class_bias = table.bias("head.class.bias", n_outputs);
-                let lane_len = table.len.next_multiple_of(ALIGN_FLOATS);
+                let shared_start = table.len;
                 let embed = embedding(&mut table);
                 let rows = output(&mut table, embed);
                 let member_bias = table.bias("head.member.bias", config.vocab_size);
                 let members = table.classes(rows, class_starts, c);
                 let starts = class_starts.clone();
                 factor = Some(FactorSlots { class_bias, member_bias, rows, members, starts });
-                parts = parts_of_words(&mut table);
-                (embed, head, lane_len)
+                (embed, head, Some(shared_start))
             }
             (HeadConfig::Adaptive { cutoffs }, _) => {
                 let first = table.matrix("head.first.weight", n_outputs, c, weight);
                 let head = table.join(&[first], c);
                 adaptive = Some(table.clusters(cutoffs, config));
-                let lane_len = table.len.next_multiple_of(ALIGN_FLOATS);
-                let embed = embedding(&mut table);
-                parts = parts_of_words(&mut table);
-                (embed, head, lane_len)
+                let shared_start = table.len;
+                (embedding(&mut table), head, Some(shared_start))
             }
             (HeadConfig::Full, embed) => {
-                let before = table.len;
+                let shared_start = shares_tables.then_some(table.len);
                 let embed = embed.unwrap_or_else(|| embedding(&mut table));
                 let rows = output(&mut table, embed);
                 let head = table.join(&[rows], c);
-                parts = parts_of_words(&mut table);
-                let lane_len = if shares_tables { before } else { table.len };
-                (embed, head, lane_len.next_multiple_of(ALIGN_FLOATS))
+                (embed, head, shared_start)
             }
         };
+        let parts = table.parts(config);
+        let lane_len = shared_start.unwrap_or(table.len).next_multiple_of(ALIGN_FLOATS);
         let Table { tensors, len, .. } = table;
         Ok(Layout {
             config: config.clone(),
@@ -351,6 +342,12 @@ impl Table {
         let down = self.matrix(&name("mlp.down_proj"), c, f, branch);
         let down = self.join(&[down], f);
         LayerSlots { attn_norm, qkv, qk_norm, out, mlp_norm, gate_up, down }
+    }
+
+    /// The parts of words, if vectors are composed: these begin as those of their tokens.
+    fn parts(&mut self, config: &ModelConfig) -> Option<Span> {
+        let n_parts = Some(config.n_parts).filter(|n| *n > 0)?;
+        Some(self.matrix("model.embed_parts.weight", n_parts, config.model_dim, Init::Zeros))
     }
 
     /// The clusters that begin at `cutoffs`.
