@@ -60,9 +60,9 @@ pub struct Args {
     /// Output layers to train with, taking turns step by step, such as full,factor.
     #[arg(long, value_name = "HEAD,...", value_delimiter = ',', default_value = "full")]
     head: Vec<HeadName>,
-    /// Classes of the factored output layer, all of about equal size; by default the square root of
-    /// the vocabulary. Alone it stands for --head factor; of orders, keep the
-    /// tokens of so many classes together.
+    /// Classes of the factored output layer, all of about equal size; by default 1.4 times the square
+    /// root of the vocabulary. Alone it stands for --head factor; of orders, keep the tokens of so
+    /// many classes together.
     #[arg(long, value_name = "N", value_parser = parse_classes)]
     classes: Option<usize>,
     /// Tokens that a step's targets are compared with under --head sampled.
