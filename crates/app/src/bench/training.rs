@@ -27,9 +27,9 @@ pub struct Report {
     best_tokens_per_s: f64,
     ms_step: f64,
     probe_gflops: f64,
-    /// The arithmetic of the full softmax, whatever the output layer is.
-    model_gflops: f64,
-    share_of_probe: f64,
+    /// Of the full softmax only: no other layer multiplies every row of the vocabulary.
+    model_gflops: Option<f64>,
+    share_of_probe: Option<f64>,
     /// If nothing else was measured.
     peak_rss_mib: Option<u64>,
     loss_first: f64,
@@ -168,10 +168,12 @@ impl Side {
     fn report(mut self) -> Report {
         let (median, probe) = (super::median(&mut self.times), super::median(&mut self.probes));
         let (n_tok, config) = (self.tokens_per_step, &self.state.layout.config);
+        let head = self.setup.n_samples.map_or(config.head.name(), |_| HeadName::Sampled);
         let flops = config.train_flops_per_token(config.seq_len) * n_tok as f64 / median;
+        let flops = (head == HeadName::Full).then_some(flops);
         Report {
             shape: format!("{:?}", self.setup.shape).to_lowercase(),
-            head: self.setup.n_samples.map_or(config.head.name(), |_| HeadName::Sampled),
+            head,
             precision: self.setup.precision.name(),
             isa: Isa::active().name(),
             lanes: self.setup.n_lanes,
@@ -182,8 +184,8 @@ impl Side {
             best_tokens_per_s: n_tok as f64 / self.times[0],
             ms_step: median * 1e3,
             probe_gflops: probe / 1e9,
-            model_gflops: flops / 1e9,
-            share_of_probe: flops / probe,
+            model_gflops: flops.map(|flops| flops / 1e9),
+            share_of_probe: flops.map(|flops| flops / probe),
             peak_rss_mib: None,
             loss_first: self.losses[0],
             loss_last: self.losses[self.losses.len() - 1],
@@ -213,15 +215,12 @@ impl fmt::Display for Report {
             self.ms_step,
             self.tokens_per_step
         )?;
-        let memory = self.peak_rss_mib.map_or(String::new(), |mib| format!("{mib} MiB, "));
-        write!(
-            f,
-            "{:.0} of {:.0} GFLOP/s ({:.1} %), {memory}loss {:.3} -> {:.3}",
-            self.model_gflops,
-            self.probe_gflops,
-            100.0 * self.share_of_probe,
-            self.loss_first,
-            self.loss_last
-        )
+        if let (Some(gflops), Some(share)) = (self.model_gflops, self.share_of_probe) {
+            write!(f, "{gflops:.0} of {:.0} GFLOP/s ({:.1} %), ", self.probe_gflops, 100.0 * share)?;
+        }
+        if let Some(mib) = self.peak_rss_mib {
+            write!(f, "{mib} MiB, ")?;
+        }
+        write!(f, "loss {:.3} -> {:.3}", self.loss_first, self.loss_last)
     }
 }
