@@ -216,7 +216,12 @@ impl fmt::Display for Report {
             self.tokens_per_step
         )?;
         if let (Some(gflops), Some(share)) = (self.model_gflops, self.share_of_probe) {
-            write!(f, "{gflops:.0} of {:.0} GFLOP/s ({:.1} %), ", self.probe_gflops, 100.0 * share)?;
+            write!(
+                f,
+                "{gflops:.0} of {:.0} GFLOP/s ({:.1} %), ",
+                self.probe_gflops,
+                100.0 * share
+            )?;
         }
         if let Some(mib) = self.peak_rss_mib {
             write!(f, "{mib} MiB, ")?;
