@@ -22,6 +22,27 @@ def add_options(parser):
                         " and the processor's name")  # fmt: skip
 
 
+MODES = ["eager f32", "compile f32", "eager bf16", "compile bf16"]
+
+
+def add_training_options(parser):
+    """Options of the comparisons of whole training steps with PyTorch."""
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES, help="PyTorch's")
+    parser.add_argument("--steps", type=int, default=20, help="timed steps of a run")
+    parser.add_argument("--budget", type=float, default=20, help="timed seconds of a PyTorch run")
+    parser.add_argument("--python", default=sys.executable, help="a Python that has torch")
+    add_options(parser)
+
+
+def torch_bench(options, mode, head="full"):
+    """The command of PyTorch's training steps in one of MODES."""
+    mode, precision = mode.split()
+    flags = ["--shape", options.shape, "--mode", mode, "--precision", precision, "--head", head]
+    flags += ["--steps", str(options.steps), "--threads", str(options.threads)]
+    script = str(Path(__file__).with_name("torch_train.py"))
+    return [options.python, script, *flags, "--budget", str(options.budget)]
+
+
 def our_bench(options, shape, precision, *flags):
     """The command of `crystalline bench`; a figure is the last line that it prints."""
     flags = ["--threads", str(options.threads), *flags]
@@ -85,6 +106,23 @@ def interleave(sides, rounds):
             figures[name].append(sides[name]())
             print(f"round {i + 1}: {name}: {figures[name][-1]:.0f} tokens/s", file=sys.stderr)
     return figures
+
+
+def interleave_commands(commands, options, load):
+    """Runs {side: command} in turn; returns the figures of each side, its peak memory in MiB, and
+    what the record notes of the sitting."""
+    memory, programs = {}, set()
+
+    def measure(name):
+        report = run(commands[name])
+        memory[name] = max(memory.get(name, 0), report["process_peak_rss_mib"])
+        programs.add(report.get("program", ""))
+        return report["tokens_per_s"]
+
+    sides = {name: lambda name=name: measure(name) for name in commands}
+    figures = interleave(sides, options.rounds)
+    note = dict(versions=max(programs), load=load, threads=options.threads, steps=options.steps)
+    return figures, memory, note
 
 
 def summary(ours, theirs):

@@ -63,6 +63,15 @@ fn settings() -> Vec<Sampling> {
     limits.into_iter().flat_map(with).collect()
 }
 
+/// Two samplers alike, which have seen the tokens that are penalised.
+fn samplers(settings: Sampling) -> [Sampler; 2] {
+    [(), ()].map(|()| {
+        let mut sampler = Sampler::new(settings, VOCAB).unwrap();
+        SEEN.iter().for_each(|seen| sampler.note(*seen));
+        sampler
+    })
+}
+
 /// Kept tokens and their shares of the kept ones' probability.
 fn shares(kept: &[Candidate]) -> Vec<(u32, f64)> {
     let total: f64 = kept.iter().map(|c| c.score as f64).sum();
@@ -89,12 +98,7 @@ fn every_sampler_keeps_what_it_keeps_of_the_whole_distribution() {
         let mut session = Session::new(model.layout(), precision, 64, 2);
         let mut token = 7u32;
         for settings in settings() {
-            let mut lazy = Sampler::new(settings, VOCAB).unwrap();
-            let mut whole = Sampler::new(settings, VOCAB).unwrap();
-            for seen in SEEN {
-                lazy.note(seen);
-                whole.note(seen);
-            }
+            let [mut lazy, mut whole] = samplers(settings);
             session.rewind(0);
             for _ in 0..3 {
                 let log_p = session.feed(model.model(), &mut pool, &[token]).unwrap().to_vec();
@@ -121,12 +125,7 @@ fn a_token_is_kept_if_the_whole_distribution_keeps_it() {
     let next = session.feed_next(model.model(), &mut pool, &[7]).unwrap();
     let Next::Factored(mut classes) = next else { panic!("the layer is factored") };
     for settings in settings() {
-        let mut lazy = Sampler::new(settings, VOCAB).unwrap();
-        let mut whole = Sampler::new(settings, VOCAB).unwrap();
-        for seen in SEEN {
-            lazy.note(seen);
-            whole.note(seen);
-        }
+        let [mut lazy, mut whole] = samplers(settings);
         let mut kept: Vec<u32> = (0..VOCAB as u32).collect();
         kept.retain(|token| lazy.keeps(&mut classes, *token));
         let distribution = whole.distribution(&log_p);

@@ -22,7 +22,7 @@ const N_CLASSES_MAX: usize = 4096;
 
 impl Limits {
     /// Limits for the `n_words` words of the vocabulary that occur, as far as `options` leaves them
-    /// open: by default the square root of `n_words` classes, and `4 V / C` tokens in each.
+    /// open: by default [`default_n_classes`] of `n_words`, and `4 V / C` tokens in each.
     ///
     /// # Errors
     /// [`ClassError::Option`] if there are no classes or too many, or the words do not fit.

@@ -60,8 +60,8 @@ impl FromStr for ClassMethod {
 pub struct ClassOptions {
     /// The method.
     pub method: ClassMethod,
-    /// Classes for the tokens that occur; by default the square root of their number. Tokens that
-    /// do not occur get further classes.
+    /// Classes for the tokens that occur; by default as many as `default_n_classes` says. Tokens
+    /// that do not occur get further classes.
     pub n_classes: Option<usize>,
     /// Most tokens of a class; by default four times the mean.
     pub size_cap: Option<usize>,
