@@ -26,27 +26,38 @@ struct Variant {
     tie_embeddings: bool,
     qk_norm: bool,
     dropout: f32,
-    has_classes: bool,
+    head: Head,
     composes: bool,
+}
+
+/// The output layer, and the text that it is tried on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Head {
+    Full,
+    Factor,
+    /// A token that is an input of the first micro-batches, while its class has a target only in
+    /// the last.
+    LateClass,
 }
 
 const PLAIN: Variant = Variant {
     tie_embeddings: true,
     qk_norm: false,
     dropout: 0.0,
-    has_classes: false,
+    head: Head::Full,
     composes: false,
 };
 
-const VARIANTS: [Variant; 8] = [
+const VARIANTS: [Variant; 9] = [
     PLAIN,
     Variant { tie_embeddings: false, qk_norm: true, ..PLAIN },
     Variant { qk_norm: true, dropout: 0.2, ..PLAIN },
     Variant { tie_embeddings: false, dropout: 0.2, ..PLAIN },
-    Variant { has_classes: true, ..PLAIN },
-    Variant { has_classes: true, tie_embeddings: false, dropout: 0.2, ..PLAIN },
+    Variant { head: Head::Factor, ..PLAIN },
+    Variant { head: Head::Factor, tie_embeddings: false, dropout: 0.2, ..PLAIN },
+    Variant { head: Head::LateClass, ..PLAIN },
     Variant { composes: true, qk_norm: true, ..PLAIN },
-    Variant { composes: true, has_classes: true, dropout: 0.2, ..PLAIN },
+    Variant { composes: true, head: Head::Factor, dropout: 0.2, ..PLAIN },
 ];
 
 const T: usize = 5;
@@ -56,13 +67,24 @@ const MICRO_BATCHES: [(usize, usize); 3] = [(0, 2), (2, 2), (4, 1)];
 const STEP: u64 = 3;
 const SEED: u64 = 9;
 
+/// Where classes begin; the second has one token.
+const CLASS_STARTS: [u32; 4] = [0, 3, 4, VOCAB as u32];
+const ALONE: u32 = 3;
+
 /// Tokens that repeat, within a sequence and among sequences.
-struct Text;
+struct Text(Head);
 
 impl SequenceSource for Text {
     fn fill(&self, step: u64, index: usize, tokens: &mut [u32], targets: &mut [u32]) {
         let rng = Rng::new(1, Purpose::Test, step * 100 + index as u64);
-        let token = |t: usize| rng.below_at(t as u64, VOCAB as u64) as u32;
+        let is_late = self.0 == Head::LateClass;
+        let is_last = index == MICRO_BATCHES[2].0;
+        let token = |t: usize| match rng.below_at(t as u64, VOCAB as u64) as u32 {
+            _ if is_late && t == 0 => ALONE,
+            ALONE if is_late && !is_last => ALONE + 1,
+            _ if is_late && t == 2 && is_last => ALONE,
+            token => token,
+        };
         tokens.iter_mut().enumerate().for_each(|(t, x)| *x = token(t));
         targets.iter_mut().enumerate().for_each(|(t, x)| *x = token(t + 1));
     }
@@ -78,9 +100,9 @@ impl Variant {
             seq_len: T,
             tie_embeddings: self.tie_embeddings,
             qk_norm: self.qk_norm,
-            head: match self.has_classes {
-                true => HeadConfig::Factor { class_starts: vec![0, 3, 4, VOCAB as u32] },
-                false => HeadConfig::Full,
+            head: match self.head {
+                Head::Full => HeadConfig::Full,
+                _ => HeadConfig::Factor { class_starts: CLASS_STARTS.to_vec() },
             },
             n_parts: if self.composes { words::N_PARTS } else { 0 },
             ..ModelConfig::new(VOCAB, 12, 2, 2)
@@ -103,7 +125,7 @@ impl Variant {
         let mut composer = self.composes.then(|| words::composer(VOCAB))?;
         for s in 0..5 {
             let (mut tokens, mut targets) = ([0; T], [0; T]);
-            Text.fill(STEP, s, &mut tokens, &mut targets);
+            Text(self.head).fill(STEP, s, &mut tokens, &mut targets);
             composer.add_words(&tokens);
         }
         assert!(composer.n_inputs() > VOCAB, "no word of the text is spelt by several tokens");
@@ -123,8 +145,9 @@ impl Variant {
         let shape = MicroShape { n_seqs: 2, head_rows: 8, unique_tokens, n_inputs, ..usual };
         let mut lanes = Lanes::new(&state.layout, &shape, 2, 5, 1);
         state.pack(lanes.pool());
-        let model = state.model();
-        lanes.accumulate(model, &Text, &self.plan());
+        let text = Text(self.head);
+        state.begin_step(&mut lanes, &text, STEP);
+        lanes.accumulate(state.model(), &text, &self.plan());
         state.optim.sum_over_lanes(&state.params, &mut lanes);
         let Layout { lane_len, len, .. } = state.layout;
         let parts = [Span { start: 0, end: lane_len }, Span { start: lane_len, end: len }];
@@ -141,7 +164,7 @@ impl Variant {
         let params: Vec<f64> = params.map(|(i, p)| round(i, *p) as f64).collect();
         let (mut tokens, mut targets) = ([0; 5 * T], [0; 5 * T]);
         for (s, row) in tokens.chunks_exact_mut(T).zip(targets.chunks_exact_mut(T)).enumerate() {
-            Text.fill(STEP, s, row.0, row.1);
+            Text(self.head).fill(STEP, s, row.0, row.1);
         }
         let keys = Rng::new(seed, Purpose::Dropout, STEP);
         let loss = |params: &[complex::Complex]| {

@@ -3,7 +3,7 @@
 mod support;
 
 use engine::model::Layout;
-use engine::train::{Lanes, training_step};
+use engine::train::{IdleRows, Lanes, training_step};
 use kernels::Precision;
 use support::{Cycle, Tiny, Trained, train};
 
@@ -25,12 +25,19 @@ fn first_difference(layout: &Layout, a: &Trained, b: &Trained) -> Option<String>
 
 #[test]
 fn one_two_three_and_four_threads_give_the_same_bits() {
-    let kinds = [(0, true, false), (5, true, false), (5, false, true), (0, true, true)];
-    for (precision, (n_classes, tie_embeddings, composes)) in
+    use IdleRows::{Dense, Lazy};
+    let kinds = [
+        (0, true, false, Dense),
+        (5, true, false, Dense),
+        (5, true, false, Lazy),
+        (5, false, true, Lazy),
+        (0, true, true, Dense),
+    ];
+    for (precision, (n_classes, tie_embeddings, composes, idle_rows)) in
         [Precision::F32, Precision::Bf16].into_iter().flat_map(|p| kinds.map(|kind| (p, kind)))
     {
-        let usual = Tiny { dropout: 0.1, qk_norm: true, n_lanes: 3, ..Tiny::default() };
-        let tiny = Tiny { precision, n_classes, tie_embeddings, composes, ..usual };
+        let usual = Tiny { dropout: 0.1, qk_norm: true, n_lanes: 3, composes, ..Tiny::default() };
+        let tiny = Tiny { precision, n_classes, tie_embeddings, idle_rows, ..usual };
         let layout = tiny.state().layout;
         let one = train(&tiny, 1, n_steps());
         for threads in 2..=4 {

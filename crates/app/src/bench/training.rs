@@ -4,7 +4,9 @@ use super::{Shape, on_all_threads};
 use anyhow::Result;
 use engine::data::rng::{Purpose, Rng};
 use engine::model::{HeadConfig, Layout, MicroShape, init_params};
-use engine::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState, training_step};
+use engine::train::{
+    AdamWOptions, IdleRows, Lanes, RowsUsed, SequenceSource, StepPlan, TrainState, training_step,
+};
 use kernels::{Isa, Precision, probe};
 use serde::Serialize;
 use std::fmt;
@@ -29,6 +31,40 @@ pub struct Report {
     peak_rss_mib: u64,
     loss_first: f64,
     loss_last: f64,
+    /// Shares of the tables' rows that a step uses, where they need not all be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows_used: Option<Used>,
+}
+
+/// Means over the timed steps.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Used {
+    inputs: f64,
+    outputs: f64,
+    all: f64,
+}
+
+/// What is trained and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Work {
+    /// The model and the batch.
+    pub shape: Shape,
+    /// Format of products.
+    pub precision: Precision,
+    /// Data-parallel lanes.
+    pub n_lanes: usize,
+    /// Threads.
+    pub threads: usize,
+    /// Steps to time.
+    pub steps: usize,
+    /// Whether the work of equal tokens is done once.
+    pub unique_tokens: bool,
+    /// Classes of a factored output layer, if it is one.
+    pub n_classes: Option<usize>,
+    /// Whether the output layer has a table of its own.
+    pub untied: bool,
+    /// What becomes of rows that a batch does not use.
+    pub idle_rows: IdleRows,
 }
 
 /// Where `n_classes` classes of equal size begin; the first of them take what is left over.
@@ -75,17 +111,11 @@ impl SequenceSource for Zipf {
 /// Steps before the clock starts.
 const WARM_UP: usize = 3;
 
-/// Times `steps` training steps of `shape`.
-pub fn measure(
-    shape: Shape,
-    precision: Precision,
-    n_lanes: usize,
-    threads: usize,
-    steps: usize,
-    unique_tokens: bool,
-    n_classes: Option<usize>,
-) -> Result<Report> {
+/// Times training steps.
+pub fn measure(work: Work) -> Result<Report> {
+    let Work { shape, precision, n_lanes, threads, steps, unique_tokens, n_classes, .. } = work;
     let (mut config, batch) = shape.config();
+    config.tie_embeddings &= !work.untied;
     if let Some(n_classes) = n_classes {
         config.head = HeadConfig::Factor { class_starts: equal(config.vocab_size, n_classes) };
     }
@@ -93,11 +123,13 @@ pub fn measure(
     let micro = MicroShape::new(&config, config.seq_len, batch.div_ceil(n_lanes), precision);
     let micro = MicroShape { unique_tokens, ..micro };
     let params = init_params(&layout, 1);
-    let mut state = TrainState::new(layout, params, precision, AdamWOptions::default());
+    let options = AdamWOptions { idle_rows: work.idle_rows, ..AdamWOptions::default() };
+    let mut state = TrainState::new(layout, params, precision, options);
     let mut lanes = Lanes::new(&state.layout, &micro, n_lanes, batch, threads);
     state.pack(lanes.pool());
     let source = Zipf::new(config.vocab_size, n_classes.unwrap_or(1));
     let (mut times, mut probes, mut losses) = (Vec::new(), Vec::new(), Vec::new());
+    let mut used = Vec::new();
     for step in 0..WARM_UP + steps {
         let plan =
             StepPlan { step: step as u64, lr: 1e-3, grad_norm_max: 1.0, dropout: 0.0, seed: 1 };
@@ -107,6 +139,7 @@ pub fn measure(
         losses.push(report.loss_nats);
         if step >= WARM_UP {
             times.push(seconds);
+            used.extend(report.rows_used);
             probes.push(on_all_threads(threads, |_| probe::peak_flops(precision, 0.002)));
         }
     }
@@ -130,7 +163,18 @@ pub fn measure(
         peak_rss_mib: peak_rss_mib(),
         loss_first: losses[0],
         loss_last: losses[losses.len() - 1],
+        rows_used: mean(&used),
     })
+}
+
+fn mean(used: &[RowsUsed]) -> Option<Used> {
+    let share = |of: fn(&RowsUsed) -> f64| used.iter().map(of).sum::<f64>() / used.len() as f64;
+    let mean = || Used {
+        inputs: share(|used| used.inputs),
+        outputs: share(|used| used.outputs),
+        all: share(|used| used.all),
+    };
+    (!used.is_empty()).then(mean)
 }
 
 /// The most memory that this process ever held, from the kernel's own accounting; 0 where unknown.
@@ -163,6 +207,12 @@ impl fmt::Display for Report {
             self.peak_rss_mib,
             self.loss_first,
             self.loss_last
-        )
+        )?;
+        if let Some(Used { inputs, outputs, all }) = self.rows_used {
+            let [inputs, outputs, all] = [inputs, outputs, all].map(|share| 100.0 * share);
+            write!(f, "\nrows in use: {inputs:.1} % as inputs, {outputs:.1} % as outputs, ")?;
+            write!(f, "{all:.1} % of all")?;
+        }
+        Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! `crystalline bench`: how fast this machine trains and generates, as a share of what it can do.
 
+use super::train::IdleRowsArg;
 use super::{model, parse_name};
 use crate::bench::generation::{self, Phase};
 use crate::bench::verified::{self, PathState};
@@ -58,6 +59,12 @@ pub struct Args {
     /// tokens of so many classes together.
     #[arg(long, value_name = "N", value_parser = parse_classes)]
     classes: Option<usize>,
+    /// Give the output layer a table of its own.
+    #[arg(long)]
+    untied: bool,
+    /// What becomes of the rows of a factored output layer's tables that a batch does not use.
+    #[arg(long, value_enum, value_name = "HOW", default_value = "dense", requires = "classes")]
+    idle_rows: IdleRowsArg,
     /// Measure the path that CRYSTALLINE_ISA names even if the processor has a faster one.
     #[arg(long)]
     any_path: bool,
@@ -135,15 +142,17 @@ pub fn run(args: Args) -> Result<ExitCode> {
             print(report, args.json)
         }
         None => {
-            let report = training::measure(
-                args.shape,
+            let report = training::measure(training::Work {
+                shape: args.shape,
                 precision,
-                args.lanes,
+                n_lanes: args.lanes,
                 threads,
                 steps,
-                !args.no_unique_tokens,
-                args.classes,
-            )?;
+                unique_tokens: !args.no_unique_tokens,
+                n_classes: args.classes,
+                untied: args.untied,
+                idle_rows: args.idle_rows.resolve(),
+            })?;
             print(report, args.json)
         }
     }

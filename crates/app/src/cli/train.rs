@@ -7,6 +7,7 @@ use super::signals::Signals;
 use super::{parse_name, threads};
 use anyhow::{Context, Result, bail};
 use engine::text::TokenizerKind;
+use engine::train::IdleRows;
 use engine::train::events::Outcome;
 use engine::train::run::{Budget, Run, RunError, prepare};
 use engine::train::settings::{HeadName, PrecisionName, Settings};
@@ -93,6 +94,10 @@ pub struct Args {
     /// Compose the input vectors of words: a row of their own and the mean of those of their parts.
     #[arg(long)]
     compose: bool,
+    /// What becomes of the rows of a factored output layer's tables that a batch does not use: dense
+    /// (each step writes them) or lazy (they are brought up to date when they are used again).
+    #[arg(long, value_enum, value_name = "HOW")]
+    idle_rows: Option<IdleRowsArg>,
     /// Normalise queries and keys per head.
     #[arg(long)]
     qk_norm: bool,
@@ -145,6 +150,25 @@ impl HeadArg {
         match self {
             HeadArg::Full => HeadName::Full,
             HeadArg::Factor => HeadName::Factor,
+        }
+    }
+}
+
+/// `--idle-rows`.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum IdleRowsArg {
+    /// Written by each step.
+    Dense,
+    /// Brought up to date when they are used again.
+    Lazy,
+}
+
+impl IdleRowsArg {
+    /// The engine's name for it.
+    pub fn resolve(self) -> IdleRows {
+        match self {
+            IdleRowsArg::Dense => IdleRows::Dense,
+            IdleRowsArg::Lazy => IdleRows::Lazy,
         }
     }
 }
@@ -245,6 +269,9 @@ fn settings(args: &Args) -> Result<Settings> {
     set(&mut s.vocab.classes, &args.class_method);
     set(&mut s.vocab.order, &args.order);
     set(&mut s.vocab.compose, &args.compose.then_some(true));
+    if let Some(idle_rows) = args.idle_rows {
+        s.train.optimizer.get_or_insert_default().idle_rows = idle_rows.resolve();
+    }
     set(&mut s.model.qk_norm, &args.qk_norm.then_some(true));
     set(&mut s.train.batch_seqs, &args.batch);
     set(&mut s.train.lr, &args.lr);

@@ -1,4 +1,5 @@
 //! The weights as matrix products read them: converted and packed once per step, for all lanes.
+//! Of the classes of a factored output layer those are packed that the step's batch has.
 //!
 //! That is every matrix for the forward products, and the head's matrix for its backward product,
 //! which is computed block of rows after block of rows. The backward products of the other matrices
@@ -25,6 +26,8 @@ struct Task {
     matrix: Matrix,
     side: Side,
     panels: Range<usize>,
+    /// The class whose matrix it is, if it is a class's.
+    class: Option<usize>,
 }
 
 /// Words that one packing task writes at most, so that both cores have something to do.
@@ -55,17 +58,20 @@ impl PackedWeights {
             tasks: Vec::new(),
             ranges: Vec::new(),
         };
-        let mut len = 0;
+        let (mut len, n_shared) = (0, layout.head.index + 1);
         for matrix in layout.matrices() {
-            let span = packed.plan(matrix, Side::Forward, &mut len);
+            let class = matrix.index.checked_sub(n_shared);
+            let span = packed.plan(matrix, Side::Forward, class, &mut len);
             packed.forward.push(span);
         }
-        packed.head_backward = training.then(|| packed.plan(layout.head, Side::Backward, &mut len));
+        let head_backward =
+            training.then(|| packed.plan(layout.head, Side::Backward, None, &mut len));
+        packed.head_backward = head_backward;
         packed.words = AlignedVec::zeroed(len);
         packed
     }
 
-    fn plan(&mut self, matrix: Matrix, side: Side, len: &mut usize) -> Span {
+    fn plan(&mut self, matrix: Matrix, side: Side, class: Option<usize>, len: &mut usize) -> Span {
         let (k, n) = side.shape(matrix);
         let start = len.next_multiple_of(16);
         let n_panels = n.div_ceil(matmul::panel_cols());
@@ -74,17 +80,44 @@ impl PackedWeights {
         for first in (0..n_panels).step_by(step) {
             let panels = first..(first + step).min(n_panels);
             self.ranges.push(start + panels.start * panel_words..start + panels.end * panel_words);
-            self.tasks.push(Task { matrix, side, panels });
+            self.tasks.push(Task { matrix, side, panels, class });
         }
         *len = start + n_panels * panel_words;
         Span { start, end: *len }
     }
 
-    /// Converts and packs `params` anew; call it after every change of them.
+    /// Converts and packs all of `params` anew.
     pub fn pack(&mut self, params: &[f32], pool: &mut Pool) {
+        self.pack_where(params, pool, |_| true);
+    }
+
+    /// Packs the matrices that every token goes through.
+    pub fn pack_shared(&mut self, params: &[f32], pool: &mut Pool) {
+        self.pack_where(params, pool, |class| class.is_none());
+    }
+
+    /// Packs the matrices of those classes that are wanted.
+    pub fn pack_classes(
+        &mut self,
+        params: &[f32],
+        is_wanted: impl Fn(usize) -> bool + Sync,
+        pool: &mut Pool,
+    ) {
+        self.pack_where(params, pool, |class| class.is_some_and(&is_wanted));
+    }
+
+    fn pack_where(
+        &mut self,
+        params: &[f32],
+        pool: &mut Pool,
+        is_wanted: impl Fn(Option<usize>) -> bool + Sync,
+    ) {
         let (tasks, precision) = (&self.tasks, self.precision);
         pool.for_each_range([&mut self.words], &self.ranges, |i, [words]| {
-            let Task { matrix, side, panels } = &tasks[i];
+            let Task { matrix, side, panels, class } = &tasks[i];
+            if !is_wanted(*class) {
+                return;
+            }
             let weights = matrix.span.of(params);
             let (k, n) = side.shape(*matrix);
             match side {

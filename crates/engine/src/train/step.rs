@@ -1,10 +1,10 @@
 //! One optimiser step. This is the file to open first.
 //!
-//! tokens -> forward -> loss -> backward -> sum over lanes -> clip -> AdamW -> pack. Nothing here
-//! allocates: every buffer was sized before the first step, and `tests/no_alloc.rs` fails if that
-//! stops being true.
+//! tokens -> their rows -> forward -> loss -> backward -> sum over lanes -> clip -> AdamW -> pack.
+//! Nothing here allocates: every buffer was sized before the first step, and `tests/no_alloc.rs`
+//! fails if that stops being true.
 
-use super::lanes::{Lanes, SequenceSource};
+use super::lanes::{Lanes, RowsUsed, SequenceSource};
 use super::optim::{AdamW, AdamWOptions};
 use crate::head::LossSum;
 use crate::model::{Layout, Model, PackedWeights};
@@ -19,7 +19,8 @@ pub struct TrainState {
     pub layout: Layout,
     /// Parameters.
     pub params: AlignedVec<f32>,
-    /// The matrices among them, packed for products; always those of `params`.
+    /// The matrices among them, packed for products: always those of `params`, but a class of a
+    /// factored output layer is packed when it is used.
     pub packed: PackedWeights,
     /// The optimiser and its moments.
     pub optim: AdamW,
@@ -54,6 +55,8 @@ pub struct StepReport {
     pub grad_norm: f64,
     /// Tokens that had a target.
     pub n_tok: usize,
+    /// Shares of the tables' rows that the batch used, where lanes share tables.
+    pub rows_used: Option<RowsUsed>,
 }
 
 /// A step that was not taken; parameters and moments are exactly as they were before.
@@ -105,6 +108,32 @@ impl TrainState {
         self.packed.pack(&self.params, pool);
     }
 
+    /// Gets ready what the step's batch uses of the tables with a row for each token: its rows are
+    /// brought up to date, their gradients zeroed, its classes packed.
+    pub fn begin_step(&mut self, lanes: &mut Lanes, source: &dyn SequenceSource, step: u64) {
+        lanes.find_touched(source, step);
+        self.optim.begin_step(&mut self.params, lanes);
+        if let Some((touched, _, pool)) = lanes.tables() {
+            self.packed.pack_classes(&self.params, |class| touched.classes()[class], pool);
+        }
+    }
+
+    /// Runs `f` on the model as it is between steps: with every row up to date.
+    ///
+    /// What is written on the way is undone: a step has the same bits whether the model was looked
+    /// at or not.
+    pub fn with_current<R>(
+        &mut self,
+        lanes: &mut Lanes,
+        f: impl FnOnce(Model, &mut Lanes) -> R,
+    ) -> R {
+        self.optim.show_current(&mut self.params, lanes.pool());
+        self.packed.pack_classes(&self.params, |_| true, lanes.pool());
+        let result = f(self.model(), lanes);
+        self.optim.put_back(&mut self.params, lanes.pool());
+        result
+    }
+
     /// What the forward and backward passes read.
     pub fn model(&self) -> Model<'_> {
         let TrainState { layout, params, packed, rope, composer, .. } = self;
@@ -122,8 +151,8 @@ pub fn training_step(
     source: &dyn SequenceSource,
     plan: &StepPlan,
 ) -> Result<StepReport, StepError> {
-    let model = state.model();
-    lanes.accumulate(model, source, plan);
+    state.begin_step(lanes, source, plan.step);
+    lanes.accumulate(state.model(), source, plan);
     apply_gradients(state, lanes, plan)
 }
 
@@ -135,8 +164,20 @@ pub fn training_step(
 /// step: none is ever written, so none is ever saved.
 ///
 /// # Errors
-/// [`StepError`]; the state is then exactly as it was before.
+/// [`StepError`]; the state is then exactly as it was before the step.
 pub fn apply_gradients(
+    state: &mut TrainState,
+    lanes: &mut Lanes,
+    plan: &StepPlan,
+) -> Result<StepReport, StepError> {
+    let result = update(state, lanes, plan);
+    if result.is_err() {
+        state.optim.put_back(&mut state.params, lanes.pool());
+    }
+    result
+}
+
+fn update(
     state: &mut TrainState,
     lanes: &mut Lanes,
     plan: &StepPlan,
@@ -154,9 +195,11 @@ pub fn apply_gradients(
     }
     let clip = (plan.grad_norm_max as f64 / grad_norm).min(1.0);
     state.optim.update(&mut state.params, lanes, plan.lr, (mean * clip) as f32);
-    state.pack(lanes.pool());
+    state.packed.pack_shared(&state.params, lanes.pool());
 
-    Ok(StepReport { loss_nats, grad_norm, n_tok })
+    let tie_embeddings = state.layout.config.tie_embeddings;
+    let rows_used = lanes.touched().map(|touched| touched.rows_used(tie_embeddings));
+    Ok(StepReport { loss_nats, grad_norm, n_tok, rows_used })
 }
 
 /// Names what went bad; called once it is known that something did.

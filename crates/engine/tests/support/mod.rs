@@ -5,7 +5,9 @@ mod words;
 
 use engine::data::{Purpose, Rng};
 use engine::model::{HeadConfig, Layout, MicroShape, ModelConfig, init_params};
-use engine::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState, training_step};
+use engine::train::{
+    AdamWOptions, IdleRows, Lanes, SequenceSource, StepPlan, TrainState, training_step,
+};
 use engine::vocab::compose::Composer;
 use kernels::{AlignedVec, Precision};
 
@@ -27,6 +29,8 @@ pub struct Tiny {
     pub n_classes: usize,
     /// Whether input vectors are composed.
     pub composes: bool,
+    /// What becomes of rows that a batch does not use.
+    pub idle_rows: IdleRows,
 }
 
 impl Default for Tiny {
@@ -45,6 +49,7 @@ impl Default for Tiny {
             unique_tokens: true,
             n_classes: 0,
             composes: false,
+            idle_rows: IdleRows::Dense,
         }
     }
 }
@@ -97,7 +102,8 @@ impl Tiny {
         let config = self.config();
         let layout = Layout::new(&config).unwrap();
         let params = self.params(&layout);
-        let state = TrainState::new(layout, params, self.precision, AdamWOptions::default());
+        let options = AdamWOptions { idle_rows: self.idle_rows, ..AdamWOptions::default() };
+        let state = TrainState::new(layout, params, self.precision, options);
         TrainState { composer: self.composer(), ..state }
     }
 

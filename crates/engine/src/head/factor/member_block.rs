@@ -100,35 +100,31 @@ impl<'a> ClassPart<'a> {
     }
 
     /// Losses and input gradients of the class's rows, and the gradients of its part of the tables,
-    /// which are overwritten if this `is_first`, and there is a row at all.
+    /// which are added into.
     pub fn loss_and_gradient<'r>(
         &self,
         mut places: impl Iterator<Item = (Rows<'r>, usize, u32)>,
         loss: &mut [f32],
         dinput: &mut [f32],
         grads: MemberGrads,
-        is_first: bool,
         scratch: &mut Scratch,
     ) {
         let Matrix { n_out, n_in: c, .. } = self.matrix;
-        if is_first && !loss.is_empty() {
-            grads.biases.fill(0.0);
-        }
-        let (mut done, mut accum) = (0, if is_first { Accum::Replace } else { Accum::Add });
+        let mut done = 0;
         while done < loss.len() {
             let n = scratch.gather(&mut places, c, self.first_id);
             let (input, targets, logits, mut dlogits, words) = scratch.parts(n, c, n_out);
             self.logits(logits, input);
             cross_entropy(dlogits.reborrow(), &mut loss[done..done + n], logits, targets, 1.0);
             let dlogits = dlogits.as_rows();
-            add_rows(grads.biases, dlogits);
+            add_rows(grads.biases_acc, dlogits);
             let shape = MatmulShape { m: n, n: n_out, k: c };
-            matmul_wgrad(grads.rows, dlogits, input, shape, accum, words);
+            matmul_wgrad(grads.rows_acc, dlogits, input, shape, Accum::Add, words);
             let shape = MatmulShape { m: n, n: c, k: n_out };
             let dinput = &mut dinput[done * c..(done + n) * c];
             let weights = self.matrix.span.of(self.model.params);
             matmul_straight(dinput, dlogits, weights, shape, Accum::Replace, words);
-            (done, accum) = (done + n, Accum::Add);
+            done += n;
         }
     }
 

@@ -26,8 +26,6 @@ pub struct Members {
     id_floats: Vec<Range<usize>>,
     /// (lanes, classes) the first row of a lane among those of a class.
     firsts: Vec<usize>,
-    /// Whether the class had a row since the step began.
-    is_present: Vec<bool>,
     /// For each thread.
     scratch: Vec<Scratch>,
 }
@@ -43,13 +41,13 @@ pub struct LaneRows<'a> {
     pub input: Rows<'a>,
 }
 
-/// The gradients of the tables.
+/// The gradients of the tables, which are added into.
 #[derive(Debug)]
 pub struct MemberGrads<'a> {
     /// (V, C) of the rows.
-    pub rows: &'a mut [f32],
+    pub rows_acc: &'a mut [f32],
     /// (V) of the biases.
-    pub biases: &'a mut [f32],
+    pub biases_acc: &'a mut [f32],
 }
 
 impl Members {
@@ -76,20 +74,9 @@ impl Members {
             row_floats: vec![0..0; ids.len()],
             id_floats: ids.iter().map(|ids| ids.start * c..ids.end * c).collect(),
             firsts: vec![0; n_lanes * ids.len()],
-            is_present: vec![false; ids.len()],
             scratch: (0..threads.max(1)).map(|_| Scratch::new(largest, c, precision)).collect(),
             ids,
         }
-    }
-
-    /// Forgets which classes were present.
-    pub fn begin_step(&mut self) {
-        self.is_present.fill(false);
-    }
-
-    /// (classes) whether the class was present in the step.
-    pub fn is_present(&self) -> &[bool] {
-        &self.is_present
     }
 
     /// Bytes of the allocations.
@@ -99,8 +86,7 @@ impl Members {
     }
 
     /// Losses and input gradients of the rows of lanes `0..n_lanes`; the tables' gradients of the
-    /// classes present are overwritten where it is the class's first time in the step, and added
-    /// into otherwise.
+    /// classes present are added into.
     pub fn loss_and_gradient<'a>(
         &mut self,
         model: Model,
@@ -110,14 +96,12 @@ impl Members {
         pool: &mut Pool,
     ) {
         self.deal(n_lanes, &lane);
-        let Members { loss, dinput, rows, row_floats, ids, id_floats, scratch, is_present, .. } =
-            self;
-        let (was_present, ids) = (&*is_present, &*ids);
+        let Members { loss, dinput, rows, row_floats, ids, id_floats, scratch, .. } = self;
         let cuts = [
             (&mut loss[..], &rows[..]),
             (&mut dinput[..], &row_floats[..]),
-            (grads.rows, &id_floats[..]),
-            (grads.biases, &ids[..]),
+            (grads.rows_acc, &id_floats[..]),
+            (grads.biases_acc, &ids[..]),
         ];
         pool.for_each_cut(scratch, cuts, |class, scratch, [loss, dinput, drows, dbiases]| {
             let part = ClassPart::new(model, class);
@@ -126,14 +110,10 @@ impl Members {
                 places,
                 loss,
                 dinput,
-                MemberGrads { rows: drows, biases: dbiases },
-                !was_present[class],
+                MemberGrads { rows_acc: drows, biases_acc: dbiases },
                 scratch,
             );
         });
-        for (is_present, rows) in is_present.iter_mut().zip(&*rows) {
-            *is_present |= !rows.is_empty();
-        }
     }
 
     /// Losses of the rows of lanes `0..n_lanes`, without gradients.

@@ -5,7 +5,7 @@
 //! lane goes on backward. The tables with a row for each token have one gradient, added into class
 //! by class and lane by lane, so the bits do not depend on which thread did what.
 
-use super::{Lane, SequenceSource, dropout};
+use super::{Lane, SequenceSource, Touched, dropout};
 use crate::head::LossSum;
 use crate::head::factor::{LaneRows, MemberGrads, Members};
 use crate::head::softmax;
@@ -17,7 +17,10 @@ use kernels::{AlignedVec, Pool};
 #[derive(Debug)]
 pub(super) struct Shared {
     members: Members,
-    /// Gradients of the tables, laid out as the parameters from `Layout::lane_len` on.
+    /// What the step's batch uses.
+    pub touched: Touched,
+    /// Gradients of the tables, laid out as the parameters from `Layout::lane_len` on; of rows that
+    /// the batch does not use it holds what earlier steps left.
     pub grads: AlignedVec<f32>,
 }
 
@@ -35,6 +38,7 @@ impl Shared {
         let n_grads = if training { layout.len - layout.lane_len } else { 0 };
         Some(Shared {
             members: Members::new(layout, n_lanes, n_rows, shape.precision, threads),
+            touched: Touched::new(layout),
             grads: AlignedVec::zeroed(n_grads),
         })
     }
@@ -45,8 +49,20 @@ impl Shared {
         [("gradients of tables", grads), ("classes", self.members.bytes())]
     }
 
+    /// Finds out what the batch of a step uses.
+    pub fn find_touched(&mut self, lanes: &mut [Lane], source: &dyn SequenceSource, step: u64) {
+        self.touched.clear();
+        for lane in lanes {
+            for first in lane.sequences.clone().step_by(lane.buffers.shape.n_seqs) {
+                let n_tok = lane.read(source, step, first..lane.sequences.end);
+                self.touched.add(&lane.tokens[..n_tok], &lane.targets[..n_tok]);
+            }
+        }
+        self.touched.find_classes();
+    }
+
     /// Forward and backward over every lane's sequences; gradients of the sum of losses are left in
-    /// the lanes and in `grads`.
+    /// the lanes, and added into `grads`.
     pub fn accumulate(
         &mut self,
         model: Model,
@@ -55,8 +71,6 @@ impl Shared {
         plan: &StepPlan,
         pool: &mut Pool,
     ) {
-        self.members.begin_step();
-        self.grads.fill(0.0);
         for lane in &mut *lanes {
             lane.buffers.begin_step(model.layout);
             lane.loss = LossSum::default();
@@ -123,8 +137,8 @@ fn member_grads<'a>(layout: &Layout, grads: &'a mut [f32]) -> MemberGrads<'a> {
         span.start..span.end
     });
     let parts = grads.get_disjoint_mut(parts);
-    let [rows, biases] = parts.expect("the table gives every tensor its own place");
-    MemberGrads { rows, biases }
+    let [rows_acc, biases_acc] = parts.expect("the table gives every tensor its own place");
+    MemberGrads { rows_acc, biases_acc }
 }
 
 impl Lane {
