@@ -4,10 +4,13 @@
 mod support;
 
 use engine::data::{Purpose, Rng};
+use engine::model::{HeadConfig, Layout, MicroShape, ModelConfig, init_params};
 use engine::train::{
-    IdleRows, Lanes, SequenceSource, StepError, TrainState, apply_gradients, training_step,
+    AdamW, AdamWOptions, IdleRows, Lanes, SequenceSource, StepError, TrainState, apply_gradients,
+    training_step,
 };
 use kernels::Precision;
+use std::time::Instant;
 use support::Tiny;
 
 const VOCAB: usize = 60;
@@ -182,5 +185,70 @@ fn a_bad_number_in_a_row_refuses_the_step_that_uses_it() {
         let StepError::NotFinite { what, .. } = error.unwrap_err() else { panic!("another error") };
         assert!(what.contains("embed_tokens"), "part {part}: {what}");
         assert!(before == trainer.bits());
+    }
+}
+
+/// Ids of a vocabulary by Zipf's law, frequent and rare ones in each of so many classes.
+struct Zipf {
+    vocab_size: usize,
+    n_classes: usize,
+}
+
+impl Zipf {
+    fn start(&self, class: usize) -> usize {
+        class * self.vocab_size / self.n_classes
+    }
+}
+
+impl SequenceSource for Zipf {
+    fn fill(&self, step: u64, index: usize, tokens: &mut [u32], targets: &mut [u32]) {
+        let rng = Rng::new(1, Purpose::Test, step * 100 + index as u64);
+        let id = |t: usize| {
+            let rank = (self.vocab_size as f64).powf(rng.f64_at(t as u64)) as usize - 1;
+            let (class, place) = (rank % self.n_classes, rank / self.n_classes);
+            (self.start(class) + place).min(self.start(class + 1) - 1) as u32
+        };
+        tokens.iter_mut().enumerate().for_each(|(t, x)| *x = id(t));
+        targets.iter_mut().enumerate().for_each(|(t, x)| *x = id(t + 1));
+    }
+}
+
+/// What the optimiser's part of a step takes at 33,278 words, on one thread, in turns:
+///
+/// ```text
+/// cargo test --release -p crystalline-engine --test lazy_rows -- --ignored --nocapture
+/// ```
+#[test]
+#[ignore = "measures"]
+fn what_an_update_costs() {
+    for (n_classes, tie_embeddings) in [(182, true), (182, false), (1500, true), (1500, false)] {
+        let source = Zipf { vocab_size: 33_278, n_classes };
+        let start = |class| source.start(class) as u32;
+        let head = HeadConfig::Factor { class_starts: (0..=n_classes).map(start).collect() };
+        let usual = ModelConfig::new(source.vocab_size, 128, 1, 4);
+        let config = ModelConfig { seq_len: 128, tie_embeddings, head, ..usual };
+        let layout = Layout::new(&config).unwrap();
+        let shape = MicroShape::new(&config, 128, 1, Precision::F32);
+        let mut lanes = Lanes::new(&layout, &shape, 1, 32, 1);
+        let mut both = [IdleRows::Dense, IdleRows::Lazy].map(|idle_rows| {
+            let options = AdamWOptions { idle_rows, ..AdamWOptions::default() };
+            (AdamW::new(&layout, options), init_params(&layout, 1), Vec::new())
+        });
+        for step in 0..60 {
+            lanes.find_touched(&source, step);
+            for (optim, params, times) in &mut both {
+                let begin = Instant::now();
+                optim.begin_step(params, &mut lanes);
+                optim.sum_over_lanes(params, &mut lanes);
+                optim.update(params, &mut lanes, 1e-3, 1.0);
+                times.push(begin.elapsed().as_secs_f64() * 1e3);
+            }
+        }
+        let used = lanes.touched().unwrap().rows_used(tie_embeddings);
+        println!("{n_classes} classes, tied: {tie_embeddings}, {used:?}");
+        for ((_, _, times), how) in both.iter_mut().zip(["dense", "lazy"]) {
+            times.sort_by(f64::total_cmp);
+            println!("  {how}: {:.2} ms, at best {:.2}", times[times.len() / 2], times[0]);
+        }
     }
 }

@@ -95,7 +95,8 @@ pub struct Args {
     #[arg(long)]
     compose: bool,
     /// What becomes of the rows of a factored output layer's tables that a batch does not use: dense
-    /// (each step writes them) or lazy (they are brought up to date when they are used again).
+    /// (each step writes them) or lazy (they are brought up to date when they are used again). By
+    /// default lazy where tables are not tied.
     #[arg(long, value_enum, value_name = "HOW")]
     idle_rows: Option<IdleRowsArg>,
     /// Normalise queries and keys per head.

@@ -11,7 +11,7 @@ mod tables;
 mod tests;
 
 use super::lanes::Lanes;
-use crate::model::Layout;
+use crate::model::{Layout, ModelConfig};
 use history::History;
 pub use idle_state::{IdleState, NotRestored};
 use kernels::adamw::{AdamwStep, adamw_update};
@@ -51,6 +51,15 @@ pub enum IdleRows {
 }
 
 impl IdleRows {
+    /// What suits a model: lazy where input tokens have a table of their own, most of which a batch
+    /// does not use. Of a table that is also the output layer's it uses nearly all.
+    pub fn auto(model: &ModelConfig) -> IdleRows {
+        match model.head.is_full() || model.tie_embeddings {
+            true => IdleRows::Dense,
+            false => IdleRows::Lazy,
+        }
+    }
+
     fn is_dense(&self) -> bool {
         *self == IdleRows::Dense
     }
