@@ -96,6 +96,7 @@ fn state(folder: &Path, seq_len: usize, expected: &serde_json::Value) -> TrainSt
         beta2: number(expected, "beta2"),
         eps: number(expected, "eps"),
         weight_decay: number(expected, "weight_decay"),
+        ..AdamWOptions::default()
     };
     let mut state = TrainState::new(layout, params, Precision::F32, options);
     state.pack(&mut Pool::new(1));

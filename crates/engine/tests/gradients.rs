@@ -28,6 +28,9 @@ struct Variant {
     qk_norm: bool,
     dropout: f32,
     head: HeadName,
+    /// Whether a token is an input of the first micro-batches while its class has a target only in
+    /// the last.
+    is_late: bool,
     composes: bool,
 }
 
@@ -36,16 +39,18 @@ const PLAIN: Variant = Variant {
     qk_norm: false,
     dropout: 0.0,
     head: HeadName::Full,
+    is_late: false,
     composes: false,
 };
 
-const VARIANTS: [Variant; 12] = [
+const VARIANTS: [Variant; 13] = [
     PLAIN,
     Variant { tie_embeddings: false, qk_norm: true, ..PLAIN },
     Variant { qk_norm: true, dropout: 0.2, ..PLAIN },
     Variant { tie_embeddings: false, dropout: 0.2, ..PLAIN },
     Variant { head: HeadName::Factor, ..PLAIN },
     Variant { head: HeadName::Factor, tie_embeddings: false, dropout: 0.2, ..PLAIN },
+    Variant { head: HeadName::Factor, is_late: true, ..PLAIN },
     Variant { head: HeadName::Adaptive, tie_embeddings: false, ..PLAIN },
     Variant { head: HeadName::Adaptive, tie_embeddings: false, composes: true, ..PLAIN },
     Variant { head: HeadName::Sampled, ..PLAIN },
@@ -61,13 +66,25 @@ const MICRO_BATCHES: [(usize, usize); 3] = [(0, 2), (2, 2), (4, 1)];
 const STEP: u64 = 3;
 const SEED: u64 = 9;
 
+/// Where classes begin; the second has one token.
+const CLASS_STARTS: [u32; 4] = [0, 3, 4, VOCAB as u32];
+const ALONE: u32 = 3;
+
 /// Tokens that repeat, within a sequence and among sequences.
-struct Text;
+struct Text {
+    is_late: bool,
+}
 
 impl SequenceSource for Text {
     fn fill(&self, step: u64, index: usize, tokens: &mut [u32], targets: &mut [u32]) {
         let rng = Rng::new(1, Purpose::Test, step * 100 + index as u64);
-        let token = |t: usize| rng.below_at(t as u64, VOCAB as u64) as u32;
+        let is_last = index == MICRO_BATCHES[2].0;
+        let token = |t: usize| match rng.below_at(t as u64, VOCAB as u64) as u32 {
+            _ if self.is_late && t == 0 => ALONE,
+            ALONE if self.is_late && !is_last => ALONE + 1,
+            _ if self.is_late && t == 2 && is_last => ALONE,
+            token => token,
+        };
         tokens.iter_mut().enumerate().for_each(|(t, x)| *x = token(t));
         targets.iter_mut().enumerate().for_each(|(t, x)| *x = token(t + 1));
     }
@@ -85,9 +102,7 @@ impl Variant {
             qk_norm: self.qk_norm,
             head: match self.head {
                 HeadName::Full | HeadName::Sampled => HeadConfig::Full,
-                HeadName::Factor => {
-                    HeadConfig::Factor { class_starts: vec![0, 3, 4, VOCAB as u32] }
-                }
+                HeadName::Factor => HeadConfig::Factor { class_starts: CLASS_STARTS.to_vec() },
                 HeadName::Adaptive => HeadConfig::Adaptive { cutoffs: vec![3, 6] },
             },
             n_parts: if self.composes { words::N_PARTS } else { 0 },
@@ -114,7 +129,7 @@ impl Variant {
         let mut composer = self.composes.then(|| words::composer(VOCAB))?;
         for s in 0..5 {
             let (mut tokens, mut targets) = ([0; T], [0; T]);
-            Text.fill(STEP, s, &mut tokens, &mut targets);
+            self.text().fill(STEP, s, &mut tokens, &mut targets);
             composer.add_words(&tokens);
         }
         assert!(composer.n_inputs() > VOCAB, "no word of the text is spelt by several tokens");
@@ -126,6 +141,10 @@ impl Variant {
         let counts: Vec<u64> = (0..VOCAB as u64).map(|id| id * id).collect();
         let is_sampled = self.head == HeadName::Sampled;
         is_sampled.then(|| Candidates::new(&counts, 7, 12, precision, SEED))
+    }
+
+    fn text(self) -> Text {
+        Text { is_late: self.is_late }
     }
 
     fn plan(self) -> StepPlan {
@@ -144,8 +163,9 @@ impl Variant {
             lanes.train_on(candidates, &state.layout);
         }
         state.pack(lanes.pool());
-        let model = state.model();
-        lanes.accumulate(model, &Text, &self.plan());
+        let text = self.text();
+        state.begin_step(&mut lanes, &text, STEP);
+        lanes.accumulate(state.model(), &text, &self.plan());
         state.optim.sum_over_lanes(&state.params, &mut lanes);
         let Layout { lane_len, len, .. } = state.layout;
         let parts = [Span { start: 0, end: lane_len }, Span { start: lane_len, end: len }];
@@ -162,7 +182,7 @@ impl Variant {
         let params: Vec<f64> = params.map(|(i, p)| round(i, *p) as f64).collect();
         let (mut tokens, mut targets) = ([0; 5 * T], [0; 5 * T]);
         for (s, row) in tokens.chunks_exact_mut(T).zip(targets.chunks_exact_mut(T)).enumerate() {
-            Text.fill(STEP, s, row.0, row.1);
+            self.text().fill(STEP, s, row.0, row.1);
         }
         let keys = Rng::new(seed, Purpose::Dropout, STEP);
         let mut candidates = self.candidates(Precision::F32);

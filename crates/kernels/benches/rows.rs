@@ -3,7 +3,7 @@
 //! `cargo bench -p crystalline-kernels --bench rows [FILTER]` prints, per kernel, nanoseconds per
 //! element and the traffic in GB/s, counting each number read or written once. One thread.
 
-use kernels::adamw::{AdamwStep, adamw_update};
+use kernels::adamw::{AdamwStep, IdleUpdates, adamw_idle, adamw_update};
 use kernels::composed::{Composition, composed_backward, composed_forward};
 use kernels::cross_entropy::{cross_entropy, cross_entropy_loss, log_sum_exp};
 use kernels::dropout::{DropMask, dropout_add, dropout_backward};
@@ -196,8 +196,12 @@ fn optimiser(isa: Isa, place: &str, n: usize) {
         bias1: 0.1,
         bias2: 0.05,
         grad_scale: 0.5,
+        idle1: 1.0,
+        idle2: 1.0,
     };
     bench(isa, &format!("adamw_update, {place}"), n, 28, || {
         adamw_update(&mut p, &mut m, &mut v, &g, &step);
     });
+    let idle = IdleUpdates { decay: -1e-4, drift: 1e-3, eps: 1e-8 };
+    bench(isa, &format!("adamw_idle, {place}"), n, 16, || adamw_idle(&mut p, &m, &v, idle));
 }

@@ -5,12 +5,13 @@
 //! `n` roundings is off by at most `gamma(n)` times the sum of the magnitudes of its terms. The
 //! comments count those roundings, products that a path may fuse included.
 
+#[path = "against_naive/optimiser.rs"]
+mod optimiser;
 #[path = "against_naive/tables.rs"]
 mod tables;
 
 mod support;
 
-use kernels::adamw::{self, AdamwStep, adamw_update};
 use kernels::cross_entropy::{self, IGNORE, cross_entropy, cross_entropy_loss, log_sum_exp};
 use kernels::dropout::{self, DropMask, dropout_add, dropout_backward};
 use kernels::gated_mlp::{self, swiglu_backward, swiglu_forward};
@@ -36,7 +37,7 @@ const TINY: f64 = f32::MIN_POSITIVE as f64;
 /// Runs one kernel on a random shape, with rows of one format where it has such.
 type Case = fn(&mut Random, Precision) -> Vec<Compared>;
 
-const CASES: [Case; 14] = [
+const CASES: [Case; 15] = [
     store_rows_case,
     rmsnorm_forward_case,
     rmsnorm_backward_case,
@@ -49,7 +50,8 @@ const CASES: [Case; 14] = [
     tables::composed_case,
     cross_entropy_case,
     dropout_case,
-    adamw_case,
+    optimiser::adamw_case,
+    optimiser::adamw_idle_case,
     reduce_case,
 ];
 
@@ -427,40 +429,6 @@ fn dropout_case(random: &mut Random, _: Precision) -> Vec<Compared> {
     vec![
         Compared::within("dropout out", &out, out0, out_error),
         Compared::within("dropout dbranch", &dbranch, dbranch0, dbranch_error),
-    ]
-}
-
-fn adamw_case(random: &mut Random, _: Precision) -> Vec<Compared> {
-    let n = random.between(0, 3) * 64 + width(random);
-    let t = random.between(1, 30) as i32;
-    let (beta1, beta2) = (0.9f32, 0.95f32);
-    let (bias1, bias2) = (1.0 - beta1.powi(t), 1.0 - beta2.powi(t));
-    let (lr, weight_decay, grad_scale) = (1e-2, 0.1, 0.3);
-    let step = AdamwStep { lr, beta1, beta2, eps: 1e-8, weight_decay, bias1, bias2, grad_scale };
-    let (p_old, m_old, g) = (random.f32s(n, 1.0), random.f32s(n, 0.1), random.f32s(n, 1.0));
-    let v_old: Vec<f32> = random.f32s(n, 0.1).iter().map(|v| v.abs()).collect();
-    let (mut p, mut m, mut v) = (p_old.clone(), m_old.clone(), v_old.clone());
-    adamw_update(&mut p, &mut m, &mut v, &g, &step);
-
-    let (mut p0, mut m0, mut v0) = (wide(&p_old), wide(&m_old), wide(&v_old));
-    adamw::naive::adamw_update(&mut p0, &mut m0, &mut v0, &wide(&g), &step);
-    // The scaled gradient, 1 - beta, their product, a sum; for v one more of the first two each.
-    let m_terms = errors(n, |i| {
-        let new = (1.0 - f64::from(beta1)) * f64::from(g[i] * grad_scale);
-        f64::from(beta1 * m_old[i]).abs() + new.abs() * (1.0 + 4.0 * U)
-    });
-    let p_error = errors(n, |i| {
-        // The root of v, its correction (3 roundings), eps; the rate, a division, product and sum.
-        let denom = v0[i].sqrt() / f64::from(bias2).sqrt() + 1e-8;
-        let change = f64::from(lr / bias1) * m_terms[i] / denom;
-        // The decay, its product, two sums.
-        gamma(4 + 8 + 4) * change + gamma(4) * f64::from(p_old[i]).abs() * (1.0 + 1e-3)
-    });
-    let (m_error, v_error) = (relative(&m_terms, 5), relative(&v0, 6));
-    vec![
-        Compared::within("adamw p", &p, p0, p_error),
-        Compared::within("adamw m", &m, m0, m_error),
-        Compared::within("adamw v", &v, v0, v_error),
     ]
 }
 

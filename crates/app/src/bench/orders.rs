@@ -296,6 +296,8 @@ const STEP: AdamwStep = AdamwStep {
     bias1: 0.5,
     bias2: 0.1,
     grad_scale: 1e-3,
+    idle1: 1.0,
+    idle2: 1.0,
 };
 
 /// Times all layouts at one width; they take turns, every second round in reverse.

@@ -5,7 +5,9 @@ use anyhow::Result;
 use engine::data::rng::{Purpose, Rng};
 use engine::head::sampled::Candidates;
 use engine::model::{HeadConfig, HeadName, Layout, MicroShape, ModelConfig, init_params};
-use engine::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState, training_step};
+use engine::train::{
+    AdamWOptions, IdleRows, Lanes, RowsUsed, SequenceSource, StepPlan, TrainState, training_step,
+};
 use engine::vocab::classes::count_tokens;
 use kernels::{Isa, Precision, probe};
 use serde::Serialize;
@@ -34,6 +36,18 @@ pub struct Report {
     peak_rss_mib: Option<u64>,
     loss_first: f64,
     loss_last: f64,
+    idle_rows: IdleRows,
+    /// Shares of the tables' rows that a step uses, where they need not all be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows_used: Option<Used>,
+}
+
+/// Means over the timed steps.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Used {
+    inputs: f64,
+    outputs: f64,
+    all: f64,
 }
 
 /// Ids drawn with frequency 1 / rank.
@@ -89,6 +103,9 @@ pub struct Setup {
     pub n_lanes: usize,
     pub threads: usize,
     pub unique_tokens: bool,
+    /// Whether the output layer has a table of its own where it need not.
+    pub untied: bool,
+    pub idle_rows: IdleRows,
 }
 
 /// A training, and what was measured of it so far.
@@ -101,6 +118,7 @@ struct Side {
     times: Vec<f64>,
     probes: Vec<f64>,
     losses: Vec<f64>,
+    used: Vec<RowsUsed>,
 }
 
 /// Times `steps` training steps of each setup, taking turns step by step.
@@ -118,18 +136,19 @@ pub fn measure(setups: &[Setup], steps: usize) -> Result<Vec<Report>> {
 
 impl Side {
     fn new(setup: &Setup) -> Result<Side> {
-        let Setup { shape, head, n_samples, precision, n_lanes, threads, unique_tokens } =
-            setup.clone();
+        let Setup { shape, head, n_samples, precision, n_lanes, threads, .. } = setup.clone();
         let (usual, batch) = shape.config();
-        let config = ModelConfig { tie_embeddings: head.can_be_tied(), head, ..usual };
+        let config =
+            ModelConfig { tie_embeddings: !setup.untied && head.can_be_tied(), head, ..usual };
         let layout = match n_samples {
             None => Layout::new(&config)?,
             Some(_) => Layout::for_sampling(&config)?,
         };
         let micro = MicroShape::new(&config, config.seq_len, batch.div_ceil(n_lanes), precision);
-        let micro = MicroShape { unique_tokens, ..micro };
+        let micro = MicroShape { unique_tokens: setup.unique_tokens, ..micro };
         let params = init_params(&layout, 1);
-        let mut state = TrainState::new(layout, params, precision, AdamWOptions::default());
+        let options = AdamWOptions { idle_rows: setup.idle_rows, ..AdamWOptions::default() };
+        let mut state = TrainState::new(layout, params, precision, options);
         let mut lanes = Lanes::new(&state.layout, &micro, n_lanes, batch, threads);
         let source = Zipf::new(config.vocab_size, &config.head);
         if let Some(n) = n_samples {
@@ -147,6 +166,7 @@ impl Side {
             times: Vec::new(),
             probes: Vec::new(),
             losses: Vec::new(),
+            used: Vec::new(),
         })
     }
 
@@ -160,6 +180,7 @@ impl Side {
         if step >= WARM_UP {
             let Setup { threads, precision, .. } = self.setup;
             self.times.push(seconds);
+            self.used.extend(report.rows_used);
             self.probes.push(on_all_threads(threads, |_| probe::peak_flops(precision, 0.002)));
         }
         Ok(())
@@ -189,8 +210,20 @@ impl Side {
             peak_rss_mib: None,
             loss_first: self.losses[0],
             loss_last: self.losses[self.losses.len() - 1],
+            idle_rows: self.setup.idle_rows,
+            rows_used: mean(&self.used),
         }
     }
+}
+
+fn mean(used: &[RowsUsed]) -> Option<Used> {
+    let share = |of: fn(&RowsUsed) -> f64| used.iter().map(of).sum::<f64>() / used.len() as f64;
+    let mean = || Used {
+        inputs: share(|used| used.inputs),
+        outputs: share(|used| used.outputs),
+        all: share(|used| used.all),
+    };
+    (!used.is_empty()).then(mean)
 }
 
 /// The most memory that this process ever held, from the kernel's own accounting; 0 where unknown.
@@ -226,6 +259,16 @@ impl fmt::Display for Report {
         if let Some(mib) = self.peak_rss_mib {
             write!(f, "{mib} MiB, ")?;
         }
-        write!(f, "loss {:.3} -> {:.3}", self.loss_first, self.loss_last)
+        write!(f, "loss {:.3} -> {:.3}", self.loss_first, self.loss_last)?;
+        if let Some(Used { inputs, outputs, all }) = self.rows_used {
+            let [inputs, outputs, all] = [inputs, outputs, all].map(|share| 100.0 * share);
+            let how = match self.idle_rows {
+                IdleRows::Dense => "others written all the same",
+                IdleRows::Lazy => "others left alone",
+            };
+            write!(f, "\nrows in use: {inputs:.1} % as inputs, {outputs:.1} % as outputs, ")?;
+            write!(f, "{all:.1} % of all; {how}")?;
+        }
+        Ok(())
     }
 }

@@ -8,6 +8,7 @@ use crate::bench::{Shape, codes, orders, training, writing};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use engine::model::{HeadConfig, HeadName};
+use engine::train::IdleRows;
 use engine::train::settings::PrecisionName;
 use engine::vocab::classes::default_n_classes;
 use engine::vocab::order::TokenOrder;
@@ -68,6 +69,14 @@ pub struct Args {
     /// Tokens that a step's targets are compared with under --head sampled.
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = parse_samples)]
     samples: usize,
+    /// Give the output layer a table of its own.
+    #[arg(long)]
+    untied: bool,
+    /// What becomes of the rows of tables that a batch does not use, in ways that take turns: dense,
+    /// lazy or both.
+    #[arg(long, value_name = "HOW,...", value_delimiter = ',', default_value = "dense",
+          value_parser = parse_name::<IdleRows>)]
+    idle_rows: Vec<IdleRows>,
     /// Measure the path that CRYSTALLINE_ISA names even if the processor has a faster one.
     #[arg(long)]
     any_path: bool,
@@ -173,7 +182,7 @@ fn setups(args: &Args, precision: Precision, threads: usize) -> Vec<Setup> {
             HeadConfig::Adaptive { cutoffs: HeadConfig::usual_cutoffs(vocab_size) }
         }
     };
-    let setup = |head: &HeadName| Setup {
+    let setup = |head: &HeadName, idle_rows: &IdleRows| Setup {
         shape: args.shape,
         head: config(head),
         n_samples: (*head == HeadName::Sampled).then_some(args.samples),
@@ -181,8 +190,11 @@ fn setups(args: &Args, precision: Precision, threads: usize) -> Vec<Setup> {
         n_lanes: args.lanes,
         threads,
         unique_tokens: !args.no_unique_tokens,
+        untied: args.untied,
+        idle_rows: *idle_rows,
     };
-    heads.iter().map(setup).collect()
+    let ways = |head| args.idle_rows.iter().map(move |idle_rows| setup(head, idle_rows));
+    heads.iter().flat_map(ways).collect()
 }
 
 /// Prints reports and how far each instruction path is verified.

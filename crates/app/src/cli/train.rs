@@ -8,6 +8,7 @@ use super::{parse_name, threads};
 use anyhow::{Context, Result, bail};
 use engine::model::HeadName;
 use engine::text::TokenizerKind;
+use engine::train::IdleRows;
 use engine::train::events::Outcome;
 use engine::train::run::{Budget, Run, RunError, prepare};
 use engine::train::settings::{PrecisionName, Settings};
@@ -104,6 +105,11 @@ pub struct Args {
     /// Compose the input vectors of words: a row of their own and the mean of those of their parts.
     #[arg(long)]
     compose: bool,
+    /// What becomes of the rows of a factored output layer's tables that a batch does not use: dense
+    /// (each step writes them) or lazy (they are brought up to date when they are used again). By
+    /// default lazy where tables are not tied.
+    #[arg(long, value_name = "HOW", value_parser = parse_name::<IdleRows>)]
+    idle_rows: Option<IdleRows>,
     /// Normalise queries and keys per head.
     #[arg(long)]
     qk_norm: bool,
@@ -240,6 +246,9 @@ fn settings(args: &Args) -> Result<Settings> {
     set(&mut s.vocab.n_samples, &args.samples);
     set(&mut s.vocab.order, &args.order);
     set(&mut s.vocab.compose, &args.compose.then_some(true));
+    if let Some(idle_rows) = args.idle_rows {
+        s.train.optimizer.get_or_insert_default().idle_rows = idle_rows;
+    }
     set(&mut s.model.qk_norm, &args.qk_norm.then_some(true));
     set(&mut s.train.batch_seqs, &args.batch);
     set(&mut s.train.lr, &args.lr);

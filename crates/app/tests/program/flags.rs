@@ -6,7 +6,7 @@ use crate::scene::Scene;
 #[test]
 fn absurd_flags_are_refused_by_name() {
     let scene = Scene::new();
-    let cases: [(&str, i32, &[&str]); 38] = [
+    let cases: [(&str, i32, &[&str]); 39] = [
         ("--layers 0", 2, &["n_layers = 0", "1 to"]),
         ("--layers 100000", 2, &["n_layers = 100000"]),
         ("--layers -1", 2, &["-1"]),
@@ -38,6 +38,7 @@ fn absurd_flags_are_refused_by_name() {
         ("--holdout 1", 2, &["holdout = 1", "below 1"]),
         ("--holdout nan", 2, &["holdout = NaN"]),
         ("--precision f64", 2, &["f64", "f32, bf16, auto"]),
+        ("--idle-rows lazy", 2, &["idle_rows = lazy", "--head factor"]),
         ("--tokenizer letters", 2, &["letters", "--tokenizer"]),
         ("--order zigzag", 2, &["zigzag", "frequency", "hilbert"]),
         ("--vocab 0", 1, &["vocab_size", "0"]),

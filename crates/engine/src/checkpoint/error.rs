@@ -201,7 +201,7 @@ impl LoadError {
     }
 
     /// [`LoadError::Damaged`] from anything that can be shown.
-    pub(super) fn damaged(
+    pub(crate) fn damaged(
         path: &Path,
         field: impl Into<String>,
         found: impl fmt::Display,

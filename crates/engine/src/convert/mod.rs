@@ -12,7 +12,7 @@ mod start;
 mod tests;
 
 use crate::model::{HeadConfig, Layout, Model, ModelConfig};
-use crate::train::{SequenceSource, bias_correction};
+use crate::train::{AdamWOptions, SequenceSource};
 use fit::{Fit, micro_rows};
 use inputs::Inputs;
 use kernels::adamw::AdamwStep;
@@ -172,17 +172,9 @@ fn full_config(config: &ModelConfig) -> ModelConfig {
 
 /// The update number `n`, from 1, when `share` of the budget is spent.
 fn adamw_step(n: u64, share: f64) -> AdamwStep {
-    let (beta1, beta2) = (0.9, 0.99);
     let rate = (share / WARM_SHARE).min(1.0 - share).clamp(0.02, 1.0);
-    AdamwStep {
-        lr: LR * rate as f32,
-        beta1,
-        beta2,
-        // Gradients of rare tokens are as small as their probabilities.
-        eps: 1e-10,
-        weight_decay: 0.0,
-        bias1: bias_correction(beta1, n),
-        bias2: bias_correction(beta2, n),
-        grad_scale: 1.0,
-    }
+    // Gradients of rare tokens are as small as their probabilities.
+    let options =
+        AdamWOptions { beta2: 0.99, eps: 1e-10, weight_decay: 0.0, ..AdamWOptions::default() };
+    options.step(n, LR * rate as f32, 1.0)
 }

@@ -269,6 +269,11 @@ impl Layout {
         self.layers.iter().flat_map(|l| [l.qkv, l.out, l.gate_up, l.down])
     }
 
+    /// The tables of which lanes share one gradient: those with a row for each token.
+    pub fn tables(&self) -> impl Iterator<Item = &Tensor> {
+        self.tensors.iter().filter(|t| t.span.start >= self.lane_len)
+    }
+
     /// Parameters of the model, without the padding between tensors.
     pub fn n_params(&self) -> usize {
         self.tensors.iter().map(|t| t.span.len()).sum()

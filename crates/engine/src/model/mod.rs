@@ -30,5 +30,5 @@ pub(crate) use inputs::input_forward;
 pub use layout::{
     AdaptiveSlots, ClusterSlots, FactorSlots, Init, LayerSlots, Layout, Matrix, Span, Tensor,
 };
-pub use packed::PackedWeights;
+pub use packed::{Owner, PackedWeights};
 pub use params::init_params;

@@ -4,6 +4,10 @@
 //! which is computed block of rows after block of rows. The backward products of the other matrices
 //! pack on their way (`matmul_straight`): a second copy of them would cost as much memory as a
 //! moment of the optimiser, and save no time.
+//!
+//! What a step does not read need not be packed for it: of the classes of a factored output layer
+//! those that the batch has no target in, and a full output matrix that is trained on some of its
+//! rows. To read a matrix that was not packed since the parameters changed is an error.
 
 use super::layout::{Layout, Matrix, Span};
 use kernels::matmul::{self, Packed};
@@ -19,10 +23,22 @@ enum Side {
     Backward,
 }
 
+/// What of a model a matrix is part of, which tells when it must be packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// A block.
+    Block,
+    /// The softmax that every token takes part in, or a cluster of an adaptive layer.
+    Output,
+    /// This class of a factored layer.
+    Class(usize),
+}
+
 /// A piece of packing work: some panels of one matrix for one side.
 #[derive(Clone, Debug)]
 struct Task {
     matrix: Matrix,
+    owner: Owner,
     side: Side,
     panels: Range<usize>,
 }
@@ -37,16 +53,12 @@ pub struct PackedWeights {
     precision: Precision,
     /// By matrix index: where the forward panels lie.
     forward: Vec<Span>,
+    /// By matrix index: whether the panels are those of the parameters.
+    is_fresh: Vec<bool>,
     /// Where the output matrix's backward panels lie, when training on all tokens.
     head_backward: Option<Span>,
     tasks: Vec<Task>,
     ranges: Vec<Range<usize>>,
-    /// The number of the output matrix.
-    head_index: usize,
-    /// Tasks of the blocks' matrices: the first so many.
-    n_block_tasks: usize,
-    /// Whether the matrices of the blocks were packed since and the output matrix was not.
-    is_head_stale: bool,
 }
 
 impl PackedWeights {
@@ -57,29 +69,25 @@ impl PackedWeights {
             words: AlignedVec::zeroed(0),
             precision,
             forward: Vec::new(),
+            is_fresh: Vec::new(),
             head_backward: None,
             tasks: Vec::new(),
             ranges: Vec::new(),
-            head_index: layout.head.index,
-            n_block_tasks: 0,
-            is_head_stale: false,
         };
         let mut len = 0;
         for matrix in layout.matrices() {
-            if matrix == layout.head {
-                packed.n_block_tasks = packed.tasks.len();
-            }
-            let span = packed.plan(matrix, Side::Forward, &mut len);
+            let span = packed.plan(matrix, Owner::of(matrix, layout), Side::Forward, &mut len);
             packed.forward.push(span);
         }
         let is_read_back = training && !layout.samples_head();
         packed.head_backward =
-            is_read_back.then(|| packed.plan(layout.head, Side::Backward, &mut len));
+            is_read_back.then(|| packed.plan(layout.head, Owner::Output, Side::Backward, &mut len));
+        packed.is_fresh = vec![false; packed.forward.len()];
         packed.words = AlignedVec::zeroed(len);
         packed
     }
 
-    fn plan(&mut self, matrix: Matrix, side: Side, len: &mut usize) -> Span {
+    fn plan(&mut self, matrix: Matrix, owner: Owner, side: Side, len: &mut usize) -> Span {
         let (k, n) = side.shape(matrix);
         let start = len.next_multiple_of(16);
         let n_panels = n.div_ceil(matmul::panel_cols());
@@ -88,34 +96,38 @@ impl PackedWeights {
         for first in (0..n_panels).step_by(step) {
             let panels = first..(first + step).min(n_panels);
             self.ranges.push(start + panels.start * panel_words..start + panels.end * panel_words);
-            self.tasks.push(Task { matrix, side, panels });
+            self.tasks.push(Task { matrix, owner, side, panels });
         }
         *len = start + n_panels * panel_words;
         Span { start, end: *len }
     }
 
-    /// Converts and packs `params` anew; call it after every change of them.
+    /// Tells that the parameters changed: nothing is packed any more.
+    pub fn forget(&mut self) {
+        self.is_fresh.fill(false);
+    }
+
+    /// Converts and packs all of `params`.
     pub fn pack(&mut self, params: &[f32], pool: &mut Pool) {
-        self.pack_tasks(self.tasks.len(), params, pool);
-        self.is_head_stale = false;
+        self.pack_where(params, pool, |_| true);
     }
 
-    /// As [`PackedWeights::pack`] for the matrices of the blocks alone: what training on some of the
-    /// tokens reads. The output matrix must not be read until all is packed again.
-    pub fn pack_blocks(&mut self, params: &[f32], pool: &mut Pool) {
-        self.pack_tasks(self.n_block_tasks, params, pool);
-        self.is_head_stale = true;
-    }
-
-    /// Whether the output matrix is not that of the parameters.
-    pub fn is_head_stale(&self) -> bool {
-        self.is_head_stale
-    }
-
-    fn pack_tasks(&mut self, n: usize, params: &[f32], pool: &mut Pool) {
+    /// Converts and packs the matrices of `params` whose owner is wanted.
+    pub fn pack_where(
+        &mut self,
+        params: &[f32],
+        pool: &mut Pool,
+        is_wanted: impl Fn(Owner) -> bool + Sync,
+    ) {
         let (tasks, precision) = (&self.tasks, self.precision);
-        pool.for_each_range([&mut self.words], &self.ranges[..n], |i, [words]| {
-            let Task { matrix, side, panels } = &tasks[i];
+        for task in tasks.iter().filter(|task| is_wanted(task.owner)) {
+            self.is_fresh[task.matrix.index] = true;
+        }
+        pool.for_each_range([&mut self.words], &self.ranges, |i, [words]| {
+            let Task { matrix, owner, side, panels } = &tasks[i];
+            if !is_wanted(*owner) {
+                return;
+            }
             let weights = matrix.span.of(params);
             let (k, n) = side.shape(*matrix);
             match side {
@@ -132,10 +144,9 @@ impl PackedWeights {
     /// The right operand of Y = X·Wᵀ.
     ///
     /// # Panics
-    /// If it is the output matrix, and that is not packed.
+    /// If it was not packed since the parameters changed.
     pub fn forward(&self, matrix: Matrix) -> Packed<'_> {
-        let is_stale = self.is_head_stale && matrix.index >= self.head_index;
-        assert!(!is_stale, "PackedWeights::forward: the output matrix is not packed");
+        assert!(self.is_fresh[matrix.index], "PackedWeights::forward: {matrix:?} is not packed");
         self.view(matrix, Side::Forward, self.forward[matrix.index])
     }
 
@@ -171,6 +182,17 @@ impl Side {
         match self {
             Side::Forward => (matrix.n_in, matrix.n_out),
             Side::Backward => (matrix.n_out, matrix.n_in),
+        }
+    }
+}
+
+impl Owner {
+    /// Whose `matrix` of the table is.
+    fn of(matrix: Matrix, layout: &Layout) -> Owner {
+        match (matrix.index.checked_sub(layout.head.index), &layout.factor) {
+            (None, _) => Owner::Block,
+            (Some(n @ 1..), Some(_)) => Owner::Class(n - 1),
+            (Some(_), _) => Owner::Output,
         }
     }
 }

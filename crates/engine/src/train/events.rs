@@ -81,6 +81,10 @@ pub struct Metrics {
     pub elapsed_s: f64,
     /// Speed of this step.
     pub tok_s: f64,
+    /// Share of the rows of embeddings and of the output layer that the batch used, where they need
+    /// not all be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows_used: Option<f64>,
 }
 
 /// A measurement on held-out text: one row of `evals.jsonl`.
@@ -131,7 +135,7 @@ impl Metrics {
         elapsed: Duration,
         step_time: Duration,
     ) -> Metrics {
-        let StepReport { loss_nats, grad_norm, n_tok } = report;
+        let StepReport { loss_nats, grad_norm, n_tok, rows_used } = report;
         let tok_s = n_tok as f64 / step_time.as_secs_f64();
         let elapsed_s = elapsed.as_secs_f64();
         Metrics {
@@ -144,6 +148,7 @@ impl Metrics {
             grad_norm,
             elapsed_s,
             tok_s,
+            rows_used: rows_used.map(|used| used.all),
         }
     }
 }

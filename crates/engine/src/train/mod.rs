@@ -8,9 +8,8 @@ mod schedule;
 pub mod settings;
 mod step;
 
-pub use lanes::{Lane, Lanes, SequenceSource};
-pub(crate) use optim::bias_correction;
-pub use optim::{AdamW, AdamWOptions};
+pub use lanes::{Lane, Lanes, RowsUsed, SequenceSource, Touched};
+pub use optim::{AdamW, AdamWOptions, IdleRows, IdleState, NotRestored};
 pub use run::{Run, RunError};
 pub use schedule::Schedule;
 pub use step::{StepError, StepPlan, StepReport, TrainState, apply_gradients, training_step};

@@ -3,7 +3,7 @@
 //! Both have the same keys, so that the resolved configuration in a run's folder is itself a
 //! settings file, and reproduces the run.
 
-use super::optim::AdamWOptions;
+use super::optim::{AdamWOptions, IdleRows};
 use crate::model::{HeadConfig, HeadName, ModelConfig, default_ffn_dim};
 use crate::text::TokenizerKind;
 use crate::vocab::classes::ClassMethod;
@@ -301,7 +301,10 @@ impl TrainSettings {
             lr: self.lr.unwrap_or(5e-3 * (128.0 / model.model_dim as f32).clamp(0.1, 1.0)),
             warmup_steps: self.warmup_steps.unwrap_or((n_steps / 20).clamp(1, 100)),
             decay_steps: self.decay_steps.unwrap_or(n_steps * 8 / 10),
-            optimizer: self.optimizer.unwrap_or_default(),
+            optimizer: self.optimizer.unwrap_or_else(|| AdamWOptions {
+                idle_rows: IdleRows::auto(model),
+                ..AdamWOptions::default()
+            }),
             grad_norm_max: self.grad_norm_max.unwrap_or(1.0),
             // A text seen a few times needs no noise; one seen many times is learnt by heart.
             dropout: self.dropout.unwrap_or(if epochs > 4.0 { 0.1 } else { 0.0 }),

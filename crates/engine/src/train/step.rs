@@ -1,13 +1,13 @@
 //! One optimiser step. This is the file to open first.
 //!
-//! tokens -> forward -> loss -> backward -> sum over lanes -> clip -> AdamW -> pack. Nothing here
-//! allocates: every buffer was sized before the first step, and `tests/no_alloc.rs` fails if that
-//! stops being true.
+//! tokens -> their rows -> forward -> loss -> backward -> sum over lanes -> clip -> AdamW -> pack.
+//! Nothing here allocates: every buffer was sized before the first step, and `tests/no_alloc.rs`
+//! fails if that stops being true.
 
-use super::lanes::{Lanes, SequenceSource};
+use super::lanes::{Lanes, RowsUsed, SequenceSource};
 use super::optim::{AdamW, AdamWOptions};
 use crate::head::LossSum;
-use crate::model::{Layout, Model, PackedWeights};
+use crate::model::{Layout, Model, Owner, PackedWeights};
 use crate::vocab::compose::Composer;
 use kernels::rope::RopeTable;
 use kernels::{AlignedVec, Pool, Precision};
@@ -19,8 +19,8 @@ pub struct TrainState {
     pub layout: Layout,
     /// Parameters.
     pub params: AlignedVec<f32>,
-    /// The matrices among them, packed for products; always those of `params`, but for the output
-    /// matrix where training takes some of the tokens only ([`TrainState::pack_all`]).
+    /// The matrices among them, packed for products: those that every step reads are always those
+    /// of `params`, others are packed when they are read.
     pub packed: PackedWeights,
     /// The optimiser and its moments.
     pub optim: AdamW,
@@ -55,6 +55,8 @@ pub struct StepReport {
     pub grad_norm: f64,
     /// Tokens that had a target.
     pub n_tok: usize,
+    /// Shares of the tables' rows that the batch used, under a factored output layer.
+    pub rows_used: Option<RowsUsed>,
 }
 
 /// A step that was not taken; parameters and moments are exactly as they were before.
@@ -103,17 +105,49 @@ impl TrainState {
     /// Packs the weights that training reads; once before the first step, and after parameters were
     /// written from outside.
     pub fn pack(&mut self, pool: &mut Pool) {
-        match self.layout.samples_head() {
-            true => self.packed.pack_blocks(&self.params, pool),
-            false => self.packed.pack(&self.params, pool),
+        let samples_head = self.layout.samples_head();
+        self.packed.forget();
+        self.packed.pack_where(&self.params, pool, |owner| owner != Owner::Output || !samples_head);
+    }
+
+    /// Gets ready what the step's batch uses of the tables with a row for each token: its rows are
+    /// brought up to date, their gradients zeroed, its classes packed.
+    pub fn begin_step(&mut self, lanes: &mut Lanes, source: &dyn SequenceSource, step: u64) {
+        lanes.find_touched(source, step);
+        self.optim.begin_step(&mut self.params, lanes);
+        if let Some((touched, _, pool)) = lanes.tables() {
+            self.packed.pack_where(&self.params, pool, |owner| match owner {
+                Owner::Class(class) => touched.classes()[class],
+                _ => false,
+            });
         }
     }
 
-    /// Packs what training did not need: before evaluation and generation.
-    pub fn pack_all(&mut self, pool: &mut Pool) {
-        if self.packed.is_head_stale() {
-            self.packed.pack(&self.params, pool);
-        }
+    /// Packs what every step reads, after it was written.
+    fn pack_common(&mut self, pool: &mut Pool) {
+        let samples_head = self.layout.samples_head();
+        self.packed.forget();
+        self.packed.pack_where(&self.params, pool, |owner| match owner {
+            Owner::Block => true,
+            Owner::Output => !samples_head,
+            Owner::Class(_) => false,
+        });
+    }
+
+    /// Runs `f` on the model as it is between steps: with every row up to date.
+    ///
+    /// What is written on the way is undone: a step has the same bits whether the model was looked
+    /// at or not.
+    pub fn with_current<R>(
+        &mut self,
+        lanes: &mut Lanes,
+        f: impl FnOnce(Model, &mut Lanes) -> R,
+    ) -> R {
+        self.optim.show_current(&mut self.params, lanes.pool());
+        self.packed.pack_where(&self.params, lanes.pool(), |owner| owner != Owner::Block);
+        let result = f(self.model(), lanes);
+        self.optim.put_back(&mut self.params, lanes.pool());
+        result
     }
 
     /// What the forward and backward passes read.
@@ -133,8 +167,8 @@ pub fn training_step(
     source: &dyn SequenceSource,
     plan: &StepPlan,
 ) -> Result<StepReport, StepError> {
-    let model = state.model();
-    lanes.accumulate(model, source, plan);
+    state.begin_step(lanes, source, plan.step);
+    lanes.accumulate(state.model(), source, plan);
     apply_gradients(state, lanes, plan)
 }
 
@@ -146,8 +180,20 @@ pub fn training_step(
 /// step: none is ever written, so none is ever saved.
 ///
 /// # Errors
-/// [`StepError`]; the state is then exactly as it was before.
+/// [`StepError`]; the state is then exactly as it was before the step.
 pub fn apply_gradients(
+    state: &mut TrainState,
+    lanes: &mut Lanes,
+    plan: &StepPlan,
+) -> Result<StepReport, StepError> {
+    let result = update(state, lanes, plan);
+    if result.is_err() {
+        state.optim.put_back(&mut state.params, lanes.pool());
+    }
+    result
+}
+
+fn update(
     state: &mut TrainState,
     lanes: &mut Lanes,
     plan: &StepPlan,
@@ -165,9 +211,11 @@ pub fn apply_gradients(
     }
     let clip = (plan.grad_norm_max as f64 / grad_norm).min(1.0);
     state.optim.update(&mut state.params, lanes, plan.lr, (mean * clip) as f32);
-    state.pack(lanes.pool());
+    state.pack_common(lanes.pool());
 
-    Ok(StepReport { loss_nats, grad_norm, n_tok })
+    let tie_embeddings = state.layout.config.tie_embeddings;
+    let rows_used = lanes.touched().and_then(|touched| touched.rows_used(tie_embeddings));
+    Ok(StepReport { loss_nats, grad_norm, n_tok, rows_used })
 }
 
 /// Names what went bad; called once it is known that something did.

@@ -1,9 +1,63 @@
 //! Losses on held-out text that are compared are of the same tokens.
 
 use crate::scene::{EVAL_EVERY, N_STEPS, Scene, finish};
-use engine::checkpoint::{RealFs, best};
-use engine::train::run::CHECKPOINTS_NAME;
+use engine::checkpoint::{RealFs, TensorFile, best, newest};
+use engine::data::{EvalWindows, TokenFile, TokenSource};
+use engine::model::{Layout, MicroShape};
+use engine::train::run::{CHECKPOINTS_NAME, Run, load_params};
 use engine::train::settings::PrecisionName;
+use engine::train::{AdamWOptions, IdleRows, Lanes, SequenceSource, TrainState};
+use std::path::Path;
+
+/// All held-out windows of a run.
+struct HeldOut(TokenFile, EvalWindows);
+
+impl SequenceSource for HeldOut {
+    fn fill(&self, _: u64, index: usize, tokens: &mut [u32], targets: &mut [u32]) {
+        self.1.fill(&self.0, index, tokens, targets);
+    }
+}
+
+/// The loss of the model in a folder on all held-out text of the run in `dir`.
+fn loss_of_folder(folder: &Path, dir: &Path) -> f64 {
+    let config = Run::open(dir, 1).unwrap().config().model.clone();
+    let layout = Layout::new(&config).unwrap();
+    let params = load_params(folder, &layout).unwrap();
+    let shape = MicroShape::new(&config, config.seq_len, 1, kernels::Precision::F32);
+    let mut lanes = Lanes::for_evaluation(&layout, &shape, 1);
+    let options = AdamWOptions::default();
+    let mut state = TrainState::new(layout, params, kernels::Precision::F32, options);
+    state.pack(lanes.pool());
+    let tokens = TokenFile::open(&dir.join("valid.tokens")).unwrap();
+    let windows = EvalWindows::new(tokens.len(), config.seq_len).unwrap();
+    let n = windows.n_windows();
+    let sum = lanes.evaluate(state.model(), &HeldOut(tokens, windows), n);
+    sum.nats / sum.n_tok as f64
+}
+
+/// What is measured while rows are idle is what a reader of the checkpoint has: a model with every
+/// row up to date.
+#[test]
+fn a_checkpoint_s_model_has_no_idle_rows() {
+    for is_tied in [true, false] {
+        let scene = Scene::with_classes(PrecisionName::F32, is_tied, IdleRows::Lazy);
+        let dir = scene.fresh();
+        let last = finish(&dir, 1).pop().unwrap();
+        let folder = newest(&RealFs, &dir.join(CHECKPOINTS_NAME)).unwrap().path;
+        assert_eq!(loss_of_folder(&folder, &dir), last.val_loss);
+        // There were some: the rows that the run goes on from are others.
+        let name = "model.embed_tokens.weight";
+        let read = |file: &str, name: &str| {
+            let mut file = TensorFile::open(&RealFs, &folder.join(file)).unwrap();
+            let shape = file.get(name).unwrap().shape.clone();
+            let mut values = vec![0.0; shape.iter().product()];
+            file.read(name, &shape, &mut values).unwrap();
+            values
+        };
+        let live = read("optimizer.safetensors", &format!("live.{name}"));
+        assert_ne!(read("model.safetensors", name), live);
+    }
+}
 
 #[test]
 fn evaluations_on_the_way_measure_the_same_tokens_and_the_last_all() {

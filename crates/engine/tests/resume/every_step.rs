@@ -1,8 +1,9 @@
 //! Stopped after any step, on any number of threads, a run comes to the same end.
 
-use crate::scene::{N_STEPS, Scene, end, finish, stop_at};
+use crate::scene::{N_STEPS, Scene, end, finish, stop_at, with_classes};
 use engine::model::HeadName;
 use engine::text::TokenizerKind;
+use engine::train::IdleRows;
 use engine::train::settings::PrecisionName;
 
 fn every_step(scene: Scene) {
@@ -31,10 +32,27 @@ fn stopped_after_every_step_in_bf16() {
 
 #[test]
 fn stopped_after_every_step_with_a_factored_output_layer() {
-    every_step(Scene::with(PrecisionName::Bf16, |settings| {
-        settings.vocab.head = Some(HeadName::Factor);
-        settings.model.tie_embeddings = Some(false);
-    }));
+    every_step(Scene::with_classes(PrecisionName::Bf16, false, IdleRows::Dense));
+}
+
+#[test]
+fn stopped_after_every_step_while_rows_are_idle() {
+    every_step(Scene::with_classes(PrecisionName::F32, false, IdleRows::Lazy));
+    every_step(Scene::with_classes(PrecisionName::Bf16, true, IdleRows::Lazy));
+}
+
+/// Looking at the model between steps leaves no trace in it.
+#[test]
+fn other_evaluations_and_samples_end_the_same() {
+    let usual = Scene::with_classes(PrecisionName::F32, false, IdleRows::Lazy);
+    let busy = Scene::with(PrecisionName::F32, |settings| {
+        with_classes(settings, false, IdleRows::Lazy);
+        settings.train.eval_every = Some(3);
+        settings.train.sample_every = Some(7);
+        settings.train.save_every = Some(11);
+    });
+    let (usual, busy) = (usual.straight(), busy.straight());
+    assert!(usual.model == busy.model && usual.optimizer == busy.optimizer);
 }
 
 #[test]

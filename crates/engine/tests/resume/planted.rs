@@ -1,10 +1,11 @@
 //! The comparison sees a run that went on from another state, and a program that forgets something.
 
-use crate::scene::{Scene, end, finish, stop_at};
+use crate::scene::{Scene, end, finish, refusal, stop_at};
 use engine::checkpoint::{MANIFEST_NAME, Manifest, RealFs, read_manifest, step_name};
+use engine::train::IdleRows;
 use engine::train::run::CHECKPOINTS_NAME;
 use engine::train::settings::PrecisionName;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Changes a checkpoint and signs it anew, so that only what comes of it can tell.
 fn forge(
@@ -25,18 +26,82 @@ fn forge(
     std::fs::write(folder.join(MANIFEST_NAME), manifest.to_bytes()).unwrap();
 }
 
-/// Stops at step 30, forges the checkpoint, goes on; what differs then.
+/// Stops at step 30 and forges the checkpoint.
+fn forged(
+    scene: &Scene,
+    change: impl FnOnce(&mut Vec<u8>),
+    facts: impl FnOnce(&mut Manifest),
+) -> PathBuf {
+    let dir = scene.fresh();
+    stop_at(&dir, 30, 1);
+    let folder = dir.join(CHECKPOINTS_NAME).join(step_name(30));
+    forge(&folder, "optimizer.safetensors", change, facts);
+    dir
+}
+
+/// Goes on from a forged checkpoint; what differs then.
 fn difference(
     change: impl FnOnce(&mut Vec<u8>),
     facts: impl FnOnce(&mut Manifest),
 ) -> Option<&'static str> {
     let scene = Scene::new(PrecisionName::F32);
-    let dir = scene.fresh();
-    stop_at(&dir, 30, 1);
-    let folder = dir.join(CHECKPOINTS_NAME).join(step_name(30));
-    forge(&folder, "optimizer.safetensors", change, facts);
+    let dir = forged(&scene, change, facts);
     finish(&dir, 1);
     scene.straight().difference(&end(&dir))
+}
+
+/// What a number becomes, if there is something to change it to.
+type Change = fn(f32) -> Option<f32>;
+
+/// Changes the first number of `tensor` for which there is something to change it to.
+fn change_number(tensor: &'static str, to: Change) -> impl FnOnce(&mut Vec<u8>) {
+    move |bytes| {
+        let header_len = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + header_len]).unwrap();
+        let place = |i: usize| header[tensor]["data_offsets"][i].as_u64().unwrap() as usize;
+        let data = &mut bytes[8 + header_len..][place(0)..place(1)];
+        let changed = data.as_chunks_mut::<4>().0.iter_mut().find_map(|number| {
+            *number = to(f32::from_le_bytes(*number))?.to_le_bytes();
+            Some(())
+        });
+        changed.expect("there is a number to change");
+    }
+}
+
+/// What is known of idle rows: each part of it matters.
+#[test]
+fn a_forgotten_part_of_idle_rows_is_seen() {
+    let scene = Scene::with_classes(PrecisionName::F32, false, IdleRows::Lazy);
+    let straight = scene.straight();
+    let fewer: Change = |n| (n > 1.0).then_some(n - 1.0);
+    let larger: Change = |x| (x != 0.0).then_some(x * 1.01);
+    for (tensor, to) in [
+        ("idle.model.embed_tokens.weight", fewer),
+        ("idle.lm_head.weight", fewer),
+        ("idle.head.member.bias", fewer),
+        ("live.model.embed_tokens.weight", larger),
+        ("rates", larger),
+    ] {
+        let dir = forged(&scene, change_number(tensor, to), |_| ());
+        finish(&dir, 1);
+        assert!(straight.difference(&end(&dir)).is_some(), "{tensor}");
+    }
+}
+
+#[test]
+fn impossible_numbers_of_idle_rows_are_refused_by_name() {
+    let scene = Scene::with_classes(PrecisionName::F32, false, IdleRows::Lazy);
+    let wrong: [(_, Change); 4] = [
+        ("idle.lm_head.weight", |_| Some(0.5)),
+        ("idle.model.embed_tokens.weight", |_| Some(31.0)),
+        ("idle.head.member.bias", |_| Some(f32::NAN)),
+        ("rates", |_| Some(-1.0)),
+    ];
+    for (tensor, to) in wrong {
+        let dir = forged(&scene, change_number(tensor, to), |_| ());
+        let message = refusal(&dir).to_string();
+        assert!(message.contains(tensor), "{tensor}: {message}");
+    }
 }
 
 #[test]

@@ -2,9 +2,11 @@
 
 use engine::checkpoint::{RealFs, newest};
 use engine::data::stories;
+use engine::model::HeadName;
 use engine::train::events::{Evaluation, Event, Observer, Outcome};
 use engine::train::run::{Budget, CHECKPOINTS_NAME, Run, RunError, prepare};
 use engine::train::settings::{PrecisionName, Settings};
+use engine::train::{AdamWOptions, IdleRows};
 use std::path::{Path, PathBuf};
 
 /// Three passes over the text and more, evaluations, samples and saves at steps that differ.
@@ -77,6 +79,14 @@ pub fn settings(text: &Path, precision: PrecisionName) -> Settings {
     s
 }
 
+/// A factored output layer of so many classes that a batch has not all of them.
+pub fn with_classes(settings: &mut Settings, is_tied: bool, idle_rows: IdleRows) {
+    settings.vocab.head = Some(HeadName::Factor);
+    settings.vocab.n_classes = Some(20);
+    settings.model.tie_embeddings = Some(is_tied);
+    settings.train.optimizer = Some(AdamWOptions { idle_rows, ..AdamWOptions::default() });
+}
+
 /// Writes the first `n_bytes` of the stories of a seed.
 pub fn write_text(path: &Path, n_bytes: usize, seed: u64) {
     let mut text = String::new();
@@ -94,6 +104,11 @@ pub fn write_text(path: &Path, n_bytes: usize, seed: u64) {
 impl Scene {
     pub fn new(precision: PrecisionName) -> Scene {
         Scene::with(precision, |_| ())
+    }
+
+    /// With a factored output layer.
+    pub fn with_classes(precision: PrecisionName, is_tied: bool, idle_rows: IdleRows) -> Scene {
+        Scene::with(precision, |settings| with_classes(settings, is_tied, idle_rows))
     }
 
     /// With other settings than the usual.

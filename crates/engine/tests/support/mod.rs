@@ -6,7 +6,9 @@ mod words;
 use engine::data::{Purpose, Rng};
 use engine::head::sampled::Candidates;
 use engine::model::{HeadConfig, Layout, MicroShape, ModelConfig, init_params};
-use engine::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState, training_step};
+use engine::train::{
+    AdamWOptions, IdleRows, Lanes, SequenceSource, StepPlan, TrainState, training_step,
+};
 use engine::vocab::compose::Composer;
 use kernels::{AlignedVec, Precision};
 
@@ -29,6 +31,8 @@ pub struct Tiny {
     pub n_samples: Option<usize>,
     /// Whether input vectors are composed.
     pub composes: bool,
+    /// What becomes of rows that a batch does not use.
+    pub idle_rows: IdleRows,
 }
 
 impl Default for Tiny {
@@ -48,6 +52,7 @@ impl Default for Tiny {
             head: HeadConfig::Full,
             n_samples: None,
             composes: false,
+            idle_rows: IdleRows::Dense,
         }
     }
 }
@@ -107,7 +112,8 @@ impl Tiny {
             Some(_) => Layout::for_sampling(&config).unwrap(),
         };
         let params = self.params(&layout);
-        let state = TrainState::new(layout, params, self.precision, AdamWOptions::default());
+        let options = AdamWOptions { idle_rows: self.idle_rows, ..AdamWOptions::default() };
+        let state = TrainState::new(layout, params, self.precision, options);
         TrainState { composer: self.composer(), ..state }
     }
 

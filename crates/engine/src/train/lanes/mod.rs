@@ -6,6 +6,7 @@
 
 mod lane_head;
 mod rounds;
+mod touched;
 
 use super::step::StepPlan;
 use crate::head::LossSum;
@@ -17,6 +18,7 @@ use kernels::Pool;
 use lane_head::LaneHead;
 use rounds::Shared;
 use std::ops::Range;
+pub use touched::{RowsUsed, Touched};
 
 /// Where batches come from: a pure function of (step, sequence).
 pub trait SequenceSource: Sync {
@@ -213,8 +215,20 @@ impl Lanes {
         Lanes { lanes, shared, pool: Pool::new(threads) }
     }
 
+    /// Finds out which rows of the tables the batch of a step uses, if lanes share any.
+    pub fn find_touched(&mut self, source: &dyn SequenceSource, step: u64) {
+        if let Some(shared) = &mut self.shared {
+            shared.find_touched(&mut self.lanes, source, step);
+        }
+    }
+
+    /// What [`Lanes::find_touched`] found.
+    pub fn touched(&self) -> Option<&Touched> {
+        self.shared.as_ref().map(|shared| &shared.touched)
+    }
+
     /// Forward and backward over the batch of `plan`'s step; gradients of the sum of losses are left
-    /// in the lanes.
+    /// in the lanes, and those of tables are added into the one that they share.
     pub fn accumulate(&mut self, model: Model, source: &dyn SequenceSource, plan: &StepPlan) {
         let Lanes { lanes, shared, pool } = self;
         match shared {
@@ -273,6 +287,12 @@ impl Lanes {
     pub(super) fn parts(&mut self) -> (&mut [Lane], &mut [f32], &mut Pool) {
         let shared = self.shared.as_mut().map_or(&mut [][..], |shared| &mut shared.grads);
         (&mut self.lanes, shared, &mut self.pool)
+    }
+
+    /// What the batch uses of the tables that lanes share, their gradient, and the threads.
+    pub(super) fn tables(&mut self) -> Option<(&Touched, &mut [f32], &mut Pool)> {
+        let shared = self.shared.as_mut()?;
+        Some((&shared.touched, &mut shared.grads[..], &mut self.pool))
     }
 
     /// The threads.

@@ -7,7 +7,7 @@
 //! so the bits do not depend on which thread did what.
 
 use super::lane_head::LaneHead;
-use super::{Lane, SequenceSource};
+use super::{Lane, SequenceSource, Touched};
 use crate::head::LossSum;
 use crate::head::factor::{LaneRows, Members, TableGrads};
 use crate::head::sampled::Candidates;
@@ -22,7 +22,10 @@ pub(super) struct Shared {
     members: Option<Members>,
     /// The tokens that targets are compared with, if these are not all.
     pub candidates: Option<Candidates>,
-    /// Gradients of the tables, laid out as the parameters from `Layout::lane_len` on.
+    /// What the step's batch uses.
+    pub touched: Touched,
+    /// Gradients of the tables, laid out as the parameters from `Layout::lane_len` on; of rows that
+    /// take no part in a step it holds what earlier steps left.
     pub grads: AlignedVec<f32>,
 }
 
@@ -43,7 +46,12 @@ impl Shared {
         let members = layout.factor.is_some();
         let members =
             members.then(|| Members::new(layout, n_lanes, n_rows, shape.precision, threads));
-        Some(Shared { members, candidates: None, grads: AlignedVec::zeroed(n_grads) })
+        Some(Shared {
+            members,
+            candidates: None,
+            touched: Touched::new(layout),
+            grads: AlignedVec::zeroed(n_grads),
+        })
     }
 
     /// The tokens of the classes, if the output layer has classes.
@@ -59,8 +67,20 @@ impl Shared {
         [("gradients of tables", grads), ("classes", classes), ("candidates", candidates)]
     }
 
+    /// Finds out what the batch of a step uses.
+    pub fn find_touched(&mut self, lanes: &mut [Lane], source: &dyn SequenceSource, step: u64) {
+        self.touched.clear();
+        for lane in lanes {
+            for first in lane.sequences.clone().step_by(lane.buffers.shape.n_seqs) {
+                let n_tok = lane.read(source, step, first..lane.sequences.end);
+                self.touched.add(&lane.tokens[..n_tok], &lane.targets[..n_tok]);
+            }
+        }
+        self.touched.find_classes();
+    }
+
     /// Forward and backward over every lane's sequences; gradients of the sum of losses are left in
-    /// the lanes and in `grads`.
+    /// the lanes, and added into `grads`.
     pub fn accumulate(
         &mut self,
         model: Model,
@@ -69,8 +89,7 @@ impl Shared {
         plan: &StepPlan,
         pool: &mut Pool,
     ) {
-        let Shared { members, candidates, grads } = self;
-        grads.fill(0.0);
+        let Shared { members, candidates, grads, .. } = self;
         lanes.iter_mut().for_each(|lane| lane.begin_step(model.layout));
         if let Some(candidates) = candidates {
             candidates.draw(model, plan.step);

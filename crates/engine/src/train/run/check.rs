@@ -2,6 +2,7 @@
 
 use super::error::RunError;
 use crate::model::{Layout, ModelConfig};
+use crate::train::IdleRows;
 use crate::train::settings::{Settings, TrainConfig};
 
 fn refuse(field: &'static str, found: impl ToString, expected: &str) -> Result<(), RunError> {
@@ -36,11 +37,11 @@ pub fn check_settings(settings: &Settings) -> Result<(), RunError> {
     }
 }
 
-/// Checks a resolved training.
+/// Checks a resolved training of `model`.
 ///
 /// # Errors
-/// [`RunError::Setting`] naming the first number that is outside its range.
-pub(super) fn check_train(train: &TrainConfig) -> Result<(), RunError> {
+/// [`RunError::Config`], [`RunError::Setting`] naming the first number that is outside its range.
+pub(super) fn check_train(train: &TrainConfig, model: &ModelConfig) -> Result<(), RunError> {
     let optimizer = &train.optimizer;
     let positive = [
         ("train.lr", train.lr),
@@ -61,6 +62,15 @@ pub(super) fn check_train(train: &TrainConfig) -> Result<(), RunError> {
     let decay = optimizer.weight_decay;
     if !(decay >= 0.0 && decay.is_finite()) {
         return refuse("train.optimizer.weight_decay", decay, "a number of at least 0");
+    }
+    let has_tables = Layout::new(model)?.tables().next().is_some();
+    if optimizer.idle_rows == IdleRows::Lazy && !has_tables {
+        let expected = "dense: a full output layer uses every row of its table (try --head factor)";
+        return refuse("train.optimizer.idle_rows", "lazy", expected);
+    }
+    if optimizer.idle_rows == IdleRows::Lazy && optimizer.beta1 >= optimizer.beta2 {
+        let expected = "a number below beta2 where idle_rows = \"lazy\"";
+        return refuse("train.optimizer.beta1", optimizer.beta1, expected);
     }
     Ok(())
 }

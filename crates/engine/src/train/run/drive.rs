@@ -4,7 +4,7 @@ use super::error::RunError;
 use super::open::{Machine, Run};
 use crate::checkpoint::SaveError;
 use crate::data::TokenSource;
-use crate::generate::{Request, Sampling, generate};
+use crate::generate::{Request, Sampling, Written, generate};
 use crate::train::events::{Evaluation, Event, Metrics, Observer, Outcome, Started};
 use crate::train::{StepError, training_step};
 use serde::Serialize;
@@ -171,8 +171,8 @@ impl Run {
         let valid = valid.as_mut()?;
         let n_all = valid.windows.n_windows();
         valid.n_taken = n_windows.min(n_all);
-        state.pack_all(lanes.pool());
-        let sum = lanes.evaluate(state.model(), &*valid, valid.n_taken);
+        let sum =
+            state.with_current(lanes, |model, lanes| lanes.evaluate(model, &*valid, valid.n_taken));
         let bits_per_byte = (valid.n_taken == n_all).then(|| {
             let mut tokens = vec![0; valid.tokens.len()];
             valid.tokens.read(0, &mut tokens);
@@ -200,20 +200,15 @@ impl Run {
         let request = Request { sampling, max_tokens: SAMPLE_TOKENS, ..Request::default() };
         let ids = self.tokenizer.encode_ordinary(prompt);
         let mut text = String::new();
+        let mut write = |written: Written| {
+            text.push_str(written.text());
+            true
+        };
         session.rewind(0);
-        state.pack_all(lanes.pool());
-        generate(
-            session,
-            state.model(),
-            lanes.pool(),
-            &self.tokenizer,
-            &ids,
-            &request,
-            &mut |written| {
-                text.push_str(written.text());
-                true
-            },
-        )?;
+        state.with_current(lanes, |model, lanes| {
+            let tokenizer = &self.tokenizer;
+            generate(session, model, lanes.pool(), tokenizer, &ids, &request, &mut write)
+        })?;
         let step = self.step;
         self.samples.append(&SampleRow { step, prompt, text: &text })?;
         observer.event(&Event::Sampled { step, prompt, text: &text });

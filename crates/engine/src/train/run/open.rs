@@ -196,8 +196,7 @@ impl Run {
         if let Some(Found { path, manifest, rejected: why }) = found {
             manifest.check_inputs(&path, &dataset, &files.tokenizer_blake3)?;
             save::check_config(&manifest.facts.config, &config)?;
-            save::load_state(&path, &mut machine.state)?;
-            machine.state.optim.n_updates = manifest.facts.state.n_updates;
+            save::load_state(&path, &mut machine.state, manifest.facts.state.n_updates)?;
             machine.state.pack(machine.lanes.pool());
             val_loss_nats = manifest.facts.val_loss_nats;
             (at, step, rejected) = (manifest.facts.state, manifest.facts.step, why);
@@ -206,7 +205,7 @@ impl Run {
         let (metrics, _) = LineFile::resume(&RealFs, &dir.join("metrics.jsonl"), step)?;
         let (samples, _) = LineFile::resume(&RealFs, &dir.join("samples.jsonl"), step)?;
         let (evals, _) = LineFile::resume(&RealFs, &dir.join("evals.jsonl"), step)?;
-        let mode = match snapshot_len(&machine.state.layout) {
+        let mode = match snapshot_len(&machine.state) {
             0 => SaveMode::Inline,
             snapshot_len => SaveMode::Background { snapshot_len },
         };
@@ -266,8 +265,11 @@ impl Run {
     pub(super) fn memory(&self) -> Vec<(&'static str, usize)> {
         let (state, float) = (&self.machine.state, size_of::<f32>());
         let n = state.layout.len * float;
-        let snapshot = snapshot_len(&state.layout) * float;
+        let snapshot = snapshot_len(state) * float;
         let mut plan = vec![("parameters", n), ("moments", 2 * n)];
+        if !state.optim.live().is_empty() {
+            plan.push(("rows that were idle", state.optim.live().len() * float));
+        }
         plan.push(("packed weights", state.packed.bytes()));
         plan.extend(self.machine.lanes.plan());
         plan.push(("snapshot of a save", snapshot));
@@ -292,10 +294,11 @@ fn composer_of(
     Ok(composer)
 }
 
-/// Floats of the snapshot that a save is written from: parameters and both moments, or none where
-/// that would take too much memory.
-fn snapshot_len(layout: &Layout) -> usize {
-    let len = 3 * layout.len;
+/// Floats of the snapshot that a save is written from: parameters, both moments and what is known of
+/// idle rows, or none where that would take too much memory.
+fn snapshot_len(state: &TrainState) -> usize {
+    let idle: usize = state.optim.idle_state(&state.layout).iter().map(|s| s.values.len()).sum();
+    let len = 3 * state.layout.len + state.optim.live().len() + idle;
     if len * size_of::<f32>() <= SNAPSHOT_BYTES_MAX { len } else { 0 }
 }
 

@@ -339,7 +339,7 @@ fn resolve(
         train: settings.train.resolve(&model, batch_seqs, n_steps, n_tokens, threads),
         model: model.clone(),
     };
-    check_train(&with_steps(1).train)?;
+    check_train(&with_steps(1).train, &model)?;
     let (start, time, least) = match (settings.train.n_steps, budget) {
         (Some(n), _) | (None, Budget::Steps(n)) => return Ok(with_steps(n.max(1))),
         (None, Budget::Time(start, time)) => (start, time, 1),

@@ -1,15 +1,15 @@
 //! A run's state as the files of a checkpoint, and back.
 
 use super::error::RunError;
-use super::open::Run;
+use super::open::{Machine, Run};
 use crate::checkpoint::{
     Checkpoint, Facts, FileContents, FileEntry, HfConfig, LoadError, RealFs, SaveError, TensorFile,
     TensorRef, commit_folder, config_json, generation_config_json,
 };
-use crate::model::{HeadName, Layout, Model, ModelConfig, Span};
+use crate::model::{HeadName, Layout, Model, ModelConfig, Tensor};
 use crate::text::Tokenizer;
-use crate::train::TrainState;
 use crate::train::settings::RunConfig;
+use crate::train::{IdleState, NotRestored, TrainState};
 use crate::vocab::morphemes::Codes;
 use crate::vocab::{CODES_NAME, codes_json};
 use kernels::AlignedVec;
@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 const MODEL_NAME: &str = "model.safetensors";
 const OPTIMIZER_NAME: &str = "optimizer.safetensors";
+/// Before the name of a table, of which the model's file holds the rows up to date.
+const LIVE: &str = "live.";
 
 /// Files that are the same in every checkpoint of a run.
 pub(super) struct ConstantFiles {
@@ -98,9 +100,8 @@ impl Run {
         self.metrics.sync()?;
         self.samples.sync()?;
         self.evals.sync()?;
-        let state = &self.machine.state;
         let mut at = self.at.clone();
-        at.n_updates = state.optim.n_updates;
+        at.n_updates = self.machine.state.optim.n_updates;
         at.n_metrics_rows = self.metrics.n_rows();
         let train = &self.machine.config.train;
         let facts = Facts {
@@ -115,15 +116,19 @@ impl Run {
             state: at,
             config: config_value(&self.machine.config),
         };
+        // Others read the parameters, up to date; what they are to go on from is the optimiser's.
+        let Machine { state, lanes, .. } = &mut self.machine;
+        state.optim.show_current(&mut state.params, lanes.pool());
+        let idle = state.optim.idle_state(&state.layout);
         let mut files = self.files.entries();
-        let tensors = |prefix: &str, values| tensor_refs(&state.layout, prefix, values);
-        let mut moments = tensors("m.", &state.optim.m);
-        moments.extend(tensors("v.", &state.optim.v));
-        let contents = FileContents::Tensors(tensors("", &state.params));
-        files.push(FileEntry { name: MODEL_NAME.to_string(), contents });
-        let contents = FileContents::Tensors(moments);
-        files.push(FileEntry { name: OPTIMIZER_NAME.to_string(), contents });
+        let tensors =
+            [(MODEL_NAME, model_tensors(state.model())), (OPTIMIZER_NAME, optimizer(state, &idle))];
+        files.extend(tensors.map(|(name, tensors)| FileEntry {
+            name: name.to_string(),
+            contents: FileContents::Tensors(tensors),
+        }));
         self.saver.save(&Checkpoint { facts, files });
+        state.optim.put_back(&mut state.params, lanes.pool());
         Ok(())
     }
 }
@@ -140,30 +145,74 @@ pub fn write_model(
     codes: Option<&Codes>,
 ) -> Result<(), SaveError> {
     let mut files = ConstantFiles::new(&model.layout.config, tokenizer, codes).entries();
-    let contents = FileContents::Tensors(tensor_refs(model.layout, "", model.params));
+    let contents = FileContents::Tensors(model_tensors(model));
     files.push(FileEntry { name: MODEL_NAME.to_string(), contents });
     commit_folder(&RealFs, folder, &files, None)?;
     Ok(())
 }
 
-/// The tensors of a parameter-shaped allocation, named by the table.
-fn tensor_refs<'a>(layout: &Layout, prefix: &str, values: &'a [f32]) -> Vec<TensorRef<'a>> {
-    let tensors = layout.tensors.iter();
+fn model_tensors(model: Model<'_>) -> Vec<TensorRef<'_>> {
+    tensor_refs(model.layout.tensors.iter(), "", model.params, 0)
+}
+
+/// Both moments and, if rows may be idle, what they are in truth and since when.
+fn optimizer<'a>(state: &'a TrainState, idle: &'a [IdleState]) -> Vec<TensorRef<'a>> {
+    let TrainState { layout, optim, .. } = state;
+    let mut tensors = tensor_refs(layout.tensors.iter(), "m.", &optim.m, 0);
+    tensors.extend(tensor_refs(layout.tensors.iter(), "v.", &optim.v, 0));
+    if !idle.is_empty() {
+        tensors.extend(tensor_refs(layout.tables(), LIVE, optim.live(), layout.lane_len));
+    }
+    tensors.extend(idle.iter().map(|IdleState { name, values }| TensorRef {
+        name: name.clone(),
+        shape: vec![values.len()],
+        data: values,
+    }));
+    tensors
+}
+
+/// Tensors named by the table; `values` holds the parameters from number `start` on.
+fn tensor_refs<'a, 't>(
+    tensors: impl Iterator<Item = &'t Tensor>,
+    prefix: &str,
+    values: &'a [f32],
+    start: usize,
+) -> Vec<TensorRef<'a>> {
     tensors
         .map(|t| TensorRef {
             name: format!("{prefix}{}", t.name),
             shape: t.shape.clone(),
-            data: t.span.of(values),
+            data: &values[t.span.start - start..t.span.end - start],
         })
         .collect()
 }
 
-/// Reads parameters and moments from a checkpoint's folder.
-pub(super) fn load_state(folder: &Path, state: &mut TrainState) -> Result<(), LoadError> {
-    let layout = &state.layout;
-    load_tensors(&folder.join(MODEL_NAME), layout, &mut [("", &mut state.params)])?;
-    let moments = &mut [("m.", &mut *state.optim.m), ("v.", &mut *state.optim.v)];
-    load_tensors(&folder.join(OPTIMIZER_NAME), layout, moments)
+/// Reads the state after `n_updates` updates from a checkpoint's folder.
+pub(super) fn load_state(
+    folder: &Path,
+    state: &mut TrainState,
+    n_updates: u64,
+) -> Result<(), LoadError> {
+    let TrainState { layout, params, optim, .. } = state;
+    let all = || layout.tensors.iter();
+    load_tensors(&folder.join(MODEL_NAME), slots(all(), "", params))?;
+    let mut idle = optim.idle_state(layout);
+    let mut into = slots(all(), "m.", &mut optim.m);
+    into.extend(slots(all(), "v.", &mut optim.v));
+    if !idle.is_empty() {
+        into.extend(slots(layout.tables(), LIVE, params));
+    }
+    into.extend(idle.iter_mut().map(|IdleState { name, values }| Slot {
+        name: name.clone(),
+        shape: vec![values.len()],
+        values,
+    }));
+    let path = folder.join(OPTIMIZER_NAME);
+    load_tensors(&path, into)?;
+    optim.restore(n_updates, &idle).map_err(|bad| {
+        let NotRestored { tensor, found, expected } = bad;
+        LoadError::damaged(&path, format!("tensor {tensor}"), found, expected)
+    })
 }
 
 /// Reads the parameters of a model folder.
@@ -172,25 +221,40 @@ pub(super) fn load_state(folder: &Path, state: &mut TrainState) -> Result<(), Lo
 /// [`LoadError`] naming the tensor that is missing or has another shape than the table's.
 pub fn load_params(folder: &Path, layout: &Layout) -> Result<AlignedVec<f32>, LoadError> {
     let mut params = AlignedVec::zeroed(layout.len);
-    load_tensors(&folder.join(MODEL_NAME), layout, &mut [("", &mut params)])?;
+    load_tensors(&folder.join(MODEL_NAME), slots(layout.tensors.iter(), "", &mut params))?;
     Ok(params)
 }
 
-fn load_tensors(
-    path: &Path,
-    layout: &Layout,
-    into: &mut [(&str, &mut [f32])],
-) -> Result<(), LoadError> {
+/// Where a tensor of a file goes.
+struct Slot<'a> {
+    name: String,
+    shape: Vec<usize>,
+    values: &'a mut [f32],
+}
+
+/// The places of tensors of the table in `params`, a parameter-shaped allocation.
+fn slots<'a, 't>(
+    tensors: impl Iterator<Item = &'t Tensor>,
+    prefix: &str,
+    params: &'a mut [f32],
+) -> Vec<Slot<'a>> {
+    let (mut rest, mut end) = (params, 0);
+    tensors
+        .map(|t| {
+            let (before, after) = std::mem::take(&mut rest).split_at_mut(t.span.end - end);
+            let values = &mut before[t.span.start - end..];
+            (rest, end) = (after, t.span.end);
+            Slot { name: format!("{prefix}{}", t.name), shape: t.shape.clone(), values }
+        })
+        .collect()
+}
+
+/// Reads a file that holds these tensors and no others.
+fn load_tensors(path: &Path, slots: Vec<Slot>) -> Result<(), LoadError> {
     let mut file = TensorFile::open(&RealFs, path)?;
-    let named: Vec<(String, &[usize], Span)> = into
-        .iter()
-        .flat_map(|(prefix, _)| layout.tensors.iter().map(move |t| (prefix, t)))
-        .map(|(prefix, t)| (format!("{prefix}{}", t.name), &t.shape[..], t.span))
-        .collect();
-    file.expect_exactly(named.iter().map(|(name, shape, _)| (name.as_str(), *shape)))?;
-    for (i, (name, shape, span)) in named.iter().enumerate() {
-        let values = &mut *into[i / layout.tensors.len()].1;
-        file.read(name, shape, span.of_mut(values))?;
+    file.expect_exactly(slots.iter().map(|slot| (slot.name.as_str(), &slot.shape[..])))?;
+    for Slot { name, shape, values } in slots {
+        file.read(&name, &shape, values)?;
     }
     Ok(())
 }

@@ -1,0 +1,149 @@
+//! The optimiser against its definition: dense updates in f64, with a gradient of zero where a row
+//! has none.
+
+use super::*;
+use crate::data::rng::{Purpose, Rng};
+use crate::model::{HeadConfig, MicroShape, ModelConfig, init_params};
+use crate::train::{Schedule, SequenceSource};
+use kernels::Precision;
+use kernels::adamw::naive;
+
+const VOCAB: usize = 40;
+
+/// More than a row may be idle for.
+const N_UPDATES: u64 = 300;
+
+/// Too small to matter, whatever the gradient: what `eps` does is the matter of `history`.
+const EPS: f32 = 1e-20;
+
+/// Few tokens, most of them the same few; of the last five none ever.
+struct Rare;
+
+impl SequenceSource for Rare {
+    fn fill(&self, step: u64, index: usize, tokens: &mut [u32], targets: &mut [u32]) {
+        let rng = Rng::new(1, Purpose::Test, step * 100 + index as u64);
+        let id = |i: usize| ((VOCAB - 5) as f64 * rng.f64_at(i as u64).powi(4)) as u32;
+        tokens.iter_mut().enumerate().for_each(|(t, token)| *token = id(2 * t));
+        targets.iter_mut().enumerate().for_each(|(t, target)| *target = id(2 * t + 1));
+    }
+}
+
+fn layout(tie_embeddings: bool) -> Layout {
+    let class_starts = (0..=VOCAB as u32).step_by(2).collect();
+    let head = HeadConfig::Factor { class_starts };
+    let config = ModelConfig { tie_embeddings, head, ..ModelConfig::new(VOCAB, 8, 1, 2) };
+    Layout::new(&config).unwrap()
+}
+
+/// Parameters and both moments.
+type State = [Vec<f64>; 3];
+
+/// What the optimiser makes of random gradients of the rows in use, and what the definition does;
+/// the first before and after its rows are brought up to date.
+fn optimised(tie_embeddings: bool, idle_rows: IdleRows) -> (State, State, State) {
+    let layout = layout(tie_embeddings);
+    let shape = MicroShape::new(&layout.config, 4, 1, Precision::F32);
+    let mut lanes = Lanes::new(&layout, &shape, 1, 1, 2);
+    let mut params = init_params(&layout, 1);
+    let options = AdamWOptions { idle_rows, eps: EPS, ..AdamWOptions::default() };
+    let mut optim = AdamW::new(&layout, options);
+    let wide = |x: &[f32]| x.iter().map(|x| *x as f64).collect::<Vec<_>>();
+    let mut expected = [wide(&params), vec![0.0; layout.len], vec![0.0; layout.len]];
+    let schedule = Schedule { lr: 1e-2, n_steps: N_UPDATES, warmup_steps: 20, decay_steps: 200 };
+    for step in 0..N_UPDATES {
+        lanes.find_touched(&Rare, step);
+        optim.begin_step(&mut params, &mut lanes);
+        let grads = gradients(&layout, &mut lanes, step);
+        let square: f64 = grads.iter().map(|g| *g as f64 * *g as f64).sum();
+        let found = optim.sum_over_lanes(&params, &mut lanes);
+        assert!((found - square).abs() <= 1e-12 * square, "step {step}: {found}, not {square}");
+        optim.update(&mut params, &mut lanes, schedule.at(step), 0.5);
+        define(&layout, &mut expected, &wide(&grads), step, schedule.at(step));
+    }
+    let state = |params: &[f32], optim: &AdamW| [wide(params), wide(&optim.m), wide(&optim.v)];
+    let behind = state(&params, &optim);
+    optim.show_current(&mut params, lanes.pool());
+    (behind, state(&params, &optim), expected)
+}
+
+/// Gives the parameters in use random gradients; returns those of all.
+fn gradients(layout: &Layout, lanes: &mut Lanes, step: u64) -> Vec<f32> {
+    let mut all = vec![0.0; layout.len];
+    Rng::new(2, Purpose::Test, step).fill_normal(&mut all, 0, 0.1);
+    let touched = lanes.touched().unwrap();
+    let inputs: Vec<usize> = touched.inputs().collect();
+    let outputs: Vec<usize> = touched.outputs().flatten().collect();
+    assert!(inputs.len() < VOCAB && outputs.len() < VOCAB);
+    for table in layout.tables() {
+        let is_input = table.span == layout.embed;
+        let is_output = !is_input || layout.config.tie_embeddings;
+        let width = table.span.len() / VOCAB;
+        for (row, grad) in table.span.of_mut(&mut all).chunks_exact_mut(width).enumerate() {
+            if !(is_input && inputs.contains(&row) || is_output && outputs.contains(&row)) {
+                grad.fill(0.0);
+            }
+        }
+    }
+    // Padding has none.
+    let is_used = |i: usize| layout.tensors.iter().any(|t| (t.span.start..t.span.end).contains(&i));
+    all.iter_mut().enumerate().filter(|(i, _)| !is_used(*i)).for_each(|(_, grad)| *grad = 0.0);
+    let (own, shared) = all.split_at(layout.lane_len);
+    let (lanes, shared_grads, _) = lanes.parts();
+    lanes[0].buffers.grads.copy_from_slice(own);
+    // Rows that are not in use keep what they have: nobody reads it.
+    let moves = shared_grads.iter_mut().zip(shared).filter(|(_, grad)| **grad != 0.0);
+    moves.for_each(|(to, grad)| *to = *grad);
+    all
+}
+
+/// One dense update.
+fn define(layout: &Layout, [p, m, v]: &mut State, grads: &[f64], step: u64, lr: f32) {
+    let AdamWOptions { beta1, beta2, weight_decay, .. } = AdamWOptions::default();
+    for tensor in &layout.tensors {
+        let step = AdamwStep {
+            lr,
+            beta1,
+            beta2,
+            eps: EPS,
+            weight_decay: if tensor.decay { weight_decay } else { 0.0 },
+            bias1: bias_correction(beta1, step + 1) as f32,
+            bias2: bias_correction(beta2, step + 1) as f32,
+            grad_scale: 0.5,
+            idle1: 1.0,
+            idle2: 1.0,
+        };
+        let [p, m, v] = [&mut *p, m, v].map(|all| tensor.span.of_mut(all));
+        naive::adamw_update(p, m, v, tensor.span.of(grads), &step);
+    }
+}
+
+/// How far the parameters are from the definition.
+///
+/// Each update rounds a dozen times, each time by 2^-24 of a parameter or of its change; the root
+/// of the number of updates is what independent roundings add up to, taken four times.
+fn worst(found: &State, expected: &State) -> f64 {
+    let bound = 4.0 * (N_UPDATES as f64).sqrt() * 12.0 * f32::EPSILON as f64 / 2.0;
+    let apart = found[0].iter().zip(&expected[0]);
+    apart.map(|(a, b)| (a - b).abs() / (bound * (b.abs() + 0.05))).fold(0.0, f64::max)
+}
+
+#[test]
+fn idle_rows_are_what_dense_updates_make_of_them() {
+    for tie_embeddings in [true, false] {
+        let (behind, lazy, expected) = optimised(tie_embeddings, IdleRows::Lazy);
+        assert!(worst(&lazy, &expected) <= 1.0, "{}", worst(&lazy, &expected));
+        // Rows that are not brought up to date are far off.
+        assert!(worst(&behind, &expected) > 10.0);
+        let (behind, dense, expected) = optimised(tie_embeddings, IdleRows::Dense);
+        assert!(worst(&dense, &expected) <= 1.0, "{}", worst(&dense, &expected));
+        assert_eq!(behind, dense);
+    }
+}
+
+#[test]
+fn bias_correction_is_one_minus_the_power() {
+    for n in [1, 2, 3, 10, 1000] {
+        let expected = 1.0 - (0.95f32 as f64).powi(n);
+        assert!((bias_correction(0.95, n as u64) - expected).abs() < 1e-7);
+    }
+}
