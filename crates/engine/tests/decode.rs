@@ -54,7 +54,8 @@ fn by_session(
     let params = tiny.params(&state.layout);
     let mut pool = Pool::new(threads);
     let model = InferenceModel::new(state.layout, params, tiny.precision, &mut pool)
-        .with_composer(tiny.fresh_composer());
+        .with_composer(tiny.fresh_composer())
+        .with_ngrams(tiny.ngrams());
     let mut session = Session::new(model.layout(), tiny.precision, tiny.seq_len, threads);
     let mut at = 0;
     let feed = chunks.iter().map(|len| {
@@ -114,6 +115,7 @@ fn variants() -> impl Iterator<Item = Tiny> {
             tie_embeddings,
             composes,
             head,
+            has_ngrams: qk_norm || composes,
             ..Tiny::default()
         })
     })

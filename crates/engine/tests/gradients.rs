@@ -19,6 +19,7 @@ use engine::head::sampled::Candidates;
 use engine::model::{Dropout, HeadConfig, HeadName, Layout, MicroShape, ModelConfig, Span, Tensor};
 use engine::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState};
 use engine::vocab::compose::Composer;
+use engine::vocab::ngrams::{Ngrams, ngram_heads};
 use kernels::{AlignedVec, Precision};
 
 /// What is differentiated: grouped heads, two lanes, of which the second has two micro-batches.
@@ -32,6 +33,7 @@ struct Variant {
     /// the last.
     is_late: bool,
     composes: bool,
+    has_ngrams: bool,
 }
 
 const PLAIN: Variant = Variant {
@@ -41,9 +43,10 @@ const PLAIN: Variant = Variant {
     head: HeadName::Full,
     is_late: false,
     composes: false,
+    has_ngrams: false,
 };
 
-const VARIANTS: [Variant; 13] = [
+const VARIANTS: [Variant; 16] = [
     PLAIN,
     Variant { tie_embeddings: false, qk_norm: true, ..PLAIN },
     Variant { qk_norm: true, dropout: 0.2, ..PLAIN },
@@ -52,11 +55,20 @@ const VARIANTS: [Variant; 13] = [
     Variant { head: HeadName::Factor, tie_embeddings: false, dropout: 0.2, ..PLAIN },
     Variant { head: HeadName::Factor, is_late: true, ..PLAIN },
     Variant { head: HeadName::Adaptive, tie_embeddings: false, ..PLAIN },
-    Variant { head: HeadName::Adaptive, tie_embeddings: false, composes: true, ..PLAIN },
+    Variant {
+        head: HeadName::Adaptive,
+        tie_embeddings: false,
+        composes: true,
+        has_ngrams: true,
+        ..PLAIN
+    },
     Variant { head: HeadName::Sampled, ..PLAIN },
+    Variant { has_ngrams: true, head: HeadName::Sampled, tie_embeddings: false, ..PLAIN },
     Variant { head: HeadName::Sampled, tie_embeddings: false, dropout: 0.2, ..PLAIN },
     Variant { composes: true, qk_norm: true, ..PLAIN },
     Variant { composes: true, head: HeadName::Factor, dropout: 0.2, ..PLAIN },
+    Variant { has_ngrams: true, tie_embeddings: false, ..PLAIN },
+    Variant { has_ngrams: true, composes: true, head: HeadName::Factor, ..PLAIN },
 ];
 
 const T: usize = 5;
@@ -106,6 +118,7 @@ impl Variant {
                 HeadName::Adaptive => HeadConfig::Adaptive { cutoffs: vec![3, 6] },
             },
             n_parts: if self.composes { words::N_PARTS } else { 0 },
+            ngrams: if self.has_ngrams { ngram_heads(12) } else { vec![] },
             ..ModelConfig::new(VOCAB, 12, 2, 2)
         };
         let layout = match self.head {
@@ -121,7 +134,16 @@ impl Variant {
             }
         }
         let state = TrainState::new(layout, params, precision, AdamWOptions::default());
-        TrainState { composer: self.composer(), ..state }
+        TrainState { composer: self.composer(), ngrams: self.ngrams(), ..state }
+    }
+
+    /// Finds the n-grams of the text, so small that some come twice.
+    fn ngrams(self) -> Option<Ngrams> {
+        let mut text = [0; 5 * T];
+        for (s, tokens) in text.chunks_exact_mut(T).enumerate() {
+            self.text().fill(STEP, s, tokens, &mut [0; T]);
+        }
+        self.has_ngrams.then(|| Ngrams::learn(&ngram_heads(12), &text, 1))
     }
 
     /// What composes the input vectors, with every word of the text.
@@ -177,7 +199,7 @@ impl Variant {
     /// The same by the definition, at parameters changed by `round`; `seed` makes the masks.
     fn by_definition(self, seed: u64, round: impl Fn(usize, f32) -> f32) -> (f64, Vec<f64>) {
         let state = self.state(Precision::F32);
-        let (layout, composer) = (&state.layout, state.composer.as_ref());
+        let (layout, added) = (&state.layout, (state.composer.as_ref(), state.ngrams.as_ref()));
         let params = state.params.iter().enumerate();
         let params: Vec<f64> = params.map(|(i, p)| round(i, *p) as f64).collect();
         let (mut tokens, mut targets) = ([0; 5 * T], [0; 5 * T]);
@@ -198,7 +220,7 @@ impl Variant {
                 let (tokens, targets) = (&tokens[rows.clone()], &targets[rows]);
                 sum[0] += reference::loss(
                     layout,
-                    composer,
+                    added,
                     params,
                     tokens,
                     targets,

@@ -49,7 +49,7 @@ fn variants() -> impl Iterator<Item = Tiny> {
     let heads = [
         Tiny { tie_embeddings: true, ..tiny() },
         tiny(),
-        Tiny { head, ..tiny() },
+        Tiny { head, has_ngrams: true, ..tiny() },
         Tiny { head: HeadConfig::Full, n_samples: Some(10), ..tiny() },
     ];
     let precisions = [Precision::F32, Precision::Bf16];

@@ -81,7 +81,8 @@ fn count_tokens(tiny: &Tiny, threads: usize, sampling: Sampling) -> Count {
     let params = tiny.params(&state.layout);
     let mut pool = Pool::new(threads);
     let model = InferenceModel::new(state.layout, params, tiny.precision, &mut pool)
-        .with_composer(state.composer);
+        .with_composer(state.composer)
+        .with_ngrams(state.ngrams);
     let mut session = Session::new(model.layout(), tiny.precision, tiny.seq_len, threads);
     let mut write = || {
         let mut sampler = Sampler::new(sampling, tiny.vocab_size).unwrap();
@@ -121,9 +122,10 @@ fn variants() -> impl Iterator<Item = (Tiny, usize)> {
         let (n_lanes, threads) = (1 + usize::from(is(1)), 1 + usize::from(is(2)));
         let (qk_norm, unique_tokens) = (is(3), is(3) != is(0));
         let usual = Tiny { dropout: 0.1, batch_seqs: 8, ..Tiny::default() };
-        let composes = is(2) != is(0);
+        let (composes, has_ngrams) = (is(2) != is(0), is(3) != is(1));
         let idle_rows = if is(2) { IdleRows::Lazy } else { IdleRows::Dense };
-        let usual = Tiny { composes, idle_rows, ..trained_heads(&usual)[(i + i / 4) % 4].clone() };
+        let usual = trained_heads(&usual)[(i + i / 4) % 4].clone();
+        let usual = Tiny { composes, has_ngrams, idle_rows, ..usual };
         (Tiny { precision, n_lanes, qk_norm, unique_tokens, ..usual }, threads)
     })
 }

@@ -30,7 +30,8 @@ fn one_two_three_and_four_threads_give_the_same_bits() {
     for precision in PRECISIONS {
         let usual = Tiny { dropout: 0.1, qk_norm: true, n_lanes: 3, precision, ..Tiny::default() };
         let plain = trained_heads(&usual);
-        let [full, factor, adaptive, sampled] = trained_heads(&Tiny { composes: true, ..usual });
+        let added = Tiny { composes: true, has_ngrams: true, ..usual };
+        let [full, factor, adaptive, sampled] = trained_heads(&added);
         let untied = |tiny: Tiny| Tiny { tie_embeddings: false, ..tiny };
         let composed = [full, untied(factor), adaptive, untied(sampled)];
         // Rows may be idle wherever there are tables that lanes share: all but the full layer's.

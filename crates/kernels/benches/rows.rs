@@ -16,6 +16,7 @@ use kernels::reduce::{add_into, all_finite, sum_squares};
 use kernels::rmsnorm::{rmsnorm_backward, rmsnorm_forward};
 use kernels::rope::{Heads, RopeTable, rope_forward, rope_forward_to};
 use kernels::row_dot::row_dot_forward;
+use kernels::row_sums::{row_sums_backward, row_sums_forward};
 use kernels::rows::store_rows;
 use kernels::{Accum, Isa, Rows, RowsMut};
 use std::time::Instant;
@@ -101,6 +102,12 @@ fn elementwise(isa: Isa) {
     });
     bench(isa, "composed_backward 128", IN_CACHE, 48, || {
         composed_backward(&mut table, &mut drows, &x, of, &tokens);
+    });
+    // Four n-grams each.
+    let of: Vec<u32> = (0..4 * tokens.len() as u32).map(|i| i * 7919 % 300).collect();
+    bench(isa, "row_sums_forward 128", IN_CACHE, 48, || row_sums_forward(&mut y, &rows, &of, 4));
+    bench(isa, "row_sums_backward 128", IN_CACHE, 48, || {
+        row_sums_backward(&mut table, &x, &of, 4);
     });
 }
 

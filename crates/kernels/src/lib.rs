@@ -30,6 +30,7 @@ pub mod reduce;
 pub mod rmsnorm;
 pub mod rope;
 pub mod row_dot;
+pub mod row_sums;
 pub mod rows;
 pub mod scalar;
 

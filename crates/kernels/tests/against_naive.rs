@@ -37,7 +37,7 @@ const TINY: f64 = f32::MIN_POSITIVE as f64;
 /// Runs one kernel on a random shape, with rows of one format where it has such.
 type Case = fn(&mut Random, Precision) -> Vec<Compared>;
 
-const CASES: [Case; 15] = [
+const CASES: [Case; 16] = [
     store_rows_case,
     rmsnorm_forward_case,
     rmsnorm_backward_case,
@@ -48,6 +48,7 @@ const CASES: [Case; 15] = [
     swiglu_backward_case,
     tables::embedding_case,
     tables::composed_case,
+    tables::row_sums_case,
     cross_entropy_case,
     dropout_case,
     optimiser::adamw_case,

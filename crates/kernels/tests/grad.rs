@@ -14,6 +14,7 @@ use kernels::qk_norm::naive as qk_norm;
 use kernels::rmsnorm::naive as rmsnorm;
 use kernels::rope::{Heads, RopeTable, naive as rope};
 use kernels::row_dot::naive as row_dot;
+use kernels::row_sums::naive as row_sums;
 use support::complex::{Complex, complex, derivatives, zeros};
 use support::{Random, seed};
 
@@ -52,7 +53,7 @@ impl Gradient {
 /// Makes the gradients of one kernel for a random shape.
 type Case = fn(&mut Random) -> Vec<Gradient>;
 
-const CASES: [Case; 9] = [
+const CASES: [Case; 10] = [
     rmsnorm_case,
     qk_norm_case,
     rope_case,
@@ -60,6 +61,7 @@ const CASES: [Case; 9] = [
     embedding_case,
     row_dot_case,
     composed_case,
+    row_sums_case,
     cross_entropy_case,
     dropout_case,
 ];
@@ -244,6 +246,21 @@ fn composed_case(random: &mut Random) -> Vec<Gradient> {
         Gradient { what: "composed dtable", backward: dtable, step: of_table },
         Gradient { what: "composed dparts", backward: dparts, step: of_parts },
     ]
+}
+
+fn row_sums_case(random: &mut Random) -> Vec<Gradient> {
+    let [n, k, cols, n_rows] = [9, 3, 7, 5].map(|max| random.between(1, max));
+    let rows = support::some_rows(random, n * k, n_rows);
+    let (x, table) = (random.f64s(n * cols, 1.0), random.f64s(n_rows * cols, 1.0));
+    let dx = random.f64s(n * cols, 1.0);
+    let mut dtable = vec![0.0; table.len()];
+    row_sums::row_sums_backward(&mut dtable, &dx, &rows, k);
+    let step = derivatives(&dx, &table, |table| {
+        let mut x = complex(&x);
+        row_sums::row_sums_forward(&mut x, table, &rows, k);
+        x
+    });
+    vec![Gradient { what: "row_sums dtable", backward: dtable, step }]
 }
 
 fn cross_entropy_case(random: &mut Random) -> Vec<Gradient> {

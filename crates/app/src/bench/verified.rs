@@ -37,6 +37,7 @@ const SOURCES: &[(&str, &str)] = &sources![
     "rmsnorm.rs",
     "rope.rs",
     "row_dot.rs",
+    "row_sums.rs",
     "rows.rs",
     "scalar.rs",
     "attention/backward.rs",

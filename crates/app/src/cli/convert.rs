@@ -114,9 +114,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
             opened.folder.display()
         );
     }
-    if opened.model.layout().parts.is_some() {
+    let layout = opened.model.layout();
+    let beside_tokens = [(layout.parts, "parts of words"), (layout.ngrams, "n-grams")];
+    if let Some((_, what)) = beside_tokens.iter().find(|(rows, _)| rows.is_some()) {
         bail!(
-            "{}: its input vectors are composed of parts of words, which no plain model's are",
+            "{}: its input vectors have rows of {what}, which no plain model's have",
             opened.folder.display()
         );
     }

@@ -59,6 +59,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if m.n_parts > 0 {
         writeln!(out, "input vectors composed, {} parts of words", m.n_parts)?;
     }
+    for head in &m.ngrams {
+        writeln!(out, "n-grams of {} tokens hashed to {} rows", head.n, head.n_rows)?;
+    }
     writeln!(out, "{:<48} {:>16} {:>12}  decay", "tensor", "shape", "numbers")?;
     for t in &layout.tensors {
         let shape = format!("{:?}", t.shape);

@@ -7,7 +7,7 @@ use engine::generate::InferenceModel;
 use engine::model::{Layout, ModelConfig};
 use engine::text::Tokenizer;
 use engine::train::run::{CHECKPOINTS_NAME, load_params, model_config};
-use engine::vocab::read_composer;
+use engine::vocab::{read_composer, read_ngrams};
 use kernels::{Pool, Precision};
 use std::path::{Path, PathBuf};
 
@@ -51,7 +51,10 @@ pub fn open(path: &Path, precision: Precision, pool: &mut Pool) -> Result<Opened
     let (layout, tokenizer) = layout_and_tokenizer(&folder)?;
     let params = load_params(&folder, &layout)?;
     let composer = read_composer(&folder, &tokenizer, layout.config.n_parts)?;
-    let model = InferenceModel::new(layout, params, precision, pool).with_composer(composer);
+    let ngrams = read_ngrams(&folder, &layout.config.ngrams, tokenizer.hash().as_bytes())?;
+    let model = InferenceModel::new(layout, params, precision, pool)
+        .with_composer(composer)
+        .with_ngrams(ngrams);
     Ok(Opened { model, tokenizer, folder })
 }
 

@@ -70,6 +70,9 @@ impl Progress {
                 thousands(m.vocab_size)
             ));
             self.line(&output_layer(config));
+            if let Some(line) = input_vectors(config) {
+                self.line(&line);
+            }
             self.line(&format!(
                 "text      {} tokens to train on, {} held out ({} tokeniser)",
                 thousands(n_tokens.0),
@@ -197,6 +200,21 @@ impl Drop for Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+/// What input vectors have beside the rows of tokens, if anything.
+fn input_vectors(config: &RunConfig) -> Option<String> {
+    let m = &config.model;
+    let parts = (m.n_parts > 0).then(|| format!("of {} parts of words", thousands(m.n_parts)));
+    let ngrams = config.vocab.ngram_min_count.map(|min_count| {
+        let (n_tables, n_rows) = (m.ngrams.len(), thousands(m.n_ngram_rows()));
+        let often = if min_count > 1 { format!(" seen {min_count} times") } else { String::new() };
+        format!("of n-grams{often}, {n_rows} in {n_tables} tables")
+    });
+    let added: Vec<String> = parts.into_iter().chain(ngrams).collect();
+    let only_here = "only this program reads such a model";
+    (!added.is_empty())
+        .then(|| format!("input     tokens, with rows {}; {only_here}", added.join(" and ")))
 }
 
 /// Which output layer a run has, and what speaks for it.

@@ -110,6 +110,14 @@ pub struct Args {
     /// default lazy where tables are not tied.
     #[arg(long, value_name = "HOW", value_parser = parse_name::<IdleRows>)]
     idle_rows: Option<IdleRows>,
+    /// Add rows of hashed bigrams and trigrams to input vectors, of those that the text has twice or
+    /// more often. Helps in one pass over a large text; a small one is learnt by heart.
+    #[arg(long)]
+    ngram_embed: bool,
+    /// How often the text must have an n-gram for it to have rows, instead of twice; 1 gives all of
+    /// them rows. Implies --ngram-embed.
+    #[arg(long, value_name = "N")]
+    ngram_min_count: Option<usize>,
     /// Normalise queries and keys per head.
     #[arg(long)]
     qk_norm: bool,
@@ -249,6 +257,8 @@ fn settings(args: &Args) -> Result<Settings> {
     if let Some(idle_rows) = args.idle_rows {
         s.train.optimizer.get_or_insert_default().idle_rows = idle_rows;
     }
+    set(&mut s.vocab.ngram_embed, &args.ngram_embed.then_some(true));
+    set(&mut s.vocab.ngram_min_count, &args.ngram_min_count);
     set(&mut s.model.qk_norm, &args.qk_norm.then_some(true));
     set(&mut s.train.batch_seqs, &args.batch);
     set(&mut s.train.lr, &args.lr);

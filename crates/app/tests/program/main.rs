@@ -10,6 +10,7 @@ mod instructions;
 mod kill;
 mod lock;
 mod models;
+mod ngrams;
 mod process;
 mod scene;
 mod signals;

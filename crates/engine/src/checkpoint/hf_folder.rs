@@ -7,7 +7,8 @@
 //! may ask for things that this program does not compute: those are refused by name.
 
 use super::error::LoadError;
-use crate::model::{HeadConfig, N_PARTS_MAX};
+use crate::model::{HeadConfig, N_PARTS_MAX, check_ngrams};
+use crate::vocab::ngrams::NgramHead;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::Path;
@@ -47,6 +48,8 @@ pub struct HfConfig {
     pub qk_norm: bool,
     /// Rows of the table of parts that input vectors are composed of; 0 if they are not.
     pub n_parts: usize,
+    /// Tables of n-grams whose rows are added to input vectors.
+    pub ngrams: Vec<NgramHead>,
     /// The output layer.
     pub head: HeadConfig,
     /// The token before a text, if there is one.
@@ -85,6 +88,8 @@ struct Written<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     n_parts: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    ngrams: Option<&'a [NgramHead]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     head: Option<&'a HeadConfig>,
     initializer_range: f32,
     tie_word_embeddings: bool,
@@ -104,7 +109,8 @@ struct RopeParameters {
 
 /// The text of `config.json`.
 pub fn config_json(config: &HfConfig) -> String {
-    let is_own = !config.head.is_full() || config.n_parts > 0;
+    let is_plain = config.head.is_full() && config.n_parts == 0 && config.ngrams.is_empty();
+    let is_own = !is_plain;
     let (architecture, model_type) = match (is_own, config.qk_norm) {
         (true, _) => ("CrystallineForCausalLM", OWN_TYPE),
         (false, false) => ("LlamaForCausalLM", "llama"),
@@ -132,6 +138,7 @@ pub fn config_json(config: &HfConfig) -> String {
         use_sliding_window: (model_type == "qwen3").then_some(false),
         qk_norm: is_own.then_some(config.qk_norm),
         n_parts: Some(config.n_parts).filter(|n| *n > 0),
+        ngrams: Some(&config.ngrams[..]).filter(|heads| !heads.is_empty()),
         head: is_own.then_some(&config.head),
         initializer_range: 0.02,
         tie_word_embeddings: config.tie_embeddings,
@@ -194,6 +201,7 @@ struct Read {
     use_sliding_window: Option<bool>,
     qk_norm: Option<bool>,
     n_parts: Option<u64>,
+    ngrams: Option<Vec<NgramHead>>,
     head: Option<HeadConfig>,
     partial_rotary_factor: Option<f64>,
     quantization_config: Option<Value>,
@@ -226,6 +234,7 @@ pub fn parse_config(bytes: &[u8], path: &Path) -> Result<HfConfig, LoadError> {
     let token = |field, id| reader.token(field, id, vocab_size);
     let head = reader.head(&read, vocab_size)?;
     let n_parts = reader.n_parts(&read)?;
+    let ngrams = reader.ngrams(&read)?;
     Ok(HfConfig {
         vocab_size,
         model_dim,
@@ -241,6 +250,7 @@ pub fn parse_config(bytes: &[u8], path: &Path) -> Result<HfConfig, LoadError> {
         tie_embeddings: read.tie_word_embeddings.unwrap_or(false),
         qk_norm,
         n_parts,
+        ngrams,
         head,
         bos_id: token("bos_token_id", &read.bos_token_id)?,
         eos_id: token("eos_token_id", &read.eos_token_id)?,
@@ -393,6 +403,16 @@ impl Reader<'_> {
             Ok(n_parts) if found <= limit => Ok(n_parts),
             _ => Err(LoadError::TooLarge { path: self.path.to_owned(), field, found, limit }),
         }
+    }
+
+    /// Tables of n-grams, which only a model of this program's own type may have.
+    fn ngrams(&self, read: &Read) -> Result<Vec<NgramHead>, LoadError> {
+        let is_own = read.model_type.as_deref() == Some(OWN_TYPE);
+        let heads = read.ngrams.clone().filter(|_| is_own).unwrap_or_default();
+        let wrong = |error: crate::model::ConfigError| {
+            LoadError::damaged(self.path, error.field, error.found, error.expected)
+        };
+        check_ngrams(&heads).map(|()| heads).map_err(wrong)
     }
 
     /// A special token; a negative number means that there is none.

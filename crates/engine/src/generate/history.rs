@@ -1,28 +1,36 @@
 //! What a session was fed, as the inputs of a forward pass.
 
-use crate::model::Model;
+use crate::model::{Inputs, Layout, Model};
 use crate::vocab::compose::Composer;
+use crate::vocab::ngrams::NGRAM_MAX;
 use crate::vocab::runs::RUN_MAX;
 
 /// The tokens of a text in progress.
 ///
-/// In a model that composes its input vectors a token may go on a word that is spelt by several, so
-/// what stands at its place depends on those before it.
+/// What stands at a place may depend on the tokens before it: in a model that composes its input
+/// vectors a token may go on a word that is spelt by several, and an n-gram is the last few tokens.
 #[derive(Debug)]
 pub(super) struct History {
     /// Tokens so far.
     ids: Vec<u32>,
     /// What stands at the last places.
     inputs: Vec<u32>,
+    /// Rows of the n-grams that end at the last places.
+    ngrams: Vec<u32>,
     /// The model's, and the words that were met since.
     composer: Option<Composer>,
 }
 
 impl History {
     /// Room for `max_len` tokens, of which up to `n` come at once.
-    pub fn new(max_len: usize, n: usize) -> History {
-        let inputs = Vec::with_capacity(n + RUN_MAX);
-        History { ids: Vec::with_capacity(max_len), inputs, composer: None }
+    pub fn new(layout: &Layout, max_len: usize, n: usize) -> History {
+        let n_heads = layout.config.ngrams.len();
+        History {
+            ids: Vec::with_capacity(max_len),
+            inputs: Vec::with_capacity(n + RUN_MAX),
+            ngrams: Vec::with_capacity((n + NGRAM_MAX) * n_heads),
+            composer: None,
+        }
     }
 
     /// Takes in `tokens` after the first `len`; returns the model with all their words, and what
@@ -34,16 +42,28 @@ impl History {
         model: Model<'a>,
         len: usize,
         tokens: &[u32],
-    ) -> (Model<'a>, &'a [u32]) {
+    ) -> (Model<'a>, Inputs<'a>) {
         self.ids.truncate(len);
         self.ids.extend_from_slice(tokens);
-        let Some(of_model) = model.composer else { return (model, &self.ids[len..]) };
+        let ngrams = match model.ngrams {
+            None => &[][..],
+            Some(ngrams) => {
+                let from = len.saturating_sub(NGRAM_MAX - 1);
+                self.ngrams.resize((self.ids.len() - from) * ngrams.n_heads(), 0);
+                ngrams.rows(&self.ids[from..], &mut self.ngrams);
+                &self.ngrams[(len - from) * ngrams.n_heads()..]
+            }
+        };
+        let Some(of_model) = model.composer else {
+            return (model, Inputs { ids: &self.ids[len..], ngrams });
+        };
         let composer = self.composer.get_or_insert_with(|| of_model.clone());
         // A word that began before these would be too long to be one.
         let from = len.saturating_sub(RUN_MAX);
         composer.add_words(&self.ids[from..]);
         self.inputs.resize(self.ids.len() - from, 0);
         composer.inputs(&self.ids[from..], &mut self.inputs);
-        (Model { composer: Some(composer), ..model }, &self.inputs[len - from..])
+        let inputs = Inputs { ids: &self.inputs[len - from..], ngrams };
+        (Model { composer: Some(composer), ..model }, inputs)
     }
 }

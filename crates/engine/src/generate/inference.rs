@@ -2,6 +2,7 @@
 
 use crate::model::{Layout, Model, PackedWeights};
 use crate::vocab::compose::Composer;
+use crate::vocab::ngrams::Ngrams;
 use kernels::rope::RopeTable;
 use kernels::{AlignedVec, Pool, Precision};
 
@@ -13,6 +14,7 @@ pub struct InferenceModel {
     packed: PackedWeights,
     rope: RopeTable,
     composer: Option<Composer>,
+    ngrams: Option<Ngrams>,
 }
 
 impl InferenceModel {
@@ -27,12 +29,17 @@ impl InferenceModel {
         packed.pack(&params, pool);
         let config = &layout.config;
         let rope = RopeTable::new(config.seq_len, config.head_dim, config.rope_theta as f64);
-        InferenceModel { layout, params, packed, rope, composer: None }
+        InferenceModel { layout, params, packed, rope, composer: None, ngrams: None }
     }
 
     /// The same with a composer, which a model that composes its input vectors needs.
     pub fn with_composer(self, composer: Option<Composer>) -> InferenceModel {
         InferenceModel { composer, ..self }
+    }
+
+    /// The same with what finds n-grams, which a model that adds their rows needs.
+    pub fn with_ngrams(self, ngrams: Option<Ngrams>) -> InferenceModel {
+        InferenceModel { ngrams, ..self }
     }
 
     /// Makes ready for sequences of a text, which may have words that no text before had; sessions
@@ -50,8 +57,9 @@ impl InferenceModel {
 
     /// What the passes read.
     pub fn model(&self) -> Model<'_> {
-        let InferenceModel { layout, params, packed, rope, composer } = self;
-        Model { layout, params, packed, rope, composer: composer.as_ref() }
+        let InferenceModel { layout, params, packed, rope, composer, ngrams } = self;
+        let (composer, ngrams) = (composer.as_ref(), ngrams.as_ref());
+        Model { layout, params, packed, rope, composer, ngrams }
     }
 
     /// The longest text, in tokens, that the model was made for.

@@ -114,7 +114,7 @@ impl Session {
         Session {
             cache: AlignedVec::zeroed(m.n_layers * shape.cache_words()),
             len: 0,
-            history: History::new(max_len, n),
+            history: History::new(layout, max_len, n),
             buffers: Buffers {
                 stream: AlignedVec::zeroed(n * m.model_dim),
                 rstd: AlignedVec::zeroed(n),

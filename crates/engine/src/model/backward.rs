@@ -7,7 +7,7 @@
 
 use super::buffers::{Block, LaneBuffers, Scratch};
 use super::forward::{Dropout, Model};
-use super::inputs::{input_backward, input_forward};
+use super::inputs::{Inputs, input_backward, input_forward};
 use super::layout::{LayerSlots, Matrix};
 use super::unique::UniqueTokens;
 use kernels::accum::Accum;
@@ -123,7 +123,7 @@ fn attention_branch(
         Some(unique) => {
             let (dx, x) = (&mut scratch.branch[..wide], &mut scratch.qkv[..wide]);
             sum_places(dx, scratch.dstream, unique);
-            input_forward(x, model, unique.ids());
+            input_forward(x, model, Inputs::alone(unique.ids()));
             rmsnorm_backward(dx, dgain, dnorm, x, gain, rstd, Accum::Add);
         }
     }
@@ -174,14 +174,14 @@ pub fn embedding_gradient(
 fn input_rows<'a>(
     scratch: &'a Scratch,
     unique: Option<&'a UniqueTokens>,
-    inputs: &'a [u32],
+    inputs: Inputs<'a>,
     dim: usize,
-) -> (&'a [f32], &'a [u32]) {
+) -> (&'a [f32], Inputs<'a>) {
     let (dx, inputs) = match unique {
         None => (&*scratch.dstream, inputs),
-        Some(unique) => (&*scratch.branch, unique.ids()),
+        Some(unique) => (&*scratch.branch, Inputs::alone(unique.ids())),
     };
-    (&dx[..inputs.len() * dim], inputs)
+    (&dx[..inputs.ids.len() * dim], inputs)
 }
 
 /// The sum over the places of each different token: rows of `d` added up in ascending order.

@@ -6,6 +6,7 @@
 
 use super::config::ModelConfig;
 use super::forward::Model;
+use super::inputs::Inputs;
 use super::layout::{Layout, Span};
 use super::unique::UniqueTokens;
 use crate::head;
@@ -58,7 +59,9 @@ pub struct LaneBuffers {
     pub words: AlignedVec<u32>,
     /// (N) what stands at each place of the micro-batch.
     inputs: AlignedVec<u32>,
-    /// The different ones of them, if they are to be told apart.
+    /// (N, K) the rows of the n-grams that end there.
+    ngrams: AlignedVec<u32>,
+    /// The different inputs, if they are to be told apart and vectors are functions of them.
     unique: Option<UniqueTokens>,
 }
 
@@ -250,7 +253,8 @@ impl LaneBuffers {
         let unique = || UniqueTokens::new(shape.n_rows(), shape.n_inputs);
         LaneBuffers {
             inputs: AlignedVec::zeroed(shape.n_rows()),
-            unique: shape.unique_tokens.then(unique),
+            ngrams: AlignedVec::zeroed(shape.n_rows() * shape.config.ngrams.len()),
+            unique: (shape.unique_tokens && shape.config.ngrams.is_empty()).then(unique),
             grads: AlignedVec::zeroed(if training { layout.lane_len } else { 0 }),
             stream: AlignedVec::zeroed(stream),
             layers: AlignedVec::zeroed(n_kept * padded_sum(&shape.layer_lens())),
@@ -264,23 +268,30 @@ impl LaneBuffers {
     pub fn plan(&self) -> [(&'static str, usize); 5] {
         let float = size_of::<f32>();
         let unique = self.unique.as_ref().map_or(0, UniqueTokens::bytes);
+        let inputs = (self.inputs.len() + self.ngrams.len()) * size_of::<u32>();
         [
             ("gradients", self.grads.len() * float),
             ("activations", (self.stream.len() + self.layers.len()) * float),
             ("workspace", self.scratch.len() * float),
             ("backward panels", self.words.len() * size_of::<u32>()),
-            ("different tokens", unique + self.inputs.len() * size_of::<u32>()),
+            ("inputs", unique + inputs),
         ]
     }
 
     /// Finds what stands at the places of a micro-batch, and tells the different ones apart if that
     /// is wanted.
     pub(super) fn find_inputs(&mut self, model: Model, tokens: &[u32]) {
+        let (t, k) = (self.shape.seq_len, self.shape.config.ngrams.len());
+        if k > 0 {
+            let rows = self.ngrams.chunks_exact_mut(t * k);
+            for (tokens, rows) in tokens.chunks_exact(t).zip(rows) {
+                model.ngrams().rows(tokens, rows);
+            }
+        }
         let inputs = &mut self.inputs[..tokens.len()];
         match model.composer {
             None => inputs.copy_from_slice(tokens),
             Some(composer) => {
-                let t = self.shape.seq_len;
                 for (tokens, inputs) in tokens.chunks_exact(t).zip(inputs.chunks_exact_mut(t)) {
                     composer.inputs(tokens, inputs);
                 }
@@ -304,7 +315,10 @@ impl LaneBuffers {
             scratch: scratch(&mut self.scratch, &self.shape, n_rows),
             grads: &mut self.grads,
             words: &mut self.words,
-            inputs: &self.inputs[..n_rows],
+            inputs: Inputs {
+                ids: &self.inputs[..n_rows],
+                ngrams: &self.ngrams[..n_rows * self.shape.config.ngrams.len()],
+            },
             unique: self.unique.as_ref().filter(|_| l == 0),
         }
     }
@@ -340,15 +354,16 @@ impl LaneBuffers {
         }
     }
 
-    /// Zeroes what a step's micro-batches only add into: the gradients of gains and parts, and the
-    /// embeddings' where no output matrix overwrites them.
+    /// Zeroes what a step's micro-batches only add into: the gradients of gains, parts and n-grams,
+    /// and the embeddings' where no output matrix overwrites them.
     pub fn begin_step(&mut self, layout: &Layout) {
         let is_here = |span: &Span| span.end <= layout.lane_len;
         for tensor in layout.tensors.iter().filter(|t| t.shape.len() == 1 && is_here(&t.span)) {
             tensor.span.of_mut(&mut self.grads).fill(0.0);
         }
         let embed = Some(layout.embed).filter(|embed| *embed != layout.head.span);
-        for span in embed.iter().chain(&layout.parts).filter(|span| is_here(span)) {
+        let added = [layout.parts, layout.ngrams];
+        for span in embed.iter().chain(added.iter().flatten()).filter(|span| is_here(span)) {
             span.of_mut(&mut self.grads).fill(0.0);
         }
     }
@@ -362,8 +377,8 @@ pub(super) struct Block<'a> {
     pub scratch: Scratch<'a>,
     pub grads: &'a mut [f32],
     pub words: &'a mut [u32],
-    /// (N) what stands at each place.
-    pub inputs: &'a [u32],
+    /// What vectors are made of.
+    pub inputs: Inputs<'a>,
     /// The different ones of them, in the first block only.
     pub unique: Option<&'a UniqueTokens>,
 }

@@ -1,6 +1,8 @@
 //! The numbers that define a model, and the checks they must pass.
 
 use super::head_config::HeadConfig;
+use crate::vocab::ngrams::{N_ROWS_MAX, NGRAM_MAX, NgramHead};
+use lattice::primality::is_prime;
 use serde::{Deserialize, Serialize};
 
 /// Shape and constants of a decoder; everything else about it follows from these.
@@ -34,6 +36,9 @@ pub struct ModelConfig {
     /// Rows of the table of parts that input vectors are composed of; 0 if they are not.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub n_parts: usize,
+    /// Tables of n-grams whose rows are added to input vectors.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ngrams: Vec<NgramHead>,
     /// The output layer; files from before there was a choice do not name it.
     #[serde(default, skip_serializing_if = "HeadConfig::is_full")]
     pub head: HeadConfig,
@@ -57,6 +62,9 @@ pub struct ConfigError {
 
 /// Rows of the table of parts, at most: a token has rarely more than one of its own.
 pub(crate) const N_PARTS_MAX: usize = 1 << 21;
+
+/// Tables of n-grams, at most.
+const N_NGRAM_HEADS_MAX: usize = 16;
 
 /// Upper bounds of what a file may ask for, so that no size computed from them overflows.
 const LIMITS: [(&str, usize); 7] = [
@@ -87,8 +95,14 @@ impl ModelConfig {
             rope_theta: 10_000.0,
             norm_eps: 1e-5,
             n_parts: 0,
+            ngrams: Vec::new(),
             head: HeadConfig::Full,
         }
+    }
+
+    /// Rows of all tables of n-grams, R.
+    pub fn n_ngram_rows(&self) -> usize {
+        self.ngrams.iter().map(|head| head.n_rows as usize).sum()
     }
 
     /// Width of a fused query-key-value row, Q = (H + 2K)·D.
@@ -137,12 +151,37 @@ impl ModelConfig {
         if self.n_parts > N_PARTS_MAX {
             return bad("n_parts", self.n_parts, &format!("expected 0 to {N_PARTS_MAX}"));
         }
+        check_ngrams(&self.ngrams)?;
         self.head.check(self.vocab_size)?;
         if self.tie_embeddings && !self.head.can_be_tied() {
             return bad("tie_embeddings", 1, "expected false: an adaptive layer has its own rows");
         }
         Ok(())
     }
+}
+
+/// Checks that tables of n-grams can be: their sizes are different primes, so that two n-grams seldom
+/// share all their rows.
+///
+/// # Errors
+/// `ngrams` with the size or the number that cannot be.
+pub(crate) fn check_ngrams(heads: &[NgramHead]) -> Result<(), ConfigError> {
+    let bad = |found, expected: String| Err(ConfigError { field: "ngrams", found, expected });
+    if heads.len() > N_NGRAM_HEADS_MAX {
+        return bad(heads.len(), format!("at most {N_NGRAM_HEADS_MAX} tables"));
+    }
+    for (i, head) in heads.iter().enumerate() {
+        let NgramHead { n, n_rows } = *head;
+        let is_prime = n_rows <= N_ROWS_MAX && is_prime(n_rows.into());
+        if !is_prime || heads[..i].iter().any(|other| other.n_rows == n_rows) {
+            let expected = format!("primes up to {N_ROWS_MAX}, each once");
+            return bad(n_rows as usize, expected);
+        }
+        if !(2..=NGRAM_MAX).contains(&n) {
+            return bad(n, format!("2 to {NGRAM_MAX} tokens"));
+        }
+    }
+    Ok(())
 }
 
 /// 8/3 of the width, rounded up to a multiple of 32: the parameters of an ungated MLP of 4 widths.
@@ -167,12 +206,21 @@ mod tests {
     #[test]
     fn impossible_shapes_are_named() {
         let good = ModelConfig::new(100, 64, 2, 4);
+        let with_ngrams = |heads: &[(usize, u32)]| ModelConfig {
+            ngrams: heads.iter().map(|&(n, n_rows)| NgramHead { n, n_rows }).collect(),
+            ..good.clone()
+        };
+        with_ngrams(&[(2, 97), (3, 89)]).check().unwrap();
         let cases = [
             (ModelConfig { vocab_size: 0, ..good.clone() }, "vocab_size"),
             (ModelConfig { model_dim: 61, ..good.clone() }, "model_dim"),
             (ModelConfig { n_kv_heads: 3, ..good.clone() }, "n_kv_heads"),
             (ModelConfig { head_dim: 15, ..good.clone() }, "head_dim"),
             (ModelConfig { n_layers: 100_000, ..good.clone() }, "n_layers"),
+            (ModelConfig { n_parts: 1 << 30, ..good.clone() }, "n_parts"),
+            (with_ngrams(&[(2, 100)]), "ngrams"),
+            (with_ngrams(&[(2, 97), (3, 97)]), "ngrams"),
+            (with_ngrams(&[(1, 97)]), "ngrams"),
         ];
         for (config, field) in cases {
             assert_eq!(config.check().unwrap_err().field, field);

@@ -5,10 +5,11 @@
 //! output layer (`head`).
 
 use super::buffers::{Block, LaneBuffers, LayerActs};
-use super::inputs::input_forward;
+use super::inputs::{Inputs, input_forward};
 use super::layout::{LayerSlots, Layout};
 use super::packed::PackedWeights;
 use crate::vocab::compose::Composer;
+use crate::vocab::ngrams::Ngrams;
 use kernels::accum::Accum;
 use kernels::attention::{AttentionShape, attention_forward};
 use kernels::dropout::{DropMask, dropout_add};
@@ -50,6 +51,8 @@ pub struct Model<'a> {
     pub rope: &'a RopeTable,
     /// Tells what input vectors are made of, where they are composed of parts.
     pub composer: Option<&'a Composer>,
+    /// Finds the rows of n-grams, where these are added.
+    pub ngrams: Option<&'a Ngrams>,
 }
 
 impl Model<'_> {
@@ -59,6 +62,14 @@ impl Model<'_> {
     /// If there is none: whoever opens a model that composes gives it one.
     pub(super) fn composer(&self) -> &Composer {
         self.composer.expect("Model: a model with a table of parts has a composer")
+    }
+
+    /// What finds the rows of n-grams.
+    ///
+    /// # Panics
+    /// If there is none: whoever opens a model that adds n-grams gives it one.
+    pub(super) fn ngrams(&self) -> &Ngrams {
+        self.ngrams.expect("Model: a model with tables of n-grams finds their rows")
     }
 
     /// The heads of a fused query-key-value row.
@@ -135,7 +146,7 @@ fn attention_branch(
             let n = unique.ids().len();
             let rows = &mut scratch.wide[..n * width];
             let input = &mut scratch.branch[..n * model.layout.config.model_dim];
-            input_forward(input, model, unique.ids());
+            input_forward(input, model, Inputs::alone(unique.ids()));
             query_key_value(model, slots, rows, input, acts);
             // To the places of each token, as rows of the embedding are looked up.
             embedding_forward(scratch.qkv, rows, unique.index());

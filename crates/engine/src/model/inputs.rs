@@ -1,22 +1,45 @@
-//! Input vectors: rows of the embeddings, or composed of these and of rows of parts.
+//! Input vectors: rows of the embeddings, or composed of these and of rows of parts, and rows of
+//! n-grams added.
 //!
 //! What stands at a place is an *input*: the token there, or in a model that composes its vectors
-//! perhaps the word that ends there so far (`vocab/compose`). A vector is a function of its input.
+//! perhaps the word that ends there so far (`vocab/compose`). Without n-grams a vector is a function
+//! of its input.
 
 use super::forward::Model;
 use super::layout::Span;
 use kernels::composed::{composed_backward, composed_forward};
 use kernels::embedding::{embedding_backward, embedding_forward};
+use kernels::row_sums::{row_sums_backward, row_sums_forward};
+
+/// What vectors are made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inputs<'a> {
+    /// (N) what stands at each place.
+    pub ids: &'a [u32],
+    /// (N, K) the rows of the n-grams that end there; nothing in a model without.
+    pub ngrams: &'a [u32],
+}
+
+impl<'a> Inputs<'a> {
+    /// Inputs alone, without n-grams.
+    pub fn alone(ids: &'a [u32]) -> Inputs<'a> {
+        Inputs { ids, ngrams: &[] }
+    }
+}
 
 /// Writes the vectors of `inputs` (N) to `x` (N, C).
-pub(crate) fn input_forward(x: &mut [f32], model: Model, inputs: &[u32]) {
-    let table = model.layout.embed.of(model.params);
-    match model.layout.parts {
-        None => embedding_forward(x, table, inputs),
+pub(crate) fn input_forward(x: &mut [f32], model: Model, inputs: Inputs) {
+    let (layout, params) = (model.layout, model.params);
+    let table = layout.embed.of(params);
+    match layout.parts {
+        None => embedding_forward(x, table, inputs.ids),
         Some(parts) => {
-            let parts = parts.of(model.params);
-            composed_forward(x, table, parts, model.composer().composition(), inputs);
+            let of = model.composer().composition();
+            composed_forward(x, table, parts.of(params), of, inputs.ids);
         }
+    }
+    if let Some(ngrams) = layout.ngrams {
+        row_sums_forward(x, ngrams.of(params), inputs.ngrams, layout.config.ngrams.len());
     }
 }
 
@@ -27,17 +50,22 @@ pub(super) fn input_backward(
     start: usize,
     model: Model,
     dx: &[f32],
-    inputs: &[u32],
+    inputs: Inputs,
 ) {
+    let layout = model.layout;
     let place = |span: Span| span.start - start..span.end - start;
-    let table = place(model.layout.embed);
-    match model.layout.parts {
-        None => embedding_backward(&mut grads_acc[table], dx, inputs),
+    let table = place(layout.embed);
+    match layout.parts {
+        None => embedding_backward(&mut grads_acc[table], dx, inputs.ids),
         Some(parts) => {
             let [dtable, dparts] = grads_acc
                 .get_disjoint_mut([table, place(parts)])
                 .expect("the table gives every tensor its own place");
-            composed_backward(dtable, dparts, dx, model.composer().composition(), inputs);
+            composed_backward(dtable, dparts, dx, model.composer().composition(), inputs.ids);
         }
+    }
+    if let Some(ngrams) = layout.ngrams {
+        let drows = &mut grads_acc[place(ngrams)];
+        row_sums_backward(drows, dx, inputs.ngrams, layout.config.ngrams.len());
     }
 }

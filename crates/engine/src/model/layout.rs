@@ -147,6 +147,8 @@ pub struct Layout {
     pub embed: Span,
     /// (P, C) rows of parts, where input vectors are composed of them.
     pub parts: Option<Span>,
+    /// (R, C) rows of n-grams, where they are added: those of all tables, one after the other.
+    pub ngrams: Option<Span>,
     /// (C) gains before the output layer.
     pub final_norm: Span,
     /// The matrix of the softmax that every token takes part in: (V, C), the embeddings again where
@@ -238,7 +240,8 @@ impl Layout {
                 (embed, head, shared_start)
             }
         };
-        let parts = table.parts(config);
+        let parts = table.added("model.embed_parts.weight", config.n_parts, c);
+        let ngrams = table.added("model.embed_ngrams.weight", config.n_ngram_rows(), c);
         let lane_len = shared_start.unwrap_or(table.len).next_multiple_of(ALIGN_FLOATS);
         let Table { tensors, len, .. } = table;
         Ok(Layout {
@@ -247,6 +250,7 @@ impl Layout {
             layers,
             embed,
             parts,
+            ngrams,
             final_norm,
             head,
             factor,
@@ -349,10 +353,9 @@ impl Table {
         LayerSlots { attn_norm, qkv, qk_norm, out, mlp_norm, gate_up, down }
     }
 
-    /// The parts of words, if vectors are composed: these begin as those of their tokens.
-    fn parts(&mut self, config: &ModelConfig) -> Option<Span> {
-        let n_parts = Some(config.n_parts).filter(|n| *n > 0)?;
-        Some(self.matrix("model.embed_parts.weight", n_parts, config.model_dim, Init::Zeros))
+    /// Rows that are added to input vectors, if there are any: these begin as those of their tokens.
+    fn added(&mut self, name: &str, n_rows: usize, n_in: usize) -> Option<Span> {
+        (n_rows > 0).then(|| self.matrix(name, n_rows, n_in, Init::Zeros))
     }
 
     /// The clusters that begin at `cutoffs`.

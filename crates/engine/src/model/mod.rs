@@ -22,11 +22,11 @@ pub(crate) use backward::operand;
 pub use backward::{backward, embedding_gradient};
 pub(crate) use buffers::as_rows;
 pub use buffers::{HeadActs, LaneBuffers, MicroBatch, MicroShape};
-pub(crate) use config::N_PARTS_MAX;
 pub use config::{ConfigError, ModelConfig, default_ffn_dim};
+pub(crate) use config::{N_PARTS_MAX, check_ngrams};
 pub use forward::{Dropout, Model, forward};
 pub use head_config::{HeadConfig, HeadName, UnknownHead};
-pub(crate) use inputs::input_forward;
+pub(crate) use inputs::{Inputs, input_forward};
 pub use layout::{
     AdaptiveSlots, ClusterSlots, FactorSlots, Init, LayerSlots, Layout, Matrix, Span, Tensor,
 };

@@ -7,6 +7,7 @@ use super::optim::{AdamWOptions, IdleRows};
 use crate::model::{HeadConfig, HeadName, ModelConfig, default_ffn_dim};
 use crate::text::TokenizerKind;
 use crate::vocab::classes::ClassMethod;
+use crate::vocab::ngrams::NgramHead;
 use crate::vocab::order::TokenOrder;
 use kernels::Precision;
 use serde::{Deserialize, Serialize};
@@ -61,6 +62,9 @@ pub struct VocabSettings {
     pub n_samples: Option<usize>,
     pub compose: Option<bool>,
     pub order: Option<TokenOrder>,
+    pub ngram_embed: Option<bool>,
+    pub ngram_rows: Option<usize>,
+    pub ngram_min_count: Option<usize>,
 }
 
 /// Settings of the model.
@@ -81,6 +85,7 @@ pub struct ModelSettings {
     pub rope_theta: Option<f32>,
     pub norm_eps: Option<f32>,
     pub n_parts: Option<usize>,
+    pub ngrams: Option<Vec<NgramHead>>,
     pub head: Option<HeadConfig>,
 }
 
@@ -207,6 +212,15 @@ pub struct VocabConfig {
     /// layer's are by frequency, in files from before there was a choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<TokenOrder>,
+    /// Whether rows of n-grams are added to input vectors.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ngram_embed: bool,
+    /// Rows of a table of n-grams, at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ngram_rows: Option<usize>,
+    /// An n-gram that the text has more rarely has no rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ngram_min_count: Option<usize>,
 }
 
 /// The training of a run.
@@ -279,6 +293,7 @@ impl ModelSettings {
             rope_theta: self.rope_theta.unwrap_or(10_000.0),
             norm_eps: self.norm_eps.unwrap_or(1e-5),
             n_parts: 0,
+            ngrams: Vec::new(),
             head: HeadConfig::Full,
         }
     }

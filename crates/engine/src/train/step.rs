@@ -9,6 +9,7 @@ use super::optim::{AdamW, AdamWOptions};
 use crate::head::LossSum;
 use crate::model::{Layout, Model, Owner, PackedWeights};
 use crate::vocab::compose::Composer;
+use crate::vocab::ngrams::Ngrams;
 use kernels::rope::RopeTable;
 use kernels::{AlignedVec, Pool, Precision};
 
@@ -29,6 +30,8 @@ pub struct TrainState {
     /// What input vectors are made of, for a model that composes them: it must have met every word
     /// of the text. [`TrainState::new`] leaves it out.
     pub composer: Option<Composer>,
+    /// Finds the rows of n-grams, for a model that adds these. [`TrainState::new`] leaves it out.
+    pub ngrams: Option<Ngrams>,
 }
 
 /// What this step is to do.
@@ -97,6 +100,7 @@ impl TrainState {
             optim: AdamW::new(&layout, options),
             rope: RopeTable::new(config.seq_len, config.head_dim, config.rope_theta as f64),
             composer: None,
+            ngrams: None,
             params,
             layout,
         }
@@ -152,8 +156,9 @@ impl TrainState {
 
     /// What the forward and backward passes read.
     pub fn model(&self) -> Model<'_> {
-        let TrainState { layout, params, packed, rope, composer, .. } = self;
-        Model { layout, params, packed, rope, composer: composer.as_ref() }
+        let TrainState { layout, params, packed, rope, composer, ngrams, .. } = self;
+        let (composer, ngrams) = (composer.as_ref(), ngrams.as_ref());
+        Model { layout, params, packed, rope, composer, ngrams }
     }
 }
 

@@ -4,6 +4,8 @@ pub mod classes;
 mod code_file;
 pub mod compose;
 pub mod morphemes;
+mod ngram_file;
+pub mod ngrams;
 pub mod order;
 mod prime_codes;
 pub mod runs;
@@ -11,4 +13,5 @@ pub mod runs;
 pub use code_file::{
     CODES_NAME, CodeFileError, codes_json, learn_codes, read_codes, read_composer,
 };
+pub use ngram_file::{NGRAMS_NAME, NgramFileError, ngrams_bytes, read_ngrams};
 pub use prime_codes::{PathCodes, PrimeCodes, TokenPath};

@@ -20,6 +20,7 @@ fn config() -> HfConfig {
         tie_embeddings: true,
         qk_norm: false,
         n_parts: 0,
+        ngrams: Vec::new(),
         head: HeadConfig::Full,
         bos_id: None,
         eos_id: Some(2),

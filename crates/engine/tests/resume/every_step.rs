@@ -80,6 +80,16 @@ fn stopped_after_every_step_with_composed_input_vectors() {
     }));
 }
 
+#[test]
+fn stopped_after_every_step_with_rows_of_ngrams() {
+    every_step(Scene::with(PrecisionName::F32, |settings| {
+        settings.vocab.head = Some(HeadName::Factor);
+        settings.model.tie_embeddings = Some(false); // so that other rows may be idle
+        settings.vocab.ngram_embed = Some(true);
+        settings.vocab.ngram_rows = Some(100);
+    }));
+}
+
 /// A chain of stops, one after each step.
 #[test]
 fn stopped_sixty_times() {

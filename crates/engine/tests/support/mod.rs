@@ -10,6 +10,7 @@ use engine::train::{
     AdamWOptions, IdleRows, Lanes, SequenceSource, StepPlan, TrainState, training_step,
 };
 use engine::vocab::compose::Composer;
+use engine::vocab::ngrams::{Ngrams, ngram_heads};
 use kernels::{AlignedVec, Precision};
 
 /// What to train.
@@ -33,6 +34,8 @@ pub struct Tiny {
     pub composes: bool,
     /// What becomes of rows that a batch does not use.
     pub idle_rows: IdleRows,
+    /// Whether rows of n-grams are added to them.
+    pub has_ngrams: bool,
 }
 
 impl Default for Tiny {
@@ -53,6 +56,7 @@ impl Default for Tiny {
             n_samples: None,
             composes: false,
             idle_rows: IdleRows::Dense,
+            has_ngrams: false,
         }
     }
 }
@@ -100,6 +104,7 @@ impl Tiny {
             tie_embeddings: self.tie_embeddings && self.head.can_be_tied(),
             head: self.head.clone(),
             n_parts: if self.composes { words::N_PARTS } else { 0 },
+            ngrams: if self.has_ngrams { ngram_heads(24) } else { vec![] },
             ..ModelConfig::new(self.vocab_size, 32, 2, 4)
         }
     }
@@ -114,16 +119,33 @@ impl Tiny {
         let params = self.params(&layout);
         let options = AdamWOptions { idle_rows: self.idle_rows, ..AdamWOptions::default() };
         let state = TrainState::new(layout, params, self.precision, options);
-        TrainState { composer: self.composer(), ..state }
+        TrainState { composer: self.composer(), ngrams: self.ngrams(), ..state }
     }
 
-    /// Fresh parameters, and rows of parts that are not zero as fresh ones would be.
+    /// Fresh parameters, and rows of parts and n-grams that are not zero as fresh ones would be.
     pub fn params(&self, layout: &Layout) -> AlignedVec<f32> {
         let mut params = init_params(layout, 1);
-        if let Some(parts) = layout.parts {
-            Rng::new(1, Purpose::Test, 0).fill_normal(parts.of_mut(&mut params), 0, 0.02);
+        for (i, span) in (0..).zip([layout.parts, layout.ngrams]) {
+            if let Some(span) = span {
+                Rng::new(1, Purpose::Test, i).fill_normal(span.of_mut(&mut params), 0, 0.02);
+            }
         }
         params
+    }
+
+    /// Finds n-grams: those of [`Cycle`] that come from half of all tokens.
+    pub fn ngrams(&self) -> Option<Ngrams> {
+        let text: Vec<u32> = (0..self.vocab_size / 2).flat_map(|token| self.text(token)).collect();
+        self.has_ngrams.then(|| Ngrams::learn(&ngram_heads(24), &text, 2))
+    }
+
+    /// The text of [`Cycle`] from a token on.
+    fn text(&self, token: usize) -> Vec<u32> {
+        let (mut tokens, mut targets) =
+            (vec![0; 2 * self.vocab_size], vec![0; 2 * self.vocab_size]);
+        let index = (0..self.vocab_size).find(|index| index * 7 % self.vocab_size == token);
+        Cycle(self.vocab_size).fill(0, index.unwrap_or(0), &mut tokens, &mut targets);
+        tokens
     }
 
     /// What composes the input vectors, without any word yet.
@@ -134,12 +156,7 @@ impl Tiny {
     /// The same with every word of [`Cycle`].
     pub fn composer(&self) -> Option<Composer> {
         let mut composer = self.fresh_composer()?;
-        let (mut tokens, mut targets) =
-            (vec![0; 2 * self.vocab_size], vec![0; 2 * self.vocab_size]);
-        for index in 0..self.vocab_size {
-            Cycle(self.vocab_size).fill(0, index, &mut tokens, &mut targets);
-            composer.add_words(&tokens);
-        }
+        (0..self.vocab_size).for_each(|token| composer.add_words(&self.text(token)));
         Some(composer)
     }
 

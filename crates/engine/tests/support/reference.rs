@@ -3,6 +3,7 @@
 use engine::head::sampled::Candidates;
 use engine::model::{LayerSlots, Layout, Matrix};
 use engine::vocab::compose::Composer;
+use engine::vocab::ngrams::Ngrams;
 use kernels::composed::naive::composed_forward;
 use kernels::dropout::{DropMask, naive::dropout_add};
 use kernels::embedding::naive::embedding_forward;
@@ -10,6 +11,7 @@ use kernels::gated_mlp::naive::swiglu_forward;
 use kernels::qk_norm::naive::qk_norm_forward;
 use kernels::rmsnorm::naive::rmsnorm_forward;
 use kernels::rope::{Heads, RopeTable, naive::rope_forward};
+use kernels::row_sums::naive::row_sums_forward;
 use kernels::scalar::Scalar;
 
 /// The mask of a block's attention (0) or MLP (1), if there is dropout.
@@ -18,7 +20,7 @@ pub type Masks<'a> = &'a dyn Fn(usize, usize) -> Option<DropMask>;
 /// The sum of the losses of a micro-batch of whole sequences.
 pub fn loss<S: Scalar>(
     layout: &Layout,
-    composer: Option<&Composer>,
+    (composer, ngrams): (Option<&Composer>, Option<&Ngrams>),
     params: &[S],
     tokens: &[u32],
     targets: &[u32],
@@ -27,6 +29,13 @@ pub fn loss<S: Scalar>(
 ) -> S {
     let c = layout.config.model_dim;
     let mut x = input_vectors(layout, composer, params, tokens);
+    if let (Some(span), Some(ngrams)) = (layout.ngrams, ngrams) {
+        let mut rows = vec![0; tokens.len() * ngrams.n_heads()];
+        let rows_of = rows.chunks_exact_mut(layout.config.seq_len * ngrams.n_heads());
+        let sequences = tokens.chunks_exact(layout.config.seq_len).zip(rows_of);
+        sequences.for_each(|(tokens, rows)| ngrams.rows(tokens, rows));
+        row_sums_forward(&mut x, span.of(params), &rows, ngrams.n_heads());
+    }
     for (l, slots) in layout.layers.iter().enumerate() {
         let branch = attention_branch(layout, slots, params, &x);
         x = add(&x, &branch, masks(l, 0));

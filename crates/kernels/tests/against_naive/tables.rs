@@ -1,9 +1,10 @@
 //! Kernels that read rows of tables and add into them.
 
-use super::support::{Compared, Made, Random, relative, wide, width};
+use super::support::{Compared, Made, Random, relative, some_rows, wide, width};
 use kernels::Precision;
 use kernels::composed::{self, composed_backward, composed_forward};
 use kernels::embedding::{self, embedding_backward, embedding_forward};
+use kernels::row_sums::{self, row_sums_backward, row_sums_forward};
 
 pub fn embedding_case(random: &mut Random, _: Precision) -> Vec<Compared> {
     let (rows, cols, vocab_size) = (random.between(1, 9), width(random), random.between(1, 5));
@@ -53,5 +54,30 @@ pub fn composed_case(random: &mut Random, _: Precision) -> Vec<Compared> {
         Compared::within("composed x", &x, x0, of_x),
         Compared::within("composed dtable", &dtable, dtable0, of_dtable),
         Compared::within("composed dparts", &dparts, dparts0, of_dparts),
+    ]
+}
+
+pub fn row_sums_case(random: &mut Random, _: Precision) -> Vec<Compared> {
+    let [n, k, n_rows] = [9, 3, 5].map(|max| random.between(1, max));
+    let cols = width(random);
+    let rows = some_rows(random, n * k, n_rows);
+    let [x, table, dx] = [n, n_rows, n].map(|n| random.f32s(n * cols, 1.0));
+    let (mut y, mut dtable) = (x.clone(), table.clone());
+    row_sums_forward(&mut y, &table, &rows, k);
+    row_sums_backward(&mut dtable, &dx, &rows, k);
+
+    let definition = |[mut y, table, dx]: [Vec<f64>; 3]| {
+        let mut dtable = table.clone();
+        row_sums::naive::row_sums_forward(&mut y, &table, &rows, k);
+        row_sums::naive::row_sums_backward(&mut dtable, &dx, &rows, k);
+        [y, dtable]
+    };
+    let all = [&x, &table, &dx].map(|x| wide(x));
+    let [y0, dtable0] = definition(all.clone());
+    let terms = definition(all.map(|x| x.iter().map(|x| x.abs()).collect()));
+    // One addition for each row of a place, or of all places.
+    vec![
+        Compared::within("row_sums x", &y, y0, relative(&terms[0], k)),
+        Compared::within("row_sums dtable", &dtable, dtable0, relative(&terms[1], n * k)),
     ]
 }

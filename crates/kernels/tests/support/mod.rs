@@ -5,6 +5,7 @@
 pub mod complex;
 
 use kernels::composed::Composition;
+use kernels::row_sums::NO_ROW;
 use kernels::rows::bf16_from_f32;
 use kernels::{Isa, Precision, Rows, RowsMut, isa};
 use std::sync::{Mutex, PoisonError};
@@ -96,6 +97,15 @@ pub fn width(random: &mut Random) -> usize {
         0 => edges[random.between(0, edges.len() - 1)],
         _ => random.between(1, 200),
     }
+}
+
+/// `n` rows out of `n_rows`, one in four of which is none.
+pub fn some_rows(random: &mut Random, n: usize, n_rows: usize) -> Vec<u32> {
+    let row = |random: &mut Random| match random.between(0, 3) {
+        0 => NO_ROW,
+        _ => random.between(0, n_rows - 1) as u32,
+    };
+    (0..n).map(|_| row(random)).collect()
 }
 
 /// What inputs are made of, at random: up to [`Made::N_PARTS_MAX`] parts each, the same one perhaps

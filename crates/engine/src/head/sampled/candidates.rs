@@ -129,7 +129,7 @@ mod tests {
         let packed = PackedWeights::new(&layout, Precision::F32, true);
         let rope = RopeTable::new(1, 4, 1e4);
         let (layout, params, packed, rope) = (&layout, &params[..], &packed, &rope);
-        let model = Model { layout, params, packed, rope, composer: None };
+        let model = Model { layout, params, packed, rope, composer: None, ngrams: None };
         let mut candidates = Candidates::new(&COUNTS, n, 8, Precision::F32, 3);
         for step in 0..n_steps {
             candidates.draw(model, step);

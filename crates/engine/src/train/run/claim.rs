@@ -3,7 +3,7 @@
 use super::error::RunError;
 use super::{CHECKPOINTS_NAME, CONFIG_NAME, TRAIN_NAME, VALID_NAME};
 use crate::checkpoint::{RealFs, RunLock, clean, ensure_dir};
-use crate::vocab::CODES_NAME;
+use crate::vocab::{CODES_NAME, NGRAMS_NAME};
 use std::path::Path;
 
 /// Makes `dir` unless it is there; it is nobody else's until the lock is dropped.
@@ -36,7 +36,7 @@ fn remove_leftovers(dir: &Path) -> std::io::Result<()> {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let is_file = |of: &str| name == of || name.starts_with(&format!("{of}.tmp-"));
-        if [TRAIN_NAME, VALID_NAME, CODES_NAME].into_iter().any(is_file) {
+        if [TRAIN_NAME, VALID_NAME, CODES_NAME, NGRAMS_NAME].into_iter().any(is_file) {
             std::fs::remove_file(&path)?;
         }
     }

@@ -5,8 +5,8 @@ use crate::generate::SamplerError;
 use crate::model::ConfigError;
 use crate::text::TextError;
 use crate::train::StepError;
-use crate::vocab::CodeFileError;
 use crate::vocab::classes::ClassError;
+use crate::vocab::{CodeFileError, NgramFileError};
 use std::path::{Path, PathBuf};
 
 /// Why a run cannot start or go on; what is on disk is as it was.
@@ -33,6 +33,9 @@ pub enum RunError {
     /// The codes of a vocabulary's words.
     #[error(transparent)]
     Codes(#[from] CodeFileError),
+    /// The n-grams of the text.
+    #[error(transparent)]
+    Ngrams(#[from] NgramFileError),
     /// The shape of the model.
     #[error(transparent)]
     Config(#[from] ConfigError),

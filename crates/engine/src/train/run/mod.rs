@@ -8,6 +8,7 @@ mod claim;
 mod corpus;
 mod drive;
 mod error;
+mod ngrams;
 mod open;
 mod prepare;
 mod save;

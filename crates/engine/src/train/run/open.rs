@@ -17,7 +17,7 @@ use crate::train::settings::RunConfig;
 use crate::train::{Lanes, SequenceSource, StepPlan, TrainState, training_step};
 use crate::vocab::classes::count_tokens;
 use crate::vocab::compose::Composer;
-use crate::vocab::{read_codes, read_composer};
+use crate::vocab::{read_codes, read_composer, read_ngrams};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -123,6 +123,7 @@ impl Machine {
         }
         let mut state = TrainState::new(layout, params, precision, train.optimizer);
         state.composer = composer;
+        state.ngrams = read_ngrams(dir, &model.ngrams, &tokens.origin().tokenizer_hash)?;
         state.pack(lanes.pool());
         let train = TrainSource { tokens, batches };
         Ok(Machine { config: config.clone(), state, lanes, train, valid, session })
@@ -182,7 +183,8 @@ impl Run {
         let corpus = CorpusRecord::read(dir)?;
         let dataset = corpus.fingerprint(&machine.train.tokens);
         let codes = read_codes(dir, &tokenizer)?;
-        let files = save::ConstantFiles::new(&config.model, &tokenizer, codes.as_ref());
+        let ngrams = machine.state.ngrams.as_ref();
+        let files = save::ConstantFiles::new(&config.model, &tokenizer, codes.as_ref(), ngrams);
 
         let checkpoints = dir.join(CHECKPOINTS_NAME);
         clean(&RealFs, &checkpoints)?;

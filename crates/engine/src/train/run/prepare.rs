@@ -6,6 +6,7 @@ use super::check::{check_model, check_settings, check_train};
 use super::claim::{claim, refuse_run};
 use super::corpus::CorpusRecord;
 use super::error::RunError;
+use super::ngrams;
 use super::open::Machine;
 use super::vocabulary::{self, Arranged};
 use super::{CONFIG_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME};
@@ -65,7 +66,7 @@ pub fn prepare(
     let train = encode(&tokenizer, &texts, &path, origin, threads, observer)?;
     let is_char = tokenizer.kind() == TokenizerKind::Char;
     let full = settings.model.resolve(tokenizer.vocab_size(), train.len(), is_char);
-    let vocab = vocabulary::resolve(&settings.vocab, tokenizer.kind(), &full)?;
+    let vocab = vocabulary::resolve(&settings.vocab, tokenizer.kind(), &full, train.len())?;
     let Arranged { head, order } = vocabulary::arrange(&vocab, &train, threads, observer)?;
     let (tokenizer, train) = match order {
         None => (tokenizer, train),
@@ -83,6 +84,7 @@ pub fn prepare(
         commit_file(&RealFs, &dir.join(CODES_NAME), &codes_json(&codes, &tokenizer))?;
     }
     drop(texts);
+    let ngrams = ngrams::find(&vocab, &train, dir)?;
     if let Some((corpus, span)) = sources.valid() {
         let (path, origin) = (dir.join(VALID_NAME), token_origin(&tokenizer, text_hash));
         encode(&tokenizer, &read(corpus, span)?, &path, origin, threads, observer)?;
@@ -94,7 +96,7 @@ pub fn prepare(
         min_count: options.min_count,
     };
     let tie_embeddings = settings.model.tie_embeddings.unwrap_or(head.can_be_tied());
-    let model = ModelConfig { head, n_parts, tie_embeddings, ..full };
+    let model = ModelConfig { head, n_parts, ngrams, tie_embeddings, ..full };
     let known = Known { data, tokenizer: tokenizer_config, vocab, model };
     let config = resolve(settings, known, &train, budget, threads, dir)?;
     let toml = toml::to_string_pretty(&config).map_err(|error| RunError::ConfigFile {
@@ -319,6 +321,13 @@ fn resolve(
             let (found, expected) = (found.to_string(), format!("{of_text}, as the text gives it"));
             return Err(RunError::Setting { field, found, expected });
         }
+    }
+    if settings.model.ngrams.as_ref().is_some_and(|given| *given != known.model.ngrams) {
+        return Err(RunError::Setting {
+            field: "model.ngrams",
+            found: "other tables".to_string(),
+            expected: "those that [vocab] asks for; leave them out".to_string(),
+        });
     }
     if settings.model.head.as_ref().is_some_and(|head| *head != known.model.head) {
         return Err(RunError::Setting {

@@ -11,7 +11,8 @@ use crate::text::Tokenizer;
 use crate::train::settings::RunConfig;
 use crate::train::{IdleState, NotRestored, TrainState};
 use crate::vocab::morphemes::Codes;
-use crate::vocab::{CODES_NAME, codes_json};
+use crate::vocab::ngrams::Ngrams;
+use crate::vocab::{CODES_NAME, NGRAMS_NAME, codes_json, ngrams_bytes};
 use kernels::AlignedVec;
 use std::path::Path;
 use std::sync::Arc;
@@ -29,10 +30,15 @@ pub(super) struct ConstantFiles {
 
 impl ConstantFiles {
     /// The files of a model; runs of word-level vocabularies have codes, but for old ones.
-    pub fn new(model: &ModelConfig, tokenizer: &Tokenizer, codes: Option<&Codes>) -> ConstantFiles {
+    pub fn new(
+        model: &ModelConfig,
+        tokenizer: &Tokenizer,
+        codes: Option<&Codes>,
+        ngrams: Option<&Ngrams>,
+    ) -> ConstantFiles {
         let hf = hf_config(model, tokenizer.eos_id());
         let json = tokenizer.to_json();
-        let tokenizer_blake3 = blake3::hash(&json).to_hex().to_string();
+        let hash = blake3::hash(&json);
         let mut files: Vec<(&str, Arc<[u8]>)> = vec![
             ("config.json", config_json(&hf).into_bytes().into()),
             ("generation_config.json", generation_config_json(&hf).into_bytes().into()),
@@ -40,7 +46,9 @@ impl ConstantFiles {
             ("tokenizer_config.json", tokenizer.config_json().into()),
         ];
         files.extend(codes.map(|codes| (CODES_NAME, codes_json(codes, tokenizer).into())));
-        ConstantFiles { files, tokenizer_blake3 }
+        let ngrams = ngrams.map(|ngrams| ngrams_bytes(ngrams, hash.as_bytes()));
+        files.extend(ngrams.map(|bytes| (NGRAMS_NAME, bytes.into())));
+        ConstantFiles { files, tokenizer_blake3: hash.to_hex().to_string() }
     }
 
     fn entries<'a>(&self) -> Vec<FileEntry<'a>> {
@@ -67,6 +75,7 @@ fn hf_config(m: &ModelConfig, eos_id: Option<u32>) -> HfConfig {
         tie_embeddings: m.tie_embeddings,
         qk_norm: m.qk_norm,
         n_parts: m.n_parts,
+        ngrams: m.ngrams.clone(),
         head: m.head.clone(),
         bos_id: None,
         eos_id,
@@ -90,6 +99,7 @@ pub fn model_config(hf: &HfConfig) -> ModelConfig {
         rope_theta: hf.rope_theta,
         norm_eps: hf.norm_eps,
         n_parts: hf.n_parts,
+        ngrams: hf.ngrams.clone(),
         head: hf.head.clone(),
     }
 }
@@ -144,7 +154,8 @@ pub fn write_model(
     tokenizer: &Tokenizer,
     codes: Option<&Codes>,
 ) -> Result<(), SaveError> {
-    let mut files = ConstantFiles::new(&model.layout.config, tokenizer, codes).entries();
+    let config = &model.layout.config;
+    let mut files = ConstantFiles::new(config, tokenizer, codes, model.ngrams).entries();
     let contents = FileContents::Tensors(model_tensors(model));
     files.push(FileEntry { name: MODEL_NAME.to_string(), contents });
     commit_folder(&RealFs, folder, &files, None)?;

@@ -1,6 +1,7 @@
 //! The output layer of a run, and the order of the vocabulary that it asks for.
 
 use super::error::RunError;
+use super::ngrams;
 use crate::data::TokenFile;
 use crate::model::{HeadConfig, HeadName, ModelConfig};
 use crate::text::TokenizerKind;
@@ -21,15 +22,17 @@ const N_SAMPLES: usize = 1_000;
 /// worth a model that other programs cannot read.
 const GAIN_WORTH_IT: f64 = 1.5;
 
-/// The output layer, as given or as suits `model`, which is the run's but for it.
+/// The output layer, as given or as suits `model`, which is the run's but for it; and what is added
+/// to input vectors, for a text of so many tokens.
 ///
 /// # Errors
-/// [`RunError::Setting`] or [`RunError::Config`] if there cannot be such classes or clusters, or
-/// words have no parts.
+/// [`RunError::Setting`] or [`RunError::Config`] if there cannot be such classes, clusters or tables
+/// of n-grams, or words have no parts.
 pub(super) fn resolve(
     given: &VocabSettings,
     kind: TokenizerKind,
     model: &ModelConfig,
+    n_tokens: usize,
 ) -> Result<VocabConfig, RunError> {
     let compose = given.compose.unwrap_or(false);
     if compose && kind == TokenizerKind::Char {
@@ -50,7 +53,8 @@ pub(super) fn resolve(
         _ if model.factored_gain(n_classes) >= GAIN_WORTH_IT => HeadName::Factor,
         _ => HeadName::Full,
     });
-    let plain = VocabConfig { head, compose, order: given.order, ..VocabConfig::default() };
+    let plain =
+        VocabConfig { head, compose, order: given.order, ..ngrams::resolve(given, n_tokens)? };
     match head {
         HeadName::Full => Ok(plain),
         HeadName::Factor if !(1..=vocab_size).contains(&n_classes) => Err(RunError::Setting {
@@ -192,7 +196,7 @@ mod tests {
     /// The layer that is chosen for a shape: V, C, L, H, T.
     fn chosen([v, c, l, h, t]: [usize; 5]) -> HeadName {
         let model = ModelConfig { seq_len: t, ..ModelConfig::new(v, c, l, h) };
-        resolve(&VocabSettings::default(), TokenizerKind::Word, &model).unwrap().head
+        resolve(&VocabSettings::default(), TokenizerKind::Word, &model, 1_000).unwrap().head
     }
 
     #[test]
@@ -215,7 +219,7 @@ mod tests {
     #[test]
     fn what_is_asked_for_is_taken() {
         let model = ModelConfig::new(100, 64, 2, 2);
-        let resolve = |given| resolve(&given, TokenizerKind::Word, &model);
+        let resolve = |given| resolve(&given, TokenizerKind::Word, &model, 1_000);
         let given = VocabSettings { n_classes: Some(7), ..VocabSettings::default() };
         let found = resolve(given).unwrap();
         assert_eq!((found.head, found.n_classes), (HeadName::Factor, Some(7)));

@@ -1,0 +1,136 @@
+//! Models with rows of n-grams in their input vectors: trained, stopped, measured, made to write.
+
+use crate::process::{Ended, run};
+use crate::scene::Scene;
+use std::path::{Path, PathBuf};
+
+/// A run into `out` that stops in order after step 5.
+fn stopped(scene: &Scene, out: &str, flags: &str) -> Ended {
+    let ended: Ended = scene.train(out, &format!("{flags} --stop-at 5")).output().unwrap().into();
+    ended.assert_success();
+    ended
+}
+
+/// The checkpoint of such a run, moved out of it: a model folder.
+fn moved(scene: &Scene, out: &str) -> PathBuf {
+    let folder = scene.path().join(format!("{out}-moved"));
+    std::fs::rename(scene.checkpoints(out).join("step-00000005"), &folder).unwrap();
+    folder
+}
+
+/// Bits per byte of the scene's text.
+fn measure(scene: &Scene, model: &str) -> f64 {
+    let ended = run(scene.path(), &["eval", model, "text.txt", "--json"]);
+    ended.assert_success();
+    let report: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    report["bits_per_byte"].as_f64().unwrap()
+}
+
+fn write(scene: &Scene, model: &str) {
+    let ended = run(scene.path(), &["generate", model, "Once", "--max-tokens", "9"]);
+    ended.assert_success();
+    assert!(ended.stdout.starts_with("Once"), "{model}: {}", ended.stdout);
+}
+
+#[test]
+fn rows_of_ngrams_are_trained_resumed_measured_and_write() {
+    let scene = Scene::new();
+    let straight = scene.straight("straight", "--ngram-embed");
+    let ended = stopped(&scene, "run", "--ngram-embed");
+    assert!(ended.stderr.contains("rows of n-grams seen 2 times"), "{}", ended.stderr);
+    scene.finish("run");
+    assert!(scene.end("run") == straight, "stopped and resumed it came to another end");
+    // The configuration alone makes the same run again.
+    let again = ["train", "--config", "run/config.toml", "--out", "again"];
+    run(scene.path(), &again).assert_success();
+    assert!(scene.end("again") == straight, "the configuration makes another run");
+
+    let shown = run(scene.path(), &["inspect", "run"]).stdout;
+    for part in ["n-grams of 2 tokens hashed to 997 rows", "3 tokens", "model.embed_ngrams.weight"]
+    {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let plain = scene.straight("plain", "");
+    assert!(plain != straight, "n-grams changed nothing");
+    assert!(measure(&scene, "run") < measure(&scene, "plain"), "what it was trained on");
+    write(&scene, "run");
+}
+
+#[test]
+fn every_output_layer_takes_them_and_so_do_composed_vectors() {
+    let scene = Scene::new();
+    let heads = ["full", "factor", "adaptive", "sampled"];
+    let flags =
+        heads.map(|head| format!("--tokenizer word --vocab 400 --head {head} --ngram-embed"));
+    let composed = "--tokenizer word --vocab 400 --compose --ngram-min-count 1".to_string();
+    for (i, flags) in flags.into_iter().chain([composed]).enumerate() {
+        let out = format!("run-{i}");
+        let ended = stopped(&scene, &out, &flags);
+        assert!(ended.stderr.contains("only this program reads such a model"), "{}", ended.stderr);
+        write(&scene, &out);
+        measure(&scene, &out);
+    }
+}
+
+/// Runs and models without n-grams are as they were before there were any, and are read as such.
+#[test]
+fn nothing_of_ngrams_is_in_a_model_without() {
+    let scene = Scene::new();
+    stopped(&scene, "run", "");
+    for path in ["run/config.toml", "run/checkpoints/step-00000005/config.json"] {
+        let text = std::fs::read_to_string(scene.path().join(path)).unwrap();
+        assert!(!text.contains("ngram"), "{path}: {text}");
+    }
+    for folder in ["run", "run/checkpoints/step-00000005"] {
+        assert!(!scene.path().join(folder).join("ngrams.bin").exists(), "{folder}");
+    }
+    scene.finish("run");
+    write(&scene, "run");
+}
+
+#[test]
+fn a_lost_or_damaged_list_is_named() {
+    let scene = Scene::new();
+    stopped(&scene, "run", "--ngram-embed");
+    let model = moved(&scene, "run");
+    write(&scene, "run-moved");
+    let list = |folder: &Path| folder.join("ngrams.bin");
+    let commands: [(&[&str], PathBuf); 2] = [
+        (&["generate", "run-moved", "Once"], list(&model)),
+        (&["resume", "run"], list(&scene.path().join("run"))),
+    ];
+    for (args, list) in commands {
+        let whole = std::fs::read(&list).unwrap();
+        let mut flipped = whole.clone();
+        flipped[99] ^= 1;
+        for (bytes, part) in [
+            (Some(&whole[..whole.len() - 1]), "hashes, expected 8 bytes each"),
+            (Some(&flipped), "another checksum"),
+            (Some(&[]), "0 bytes"),
+            (None, "not there"),
+        ] {
+            match bytes {
+                Some(bytes) => std::fs::write(&list, bytes).unwrap(),
+                None => std::fs::remove_file(&list).unwrap(),
+            }
+            let ended = run(scene.path(), args);
+            assert_eq!(ended.complaint(1, &["ngrams.bin", part, "copy it"]), None, "{args:?}");
+        }
+        std::fs::write(&list, whole).unwrap();
+    }
+    scene.finish("run");
+}
+
+#[test]
+fn what_cannot_be_is_refused_by_name() {
+    let scene = Scene::new();
+    let ended: Ended = scene.train("run", "--ngram-min-count 0").output().unwrap().into();
+    assert_eq!(ended.complaint(2, &["vocab.ngram_min_count = 0", "at least 1"]), None);
+    std::fs::write(scene.path().join("few.toml"), "[vocab]\nngram_rows = 4").unwrap();
+    let ended: Ended = scene.train("run", "--config few.toml").output().unwrap().into();
+    assert_eq!(ended.complaint(2, &["vocab.ngram_rows = 4", "64 to"]), None);
+    let flags = "--tokenizer word --vocab 400 --head factor --ngram-embed";
+    stopped(&scene, "run", flags);
+    let ended = run(scene.path(), &["convert", "run", "--out", "new"]);
+    assert_eq!(ended.complaint(1, &["rows of n-grams", "no plain model"]), None);
+}

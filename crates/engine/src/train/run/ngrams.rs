@@ -1,0 +1,117 @@
+//! The n-grams of a run: how many rows their tables have, and which n-grams have rows.
+
+use super::error::RunError;
+use crate::checkpoint::{RealFs, commit_file};
+use crate::data::{TokenFile, TokenSource};
+use crate::train::settings::{VocabConfig, VocabSettings};
+use crate::vocab::ngrams::{N_ROWS_MAX, NgramHead, Ngrams, ngram_heads};
+use crate::vocab::{NGRAMS_NAME, ngrams_bytes};
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+/// Tokens of the text for each row of a table, and how many rows that may make: two thirds of a
+/// word-level text's tokens end an n-gram that comes again, and some twenty of these share a row.
+const TOKENS_OF_ROW: usize = 100;
+const USUAL_ROWS: RangeInclusive<usize> = 1_000..=65_536;
+
+/// Rows that may be asked for; below 64 there is little to tell n-grams apart by.
+const ROWS: RangeInclusive<usize> = 64..=N_ROWS_MAX as usize;
+
+/// An n-gram that the text has more rarely has no rows, unless another number is given.
+const MIN_COUNT: usize = 2;
+
+/// The part of the configuration that is about n-grams, for a text of so many tokens; whoever gives
+/// a number wants n-grams.
+///
+/// # Errors
+/// [`RunError::Setting`] if there cannot be so many rows, or the number of times is 0.
+pub(super) fn resolve(given: &VocabSettings, n_tokens: usize) -> Result<VocabConfig, RunError> {
+    let has_numbers = given.ngram_rows.is_some() || given.ngram_min_count.is_some();
+    if !given.ngram_embed.unwrap_or(has_numbers) {
+        return Ok(VocabConfig::default());
+    }
+    let usual = (n_tokens / TOKENS_OF_ROW).clamp(*USUAL_ROWS.start(), *USUAL_ROWS.end());
+    let n_rows = given.ngram_rows.unwrap_or(usual);
+    let min_count = given.ngram_min_count.unwrap_or(MIN_COUNT);
+    let refuse = |field, found: usize, expected: String| {
+        Err(RunError::Setting { field, found: found.to_string(), expected })
+    };
+    if !ROWS.contains(&n_rows) {
+        return refuse("vocab.ngram_rows", n_rows, format!("{} to {}", ROWS.start(), ROWS.end()));
+    }
+    if min_count == 0 {
+        let expected = "at least 1, which gives every n-gram of the text rows".to_string();
+        return refuse("vocab.ngram_min_count", min_count, expected);
+    }
+    Ok(VocabConfig {
+        ngram_embed: true,
+        ngram_rows: Some(n_rows),
+        ngram_min_count: Some(min_count),
+        ..VocabConfig::default()
+    })
+}
+
+/// Keeps which n-grams of the text have rows, if `vocab` asks for any; returns their tables.
+///
+/// # Errors
+/// [`RunError`] if the file cannot be written.
+pub(super) fn find(
+    vocab: &VocabConfig,
+    text: &TokenFile,
+    dir: &Path,
+) -> Result<Vec<NgramHead>, RunError> {
+    let (Some(n_rows), Some(min_count)) = (vocab.ngram_rows, vocab.ngram_min_count) else {
+        return Ok(Vec::new());
+    };
+    let mut ids = vec![0; text.len()];
+    text.read(0, &mut ids);
+    let heads = ngram_heads(n_rows);
+    let ngrams = Ngrams::learn(&heads, &ids, min_count);
+    let bytes = ngrams_bytes(&ngrams, &text.origin().tokenizer_hash);
+    commit_file(&RealFs, &dir.join(NGRAMS_NAME), &bytes)?;
+    Ok(heads)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows_and_count(given: VocabSettings, n_tokens: usize) -> Option<(usize, usize)> {
+        let found = resolve(&given, n_tokens).unwrap();
+        assert_eq!(found.ngram_embed, found.ngram_rows.is_some());
+        found.ngram_rows.zip(found.ngram_min_count)
+    }
+
+    #[test]
+    fn tables_grow_with_the_text_and_whoever_gives_a_number_wants_them() {
+        let given = VocabSettings::default();
+        assert_eq!(rows_and_count(given.clone(), 1_000_000), None);
+        let wanted = VocabSettings { ngram_embed: Some(true), ..given.clone() };
+        for (n_tokens, n_rows) in [(0, 1_000), (2_088_628, 20_886), (1 << 30, 65_536)] {
+            assert_eq!(rows_and_count(wanted.clone(), n_tokens), Some((n_rows, 2)));
+        }
+        let with_count = VocabSettings { ngram_min_count: Some(1), ..given.clone() };
+        assert_eq!(rows_and_count(with_count.clone(), 0), Some((1_000, 1)));
+        let with_rows = VocabSettings { ngram_rows: Some(64), ..given };
+        assert_eq!(rows_and_count(with_rows, 0), Some((64, 2)));
+        let refused = VocabSettings { ngram_embed: Some(false), ..with_count };
+        assert_eq!(rows_and_count(refused, 0), None);
+    }
+
+    #[test]
+    fn numbers_that_cannot_be_are_refused_by_name() {
+        for (n_rows, min_count, parts) in [
+            (63, 2, ["vocab.ngram_rows = 63", "64 to 4194304"]),
+            (1 << 40, 2, ["vocab.ngram_rows = 1099511627776", "64 to"]),
+            (64, 0, ["vocab.ngram_min_count = 0", "at least 1"]),
+        ] {
+            let given = VocabSettings {
+                ngram_rows: Some(n_rows),
+                ngram_min_count: Some(min_count),
+                ..VocabSettings::default()
+            };
+            let fault = resolve(&given, 0).unwrap_err().to_string();
+            assert!(parts.iter().all(|part| fault.contains(part)), "{fault}");
+        }
+    }
+}
