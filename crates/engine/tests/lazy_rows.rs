@@ -48,6 +48,7 @@ fn variants() -> impl Iterator<Item = Tiny> {
     let head = HeadConfig::Adaptive { cutoffs: HeadConfig::usual_cutoffs(VOCAB) };
     let heads = [
         Tiny { tie_embeddings: true, ..tiny() },
+        Tiny { tie_embeddings: true, has_ngrams: true, ..tiny() },
         tiny(),
         Tiny { head, has_ngrams: true, ..tiny() },
         Tiny { head: HeadConfig::Full, n_samples: Some(10), ..tiny() },
@@ -129,6 +130,20 @@ fn a_lazy_optimiser_trains_as_a_dense_one() {
         let is_bf16 = tiny.precision == Precision::Bf16;
         assert!(is_bf16 || behind > 10.0 * bound, "{tiny:?}: {behind} within {bound}");
     }
+}
+
+/// Most rows of n-grams are idle for the whole time, and some are used.
+#[test]
+fn rows_of_ngrams_are_used_where_the_batch_has_the_ngram() {
+    let mut trainer = Trainer::new(Tiny { has_ngrams: true, ..tiny() });
+    for step in 0..N_STEPS {
+        trainer.step(step);
+    }
+    let TrainState { optim, layout, .. } = &trainer.state;
+    let idle = optim.idle_state(layout);
+    let of_ngrams = idle.iter().find(|part| part.name.contains("embed_ngrams")).unwrap();
+    let n_unused = of_ngrams.values.iter().filter(|n| **n == N_STEPS as f32).count();
+    assert!(0 < n_unused && n_unused < of_ngrams.values.len(), "{:?}", of_ngrams.values);
 }
 
 #[test]

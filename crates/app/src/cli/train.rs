@@ -107,7 +107,7 @@ pub struct Args {
     compose: bool,
     /// What becomes of the rows of a factored output layer's tables that a batch does not use: dense
     /// (each step writes them) or lazy (they are brought up to date when they are used again). By
-    /// default lazy where tables are not tied.
+    /// default lazy where tables are not tied or n-grams have rows.
     #[arg(long, value_name = "HOW", value_parser = parse_name::<IdleRows>)]
     idle_rows: Option<IdleRows>,
     /// Add rows of hashed bigrams and trigrams to input vectors, of those that the text has twice or

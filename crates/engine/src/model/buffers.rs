@@ -10,6 +10,7 @@ use super::inputs::Inputs;
 use super::layout::{Layout, Span};
 use super::unique::UniqueTokens;
 use crate::head;
+use crate::vocab::ngrams::Ngrams;
 use kernels::attention::{self, AttentionShape};
 use kernels::matmul::{self, MatmulShape};
 use kernels::{AlignedVec, Precision, Rows, RowsMut};
@@ -278,16 +279,23 @@ impl LaneBuffers {
         ]
     }
 
+    /// The rows (N, K) of the n-grams that end at the places of a micro-batch.
+    pub(crate) fn find_ngrams(&mut self, ngrams: &Ngrams, tokens: &[u32]) -> &[u32] {
+        let (t, k) = (self.shape.seq_len, ngrams.n_heads());
+        let rows = &mut self.ngrams[..tokens.len() * k];
+        for (tokens, rows) in tokens.chunks_exact(t).zip(rows.chunks_exact_mut(t * k)) {
+            ngrams.rows(tokens, rows);
+        }
+        rows
+    }
+
     /// Finds what stands at the places of a micro-batch, and tells the different ones apart if that
     /// is wanted.
     pub(super) fn find_inputs(&mut self, model: Model, tokens: &[u32]) {
-        let (t, k) = (self.shape.seq_len, self.shape.config.ngrams.len());
-        if k > 0 {
-            let rows = self.ngrams.chunks_exact_mut(t * k);
-            for (tokens, rows) in tokens.chunks_exact(t).zip(rows) {
-                model.ngrams().rows(tokens, rows);
-            }
+        if !self.ngrams.is_empty() {
+            self.find_ngrams(model.ngrams(), tokens);
         }
+        let t = self.shape.seq_len;
         let inputs = &mut self.inputs[..tokens.len()];
         match model.composer {
             None => inputs.copy_from_slice(tokens),

@@ -114,10 +114,10 @@ impl TrainState {
         self.packed.pack_where(&self.params, pool, |owner| owner != Owner::Output || !samples_head);
     }
 
-    /// Gets ready what the step's batch uses of the tables with a row for each token: its rows are
+    /// Gets ready what the step's batch uses of the tables that lanes share: its rows are
     /// brought up to date, their gradients zeroed, its classes packed.
     pub fn begin_step(&mut self, lanes: &mut Lanes, source: &dyn SequenceSource, step: u64) {
-        lanes.find_touched(source, step);
+        lanes.find_touched(source, step, self.ngrams.as_ref());
         self.optim.begin_step(&mut self.params, lanes);
         if let Some((touched, _, pool)) = lanes.tables() {
             self.packed.pack_where(&self.params, pool, |owner| match owner {

@@ -14,6 +14,7 @@ use crate::head::factor::Members;
 use crate::head::sampled::{Candidates, SampledRows};
 use crate::head::softmax;
 use crate::model::{Dropout, LaneBuffers, Layout, MicroShape, Model, Span, backward, forward};
+use crate::vocab::ngrams::Ngrams;
 use kernels::Pool;
 use lane_head::LaneHead;
 use rounds::Shared;
@@ -215,10 +216,16 @@ impl Lanes {
         Lanes { lanes, shared, pool: Pool::new(threads) }
     }
 
-    /// Finds out which rows of the tables the batch of a step uses, if lanes share any.
-    pub fn find_touched(&mut self, source: &dyn SequenceSource, step: u64) {
+    /// Finds out which rows of the tables the batch of a step uses, if lanes share any; `ngrams` finds
+    /// those of n-grams, if the model has any.
+    pub fn find_touched(
+        &mut self,
+        source: &dyn SequenceSource,
+        step: u64,
+        ngrams: Option<&Ngrams>,
+    ) {
         if let Some(shared) = &mut self.shared {
-            shared.find_touched(&mut self.lanes, source, step);
+            shared.find_touched(&mut self.lanes, source, step, ngrams);
         }
     }
 

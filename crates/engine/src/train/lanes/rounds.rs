@@ -13,6 +13,7 @@ use crate::head::factor::{LaneRows, Members, TableGrads};
 use crate::head::sampled::Candidates;
 use crate::model::{Layout, MicroShape, Model, Span, embedding_gradient};
 use crate::train::step::StepPlan;
+use crate::vocab::ngrams::Ngrams;
 use kernels::{AlignedVec, Pool};
 
 /// What lanes share.
@@ -68,12 +69,22 @@ impl Shared {
     }
 
     /// Finds out what the batch of a step uses.
-    pub fn find_touched(&mut self, lanes: &mut [Lane], source: &dyn SequenceSource, step: u64) {
+    pub fn find_touched(
+        &mut self,
+        lanes: &mut [Lane],
+        source: &dyn SequenceSource,
+        step: u64,
+        ngrams: Option<&Ngrams>,
+    ) {
         self.touched.clear();
         for lane in lanes {
             for first in lane.sequences.clone().step_by(lane.buffers.shape.n_seqs) {
                 let n_tok = lane.read(source, step, first..lane.sequences.end);
-                self.touched.add(&lane.tokens[..n_tok], &lane.targets[..n_tok]);
+                let Lane { tokens, targets, buffers, .. } = &mut *lane;
+                self.touched.add(&tokens[..n_tok], &targets[..n_tok]);
+                if let Some(ngrams) = ngrams {
+                    self.touched.add_ngrams(buffers.find_ngrams(ngrams, &tokens[..n_tok]));
+                }
             }
         }
         self.touched.find_classes();

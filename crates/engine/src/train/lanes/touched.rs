@@ -2,6 +2,7 @@
 
 use crate::model::Layout;
 use kernels::cross_entropy::IGNORE;
+use kernels::row_sums::NO_ROW;
 use std::ops::Range;
 
 /// The rows that a batch uses; as outputs, only under a factored output layer.
@@ -15,6 +16,8 @@ pub struct Touched {
     classes: Vec<bool>,
     /// By class: its ids.
     ids: Vec<Range<usize>>,
+    /// By row of the tables of n-grams: whether an n-gram of the input has it.
+    ngrams: Vec<bool>,
 }
 
 /// Shares of the rows that a step's batch uses.
@@ -39,6 +42,7 @@ impl Touched {
             targets: vec![false; layout.config.vocab_size],
             classes: vec![false; ids.len()],
             ids,
+            ngrams: vec![false; layout.config.n_ngram_rows()],
         }
     }
 
@@ -46,6 +50,7 @@ impl Touched {
     pub fn clear(&mut self) {
         self.inputs.fill(false);
         self.targets.fill(false);
+        self.ngrams.fill(false);
     }
 
     /// Adds a part of the batch.
@@ -53,6 +58,12 @@ impl Touched {
         tokens.iter().for_each(|token| self.inputs[*token as usize] = true);
         let targets = targets.iter().filter(|target| **target != IGNORE);
         targets.for_each(|target| self.targets[*target as usize] = true);
+    }
+
+    /// Adds rows of n-grams, or [`NO_ROW`].
+    pub fn add_ngrams(&mut self, rows: &[u32]) {
+        let rows = rows.iter().filter(|row| **row != NO_ROW);
+        rows.for_each(|row| self.ngrams[*row as usize] = true);
     }
 
     /// Finds the classes of the targets, once all parts were added.
@@ -64,7 +75,12 @@ impl Touched {
 
     /// The tokens in the input, ascending.
     pub fn inputs(&self) -> impl Iterator<Item = usize> {
-        self.inputs.iter().enumerate().filter_map(|(id, used)| used.then_some(id))
+        places(&self.inputs)
+    }
+
+    /// The rows of n-grams in the input, ascending.
+    pub fn ngrams(&self) -> impl Iterator<Item = usize> {
+        places(&self.ngrams)
     }
 
     /// By class: whether it has a target.
@@ -97,21 +113,30 @@ impl Touched {
     }
 }
 
+/// Where `used` is true, ascending.
+fn places(used: &[bool]) -> impl Iterator<Item = usize> {
+    used.iter().enumerate().filter_map(|(i, used)| used.then_some(i))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::{HeadConfig, ModelConfig};
+    use crate::vocab::ngrams::ngram_heads;
 
     #[test]
     fn rows_of_inputs_and_of_classes_with_a_target_are_used() {
         let mut config = ModelConfig::new(10, 8, 1, 2);
         config.head = HeadConfig::Factor { class_starts: vec![0, 3, 4, 10] };
+        config.ngrams = ngram_heads(12);
         let mut touched = Touched::new(&Layout::new(&config).unwrap());
         for _ in 0..2 {
             touched.clear();
             touched.add(&[1, 7, 7], &[3, IGNORE, 3]);
             touched.add(&[3], &[2]);
+            touched.add_ngrams(&[NO_ROW, 12, 9, 12]);
             touched.find_classes();
+            assert!(touched.ngrams().eq([9, 12]));
             assert!(touched.inputs().eq([1, 3, 7]));
             assert!(touched.outputs().eq([0..3, 3..4]));
             assert_eq!(touched.classes(), [true, true, false]);

@@ -51,10 +51,11 @@ pub enum IdleRows {
 }
 
 impl IdleRows {
-    /// What suits a model: lazy where input tokens have a table of their own, most of which a batch
-    /// does not use. Of a table that is also the output layer's it uses nearly all.
+    /// What suits a model: lazy where input tokens have a table of their own, or n-grams have tables,
+    /// most of which a batch does not use. Of a table that is also the output layer's it uses nearly
+    /// all.
     pub fn auto(model: &ModelConfig) -> IdleRows {
-        match model.head.is_full() || model.tie_embeddings {
+        match model.head.is_full() || model.tie_embeddings && model.ngrams.is_empty() {
             true => IdleRows::Dense,
             false => IdleRows::Lazy,
         }

@@ -46,6 +46,8 @@ struct Users {
     inputs: bool,
     /// All rows of the classes among the targets.
     outputs: bool,
+    /// The rows of n-grams in the input.
+    ngrams: bool,
 }
 
 #[derive(Debug)]
@@ -120,6 +122,9 @@ impl Tables {
             }
             if users.inputs {
                 touched.inputs().for_each(|row| turn[row] = idle[row]);
+            }
+            if users.ngrams {
+                touched.ngrams().for_each(|row| turn[row] = idle[row]);
             }
             if users.outputs {
                 touched.outputs().for_each(|rows| {
@@ -211,11 +216,12 @@ impl Users {
         let is_classes = |factor: &FactorSlots| span == factor.rows || span == factor.member_bias;
         let inputs = span == layout.embed;
         let outputs = layout.factor.as_ref().is_some_and(is_classes);
+        let ngrams = layout.ngrams == Some(span);
         // Of a full softmax that is trained on a sample, the sample is not known beforehand.
         if span == layout.head.span {
             return None;
         }
-        (inputs || outputs).then_some(Users { inputs, outputs })
+        (inputs || outputs || ngrams).then_some(Users { inputs, outputs, ngrams })
     }
 }
 

@@ -51,7 +51,7 @@ fn optimised(tie_embeddings: bool, idle_rows: IdleRows) -> (State, State, State)
     let mut expected = [wide(&params), vec![0.0; layout.len], vec![0.0; layout.len]];
     let schedule = Schedule { lr: 1e-2, n_steps: N_UPDATES, warmup_steps: 20, decay_steps: 200 };
     for step in 0..N_UPDATES {
-        lanes.find_touched(&Rare, step);
+        lanes.find_touched(&Rare, step, None);
         optim.begin_step(&mut params, &mut lanes);
         let grads = gradients(&layout, &mut lanes, step);
         let square: f64 = grads.iter().map(|g| *g as f64 * *g as f64).sum();
