@@ -20,8 +20,6 @@ from pathlib import Path
 
 from program import OURS
 
-WITHOUT = 0
-
 
 def losses(program, text, flags):
     """Held-out loss at the end of a run, and the mean loss of its last steps."""
@@ -46,19 +44,19 @@ def main():
     parser.add_argument("text", type=Path)
     parser.add_argument("--steps", type=int, nargs="+", default=[255])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
-    parser.add_argument("--min-counts", type=int, nargs="+", default=[2, 1],
-                        help="how often an n-gram must be seen")  # fmt: skip
+    parser.add_argument("--min-counts", type=int, nargs="+", default=[0, 2, 1],
+                        help="how often an n-gram must be seen; 0: no n-grams")  # fmt: skip
     parser.add_argument("--ours", default=OURS, help="our program (default: %(default)s)")
     split = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     options, of_train = parser.parse_args(sys.argv[1:split]), sys.argv[split + 1 :]
-    kinds = [WITHOUT, *options.min_counts]
-    names = ["without" if kind == WITHOUT else f"seen {kind} times" for kind in kinds]
+    kinds = options.min_counts
+    names = [f"seen {kind} times" if kind else "without" for kind in kinds]
     print(f"| steps | {' | '.join(names)} |")
     print(f"| ---: |{' ---: |' * len(kinds)}", flush=True)
     for steps in options.steps:
         cells = []
         for kind in kinds:
-            ngrams = [] if kind == WITHOUT else ["--ngram-min-count", str(kind)]
+            ngrams = ["--ngram-min-count", str(kind)] if kind else []
             found = []
             for seed in options.seeds:
                 flags = ["--steps", str(steps), "--seed", str(seed), *ngrams, *of_train]
