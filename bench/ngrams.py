@@ -44,7 +44,7 @@ def main():
     parser.add_argument("text", type=Path)
     parser.add_argument("--steps", type=int, nargs="+", default=[255])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
-    parser.add_argument("--min-counts", type=int, nargs="+", default=[0, 2, 1],
+    parser.add_argument("--min-counts", type=int, nargs="+", default=[0, 8, 1],
                         help="how often an n-gram must be seen; 0: no n-grams")  # fmt: skip
     parser.add_argument("--ours", default=OURS, help="our program (default: %(default)s)")
     split = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)

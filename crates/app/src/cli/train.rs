@@ -110,12 +110,12 @@ pub struct Args {
     /// default lazy where tables are not tied or n-grams have rows.
     #[arg(long, value_name = "HOW", value_parser = parse_name::<IdleRows>)]
     idle_rows: Option<IdleRows>,
-    /// Add rows of hashed bigrams and trigrams to input vectors, of those that the text has twice or
-    /// more often. Helps in one pass over a large text; a small one is learnt by heart.
+    /// Add rows of hashed bigrams and trigrams to input vectors, of those that the text has eight
+    /// times or more often. Helps in one pass over a large text.
     #[arg(long)]
     ngram_embed: bool,
-    /// How often the text must have an n-gram for it to have rows, instead of twice; 1 gives all of
-    /// them rows. Implies --ngram-embed.
+    /// How often the text must have an n-gram for it to have rows, instead of eight times; with 1 all
+    /// of them have, and the text is learnt by heart. Implies --ngram-embed.
     #[arg(long, value_name = "N")]
     ngram_min_count: Option<usize>,
     /// Normalise queries and keys per head.

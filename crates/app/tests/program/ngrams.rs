@@ -37,7 +37,7 @@ fn rows_of_ngrams_are_trained_resumed_measured_and_write() {
     let scene = Scene::new();
     let straight = scene.straight("straight", "--ngram-embed");
     let ended = stopped(&scene, "run", "--ngram-embed");
-    assert!(ended.stderr.contains("rows of n-grams seen 2 times"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("rows of n-grams seen 8 times"), "{}", ended.stderr);
     scene.finish("run");
     assert!(scene.end("run") == straight, "stopped and resumed it came to another end");
     // The configuration alone makes the same run again.

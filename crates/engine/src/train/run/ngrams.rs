@@ -17,8 +17,9 @@ const USUAL_ROWS: RangeInclusive<usize> = 1_000..=65_536;
 /// Rows that may be asked for; below 64 there is little to tell n-grams apart by.
 const ROWS: RangeInclusive<usize> = 64..=N_ROWS_MAX as usize;
 
-/// An n-gram that the text has more rarely has no rows, unless another number is given.
-const MIN_COUNT: usize = 2;
+/// An n-gram that the text has more rarely has no rows, unless another number is given: with fewer a
+/// text is learnt by heart when it is read several times (`docs/ngrams.md`).
+const MIN_COUNT: usize = 8;
 
 /// The part of the configuration that is about n-grams, for a text of so many tokens; whoever gives
 /// a number wants n-grams.
@@ -88,12 +89,12 @@ mod tests {
         assert_eq!(rows_and_count(given.clone(), 1_000_000), None);
         let wanted = VocabSettings { ngram_embed: Some(true), ..given.clone() };
         for (n_tokens, n_rows) in [(0, 1_000), (2_088_628, 20_886), (1 << 30, 65_536)] {
-            assert_eq!(rows_and_count(wanted.clone(), n_tokens), Some((n_rows, 2)));
+            assert_eq!(rows_and_count(wanted.clone(), n_tokens), Some((n_rows, MIN_COUNT)));
         }
         let with_count = VocabSettings { ngram_min_count: Some(1), ..given.clone() };
         assert_eq!(rows_and_count(with_count.clone(), 0), Some((1_000, 1)));
         let with_rows = VocabSettings { ngram_rows: Some(64), ..given };
-        assert_eq!(rows_and_count(with_rows, 0), Some((64, 2)));
+        assert_eq!(rows_and_count(with_rows, 0), Some((64, MIN_COUNT)));
         let refused = VocabSettings { ngram_embed: Some(false), ..with_count };
         assert_eq!(rows_and_count(refused, 0), None);
     }
