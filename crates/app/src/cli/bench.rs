@@ -59,7 +59,8 @@ pub struct Args {
     #[arg(long)]
     no_unique_tokens: bool,
     /// Output layers to train with, taking turns step by step, such as full,factor.
-    #[arg(long, value_name = "HEAD,...", value_delimiter = ',', default_value = "full")]
+    #[arg(long, value_name = "HEAD,...", value_delimiter = ',', default_value = "full",
+          value_parser = parse_name::<HeadName>)]
     head: Vec<HeadName>,
     /// Classes of the factored output layer, all of about equal size; by default 1.4 times the square
     /// root of the vocabulary. Alone it stands for --head factor; of orders, keep the tokens of so

@@ -1,7 +1,7 @@
 //! `crystalline tokenizer`: make one, and see what it does.
 
 use super::say::say;
-use super::{model, threads};
+use super::{model, parse_name, threads};
 use anyhow::{Context, Result};
 use engine::checkpoint::{RealFs, commit_file};
 use engine::text::{Control, Tokenizer, TokenizerKind, TrainOptions};
@@ -22,7 +22,7 @@ pub enum Command {
         #[arg(required = true)]
         files: Vec<PathBuf>,
         /// word, split, bpe or char.
-        #[arg(long, default_value = "word")]
+        #[arg(long, default_value = "word", value_parser = parse_name::<TokenizerKind>)]
         kind: TokenizerKind,
         /// Largest vocabulary.
         #[arg(long)]

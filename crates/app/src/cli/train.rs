@@ -52,7 +52,7 @@ pub struct Args {
     #[arg(long)]
     replace_invalid_utf8: bool,
     /// How text becomes tokens: word, split, bpe or char.
-    #[arg(long)]
+    #[arg(long, value_parser = parse_name::<TokenizerKind>)]
     tokenizer: Option<TokenizerKind>,
     /// Largest vocabulary.
     #[arg(long)]
@@ -82,14 +82,14 @@ pub struct Args {
     /// tokens of a class: much faster for large vocabularies), adaptive (over the most frequent
     /// tokens and clusters of rarer ones) or sampled (a full one, trained on some of the tokens); by
     /// default factor where that should be half as fast again at least, else full.
-    #[arg(long)]
+    #[arg(long, value_parser = parse_name::<HeadName>)]
     head: Option<HeadName>,
     /// Classes of a factored output layer; by default 1.4 times the square root of
     /// the vocabulary.
     #[arg(long, value_name = "N")]
     classes: Option<usize>,
     /// How classes are found: exchange, kmeans, frequency or random.
-    #[arg(long, value_name = "METHOD")]
+    #[arg(long, value_name = "METHOD", value_parser = parse_name::<ClassMethod>)]
     class_method: Option<ClassMethod>,
     /// Where the clusters of an adaptive output layer begin, such as 2000,10000: the numbers of
     /// tokens that are more frequent.

@@ -76,7 +76,7 @@ fn every_layer_works_with_every_tokeniser() {
 fn a_layer_that_is_none_is_refused_by_name() {
     let scene = Scene::new();
     let cases: [(&str, &[&str]); 4] = [
-        ("--head half", &["--head", "half", "full, factor, adaptive or sampled"]),
+        ("--head half", &["--head", "half", "`full`, `factor`"]),
         ("--cutoffs 20,9", &["head.cutoffs", "rise from 1 or more to below"]),
         ("--cutoffs 9,x", &["--cutoffs", "x"]),
         ("--samples 1000", &["vocab.n_samples = 1000", "fewer than the vocabulary"]),

@@ -3,7 +3,6 @@
 use super::config::ConfigError;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::str::FromStr;
 
 /// An output layer, as it stands in flags and files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,11 +18,6 @@ pub enum HeadName {
     /// One softmax over the vocabulary, trained on some of its tokens at each step.
     Sampled,
 }
-
-/// A name that no output layer has.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no output layer is called {0:?}: expected full, factor, adaptive or sampled")]
-pub struct UnknownHead(String);
 
 /// The output layer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -64,15 +58,6 @@ impl HeadName {
 impl fmt::Display for HeadName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
-    }
-}
-
-impl FromStr for HeadName {
-    type Err = UnknownHead;
-
-    fn from_str(name: &str) -> Result<HeadName, UnknownHead> {
-        let found = HeadName::ALL.into_iter().find(|head| head.name() == name);
-        found.ok_or_else(|| UnknownHead(name.to_string()))
     }
 }
 
@@ -160,12 +145,8 @@ mod tests {
     #[test]
     fn names_are_those_of_flags_and_files() {
         for head in HeadName::ALL {
-            assert_eq!(head.name().parse(), Ok(head));
             assert_eq!(serde_json::to_value(head).unwrap(), head.to_string());
         }
-        let fault = "half".parse::<HeadName>().unwrap_err().to_string();
-        assert!(fault.contains("\"half\""), "{fault}");
-        assert!(HeadName::ALL.iter().all(|head| fault.contains(head.name())), "{fault}");
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub use buffers::{HeadActs, LaneBuffers, MicroBatch, MicroShape};
 pub use config::{ConfigError, ModelConfig, default_ffn_dim};
 pub(crate) use config::{N_PARTS_MAX, check_ngrams};
 pub use forward::{Dropout, Model, forward};
-pub use head_config::{HeadConfig, HeadName, UnknownHead};
+pub use head_config::{HeadConfig, HeadName};
 pub(crate) use inputs::{Inputs, input_forward};
 pub use layout::{
     AdaptiveSlots, ClusterSlots, FactorSlots, Init, LayerSlots, Layout, Matrix, Span, Tensor,

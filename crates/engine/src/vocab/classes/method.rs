@@ -1,9 +1,7 @@
 //! Which classes to build: the methods by name, and their options.
 
-use super::error::ClassError;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::str::FromStr;
 
 /// How words are put into classes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -42,19 +40,6 @@ impl fmt::Display for ClassMethod {
     }
 }
 
-impl FromStr for ClassMethod {
-    type Err = ClassError;
-
-    fn from_str(name: &str) -> Result<ClassMethod, ClassError> {
-        let found = ClassMethod::ALL.into_iter().find(|method| method.name() == name);
-        found.ok_or_else(|| ClassError::Option {
-            field: "classes",
-            found: format!("{name:?}"),
-            expected: "exchange, kmeans, frequency or random".into(),
-        })
-    }
-}
-
 /// What classes to build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClassOptions {
@@ -87,10 +72,7 @@ mod tests {
     #[test]
     fn names_are_those_of_files_and_options() {
         for method in ClassMethod::ALL {
-            assert_eq!(method.name().parse::<ClassMethod>(), Ok(method));
             assert_eq!(serde_json::to_value(method).unwrap(), method.to_string());
         }
-        let fault = "brown".parse::<ClassMethod>().unwrap_err().to_string();
-        assert!(fault.contains("\"brown\"") && fault.contains("kmeans"), "{fault}");
     }
 }
