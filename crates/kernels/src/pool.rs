@@ -42,6 +42,8 @@ struct Shared {
     call: Apart<Call>,
     /// Tasks of the call that workers have done.
     n_done: Apart<AtomicUsize>,
+    /// Workers that have begun their life.
+    n_ready: AtomicUsize,
     stop: AtomicBool,
     parked: Mutex<()>,
     wake: Condvar,
@@ -100,6 +102,7 @@ impl Pool {
         let shared = Arc::new(Shared {
             call: Apart(Call { tickets: AtomicU64::new(0), task: UnsafeCell::new(None) }),
             n_done: Apart(AtomicUsize::new(0)),
+            n_ready: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
             parked: Mutex::new(()),
             wake: Condvar::new(),
@@ -114,7 +117,12 @@ impl Pool {
                     .spawn(move || shared.work(i))
                     .expect("Pool::new: the operating system refused a thread")
             })
-            .collect();
+            .collect::<Vec<_>>();
+        // A thread that is being made allocates: not in the middle of someone's step.
+        let mut tries = 0;
+        while shared.n_ready.load(Ordering::Acquire) < workers.len() {
+            wait_a_little(&mut tries);
+        }
         Pool { shared, workers }
     }
 
@@ -331,6 +339,7 @@ impl Shared {
                 &*task
             }
         };
+        self.n_ready.fetch_add(1, Ordering::Release);
         while self.wait_for_call() {
             let n_taken = self.take_tasks(task, thread);
             if n_taken > 0 {

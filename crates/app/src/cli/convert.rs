@@ -7,7 +7,7 @@ use super::say::say;
 use super::signals::Signals;
 use super::{measure, model, text, threads};
 use anyhow::{Context, Result, bail};
-use engine::convert::{FitBudget, FitProgress, Fitting};
+use engine::convert::{FitBudget, Fitting, Tuning};
 use engine::data::{Batches, TokenFile, TokenSource};
 use engine::generate::InferenceModel;
 use engine::train::SequenceSource;
@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 
 /// Write a model with a factored output layer as a plain Llama, which other programs can read.
 ///
-/// The output matrix is fitted to what the factored layer says of the model's own text. The losses of
-/// both on held-out text are printed.
+/// The output matrix is fitted to what the factored layer says of the model's own text; then all of
+/// the model learns that text. The losses of both models on held-out text are printed.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = "Examples:\n  crystalline convert runs/book --out book-llama\n  crystalline convert runs/book/checkpoints/step-00001000 --text book.txt --out book-llama"
@@ -59,6 +59,9 @@ enum HeadArg {
     /// One softmax over the vocabulary.
     Full,
 }
+
+/// Share of the budget for the output matrix alone.
+const FIT_SHARE: f64 = 0.25;
 
 /// Tokens of a batch.
 const BATCH_TOKENS: usize = 2048;
@@ -188,17 +191,23 @@ fn fit(
         Ok(())
     };
     let mut fitting = Fitting::new(teacher, &source, batch_seqs, pool)?;
-    let model = |fitting: &Fitting, pool: &mut Pool| {
-        let (layout, params) = fitting.model();
-        InferenceModel::new(layout, params, precision, pool)
-    };
-    say_full("start", &model(&fitting, pool))?;
+    let model =
+        |(layout, params), pool: &mut Pool| InferenceModel::new(layout, params, precision, pool);
+    say_full("start", &model(fitting.model(), pool))?;
     let mut lines = Lines::new();
-    fitting.run(&source, budget, pool, &mut |progress| {
-        lines.report(progress);
+    fitting.run(&source, budget.part(FIT_SHARE), pool, &mut |p| {
+        lines.report(p.step, p.share, p.n_tok, ("nats above the factored layer", p.excess_nats));
         !signals.came()
     })?;
-    let result = model(&fitting, pool);
+    say_full("fitted", &model(fitting.model(), pool))?;
+    let (layout, params) = fitting.model();
+    let mut tuning = Tuning::new(layout, params, precision, batch_seqs, threads);
+    let mut lines = Lines::new();
+    tuning.run(&source, fitting.n_steps(), budget.part(1.0 - FIT_SHARE), &mut |p| {
+        lines.report(p.step, p.share, p.n_tok, ("nats", p.loss_nats));
+        !signals.came()
+    })?;
+    let result = model(tuning.into_model(), pool);
     say_full("full", &result)?;
     Ok(result)
 }
@@ -212,33 +221,33 @@ fn loss(model: &InferenceModel, tokens: &Tokens, threads: usize) -> Result<f64> 
 /// Seconds between lines.
 const LINE_SECONDS: u64 = 10;
 
-/// Says how far fitting has come.
+/// Says how far something has come.
 struct Lines {
     began: Instant,
     last: Instant,
-    excess: Vec<f64>,
+    values: Vec<f64>,
 }
 
 impl Lines {
     fn new() -> Lines {
-        Lines { began: Instant::now(), last: Instant::now(), excess: Vec::new() }
+        Lines { began: Instant::now(), last: Instant::now(), values: Vec::new() }
     }
 
-    fn report(&mut self, progress: FitProgress) {
-        let FitProgress { step, share, excess_nats, n_tok } = progress;
-        self.excess.push(excess_nats);
+    /// Takes in a step's `value`, which is so many of `unit`.
+    fn report(&mut self, step: u64, share: f64, n_tok: u64, (unit, value): (&str, f64)) {
+        self.values.push(value);
         if self.last.elapsed().as_secs() < LINE_SECONDS {
             return;
         }
         let seconds = self.began.elapsed().as_secs_f64();
         let left = seconds * (1.0 - share) / share.max(1e-6);
         say!(
-            "step {step}  {:+.4} nats on what it is fitted to  {} tokens/s  {} left",
-            self.excess.iter().sum::<f64>() / self.excess.len() as f64,
+            "step {step}  {:.4} {unit}, on what is learnt from  {} tokens/s  {} left",
+            self.values.iter().sum::<f64>() / self.values.len() as f64,
             thousands((n_tok as f64 / seconds) as usize),
             duration(Duration::from_secs_f64(left))
         );
-        self.excess.clear();
+        self.values.clear();
         self.last = Instant::now();
     }
 }

@@ -1,8 +1,9 @@
 //! From a factored model to one with a full output layer, which other programs can read.
 //!
-//! The blocks stay as they are. The output matrix, (V, C) and without biases, starts where least
-//! squares put it (`start`), and then learns the factored layer's distribution by gradient descent
-//! (`fit`). The embeddings are no longer tied to it.
+//! The output matrix, (V, C) and without biases, starts where least squares put it (`start`), and
+//! then learns the factored layer's distribution by gradient descent (`fit`), for which the blocks
+//! stay as they are. Then all of the model goes on learning the text (`tune`). The embeddings are no
+//! longer tied to the output.
 
 mod cholesky;
 mod fit;
@@ -10,15 +11,17 @@ mod inputs;
 mod start;
 #[cfg(test)]
 mod tests;
+mod tune;
 
 use crate::model::{HeadConfig, Layout, Model, ModelConfig};
-use crate::train::{AdamWOptions, SequenceSource};
+use crate::train::{AdamWOptions, SequenceSource, StepError};
 use fit::{Fit, micro_rows};
 use inputs::Inputs;
 use kernels::adamw::AdamwStep;
 use kernels::{AlignedVec, Pool};
 use start::Start;
 use std::time::{Duration, Instant};
+pub use tune::{TuneProgress, Tuning};
 
 /// How long to fit.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +30,25 @@ pub enum FitBudget {
     Steps(u64),
     /// As many as there is time for.
     Time(Duration),
+}
+
+impl FitBudget {
+    /// A part of it.
+    pub fn part(self, share: f64) -> FitBudget {
+        match self {
+            FitBudget::Steps(n) => FitBudget::Steps((n as f64 * share).round() as u64),
+            FitBudget::Time(time) => FitBudget::Time(time.mul_f64(share)),
+        }
+    }
+
+    /// The share of it that is spent.
+    fn share(self, n_steps: u64, began: Instant) -> f64 {
+        match self {
+            FitBudget::Steps(0) => 1.0,
+            FitBudget::Steps(n) => n_steps as f64 / n as f64,
+            FitBudget::Time(time) => began.elapsed().as_secs_f64() / time.as_secs_f64(),
+        }
+    }
 }
 
 /// How far fitting has come.
@@ -57,6 +79,9 @@ pub enum FitError {
         /// The step.
         step: u64,
     },
+    /// A step of training the whole model was refused.
+    #[error("learning the text: {0}")]
+    Step(#[from] StepError),
 }
 
 /// Tokens that the start is computed from.
@@ -121,10 +146,7 @@ impl<'a> Fitting<'a> {
     ) -> Result<(), FitError> {
         let (began, mut all) = (Instant::now(), 0);
         loop {
-            let share = match budget {
-                FitBudget::Steps(n) => self.n_steps as f64 / n.max(1) as f64,
-                FitBudget::Time(time) => began.elapsed().as_secs_f64() / time.as_secs_f64(),
-            };
+            let share = budget.share(self.n_steps, began);
             if share >= 1.0 {
                 return Ok(());
             }
@@ -145,6 +167,11 @@ impl<'a> Fitting<'a> {
                 return Ok(());
             }
         }
+    }
+
+    /// Steps taken.
+    pub fn n_steps(&self) -> u64 {
+        self.n_steps
     }
 
     /// The model as it is now: its table, and its parameters.

@@ -162,6 +162,40 @@ fn fitting_comes_near_and_depends_on_no_thread() {
     }
 }
 
+/// The parameters after some steps of training all of a fitted model, and the steps' losses.
+fn tuned(precision: Precision, threads: usize, n_steps: u64) -> (Vec<f32>, Vec<f64>) {
+    let model = teacher(uneven(), precision, false);
+    let mut pool = Pool::new(threads);
+    let fitting = Fitting::new(model.model(), &Cycle, SEQS, &mut pool).unwrap();
+    let (layout, params) = fitting.model();
+    let mut tuning = Tuning::new(layout, params, precision, SEQS, threads);
+    let mut losses = Vec::new();
+    let mut report = |progress: TuneProgress| {
+        losses.push(progress.loss_nats);
+        true
+    };
+    tuning.run(&Cycle, 5, FitBudget::Steps(n_steps), &mut report).unwrap();
+    (tuning.into_model().1.to_vec(), losses)
+}
+
+#[test]
+fn tuning_learns_the_text_and_depends_on_no_thread() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        let (one, losses) = tuned(precision, 1, 150);
+        assert!(losses[149] < 0.8 * losses[0], "{} {}", losses[0], losses[149]);
+        assert!(one == tuned(precision, 3, 150).0, "other bits on three threads");
+    }
+}
+
+#[test]
+fn budgets_have_parts() {
+    let began = Instant::now();
+    assert!(matches!(FitBudget::Steps(30).part(0.3), FitBudget::Steps(9)));
+    assert_eq!(FitBudget::Steps(9).share(3, began), 1.0 / 3.0);
+    assert_eq!(FitBudget::Steps(0).share(0, began), 1.0);
+    assert!(FitBudget::Time(Duration::from_nanos(1)).share(0, began) >= 1.0);
+}
+
 #[test]
 fn what_cannot_be_fitted_is_refused() {
     let mut pool = Pool::new(1);

@@ -314,7 +314,8 @@ impl TrainSettings {
             batch_seqs,
             n_steps,
             lr: self.lr.unwrap_or(5e-3 * (128.0 / model.model_dim as f32).clamp(0.1, 1.0)),
-            warmup_steps: self.warmup_steps.unwrap_or((n_steps / 20).clamp(1, 100)),
+            // At full rate too soon a short run never makes up for what it spoils (`docs/log.md`).
+            warmup_steps: self.warmup_steps.unwrap_or((n_steps / 4).clamp(1, 150)),
             decay_steps: self.decay_steps.unwrap_or(n_steps * 8 / 10),
             optimizer: self.optimizer.unwrap_or_else(|| AdamWOptions {
                 idle_rows: IdleRows::auto(model),
