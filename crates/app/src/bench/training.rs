@@ -37,17 +37,10 @@ pub struct Report {
     loss_first: f64,
     loss_last: f64,
     idle_rows: IdleRows,
-    /// Shares of the tables' rows that a step uses, where they need not all be used.
+    /// Shares of the tables' rows that a step uses, where they need not all be used: means over the
+    /// timed steps.
     #[serde(skip_serializing_if = "Option::is_none")]
-    rows_used: Option<Used>,
-}
-
-/// Means over the timed steps.
-#[derive(Clone, Copy, Debug, Serialize)]
-struct Used {
-    inputs: f64,
-    outputs: f64,
-    all: f64,
+    rows_used: Option<RowsUsed>,
 }
 
 /// Ids drawn with frequency 1 / rank.
@@ -216,9 +209,9 @@ impl Side {
     }
 }
 
-fn mean(used: &[RowsUsed]) -> Option<Used> {
+fn mean(used: &[RowsUsed]) -> Option<RowsUsed> {
     let share = |of: fn(&RowsUsed) -> f64| used.iter().map(of).sum::<f64>() / used.len() as f64;
-    let mean = || Used {
+    let mean = || RowsUsed {
         inputs: share(|used| used.inputs),
         outputs: share(|used| used.outputs),
         all: share(|used| used.all),
@@ -260,7 +253,7 @@ impl fmt::Display for Report {
             write!(f, "{mib} MiB, ")?;
         }
         write!(f, "loss {:.3} -> {:.3}", self.loss_first, self.loss_last)?;
-        if let Some(Used { inputs, outputs, all }) = self.rows_used {
+        if let Some(RowsUsed { inputs, outputs, all }) = self.rows_used {
             let [inputs, outputs, all] = [inputs, outputs, all].map(|share| 100.0 * share);
             let how = match self.idle_rows {
                 IdleRows::Dense => "others written all the same",

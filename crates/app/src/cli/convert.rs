@@ -7,7 +7,7 @@ use super::say::say;
 use super::signals::Signals;
 use super::{measure, model, text, threads};
 use anyhow::{Context, Result, bail};
-use engine::convert::{FitBudget, Fitting, Tuning};
+use engine::convert::{FitBudget, FitProgress, Fitting, Tuning};
 use engine::data::{Batches, TokenFile, TokenSource};
 use engine::generate::InferenceModel;
 use engine::train::SequenceSource;
@@ -196,7 +196,7 @@ fn fit(
     say_full("start", &model(fitting.model(), pool))?;
     let mut lines = Lines::new();
     fitting.run(&source, budget.part(FIT_SHARE), pool, &mut |p| {
-        lines.report(p.step, p.share, p.n_tok, ("nats above the factored layer", p.excess_nats));
+        lines.report(p, "nats above the factored layer");
         !signals.came()
     })?;
     say_full("fitted", &model(fitting.model(), pool))?;
@@ -204,7 +204,7 @@ fn fit(
     let mut tuning = Tuning::new(layout, params, precision, batch_seqs, threads);
     let mut lines = Lines::new();
     tuning.run(&source, fitting.n_steps(), budget.part(1.0 - FIT_SHARE), &mut |p| {
-        lines.report(p.step, p.share, p.n_tok, ("nats", p.loss_nats));
+        lines.report(p, "nats");
         !signals.came()
     })?;
     let result = model(tuning.into_model(), pool);
@@ -225,17 +225,18 @@ const LINE_SECONDS: u64 = 10;
 struct Lines {
     began: Instant,
     last: Instant,
-    values: Vec<f64>,
+    nats: Vec<f64>,
 }
 
 impl Lines {
     fn new() -> Lines {
-        Lines { began: Instant::now(), last: Instant::now(), values: Vec::new() }
+        Lines { began: Instant::now(), last: Instant::now(), nats: Vec::new() }
     }
 
-    /// Takes in a step's `value`, which is so many of `unit`.
-    fn report(&mut self, step: u64, share: f64, n_tok: u64, (unit, value): (&str, f64)) {
-        self.values.push(value);
+    /// Takes in a step; `unit` says what its nats are.
+    fn report(&mut self, progress: FitProgress, unit: &str) {
+        let FitProgress { step, share, nats, n_tok } = progress;
+        self.nats.push(nats);
         if self.last.elapsed().as_secs() < LINE_SECONDS {
             return;
         }
@@ -243,11 +244,11 @@ impl Lines {
         let left = seconds * (1.0 - share) / share.max(1e-6);
         say!(
             "step {step}  {:.4} {unit}, on what is learnt from  {} tokens/s  {} left",
-            self.values.iter().sum::<f64>() / self.values.len() as f64,
+            self.nats.iter().sum::<f64>() / self.nats.len() as f64,
             thousands((n_tok as f64 / seconds) as usize),
             duration(Duration::from_secs_f64(left))
         );
-        self.values.clear();
+        self.nats.clear();
         self.last = Instant::now();
     }
 }

@@ -21,7 +21,7 @@ use kernels::adamw::AdamwStep;
 use kernels::{AlignedVec, Pool};
 use start::Start;
 use std::time::{Duration, Instant};
-pub use tune::{TuneProgress, Tuning};
+pub use tune::Tuning;
 
 /// How long to fit.
 #[derive(Clone, Copy, Debug)]
@@ -51,16 +51,17 @@ impl FitBudget {
     }
 }
 
-/// How far fitting has come.
+/// How far fitting, or tuning, has come.
 #[derive(Clone, Copy, Debug)]
 pub struct FitProgress {
     /// Steps taken.
     pub step: u64,
     /// Share of the budget that is spent.
     pub share: f64,
-    /// By how much the full layer's loss on the step's tokens is above the factored one's, in nats.
-    pub excess_nats: f64,
-    /// Tokens that were fitted to, all steps together.
+    /// Of the step's tokens, per token: of fitting by how much the full layer's loss is above the
+    /// factored one's, of tuning the loss.
+    pub nats: f64,
+    /// Tokens that were learnt from, all steps together.
     pub n_tok: u64,
 }
 
@@ -162,8 +163,8 @@ impl<'a> Fitting<'a> {
             self.n_steps += 1;
             all += n_tok as u64;
             self.fit.update(&adamw_step(self.n_steps, share), n_tok, pool);
-            let excess_nats = excess / n_tok as f64;
-            if !report(FitProgress { step: self.n_steps, share, excess_nats, n_tok: all }) {
+            let nats = excess / n_tok as f64;
+            if !report(FitProgress { step: self.n_steps, share, nats, n_tok: all }) {
                 return Ok(());
             }
         }

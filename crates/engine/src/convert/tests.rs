@@ -119,7 +119,7 @@ fn excess_at_start(class_starts: Vec<u32>, is_plain: bool) -> f64 {
     let mut excess = f64::NAN;
     let budget = FitBudget::Steps(1);
     let mut report = |progress: FitProgress| {
-        excess = progress.excess_nats;
+        excess = progress.nats;
         true
     };
     fitting.run(&Cycle, budget, &mut pool, &mut report).unwrap();
@@ -144,7 +144,7 @@ fn fitted(precision: Precision, threads: usize, n_steps: u64) -> (Vec<f32>, Vec<
     let mut fitting = Fitting::new(model.model(), &Cycle, SEQS, &mut pool).unwrap();
     let mut excess = Vec::new();
     let mut report = |progress: FitProgress| {
-        excess.push(progress.excess_nats);
+        excess.push(progress.nats);
         true
     };
     fitting.run(&Cycle, FitBudget::Steps(n_steps), &mut pool, &mut report).unwrap();
@@ -170,8 +170,8 @@ fn tuned(precision: Precision, threads: usize, n_steps: u64) -> (Vec<f32>, Vec<f
     let (layout, params) = fitting.model();
     let mut tuning = Tuning::new(layout, params, precision, SEQS, threads);
     let mut losses = Vec::new();
-    let mut report = |progress: TuneProgress| {
-        losses.push(progress.loss_nats);
+    let mut report = |progress: FitProgress| {
+        losses.push(progress.nats);
         true
     };
     tuning.run(&Cycle, 5, FitBudget::Steps(n_steps), &mut report).unwrap();

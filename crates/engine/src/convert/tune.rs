@@ -4,7 +4,7 @@
 //! of the input that is not linear in it. The blocks are trained for such an input; when they learn
 //! along they make another, and little is left of the difference.
 
-use super::{FitBudget, FitError};
+use super::{FitBudget, FitError, FitProgress};
 use crate::model::{Layout, MicroShape};
 use crate::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState, training_step};
 use kernels::{AlignedVec, Precision};
@@ -23,19 +23,6 @@ const WARM_SHARE: f64 = 0.05;
 
 /// Gradients of a larger norm are scaled down to this one.
 const GRAD_NORM_MAX: f32 = 1.0;
-
-/// How far tuning has come.
-#[derive(Clone, Copy, Debug)]
-pub struct TuneProgress {
-    /// Steps taken.
-    pub step: u64,
-    /// Share of the budget that is spent.
-    pub share: f64,
-    /// Mean loss of the step's tokens.
-    pub loss_nats: f64,
-    /// Tokens that were learnt from, all steps together.
-    pub n_tok: u64,
-}
 
 /// A plain model in training.
 #[derive(Debug)]
@@ -63,7 +50,7 @@ impl Tuning {
     }
 
     /// Takes steps on the batches of `source` from number `first` on until the budget is spent, or
-    /// `report` returns that it is enough.
+    /// `report`, which is told the steps' losses, returns that it is enough.
     ///
     /// # Errors
     /// [`FitError::Step`].
@@ -72,7 +59,7 @@ impl Tuning {
         source: &dyn SequenceSource,
         first: u64,
         budget: FitBudget,
-        report: &mut dyn FnMut(TuneProgress) -> bool,
+        report: &mut dyn FnMut(FitProgress) -> bool,
     ) -> Result<(), FitError> {
         let (began, mut all, mut step) = (Instant::now(), 0, 0);
         let peak = LR * (LR_DIM / self.state.layout.config.model_dim as f32).min(1.0);
@@ -92,7 +79,7 @@ impl Tuning {
             let done = training_step(&mut self.state, &mut self.lanes, source, &plan)?;
             step += 1;
             all += done.n_tok as u64;
-            if !report(TuneProgress { step, share, loss_nats: done.loss_nats, n_tok: all }) {
+            if !report(FitProgress { step, share, nats: done.loss_nats, n_tok: all }) {
                 return Ok(());
             }
         }

@@ -102,9 +102,11 @@ impl PackedWeights {
         Span { start, end: *len }
     }
 
-    /// Tells that the parameters changed: nothing is packed any more.
-    pub fn forget(&mut self) {
-        self.is_fresh.fill(false);
+    /// Tells that the parameters of some owners changed: they are no longer packed.
+    pub fn forget_where(&mut self, is_changed: impl Fn(Owner) -> bool) {
+        for task in self.tasks.iter().filter(|task| is_changed(task.owner)) {
+            self.is_fresh[task.matrix.index] = false;
+        }
     }
 
     /// Converts and packs all of `params`.
@@ -112,20 +114,18 @@ impl PackedWeights {
         self.pack_where(params, pool, |_| true);
     }
 
-    /// Converts and packs the matrices of `params` whose owner is wanted.
+    /// Converts and packs the matrices of `params` whose owner is wanted, but for those that were
+    /// packed since the parameters changed.
     pub fn pack_where(
         &mut self,
         params: &[f32],
         pool: &mut Pool,
         is_wanted: impl Fn(Owner) -> bool + Sync,
     ) {
-        let (tasks, precision) = (&self.tasks, self.precision);
-        for task in tasks.iter().filter(|task| is_wanted(task.owner)) {
-            self.is_fresh[task.matrix.index] = true;
-        }
+        let (tasks, precision, is_fresh) = (&self.tasks, self.precision, &self.is_fresh);
         pool.for_each_range([&mut self.words], &self.ranges, |i, [words]| {
             let Task { matrix, owner, side, panels } = &tasks[i];
-            if !is_wanted(*owner) {
+            if is_fresh[matrix.index] || !is_wanted(*owner) {
                 return;
             }
             let weights = matrix.span.of(params);
@@ -139,6 +139,9 @@ impl PackedWeights {
                 }
             }
         });
+        for task in tasks.iter().filter(|task| is_wanted(task.owner)) {
+            self.is_fresh[task.matrix.index] = true;
+        }
     }
 
     /// The right operand of Y = X·Wᵀ.

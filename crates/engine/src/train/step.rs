@@ -5,7 +5,7 @@
 //! fails if that stops being true.
 
 use super::lanes::{Lanes, RowsUsed, SequenceSource};
-use super::optim::{AdamW, AdamWOptions};
+use super::optim::{AdamW, AdamWOptions, IdleRows};
 use crate::head::LossSum;
 use crate::model::{Layout, Model, Owner, PackedWeights};
 use crate::vocab::compose::Composer;
@@ -109,9 +109,8 @@ impl TrainState {
     /// Packs the weights that training reads; once before the first step, and after parameters were
     /// written from outside.
     pub fn pack(&mut self, pool: &mut Pool) {
-        let samples_head = self.layout.samples_head();
-        self.packed.forget();
-        self.packed.pack_where(&self.params, pool, |owner| owner != Owner::Output || !samples_head);
+        self.pack_common(pool);
+        self.packed.pack_where(&self.params, pool, |owner| matches!(owner, Owner::Class(_)));
     }
 
     /// Gets ready what the step's batch uses of the tables that lanes share: its rows are
@@ -119,6 +118,7 @@ impl TrainState {
     pub fn begin_step(&mut self, lanes: &mut Lanes, source: &dyn SequenceSource, step: u64) {
         lanes.find_touched(source, step, self.ngrams.as_ref());
         self.optim.begin_step(&mut self.params, lanes);
+        self.forget_idle();
         if let Some((touched, _, pool)) = lanes.tables() {
             self.packed.pack_where(&self.params, pool, |owner| match owner {
                 Owner::Class(class) => touched.classes()[class],
@@ -127,10 +127,10 @@ impl TrainState {
         }
     }
 
-    /// Packs what every step reads, after it was written.
+    /// Packs what every step reads, after parameters were written.
     fn pack_common(&mut self, pool: &mut Pool) {
         let samples_head = self.layout.samples_head();
-        self.packed.forget();
+        self.packed.forget_where(|_| true);
         self.packed.pack_where(&self.params, pool, |owner| match owner {
             Owner::Block => true,
             Owner::Output => !samples_head,
@@ -148,10 +148,20 @@ impl TrainState {
         f: impl FnOnce(Model, &mut Lanes) -> R,
     ) -> R {
         self.optim.show_current(&mut self.params, lanes.pool());
-        self.packed.pack_where(&self.params, lanes.pool(), |owner| owner != Owner::Block);
+        self.forget_idle();
+        self.packed.pack(&self.params, lanes.pool());
         let result = f(self.model(), lanes);
         self.optim.put_back(&mut self.params, lanes.pool());
+        self.forget_idle();
         result
+    }
+
+    /// Rows that may be idle were brought up to date, or put back: classes of them must be packed
+    /// again.
+    fn forget_idle(&mut self) {
+        if self.optim.options.idle_rows == IdleRows::Lazy {
+            self.packed.forget_where(|owner| matches!(owner, Owner::Class(_)));
+        }
     }
 
     /// What the forward and backward passes read.

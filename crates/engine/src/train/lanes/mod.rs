@@ -132,18 +132,22 @@ impl Lane {
         first: usize,
         sums: &mut [LossSum],
     ) {
-        let LaneBuffers { shape, .. } = &self.buffers;
-        let (seq_len, n_seqs, end) = (shape.seq_len, shape.n_seqs, first + sums.len());
+        let (n_seqs, end) = (self.buffers.shape.n_seqs, first + sums.len());
         for (batch, sums) in sums.chunks_mut(n_seqs).enumerate() {
-            let n_tok = self.read(source, 0, first + batch * n_seqs..end);
-            self.n_tok = n_tok;
+            self.n_tok = self.read(source, 0, first + batch * n_seqs..end);
             self.evaluate_alone(model);
-            let (head, _, _) = self.buffers.head(n_tok);
-            let targets = self.targets[..n_tok].chunks_exact(seq_len);
-            let rows = head.loss.chunks_exact(seq_len).zip(targets);
-            for (sum, (loss, targets)) in sums.iter_mut().zip(rows) {
-                *sum = LossSum::of(loss, targets);
-            }
+            self.write_sums(sums);
+        }
+    }
+
+    /// Writes the losses of the micro-batch at hand, one sum for each of its sequences.
+    fn write_sums(&mut self, sums: &mut [LossSum]) {
+        let seq_len = self.buffers.shape.seq_len;
+        let (head, _, _) = self.buffers.head(self.n_tok);
+        let targets = self.targets[..self.n_tok].chunks_exact(seq_len);
+        let rows = head.loss.chunks_exact(seq_len).zip(targets);
+        for (sum, (loss, targets)) in sums.iter_mut().zip(rows) {
+            *sum = LossSum::of(loss, targets);
         }
     }
 

@@ -160,14 +160,9 @@ pub(super) fn evaluate(
         members.loss(model, n_lanes, view, pool);
         for (i, lane) in lanes.iter_mut().enumerate() {
             let LaneHead::Factor(sort) = &lane.head else { continue };
-            let seq_len = lane.buffers.shape.seq_len;
             let (acts, _, _) = lane.buffers.head(lane.n_tok);
             members.fetch_loss(i, sort, acts.loss);
-            let targets = lane.targets[..lane.n_tok].chunks_exact(seq_len);
-            let rows = acts.loss.chunks_exact(seq_len).zip(targets);
-            for (sum, (loss, targets)) in sums.iter_mut().skip(first + i * n_seqs).zip(rows) {
-                *sum = LossSum::of(loss, targets);
-            }
+            lane.write_sums(&mut sums[(first + i * n_seqs).min(end)..]);
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::model::Layout;
 use kernels::cross_entropy::IGNORE;
 use kernels::row_sums::NO_ROW;
+use serde::Serialize;
 use std::ops::Range;
 
 /// The rows that a batch uses; as outputs, only under a factored output layer.
@@ -21,7 +22,7 @@ pub struct Touched {
 }
 
 /// Shares of the rows that a step's batch uses.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct RowsUsed {
     /// As inputs, of all tokens.
     pub inputs: f64,

@@ -86,8 +86,8 @@ pub fn prepare(
     drop(texts);
     let ngrams = ngrams::find(&vocab, &train, dir)?;
     if let Some((corpus, span)) = sources.valid() {
-        let (path, origin) = (dir.join(VALID_NAME), token_origin(&tokenizer, text_hash));
-        encode(&tokenizer, &read(corpus, span)?, &path, origin, threads, observer)?;
+        let path = dir.join(VALID_NAME);
+        encode(&tokenizer, &read(corpus, span)?, &path, *train.origin(), threads, observer)?;
     }
     sources.record()?.write(dir)?;
     let tokenizer_config = TokenizerConfig {
