@@ -80,7 +80,7 @@ def settings(options):
 
 
 def read_tokens(path):
-    """The ids in a token file; see crates/engine/src/data/token_file.rs."""
+    """The ids in a token file; see crates/text/src/corpus/token_file.rs."""
     import numpy as np
     import torch
 

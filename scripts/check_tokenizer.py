@@ -7,7 +7,7 @@
 
 FOLDER holds tokenizer.json and tokenizer_config.json, TEXT is a UTF-8 file, and IDS holds the ids
 of that text, separated by blanks: what `crystalline tokenizer encode FOLDER < TEXT` prints. With
---write, IDS is written instead; so the files under crates/engine/tests/golden/tokenizers came to be.
+--write, IDS is written instead; so the files under crates/text/tests/golden/tokenizers came to be.
 
 The folder is loaded by PreTrainedTokenizerFast, by AutoTokenizer beside the config.json of a Llama,
 and by AutoTokenizer after transformers has saved it; all must give the same ids, and, for a
@@ -69,7 +69,7 @@ def check(folder, text, ours):
 
 def self_test():
     """A checker that cannot fail shows nothing: plant errors and see them found."""
-    golden = Path(__file__).parent.parent / "crates/engine/tests/golden/tokenizers"
+    golden = Path(__file__).parent.parent / "crates/text/tests/golden/tokenizers"
     text = (golden / "other.txt").read_bytes().decode()
     ids = [int(i) for i in (golden / "word/other.ids").read_text().split()]
     assert check(golden / "word", text, ids)

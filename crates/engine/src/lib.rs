@@ -1,12 +1,22 @@
-//! Crystalline's engine: from text to a trained model to text.
+//! Tensors, models, training and files: from token ids to a trained model, and from it to new ids.
+//!
+//! A model is one allocation of numbers, cut into tensors by a table. Strings, tokenisers and token
+//! files come from the `text` crate, arithmetic and random numbers from `kernels`.
+//!
+//! Reading order: `train/step.rs` is one optimiser step and calls the rest.
+//!
+//! - [`model`]: configuration, the table of tensors, the forward pass and the backward pass that
+//!   mirrors it.
+//! - [`head`]: output layers and their losses.
+//! - [`train`]: batches over lanes, the optimiser, and a run from its settings to its end.
+//! - [`checkpoint`]: everything that is written to disk, and read back.
+//! - [`generate`]: tokens from a trained model, one after another.
+//! - [`convert`]: a model with another output layer, fitted to the first.
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;
 pub mod convert;
-pub mod data;
 pub mod generate;
 pub mod head;
 pub mod model;
-pub mod text;
 pub mod train;
-pub mod vocab;

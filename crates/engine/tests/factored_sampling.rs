@@ -6,9 +6,9 @@
 
 mod support;
 
-use engine::data::rng::{Purpose, Rng};
 use engine::generate::{Candidate, InferenceModel, Next, Sampler, Sampling, Session};
 use engine::model::{HeadConfig, Layout, ModelConfig};
+use kernels::rng::{Purpose, Rng};
 use kernels::{AlignedVec, Pool, Precision};
 
 const VOCAB: usize = 300;

@@ -14,13 +14,13 @@ mod reference;
 mod words;
 
 use complex::{complex, derivatives, zeros};
-use engine::data::{Purpose, Rng};
 use engine::head::sampled::Candidates;
 use engine::model::{Dropout, HeadConfig, HeadName, Layout, MicroShape, ModelConfig, Span, Tensor};
 use engine::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState};
-use engine::vocab::compose::Composer;
-use engine::vocab::ngrams::{Ngrams, ngram_heads};
+use kernels::rng::{Purpose, Rng};
 use kernels::{AlignedVec, Precision};
+use text::vocab::compose::Composer;
+use text::vocab::ngrams::{Ngrams, ngram_heads};
 
 /// What is differentiated: grouped heads, two lanes, of which the second has two micro-batches.
 #[derive(Clone, Copy, Debug)]

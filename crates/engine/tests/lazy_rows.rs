@@ -3,12 +3,12 @@
 
 mod support;
 
-use engine::data::{Purpose, Rng};
 use engine::model::HeadConfig;
 use engine::train::{
     IdleRows, Lanes, SequenceSource, StepError, TrainState, apply_gradients, training_step,
 };
 use kernels::Precision;
+use kernels::rng::{Purpose, Rng};
 use support::Tiny;
 
 const VOCAB: usize = 60;

@@ -3,8 +3,8 @@
 
 mod support;
 
-use engine::data::{Purpose, Rng};
 use engine::train::{Lanes, StepError, TrainState, apply_gradients, training_step};
+use kernels::rng::{Purpose, Rng};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use support::{Cycle, Tiny};
 
@@ -233,7 +233,7 @@ fn a_batch_without_targets_is_refused() {
     impl engine::train::SequenceSource for NoTargets {
         fn fill(&self, _: u64, _: usize, tokens: &mut [u32], targets: &mut [u32]) {
             tokens.fill(1);
-            targets.fill(engine::data::IGNORE);
+            targets.fill(kernels::cross_entropy::IGNORE);
         }
     }
     let tiny = tiny();

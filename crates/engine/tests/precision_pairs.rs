@@ -12,14 +12,15 @@
 //! `tinyshakespeare.txt`, for which `../shared/data` beside the repository is tried too.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
-use engine::data::{Batches, EvalWindows, stories};
 use engine::model::{Layout, MicroShape, ModelConfig, init_params};
-use engine::text::{Control, Tokenizer, TokenizerKind, TrainOptions};
 use engine::train::{
     AdamWOptions, Lanes, Schedule, SequenceSource, StepPlan, TrainState, training_step,
 };
 use kernels::{Isa, Precision};
 use std::path::{Path, PathBuf};
+use text::corpus::{Batches, EvalWindows};
+use text::stories;
+use text::tokenizer::{Control, Tokenizer, TokenizerKind, TrainOptions};
 
 const SEQ_LEN: usize = 128;
 const BATCH_SEQS: usize = 16;

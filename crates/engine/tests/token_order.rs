@@ -5,14 +5,14 @@
 
 mod support;
 
-use engine::data::permutation::inverse;
-use engine::data::{Purpose, Rng};
 use engine::model::{HeadConfig, Layout, ModelConfig, init_params};
 use engine::train::{AdamWOptions, SequenceSource, TrainState, training_step};
-use engine::vocab::classes::Classes;
-use engine::vocab::order::{Mark, Marks, TokenOrder};
 use kernels::AlignedVec;
+use kernels::rng::{Purpose, Rng};
 use support::Tiny;
+use text::corpus::permutation::inverse;
+use text::vocab::classes::Classes;
+use text::vocab::order::{Mark, Marks, TokenOrder};
 
 const N_CLASSES: usize = 5;
 const N_STEPS: u64 = 10;

@@ -28,6 +28,7 @@ pub mod probe;
 pub mod qk_norm;
 pub mod reduce;
 pub mod rmsnorm;
+pub mod rng;
 pub mod rope;
 pub mod row_dot;
 pub mod row_sums;

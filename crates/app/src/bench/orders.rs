@@ -1,11 +1,6 @@
 //! What the order of token ids costs: rows of a table read, added into and updated, order by order.
 
 use anyhow::{Context, Result};
-use engine::data::Batches;
-use engine::data::permutation::inverse;
-use engine::text::{Control, Tokenizer, TokenizerKind, TrainOptions};
-use engine::vocab::classes::{self, ClassMethod, ClassOptions, count_tokens};
-use engine::vocab::order::{Marks, TokenOrder};
 use kernels::adamw::{AdamwStep, adamw_update};
 use kernels::embedding::{embedding_backward, embedding_forward};
 use kernels::reduce::sum_squares;
@@ -16,6 +11,11 @@ use std::hint::black_box;
 use std::ops::Range;
 use std::path::Path;
 use std::time::Instant;
+use text::corpus::Batches;
+use text::corpus::permutation::inverse;
+use text::tokenizer::{Control, Tokenizer, TokenizerKind, TrainOptions};
+use text::vocab::classes::{self, ClassMethod, ClassOptions, count_tokens};
+use text::vocab::order::{Marks, TokenOrder};
 
 /// Vocabularies: of BPE, of all words between blanks if the text has so many, and of BPE.
 const VOCABULARIES: [(TokenizerKind, usize); 3] =

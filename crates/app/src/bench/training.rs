@@ -2,17 +2,17 @@
 
 use super::{Shape, on_all_threads};
 use anyhow::Result;
-use engine::data::rng::{Purpose, Rng};
 use engine::head::sampled::Candidates;
 use engine::model::{HeadConfig, HeadName, Layout, MicroShape, ModelConfig, init_params};
 use engine::train::{
     AdamWOptions, IdleRows, Lanes, RowsUsed, SequenceSource, StepPlan, TrainState, training_step,
 };
-use engine::vocab::classes::count_tokens;
+use kernels::rng::{Purpose, Rng};
 use kernels::{Isa, Precision, probe};
 use serde::Serialize;
 use std::fmt;
 use std::time::Instant;
+use text::vocab::classes::count_tokens;
 
 /// What was measured, per second and as a share of the probe taken between the steps.
 #[derive(Debug, Serialize)]

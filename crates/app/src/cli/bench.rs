@@ -10,14 +10,14 @@ use clap::ValueEnum;
 use engine::model::{HeadConfig, HeadName};
 use engine::train::IdleRows;
 use engine::train::settings::PrecisionName;
-use engine::vocab::classes::default_n_classes;
-use engine::vocab::order::TokenOrder;
 use kernels::{Isa, Precision};
 use serde::Serialize;
 use std::fmt::Display;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use text::vocab::classes::default_n_classes;
+use text::vocab::order::TokenOrder;
 
 /// Measure the speed of training or writing on the standard shapes, or of prime codes.
 #[derive(Debug, clap::Args)]

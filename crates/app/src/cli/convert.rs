@@ -5,19 +5,19 @@ use super::progress::{duration, thousands};
 use super::quantity::parse_time;
 use super::say::say;
 use super::signals::Signals;
-use super::{measure, model, text, threads};
+use super::{file_tokens, measure, model, threads};
 use anyhow::{Context, Result, bail};
 use engine::convert::{FitBudget, FitProgress, Fitting, Tuning};
-use engine::data::{Batches, TokenFile, TokenSource};
 use engine::generate::InferenceModel;
 use engine::train::SequenceSource;
 use engine::train::run::{TRAIN_NAME, VALID_NAME, write_model};
-use engine::vocab::read_codes;
 use kernels::Pool;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use text::corpus::{Batches, TokenFile, TokenSource};
+use text::vocab::read_codes;
 
 /// Write a model with a factored output layer as a plain Llama, which other programs can read.
 ///
@@ -142,7 +142,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
 /// The tokens to fit to and those held out: of the text that was named, or of the run.
 fn tokens(args: &Args, opened: &model::Opened) -> Result<(Tokens, Tokens)> {
     let mut all = match &args.text {
-        Some(path) => text::tokens(path, &opened.tokenizer, threads(args.threads))?,
+        Some(path) => file_tokens::tokens(path, &opened.tokenizer, threads(args.threads))?,
         None => {
             let [train, valid] = [TRAIN_NAME, VALID_NAME].map(|name| args.model.join(name));
             if !train.exists() {

@@ -5,11 +5,11 @@ use super::say::say;
 use super::signals::Signals;
 use super::threads;
 use anyhow::{Context, Result};
-use engine::data::stories;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use text::stories;
 
 /// Make text to train on.
 #[derive(Debug, clap::Subcommand)]

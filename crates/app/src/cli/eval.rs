@@ -2,16 +2,16 @@
 
 use super::bench::PrecisionArg;
 use super::model::Opened;
-use super::{logits, measure, model, text, threads};
+use super::{file_tokens, logits, measure, model, threads};
 use anyhow::{Result, bail};
-use engine::data::{TokenFile, TokenSource};
 use engine::head::LossSum;
 use engine::train::run::TRAIN_NAME;
-use engine::vocab::runs::{WordCounts, WordRuns};
 use kernels::Pool;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use text::corpus::{TokenFile, TokenSource};
+use text::vocab::runs::{WordCounts, WordRuns};
 
 /// Measure a model on a text: loss, perplexity, bits per byte.
 #[derive(Debug, clap::Args)]
@@ -66,7 +66,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let precision = args.precision.resolve();
     let mut pool = Pool::new(threads);
     let mut opened = model::open(&args.model, precision, &mut pool)?;
-    let tokens = text::tokens(&args.file, &opened.tokenizer, threads)?;
+    let tokens = file_tokens::tokens(&args.file, &opened.tokenizer, threads)?;
     if tokens.len() < 2 {
         bail!("{}: too short to measure, it has {} tokens", args.file.display(), tokens.len());
     }

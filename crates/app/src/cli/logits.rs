@@ -89,7 +89,7 @@ mod tests {
     use engine::checkpoint::TensorFile;
     use engine::generate::InferenceModel;
     use engine::model::{HeadConfig, Layout, ModelConfig, init_params};
-    use engine::text::{Control, Tokenizer, TokenizerKind, TrainOptions};
+    use text::tokenizer::{Control, Tokenizer, TokenizerKind, TrainOptions};
 
     /// Both paths are in the file, and they agree as closely as they must with transformers.
     #[test]

@@ -1,11 +1,12 @@
 //! The loss of a model on tokens, in windows side by side.
 
 use anyhow::Result;
-use engine::data::{EvalWindows, IGNORE, TokenSource};
 use engine::generate::InferenceModel;
 use engine::head::LossSum;
 use engine::model::MicroShape;
 use engine::train::{Lanes, SequenceSource};
+use kernels::cross_entropy::IGNORE;
+use text::corpus::{EvalWindows, TokenSource};
 
 /// Windows over tokens.
 struct Windows<'a, S: ?Sized> {

@@ -5,11 +5,11 @@ use anyhow::{Context, Result, bail};
 use engine::checkpoint::{CONFIG_BYTES_MAX, RealFs, best, parse_config, read_file};
 use engine::generate::InferenceModel;
 use engine::model::{Layout, ModelConfig};
-use engine::text::Tokenizer;
 use engine::train::run::{CHECKPOINTS_NAME, load_params, model_config};
-use engine::vocab::{read_composer, read_ngrams};
 use kernels::{Pool, Precision};
 use std::path::{Path, PathBuf};
+use text::tokenizer::Tokenizer;
+use text::vocab::{read_composer, read_ngrams};
 
 /// A model, its tokeniser, and where they came from.
 pub struct Opened {

@@ -4,11 +4,11 @@ use super::say::say;
 use super::{model, parse_name, threads};
 use anyhow::{Context, Result};
 use engine::checkpoint::{RealFs, commit_file};
-use engine::text::{Control, Tokenizer, TokenizerKind, TrainOptions};
-use engine::vocab::{CODES_NAME, codes_json, learn_codes};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use text::tokenizer::{Control, Tokenizer, TokenizerKind, TrainOptions};
+use text::vocab::{CODES_NAME, codes_json, learn_codes};
 
 /// Make a tokeniser, and see what it does to a text.
 #[derive(Debug, clap::Subcommand)]

@@ -7,17 +7,17 @@ use super::signals::Signals;
 use super::{parse_name, threads};
 use anyhow::{Context, Result, bail};
 use engine::model::HeadName;
-use engine::text::TokenizerKind;
 use engine::train::IdleRows;
 use engine::train::events::Outcome;
 use engine::train::run::{Budget, Run, RunError, prepare};
 use engine::train::settings::{PrecisionName, Settings};
-use engine::vocab::classes::ClassMethod;
-use engine::vocab::order::TokenOrder;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use text::tokenizer::TokenizerKind;
+use text::vocab::classes::ClassMethod;
+use text::vocab::order::TokenOrder;
 
 /// Train a model on your text.
 #[derive(Debug, clap::Args)]

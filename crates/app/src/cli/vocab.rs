@@ -4,10 +4,10 @@ use super::columns::fit;
 use super::progress::thousands;
 use super::vocabulary::{Parts, Vocabulary};
 use anyhow::{Result, bail};
-use engine::vocab::PathCodes;
 use std::io::{Result as IoResult, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use text::vocab::PathCodes;
 
 /// Show a model's vocabulary: its classes, its ids on Ulam's spiral, what words are made of.
 #[derive(Debug, clap::Args)]

@@ -5,17 +5,17 @@ use super::model;
 use super::quantity::show_time;
 use super::say::say;
 use anyhow::Result;
-use engine::data::TokenFile;
 use engine::model::Layout;
-use engine::text::{Control, Tokenizer, TokenizerKind};
 use engine::train::run::TRAIN_NAME;
-use engine::vocab::classes::count_tokens;
-use engine::vocab::morphemes::{Codes, Feature, FeatureKind};
-use engine::vocab::{CODES_NAME, PathCodes, PrimeCodes, learn_codes, read_codes};
 use lattice::FactorCode;
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+use text::corpus::TokenFile;
+use text::tokenizer::{Control, Tokenizer, TokenizerKind};
+use text::vocab::classes::count_tokens;
+use text::vocab::morphemes::{Codes, Feature, FeatureKind};
+use text::vocab::{CODES_NAME, PathCodes, PrimeCodes, learn_codes, read_codes};
 
 /// A vocabulary, and what is known of its tokens.
 pub struct Vocabulary {

@@ -2,11 +2,11 @@
 
 use crate::cli::model::Opened;
 use anyhow::Result;
-use engine::data::stories::{parse_sentence, split_sentences};
 use engine::generate::{Request, Sampling, Session, Written, generate};
 use kernels::Pool;
 use std::collections::HashSet;
 use std::fmt;
+use text::stories::{parse_sentence, split_sentences};
 
 /// Sentences that are looked at.
 const N_SENTENCES: usize = 200;
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn old_and_ungrammatical_sentences_are_told_apart() {
-        let story = engine::data::stories::story(3, 0);
+        let story = text::stories::story(3, 0);
         let mut sentences: Vec<String> =
             split_sentences(&story).into_iter().map(str::to_owned).collect();
         let n = sentences.len();

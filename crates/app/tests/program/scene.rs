@@ -2,8 +2,8 @@
 
 use crate::process::{Ended, program, run};
 use engine::checkpoint::{RealFs, list, newest, verify};
-use engine::data::stories;
 use std::path::{Path, PathBuf};
+use text::stories;
 
 /// A model of a few thousand parameters with all that a model can have; more is in [`Scene::train`].
 const TRAIN: &str = "train text.txt --steps 60 --dim 16 --layers 2 --heads 2 --kv-heads 1 \

@@ -4,7 +4,8 @@ use crate::repo::{Repo, assert_caught, assert_none, crate_of};
 use crate::rust_text::{code_of, has_word};
 
 /// The crates from bottom to top; equal layers do not know each other.
-const LAYERS: [(&str, u32); 4] = [("kernels", 0), ("lattice", 0), ("engine", 1), ("app", 2)];
+const LAYERS: [(&str, u32); 5] =
+    [("kernels", 0), ("lattice", 0), ("text", 1), ("engine", 2), ("app", 3)];
 
 fn layer(name: &str) -> Option<u32> {
     LAYERS.iter().find(|(known, _)| *known == name).map(|(_, layer)| *layer)
@@ -72,10 +73,14 @@ fn catches_upward_dependencies() {
         upward_dependencies(&Repo::of(&[(&format!("crates/{name}/Cargo.toml"), manifest)]))
     };
     assert_none(check("app", "[dependencies]\nengine.workspace = true\nkernels.workspace = true"));
-    assert_none(check("engine", "[dependencies]\nkernels.workspace = true\nserde = \"1\""));
+    assert_none(check(
+        "engine",
+        "[dependencies]\ntext.workspace = true\nkernels.workspace = true\nserde = \"1\"",
+    ));
     let upward = [
         ("kernels", "[dependencies]\nengine.workspace = true"),
         ("kernels", "[dev-dependencies]\nlattice.workspace = true"),
+        ("text", "[dev-dependencies]\nengine.workspace = true"),
         (
             "lattice",
             "[build-dependencies]\nk = { path = \"../k\", package = \"crystalline-kernels\" }",
@@ -94,5 +99,5 @@ fn catches_model_importing_train() {
         |text| model_knowing_train(&Repo::of(&[("crates/engine/src/model/forward.rs", text)]));
     assert_none(check("use crate::head; // crate::train is above\nfn train() {}\n"));
     assert_caught(&check("use crate::train::AdamW;\n"), "forward.rs:1");
-    assert_caught(&check("\nuse crate::{data, train};\n"), "forward.rs:2");
+    assert_caught(&check("\nuse crate::{head, train};\n"), "forward.rs:2");
 }

@@ -8,10 +8,10 @@
 
 use super::error::LoadError;
 use crate::model::{HeadConfig, N_PARTS_MAX, check_ngrams};
-use crate::vocab::ngrams::NgramHead;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::Path;
+use text::vocab::ngrams::NgramHead;
 
 /// The type of models whose output layer or input vectors are this program's own.
 const OWN_TYPE: &str = "crystalline";

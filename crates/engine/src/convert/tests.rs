@@ -3,10 +3,10 @@
 use super::fit::Fit;
 use super::inputs::Inputs;
 use super::*;
-use crate::data::rng::{Purpose, Rng};
 use crate::generate::InferenceModel;
 use crate::head::factor::{Expansion, ExpansionRoom};
 use kernels::Precision;
+use kernels::rng::{Purpose, Rng};
 
 const VOCAB: usize = 40;
 const SEQ_LEN: usize = 8;

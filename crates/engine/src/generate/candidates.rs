@@ -180,7 +180,7 @@ impl Candidates {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::rng::{Purpose, Rng};
+    use kernels::rng::{Purpose, Rng};
 
     fn random(n: usize, seed: u64) -> Vec<Candidate> {
         let mut scores = vec![0.0; n];

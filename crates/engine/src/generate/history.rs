@@ -1,9 +1,9 @@
 //! What a session was fed, as the inputs of a forward pass.
 
 use crate::model::{Inputs, Layout, Model};
-use crate::vocab::compose::Composer;
-use crate::vocab::ngrams::NGRAM_MAX;
-use crate::vocab::runs::RUN_MAX;
+use text::vocab::compose::Composer;
+use text::vocab::ngrams::NGRAM_MAX;
+use text::vocab::runs::RUN_MAX;
 
 /// The tokens of a text in progress.
 ///

@@ -1,10 +1,10 @@
 //! A model ready to run: parameters, and their matrices packed for forward products only.
 
 use crate::model::{Layout, Model, PackedWeights};
-use crate::vocab::compose::Composer;
-use crate::vocab::ngrams::Ngrams;
 use kernels::rope::RopeTable;
 use kernels::{AlignedVec, Pool, Precision};
+use text::vocab::compose::Composer;
+use text::vocab::ngrams::Ngrams;
 
 /// Everything that generation reads; made once, shared by any number of sessions.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use super::candidates::{Candidate, Candidates};
 use super::factored::Known;
 use super::scoring::Scoring;
 use super::session::Next;
-use crate::data::rng::{Purpose, Rng};
+use kernels::rng::{Purpose, Rng};
 use serde::{Deserialize, Serialize};
 
 /// How to choose.

@@ -4,8 +4,8 @@ use super::sampler::{Sampler, SamplerError, Sampling};
 use super::session::Session;
 use super::stop::StopScanner;
 use crate::model::Model;
-use crate::text::{StreamDecoder, Tokenizer};
 use kernels::Pool;
+use text::tokenizer::{StreamDecoder, Tokenizer};
 
 /// What to write.
 #[derive(Clone, Debug, Default)]

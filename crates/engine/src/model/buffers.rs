@@ -10,10 +10,10 @@ use super::inputs::Inputs;
 use super::layout::{Layout, Span};
 use super::unique::UniqueTokens;
 use crate::head;
-use crate::vocab::ngrams::Ngrams;
 use kernels::attention::{self, AttentionShape};
 use kernels::matmul::{self, MatmulShape};
 use kernels::{AlignedVec, Precision, Rows, RowsMut};
+use text::vocab::ngrams::Ngrams;
 
 /// The largest micro-batch of a lane and how its activations are kept.
 #[derive(Clone, Debug)]

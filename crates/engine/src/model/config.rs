@@ -1,9 +1,9 @@
 //! The numbers that define a model, and the checks they must pass.
 
 use super::head_config::HeadConfig;
-use crate::vocab::ngrams::{N_ROWS_MAX, NGRAM_MAX, NgramHead};
 use lattice::primality::is_prime;
 use serde::{Deserialize, Serialize};
+use text::vocab::ngrams::{N_ROWS_MAX, NGRAM_MAX, NgramHead};
 
 /// Shape and constants of a decoder; everything else about it follows from these.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

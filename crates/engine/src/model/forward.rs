@@ -8,8 +8,6 @@ use super::buffers::{Block, LaneBuffers, LayerActs};
 use super::inputs::{Inputs, input_forward};
 use super::layout::{LayerSlots, Layout};
 use super::packed::PackedWeights;
-use crate::vocab::compose::Composer;
-use crate::vocab::ngrams::Ngrams;
 use kernels::accum::Accum;
 use kernels::attention::{AttentionShape, attention_forward};
 use kernels::dropout::{DropMask, dropout_add};
@@ -20,6 +18,8 @@ use kernels::qk_norm::{QkNormSaved, qk_norm_forward};
 use kernels::rmsnorm::rmsnorm_forward;
 use kernels::rope::{Heads, RopeTable, rope_forward_to};
 use kernels::rows::RowsMut;
+use text::vocab::compose::Composer;
+use text::vocab::ngrams::Ngrams;
 
 /// Residual dropout of one micro-batch: the masks are a pure function of the key.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,7 @@
 //! n-grams added.
 //!
 //! What stands at a place is an *input*: the token there, or in a model that composes its vectors
-//! perhaps the word that ends there so far (`vocab/compose`). Without n-grams a vector is a function
+//! perhaps the word that ends there so far (`text::vocab::compose`). Without n-grams a vector is a function
 //! of its input.
 
 use super::forward::Model;

@@ -1,8 +1,8 @@
 //! Fresh parameters: a pure function of (seed, table).
 
 use super::layout::{Init, Layout};
-use crate::data::rng::{Purpose, Rng};
 use kernels::AlignedVec;
+use kernels::rng::{Purpose, Rng};
 
 /// Parameters as the table says they start; each tensor draws from a stream of its own, so that a
 /// tensor's numbers do not depend on what stands before it.

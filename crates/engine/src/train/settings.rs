@@ -5,13 +5,13 @@
 
 use super::optim::{AdamWOptions, IdleRows};
 use crate::model::{HeadConfig, HeadName, ModelConfig, default_ffn_dim};
-use crate::text::TokenizerKind;
-use crate::vocab::classes::ClassMethod;
-use crate::vocab::ngrams::NgramHead;
-use crate::vocab::order::TokenOrder;
 use kernels::Precision;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use text::tokenizer::TokenizerKind;
+use text::vocab::classes::ClassMethod;
+use text::vocab::ngrams::NgramHead;
+use text::vocab::order::TokenOrder;
 
 /// Settings as a user gives them; what is missing is chosen from the text and the machine.
 #[derive(Clone, Debug, Default, Deserialize)]

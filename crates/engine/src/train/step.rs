@@ -8,10 +8,10 @@ use super::lanes::{Lanes, RowsUsed, SequenceSource};
 use super::optim::{AdamW, AdamWOptions, IdleRows};
 use crate::head::LossSum;
 use crate::model::{Layout, Model, Owner, PackedWeights};
-use crate::vocab::compose::Composer;
-use crate::vocab::ngrams::Ngrams;
 use kernels::rope::RopeTable;
 use kernels::{AlignedVec, Pool, Precision};
+use text::vocab::compose::Composer;
+use text::vocab::ngrams::Ngrams;
 
 /// Everything that a step changes, and what it needs to know about the model.
 #[derive(Debug)]

@@ -2,12 +2,12 @@
 
 use crate::scene::{EVAL_EVERY, N_STEPS, Scene, finish};
 use engine::checkpoint::{RealFs, TensorFile, best, newest};
-use engine::data::{EvalWindows, TokenFile, TokenSource};
 use engine::model::{Layout, MicroShape};
 use engine::train::run::{CHECKPOINTS_NAME, Run, load_params};
 use engine::train::settings::PrecisionName;
 use engine::train::{AdamWOptions, IdleRows, Lanes, SequenceSource, TrainState};
 use std::path::Path;
+use text::corpus::{EvalWindows, TokenFile, TokenSource};
 
 /// All held-out windows of a run.
 struct HeldOut(TokenFile, EvalWindows);

@@ -2,9 +2,9 @@
 
 use crate::scene::{N_STEPS, Scene, end, finish, stop_at, with_classes};
 use engine::model::HeadName;
-use engine::text::TokenizerKind;
 use engine::train::IdleRows;
 use engine::train::settings::PrecisionName;
+use text::tokenizer::TokenizerKind;
 
 fn every_step(scene: Scene) {
     let straight = scene.straight();

@@ -2,13 +2,13 @@
 //! there was a choice still open.
 
 use crate::scene::{Scene, end, finish, stop_at};
-use engine::data::{TokenFile, TokenSource};
 use engine::model::{HeadConfig, HeadName};
-use engine::text::{Tokenizer, TokenizerKind};
 use engine::train::run::{CONFIG_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME};
 use engine::train::settings::{PrecisionName, RunConfig, Settings};
-use engine::vocab::order::TokenOrder;
 use std::path::Path;
+use text::corpus::{TokenFile, TokenSource};
+use text::tokenizer::{Tokenizer, TokenizerKind};
+use text::vocab::order::TokenOrder;
 
 fn scene(head: HeadName, order: Option<TokenOrder>, kind: TokenizerKind) -> Scene {
     Scene::with(PrecisionName::F32, |settings: &mut Settings| {

@@ -1,13 +1,13 @@
 //! A run small enough to be taken from any step to its end in some milliseconds.
 
 use engine::checkpoint::{RealFs, newest};
-use engine::data::stories;
 use engine::model::HeadName;
 use engine::train::events::{Evaluation, Event, Observer, Outcome};
 use engine::train::run::{Budget, CHECKPOINTS_NAME, Run, RunError, prepare};
 use engine::train::settings::{PrecisionName, Settings};
 use engine::train::{AdamWOptions, IdleRows};
 use std::path::{Path, PathBuf};
+use text::stories;
 
 /// Three passes over the text and more, evaluations, samples and saves at steps that differ.
 pub const N_STEPS: u64 = 60;
@@ -60,7 +60,7 @@ pub fn settings(text: &Path, precision: PrecisionName) -> Settings {
     let mut s = Settings::default();
     s.data.files = Some(vec![text.to_owned()]);
     s.data.holdout = Some(0.2);
-    s.tokenizer.kind = Some(engine::text::TokenizerKind::Char);
+    s.tokenizer.kind = Some(text::tokenizer::TokenizerKind::Char);
     s.model.model_dim = Some(16);
     s.model.n_layers = Some(2);
     s.model.n_heads = Some(2);

@@ -3,15 +3,15 @@
 
 mod words;
 
-use engine::data::{Purpose, Rng};
 use engine::head::sampled::Candidates;
 use engine::model::{HeadConfig, Layout, MicroShape, ModelConfig, init_params};
 use engine::train::{
     AdamWOptions, IdleRows, Lanes, SequenceSource, StepPlan, TrainState, training_step,
 };
-use engine::vocab::compose::Composer;
-use engine::vocab::ngrams::{Ngrams, ngram_heads};
+use kernels::rng::{Purpose, Rng};
 use kernels::{AlignedVec, Precision};
+use text::vocab::compose::Composer;
+use text::vocab::ngrams::{Ngrams, ngram_heads};
 
 /// What to train.
 #[derive(Clone, Debug)]

@@ -2,8 +2,6 @@
 
 use engine::head::sampled::Candidates;
 use engine::model::{LayerSlots, Layout, Matrix};
-use engine::vocab::compose::Composer;
-use engine::vocab::ngrams::Ngrams;
 use kernels::composed::naive::composed_forward;
 use kernels::dropout::{DropMask, naive::dropout_add};
 use kernels::embedding::naive::embedding_forward;
@@ -13,6 +11,8 @@ use kernels::rmsnorm::naive::rmsnorm_forward;
 use kernels::rope::{Heads, RopeTable, naive::rope_forward};
 use kernels::row_sums::naive::row_sums_forward;
 use kernels::scalar::Scalar;
+use text::vocab::compose::Composer;
+use text::vocab::ngrams::Ngrams;
 
 /// The mask of a block's attention (0) or MLP (1), if there is dropout.
 pub type Masks<'a> = &'a dyn Fn(usize, usize) -> Option<DropMask>;

@@ -1,9 +1,9 @@
 //! A vocabulary of any size whose tokens spell words, with parts in common.
 
-use engine::vocab::compose::Composer;
-use engine::vocab::morphemes::Codes;
-use engine::vocab::runs::WordRuns;
 use serde_json::json;
+use text::vocab::compose::Composer;
+use text::vocab::morphemes::Codes;
+use text::vocab::runs::WordRuns;
 
 /// Stems, of which tokens and words are made.
 const STEMS: [&str; 8] = ["aa", "bb", "cc", "dd", "ee", "ff", "gg", "hh"];

@@ -1,6 +1,6 @@
 //! Random codes like those of a vocabulary, and random vectors; the same ones every time.
 
-use engine::data::rng::{Draws, Purpose, Rng};
+use kernels::rng::{Draws, Purpose, Rng};
 use lattice::{FactorCode, PrimeBase};
 use std::collections::BTreeSet;
 

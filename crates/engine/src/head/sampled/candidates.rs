@@ -1,9 +1,9 @@
 //! The tokens that a step's targets are compared with.
 
-use crate::data::rng::{Purpose, Rng};
 use crate::model::Model;
 use kernels::embedding::embedding_forward;
 use kernels::matmul::{Packed, pack_straight, pack_transposed, packed_len};
+use kernels::rng::{Purpose, Rng};
 use kernels::{AlignedVec, Precision};
 
 /// K tokens, drawn anew for every step, with their rows of the output matrix.

@@ -14,11 +14,11 @@ use crate::head::factor::Members;
 use crate::head::sampled::{Candidates, SampledRows};
 use crate::head::softmax;
 use crate::model::{Dropout, LaneBuffers, Layout, MicroShape, Model, Span, backward, forward};
-use crate::vocab::ngrams::Ngrams;
 use kernels::Pool;
 use lane_head::LaneHead;
 use rounds::Shared;
 use std::ops::Range;
+use text::vocab::ngrams::Ngrams;
 pub use touched::{RowsUsed, Touched};
 
 /// Where batches come from: a pure function of (step, sequence).
@@ -176,7 +176,7 @@ impl Lane {
 
 /// The masks of a micro-batch, keyed by seed, step and its first sequence.
 fn dropout(plan: &StepPlan, first_sequence: usize) -> Option<Dropout> {
-    use crate::data::rng::{Purpose, Rng};
+    use kernels::rng::{Purpose, Rng};
     let key = Rng::new(plan.seed, Purpose::Dropout, plan.step).u64_at(first_sequence as u64);
     (plan.dropout > 0.0).then_some(Dropout { rate: plan.dropout, key })
 }

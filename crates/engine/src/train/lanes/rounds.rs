@@ -13,8 +13,8 @@ use crate::head::factor::{LaneRows, Members, TableGrads};
 use crate::head::sampled::Candidates;
 use crate::model::{Layout, MicroShape, Model, Span, embedding_gradient};
 use crate::train::step::StepPlan;
-use crate::vocab::ngrams::Ngrams;
 use kernels::{AlignedVec, Pool};
+use text::vocab::ngrams::Ngrams;
 
 /// What lanes share.
 #[derive(Debug)]

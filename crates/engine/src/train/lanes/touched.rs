@@ -123,7 +123,7 @@ fn places(used: &[bool]) -> impl Iterator<Item = usize> {
 mod tests {
     use super::*;
     use crate::model::{HeadConfig, ModelConfig};
-    use crate::vocab::ngrams::ngram_heads;
+    use text::vocab::ngrams::ngram_heads;
 
     #[test]
     fn rows_of_inputs_and_of_classes_with_a_target_are_used() {

@@ -112,8 +112,8 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::rng::{Purpose, Rng};
     use kernels::adamw::{AdamwStep, naive};
+    use kernels::rng::{Purpose, Rng};
 
     const DECAY: f32 = 0.1;
 

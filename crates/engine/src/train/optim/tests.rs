@@ -2,11 +2,11 @@
 //! has none.
 
 use super::*;
-use crate::data::rng::{Purpose, Rng};
 use crate::model::{HeadConfig, MicroShape, ModelConfig, init_params};
 use crate::train::{Schedule, SequenceSource};
 use kernels::Precision;
 use kernels::adamw::naive;
+use kernels::rng::{Purpose, Rng};
 
 const VOCAB: usize = 40;
 

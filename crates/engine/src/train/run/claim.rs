@@ -3,8 +3,8 @@
 use super::error::RunError;
 use super::{CHECKPOINTS_NAME, CONFIG_NAME, TRAIN_NAME, VALID_NAME};
 use crate::checkpoint::{RealFs, RunLock, clean, ensure_dir};
-use crate::vocab::{CODES_NAME, NGRAMS_NAME};
 use std::path::Path;
+use text::vocab::{CODES_NAME, NGRAMS_NAME};
 
 /// Makes `dir` unless it is there; it is nobody else's until the lock is dropped.
 ///

@@ -3,10 +3,10 @@
 use super::error::RunError;
 use super::prepare::text_rules;
 use crate::checkpoint::{self, RealFs, commit_file, read_file};
-use crate::data::{Corpus, FileReport, TokenFile};
 use crate::train::settings::DataConfig;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use text::corpus::{Corpus, FileReport, TokenFile};
 
 /// Size and hash of each text file, in the run's folder.
 const CORPUS_NAME: &str = "corpus.json";

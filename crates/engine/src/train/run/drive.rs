@@ -3,12 +3,12 @@
 use super::error::RunError;
 use super::open::{Machine, Run};
 use crate::checkpoint::SaveError;
-use crate::data::TokenSource;
 use crate::generate::{Request, Sampling, Written, generate};
 use crate::train::events::{Evaluation, Event, Metrics, Observer, Outcome, Started};
 use crate::train::{StepError, training_step};
 use serde::Serialize;
 use std::time::{Duration, Instant};
+use text::corpus::TokenSource;
 
 /// Skipped steps in a row after which a run has diverged.
 const SKIPPED_MAX: u64 = 5;

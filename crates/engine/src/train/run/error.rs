@@ -3,11 +3,11 @@
 use crate::checkpoint::{LoadError, LockError, SaveError};
 use crate::generate::SamplerError;
 use crate::model::ConfigError;
-use crate::text::TextError;
 use crate::train::StepError;
-use crate::vocab::classes::ClassError;
-use crate::vocab::{CodeFileError, NgramFileError};
 use std::path::{Path, PathBuf};
+use text::tokenizer::TextError;
+use text::vocab::classes::ClassError;
+use text::vocab::{CodeFileError, NgramFileError};
 
 /// Why a run cannot start or go on; what is on disk is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub enum RunError {
     /// The text or a token file.
     #[error(transparent)]
-    Data(#[from] crate::data::Error),
+    Data(#[from] text::corpus::Error),
     /// The tokeniser.
     #[error(transparent)]
     Text(#[from] TextError),
@@ -25,7 +25,7 @@ pub enum RunError {
     )]
     CorpusChanged {
         /// Which file, and what it was.
-        source: crate::data::Error,
+        source: text::corpus::Error,
     },
     /// The classes of a factored output layer.
     #[error(transparent)]

@@ -2,12 +2,12 @@
 
 use super::error::RunError;
 use crate::checkpoint::{RealFs, commit_file};
-use crate::data::{TokenFile, TokenSource};
 use crate::train::settings::{VocabConfig, VocabSettings};
-use crate::vocab::ngrams::{N_ROWS_MAX, NgramHead, Ngrams, ngram_heads};
-use crate::vocab::{NGRAMS_NAME, ngrams_bytes};
 use std::ops::RangeInclusive;
 use std::path::Path;
+use text::corpus::{TokenFile, TokenSource};
+use text::vocab::ngrams::{N_ROWS_MAX, NgramHead, Ngrams, ngram_heads};
+use text::vocab::{NGRAMS_NAME, ngrams_bytes};
 
 /// Tokens of the text for each row of a table, and how many rows that may make: two thirds of a
 /// word-level text's tokens end an n-gram that comes again, and some twenty of these share a row.

@@ -7,20 +7,20 @@ use crate::checkpoint::{
     Fingerprint, Found, LineFile, LoadError, RealFs, Rejected, Retention, RunLock, RunState,
     SaveMode, Saver, SaverOptions, clean, discard_after, newest,
 };
-use crate::data::{Batches, EvalWindows, TokenFile, TokenSource};
 use crate::generate::Session;
 use crate::head::factor::unigram_biases;
 use crate::head::sampled::Candidates;
 use crate::model::{HeadName, Layout, MicroShape, ModelConfig, init_params};
-use crate::text::Tokenizer;
 use crate::train::settings::RunConfig;
 use crate::train::{Lanes, SequenceSource, StepPlan, TrainState, training_step};
-use crate::vocab::classes::count_tokens;
-use crate::vocab::compose::Composer;
-use crate::vocab::{read_codes, read_composer, read_ngrams};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
+use text::corpus::{Batches, EvalWindows, TokenFile, TokenSource};
+use text::tokenizer::Tokenizer;
+use text::vocab::classes::count_tokens;
+use text::vocab::compose::Composer;
+use text::vocab::{read_codes, read_composer, read_ngrams};
 
 /// Snapshots up to this size are taken; a larger state is written from where it lies.
 const SNAPSHOT_BYTES_MAX: usize = 256 << 20;

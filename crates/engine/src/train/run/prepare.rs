@@ -11,21 +11,21 @@ use super::open::Machine;
 use super::vocabulary::{self, Arranged};
 use super::{CONFIG_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME};
 use crate::checkpoint::{RealFs, commit_file};
-use crate::data::permutation::inverse;
-use crate::data::{
-    Batches, Corpus, InvalidBytes, Piece, Span, Split, TextRules, TokenFile, TokenOrigin,
-    TokenSource, hold_out,
-};
 use crate::model::ModelConfig;
-use crate::text::{Control, TextError, Tokenizer, TokenizerKind, TrainOptions};
 use crate::train::events::{Event, Observer};
 use crate::train::settings::{DataConfig, RunConfig, Settings, TokenizerConfig, VocabConfig};
-use crate::vocab::morphemes::{Codes, MorphemeError};
-use crate::vocab::{CODES_NAME, codes_json, compose, learn_codes};
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use text::corpus::permutation::inverse;
+use text::corpus::{
+    Batches, Corpus, InvalidBytes, Piece, Span, Split, TextRules, TokenFile, TokenOrigin,
+    TokenSource, hold_out,
+};
+use text::tokenizer::{Control, TextError, Tokenizer, TokenizerKind, TrainOptions};
+use text::vocab::morphemes::{Codes, MorphemeError};
+use text::vocab::{CODES_NAME, codes_json, compose, learn_codes};
 
 /// How long a run is to be.
 #[derive(Clone, Copy, Debug)]

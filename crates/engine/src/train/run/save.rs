@@ -7,15 +7,15 @@ use crate::checkpoint::{
     TensorRef, commit_folder, config_json, generation_config_json,
 };
 use crate::model::{HeadName, Layout, Model, ModelConfig, Tensor};
-use crate::text::Tokenizer;
 use crate::train::settings::RunConfig;
 use crate::train::{IdleState, NotRestored, TrainState};
-use crate::vocab::morphemes::Codes;
-use crate::vocab::ngrams::Ngrams;
-use crate::vocab::{CODES_NAME, NGRAMS_NAME, codes_json, ngrams_bytes};
 use kernels::AlignedVec;
 use std::path::Path;
 use std::sync::Arc;
+use text::tokenizer::Tokenizer;
+use text::vocab::morphemes::Codes;
+use text::vocab::ngrams::Ngrams;
+use text::vocab::{CODES_NAME, NGRAMS_NAME, codes_json, ngrams_bytes};
 
 const MODEL_NAME: &str = "model.safetensors";
 const OPTIMIZER_NAME: &str = "optimizer.safetensors";
@@ -319,8 +319,8 @@ fn first_difference(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::TokenizerKind;
     use crate::train::settings::{DataConfig, Settings, TokenizerConfig, VocabConfig};
+    use text::tokenizer::TokenizerKind;
 
     fn config() -> RunConfig {
         let settings = Settings::default();

@@ -2,14 +2,14 @@
 
 use super::error::RunError;
 use super::ngrams;
-use crate::data::TokenFile;
 use crate::model::{HeadConfig, HeadName, ModelConfig};
-use crate::text::TokenizerKind;
 use crate::train::events::{Event, Observer};
 use crate::train::settings::{VocabConfig, VocabSettings};
-use crate::vocab::classes::{self, ClassError, ClassOptions, Classes, default_n_classes};
-use crate::vocab::order::{Marks, TokenOrder};
 use kernels::Pool;
+use text::corpus::TokenFile;
+use text::tokenizer::TokenizerKind;
+use text::vocab::classes::{self, ClassError, ClassOptions, Classes, default_n_classes};
+use text::vocab::order::{Marks, TokenOrder};
 
 /// Seed of everything random in making classes and in ordering tokens.
 const SEED: u64 = 1;
@@ -191,7 +191,7 @@ impl Text<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vocab::classes::ClassMethod;
+    use text::vocab::classes::ClassMethod;
 
     /// The layer that is chosen for a shape: V, C, L, H, T.
     fn chosen([v, c, l, h, t]: [usize; 5]) -> HeadName {

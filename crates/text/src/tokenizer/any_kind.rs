@@ -1,0 +1,324 @@
+//! The tokeniser: trains, reads and writes, encodes and decodes, for all kinds.
+
+use super::bpe::{ByteBpe, ByteEncoder};
+use super::error::TextError;
+use super::options::{TokenizerKind, TrainOptions};
+use super::parallel::{Control, map_in_order};
+use super::specials::{Part, Specials};
+use super::split::WordList;
+use super::stream::StreamDecoder;
+use super::{bpe_train, chars, count, format, json_read, json_write, split, word};
+use crate::corpus::permutation::inverse;
+use std::io::Read;
+use std::path::Path;
+
+/// Turns text into ids and ids into text.
+///
+/// In three of the four kinds every text comes back exactly from its ids; `split` keeps words and
+/// line ends only. The ids are meant to be those that the Hugging Face libraries give
+/// with [`Tokenizer::to_json`]; no test compares them yet.
+#[derive(Clone, Debug)]
+pub struct Tokenizer {
+    pub(super) kind: TokenizerKind,
+    pub(super) specials: Specials,
+    pub(super) model: Model,
+}
+
+/// The vocabulary of a tokeniser.
+#[derive(Clone, Debug)]
+pub(super) enum Model {
+    /// Tokens are byte strings.
+    Bytes(ByteBpe),
+    /// Tokens are words between blanks.
+    Words(WordList),
+}
+
+impl Tokenizer {
+    /// Learns a vocabulary from texts. The result does not depend on the number of threads.
+    ///
+    /// Counting words is shared out and watched by `control`; learning merges after it is not
+    /// (seconds for gigabytes of text, since it works on distinct words).
+    ///
+    /// # Errors
+    /// [`TextError::Option`], [`TextError::NoWords`] or [`TextError::Cancelled`].
+    pub fn train(
+        options: &TrainOptions,
+        texts: &[&str],
+        control: &mut Control,
+    ) -> Result<Tokenizer, TextError> {
+        options.check()?;
+        let kind = options.kind;
+        let mut specials = Specials::new(options.special_names().into_iter().zip(0..).collect());
+        let model = match kind {
+            TokenizerKind::Word => Model::Bytes(word::train(options, texts, &specials, control)?),
+            TokenizerKind::Char => Model::Bytes(chars::train(options, texts, &specials, control)?),
+            TokenizerKind::Bpe => {
+                Model::Bytes(bpe_train::train(options, texts, &specials, control)?)
+            }
+            TokenizerKind::Split => {
+                let (words, with_ids) = split::train(options, texts, &specials, control)?;
+                specials = with_ids;
+                Model::Words(words)
+            }
+        };
+        Ok(Tokenizer { kind, specials, model })
+    }
+
+    /// The same tokeniser with other ids: id `i` is the token that had the id `order[i]`.
+    ///
+    /// # Panics
+    /// If `order` is not a permutation of the ids.
+    pub fn reordered(&self, order: &[u32]) -> Tokenizer {
+        assert_eq!(order.len(), self.vocab_size(), "Tokenizer::reordered: an id for each token");
+        let new_ids = inverse(order);
+        let specials = self.specials.tokens().iter();
+        let specials = specials.map(|(name, id)| (name.clone(), new_ids[*id as usize])).collect();
+        let specials = Specials::new(specials);
+        let model = match &self.model {
+            Model::Bytes(model) => Model::Bytes(model.reordered(order, |id| specials.contains(id))),
+            Model::Words(model) => Model::Words(model.reordered(order)),
+        };
+        Tokenizer { kind: self.kind, specials, model }
+    }
+
+    /// Reads a tokenizer.json.
+    ///
+    /// # Errors
+    /// [`TextError::InFile`] around what [`Tokenizer::from_json`] returns, or
+    /// [`TextError::Read`].
+    pub fn load(path: &Path) -> Result<Tokenizer, TextError> {
+        let failed = |source| TextError::Read { path: path.to_owned(), source };
+        let file = std::fs::File::open(path).map_err(failed)?;
+        let mut json = Vec::new();
+        // One byte more than allowed, so that a file that is too long is seen to be.
+        let limit = json_read::FILE_LEN_MAX as u64 + 1;
+        file.take(limit).read_to_end(&mut json).map_err(failed)?;
+        Tokenizer::from_json(&json).map_err(|error| error.in_file(path))
+    }
+
+    /// Reads the bytes of a tokenizer.json, which need not be trusted.
+    ///
+    /// # Errors
+    /// [`TextError::Json`], [`TextError::Format`] or [`TextError::TooLarge`].
+    pub fn from_json(json: &[u8]) -> Result<Tokenizer, TextError> {
+        json_read::read(json)
+    }
+
+    /// The bytes of tokenizer.json: always the same for the same tokeniser.
+    pub fn to_json(&self) -> Vec<u8> {
+        json_write::write(self)
+    }
+
+    /// The bytes of tokenizer_config.json.
+    pub fn config_json(&self) -> Vec<u8> {
+        let config = format::config(self.kind, self.eos_id().is_some());
+        let mut written =
+            serde_json::to_vec_pretty(&config).expect("a JSON value is always written");
+        written.push(b'\n');
+        written
+    }
+
+    /// BLAKE3 of [`Tokenizer::to_json`]: the identity of a tokeniser in other files.
+    pub fn hash(&self) -> blake3::Hash {
+        blake3::hash(&self.to_json())
+    }
+
+    /// The kind.
+    pub fn kind(&self) -> TokenizerKind {
+        self.kind
+    }
+
+    /// The number of tokens; ids are below it.
+    pub fn vocab_size(&self) -> usize {
+        match &self.model {
+            Model::Bytes(model) => model.tokens().len(),
+            Model::Words(model) => model.words().len(),
+        }
+    }
+
+    /// The token that ends a text. Pre-tokenised text has none: its `<eos>` ends a line.
+    pub fn text_end(&self) -> Option<u32> {
+        self.eos_id().filter(|_| self.kind != TokenizerKind::Split)
+    }
+
+    /// The token that ends a document (in pre-tokenised text, a line): `<|endoftext|>` or `<eos>`.
+    pub fn eos_id(&self) -> Option<u32> {
+        self.special_id(format::end_name(self.kind))
+    }
+
+    /// The id of a special token.
+    pub fn special_id(&self, name: &str) -> Option<u32> {
+        self.specials.id_of(name)
+    }
+
+    /// Whether the token is a special one.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.specials.contains(id)
+    }
+
+    /// The bytes that a token stands for, the name of a special one; none for an unknown id.
+    pub fn token(&self, id: u32) -> &[u8] {
+        let bytes = match &self.model {
+            Model::Bytes(model) => model.tokens().get(id as usize).map(|token| &**token),
+            Model::Words(model) => model.words().get(id as usize).map(|word| word.as_bytes()),
+        };
+        bytes.unwrap_or_default()
+    }
+
+    /// The token that stands for exactly this text and is no special one.
+    pub fn id_of(&self, text: &str) -> Option<u32> {
+        let id = match &self.model {
+            Model::Bytes(model) => model.id_of(text.as_bytes()),
+            Model::Words(model) => model.id_of(text),
+        };
+        id.filter(|&id| !self.is_special(id))
+    }
+
+    /// (V) how often each token is a whole word of `texts`, words being what the kind's split rule
+    /// cuts out: 0 for special tokens, and for pieces that only spell other words.
+    ///
+    /// # Errors
+    /// [`TextError::Cancelled`].
+    pub fn count_words(
+        &self,
+        texts: &[&str],
+        control: &mut Control,
+    ) -> Result<Vec<u64>, TextError> {
+        let counted = match &self.model {
+            Model::Bytes(model) => {
+                count::count(texts, &self.specials, |text| model.split.split(text), control)?
+            }
+            Model::Words(_) => count::count(texts, &self.specials, str::split_whitespace, control)?,
+        };
+        let mut counts = vec![0; self.vocab_size()];
+        for (word, count) in counted {
+            if let Some(id) = self.id_of(word) {
+                counts[id as usize] = count;
+            }
+        }
+        Ok(counts)
+    }
+
+    /// The ids of a text. Special tokens that stand in it get their ids.
+    pub fn encode(&self, text: &str) -> Vec<u32> {
+        self.session(true).ids_of(text)
+    }
+
+    /// The ids of a text in which special tokens are text like any other: for text from users,
+    /// who must not be able to end a document or a turn. Pre-tokenised text has no other way to
+    /// say `<unk>`, so `split` makes no difference.
+    pub fn encode_ordinary(&self, text: &str) -> Vec<u32> {
+        self.session(self.kind == TokenizerKind::Split).ids_of(text)
+    }
+
+    /// [`Tokenizer::encode`] of a long text, on several threads.
+    ///
+    /// # Errors
+    /// [`TextError::Cancelled`].
+    pub fn encode_parallel(
+        &self,
+        text: &str,
+        control: &mut Control,
+    ) -> Result<Vec<u32>, TextError> {
+        let mut ids = Vec::new();
+        self.encode_chunks(text, control, |chunk| {
+            ids.extend_from_slice(chunk);
+            Ok::<_, TextError>(())
+        })?;
+        Ok(ids)
+    }
+
+    /// [`Tokenizer::encode`] of a long text, on several threads, given to `sink` part by part in
+    /// order; only a few parts are in memory at a time.
+    ///
+    /// # Errors
+    /// [`TextError::Cancelled`], or what `sink` returns.
+    pub fn encode_chunks<E: From<TextError>>(
+        &self,
+        text: &str,
+        control: &mut Control,
+        mut sink: impl FnMut(&[u32]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let start = || self.session(true);
+        map_in_order(&[text], control, start, Session::ids_of, |ids: Vec<u32>| sink(&ids))
+    }
+
+    /// The text of ids. Special tokens are written out; an unknown id is left out; bytes that are
+    /// no character become U+FFFD.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        let mut decoder = StreamDecoder::new(self);
+        ids.iter().for_each(|&id| decoder.append_bytes(id));
+        decoder.take_all()
+    }
+
+    /// A token for display: control characters, and bytes that are no character, escaped. Empty
+    /// for an unknown id.
+    pub fn token_text(&self, id: u32) -> String {
+        let mut text = String::new();
+        for chunk in self.token(id).utf8_chunks() {
+            for c in chunk.valid().chars() {
+                if c.is_control() { text.extend(c.escape_default()) } else { text.push(c) }
+            }
+            chunk.invalid().iter().for_each(|byte| text += &format!("\\x{byte:02X}"));
+        }
+        text
+    }
+
+    /// How many bytes of text a token stands for, for bits per byte: 0 for special tokens. In
+    /// pre-tokenised text a word is counted with one blank, and `<eos>` as a line end.
+    pub fn token_bytes(&self, id: u32) -> usize {
+        match &self.model {
+            Model::Bytes(model) if !self.is_special(id) => {
+                model.tokens().get(id as usize).map_or(0, |token| token.len())
+            }
+            Model::Bytes(_) => 0,
+            Model::Words(model) if id == model.end_of_line() => 1,
+            Model::Words(model) => model.words().get(id as usize).map_or(0, |word| word.len() + 1),
+        }
+    }
+
+    fn session<'t>(&self, finds_specials: bool) -> Session<'_, 't> {
+        let encoder = match &self.model {
+            Model::Bytes(model) => Encoder::Bytes(Box::new(model.encoder())),
+            Model::Words(model) => Encoder::Words(model),
+        };
+        Session { specials: finds_specials.then_some(&self.specials), encoder }
+    }
+}
+
+/// Encoding by one thread.
+struct Session<'m, 't> {
+    /// The special tokens to look for.
+    specials: Option<&'m Specials>,
+    encoder: Encoder<'m, 't>,
+}
+
+enum Encoder<'m, 't> {
+    Bytes(Box<ByteEncoder<'m, 't>>),
+    Words(&'m WordList),
+}
+
+impl<'t> Session<'_, 't> {
+    fn ids_of(&mut self, text: &'t str) -> Vec<u32> {
+        let mut ids = Vec::new();
+        match self.specials {
+            None => self.append_ids(text, &mut ids),
+            Some(specials) => {
+                for part in specials.split(text) {
+                    match part {
+                        Part::Text(text) => self.append_ids(text, &mut ids),
+                        Part::Special(id) => ids.push(id),
+                    }
+                }
+            }
+        }
+        ids
+    }
+
+    fn append_ids(&mut self, text: &'t str, ids: &mut Vec<u32>) {
+        match &mut self.encoder {
+            Encoder::Bytes(encoder) => encoder.encode(text, ids),
+            Encoder::Words(model) => model.encode(text, ids),
+        }
+    }
+}
