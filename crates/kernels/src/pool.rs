@@ -188,6 +188,25 @@ impl Pool {
         });
     }
 
+    /// Runs `f(i, &mut a[i], &mut b[i])` for every pair.
+    ///
+    /// # Panics
+    /// If there are not as many of both; else as [`Pool::run`].
+    pub fn for_each_pair<A: Send, B: Send>(
+        &mut self,
+        a: &mut [A],
+        b: &mut [B],
+        f: impl Fn(usize, &mut A, &mut B) + Sync,
+    ) {
+        assert_eq!(a.len(), b.len(), "for_each_pair: items of both kinds");
+        let start = SendPtr(b.as_mut_ptr());
+        self.for_each(a, |i, a| {
+            let start = &start;
+            // SAFETY: as in `for_each`, and both slices have as many items.
+            f(i, a, unsafe { &mut *start.0.add(i) });
+        });
+    }
+
     /// Runs `f(i, parts)` for every range, `parts` being that range of each of the slices.
     ///
     /// # Panics

@@ -82,7 +82,15 @@ impl<'a> Rows<'a> {
     }
 }
 
-impl RowsMut<'_> {
+impl<'a> RowsMut<'a> {
+    /// The elements, to read from now on.
+    pub fn into_rows(self) -> Rows<'a> {
+        match self {
+            RowsMut::F32(x) => Rows::F32(x),
+            RowsMut::Bf16(x) => Rows::Bf16(x),
+        }
+    }
+
     /// Number of elements.
     pub fn len(&self) -> usize {
         self.as_rows().len()

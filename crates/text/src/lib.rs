@@ -14,6 +14,9 @@
 #![forbid(unsafe_code)]
 
 pub mod corpus;
+mod digits;
 pub mod stories;
 pub mod tokenizer;
 pub mod vocab;
+
+pub use digits::thousands;

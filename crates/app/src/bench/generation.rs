@@ -6,8 +6,8 @@
 use super::training::peak_rss_mib;
 use super::{Shape, on_all_threads};
 use anyhow::Result;
-use engine::generate::{InferenceModel, Session};
-use engine::model::{Layout, ModelConfig, init_params};
+use engine::generate::Session;
+use engine::model::{InputLayer, Layout, ModelConfig, OwnedModel, init_params};
 use kernels::{Isa, Pool, Precision, probe};
 use serde::Serialize;
 use std::fmt;
@@ -63,7 +63,8 @@ pub fn measure(
     let layout = Layout::new(&config)?;
     let params = init_params(&layout, 1);
     let mut pool = Pool::new(threads);
-    let model = InferenceModel::new(layout, params, precision, &mut pool);
+    let inputs = InputLayer::new(&layout, None, None);
+    let model = OwnedModel::new(layout, params, inputs, precision, &mut pool);
     let mut session = Session::new(model.layout(), precision, CONTEXT, threads);
     // Written once, so that every page is memory of its own.
     let memory = vec![1u64; threads * PROBE_BYTES / size_of::<u64>()];

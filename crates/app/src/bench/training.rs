@@ -2,10 +2,10 @@
 
 use super::{Shape, on_all_threads};
 use anyhow::Result;
-use engine::head::sampled::Candidates;
-use engine::model::{HeadConfig, HeadName, Layout, MicroShape, ModelConfig, init_params};
+use engine::head::{HeadConfig, HeadName};
+use engine::model::{InputLayer, Layout, MicroShape, ModelConfig, RowsUsed, init_params};
 use engine::train::{
-    AdamWOptions, IdleRows, Lanes, RowsUsed, SequenceSource, StepPlan, TrainState, training_step,
+    AdamW, AdamWOptions, IdleRows, LanesSpec, SequenceSource, StepPlan, Trainer, TrainerSpec,
 };
 use kernels::rng::{Purpose, Rng};
 use kernels::{Isa, Precision, probe};
@@ -61,10 +61,7 @@ impl Zipf {
             .collect();
         let total = weights[vocab_size - 1];
         let rng = Rng::new(1, Purpose::Test, 0);
-        let starts = match head {
-            HeadConfig::Factor { class_starts } => &class_starts[..class_starts.len() - 1],
-            HeadConfig::Full | HeadConfig::Adaptive { .. } => &[0],
-        };
+        let starts = head.class_starts().map_or(&[0][..], |starts| &starts[..starts.len() - 1]);
         let id = |i| {
             let rank = weights.partition_point(|w| *w < rng.f64_at(i) * total);
             starts[rank % starts.len()] + (rank / starts.len()) as u32
@@ -89,6 +86,7 @@ const WARM_UP: usize = 3;
 #[derive(Clone, Debug)]
 pub struct Setup {
     pub shape: Shape,
+    pub name: HeadName,
     pub head: HeadConfig,
     /// Tokens that targets are compared with, if a full softmax is trained on some of them.
     pub n_samples: Option<usize>,
@@ -105,8 +103,7 @@ pub struct Setup {
 struct Side {
     setup: Setup,
     tokens_per_step: usize,
-    state: TrainState,
-    lanes: Lanes,
+    trainer: Trainer,
     source: Zipf,
     times: Vec<f64>,
     probes: Vec<f64>,
@@ -133,28 +130,30 @@ impl Side {
         let (usual, batch) = shape.config();
         let config =
             ModelConfig { tie_embeddings: !setup.untied && head.can_be_tied(), head, ..usual };
-        let layout = match n_samples {
-            None => Layout::new(&config)?,
-            Some(_) => Layout::for_sampling(&config)?,
-        };
-        let micro = MicroShape::new(&config, config.seq_len, batch.div_ceil(n_lanes), precision);
-        let micro = MicroShape { unique_tokens: setup.unique_tokens, ..micro };
-        let params = init_params(&layout, 1);
-        let options = AdamWOptions { idle_rows: setup.idle_rows, ..AdamWOptions::default() };
-        let mut state = TrainState::new(layout, params, precision, options);
-        let mut lanes = Lanes::new(&state.layout, &micro, n_lanes, batch, threads);
+        let layout = Layout::for_training(&config, n_samples)?;
+        let usual = MicroShape::new(&config, config.seq_len, batch.div_ceil(n_lanes), precision);
         let source = Zipf::new(config.vocab_size, &config.head);
-        if let Some(n) = n_samples {
-            let counts = count_tokens(&source.ids[..], config.vocab_size)?;
-            let candidates = Candidates::new(&counts, n, config.model_dim, precision, 1);
-            lanes.train_on(candidates, &state.layout);
-        }
-        state.pack(lanes.pool());
+        let token_counts = count_tokens(&source.ids[..], config.vocab_size)?;
+        let lanes = LanesSpec {
+            shape: MicroShape { distinct_inputs: setup.unique_tokens, ..usual },
+            n_lanes,
+            batch_seqs: batch,
+            threads,
+            seed: 1,
+            token_counts: &token_counts,
+        };
+        let options = AdamWOptions { idle_rows: setup.idle_rows, ..AdamWOptions::default() };
+        let trainer = Trainer::new(TrainerSpec {
+            params: init_params(&layout, 1),
+            inputs: InputLayer::new(&layout, None, None),
+            optimizer: Box::new(AdamW::new(&layout, options)),
+            layout,
+            lanes,
+        });
         Ok(Side {
             setup: setup.clone(),
             tokens_per_step: batch * config.seq_len,
-            state,
-            lanes,
+            trainer,
             source,
             times: Vec::new(),
             probes: Vec::new(),
@@ -167,7 +166,7 @@ impl Side {
         let plan =
             StepPlan { step: step as u64, lr: 1e-3, grad_norm_max: 1.0, dropout: 0.0, seed: 1 };
         let start = Instant::now();
-        let report = training_step(&mut self.state, &mut self.lanes, &self.source, &plan)?;
+        let report = self.trainer.step(&self.source, &plan)?;
         let seconds = start.elapsed().as_secs_f64();
         self.losses.push(report.loss_nats);
         if step >= WARM_UP {
@@ -181,10 +180,10 @@ impl Side {
 
     fn report(mut self) -> Report {
         let (median, probe) = (super::median(&mut self.times), super::median(&mut self.probes));
-        let (n_tok, config) = (self.tokens_per_step, &self.state.layout.config);
-        let head = self.setup.n_samples.map_or(config.head.name(), |_| HeadName::Sampled);
+        let (n_tok, config) = (self.tokens_per_step, &self.trainer.layout().config);
+        let head = self.setup.name;
         let flops = config.train_flops_per_token(config.seq_len) * n_tok as f64 / median;
-        let flops = (head == HeadName::Full).then_some(flops);
+        let flops = (head == HeadName::default()).then_some(flops);
         Report {
             shape: format!("{:?}", self.setup.shape).to_lowercase(),
             head,

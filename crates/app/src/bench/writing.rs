@@ -3,7 +3,7 @@
 use crate::cli::model::Opened;
 use anyhow::Result;
 use engine::generate::{Request, Sampling, Session, generate};
-use engine::model::HeadName;
+use engine::head::HeadName;
 use kernels::{Isa, Pool};
 use serde::Serialize;
 use std::fmt;

@@ -7,7 +7,7 @@ use crate::bench::verified::{self, PathState};
 use crate::bench::{Shape, codes, orders, training, writing};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
-use engine::model::{HeadConfig, HeadName};
+use engine::head::HeadName;
 use engine::train::IdleRows;
 use engine::train::settings::PrecisionName;
 use kernels::{Isa, Precision};
@@ -170,29 +170,24 @@ pub fn run(args: Args) -> Result<ExitCode> {
 fn setups(args: &Args, precision: Precision, threads: usize) -> Vec<Setup> {
     let vocab_size = args.shape.config().0.vocab_size;
     let heads = match (&args.head[..], args.classes) {
-        ([HeadName::Full], Some(_)) => &[HeadName::Factor][..],
+        ([head], Some(_)) if *head == HeadName::default() => &[HeadName::WITH_CLASSES][..],
         (heads, _) => heads,
     };
-    let config = |head: &HeadName| match head {
-        HeadName::Full | HeadName::Sampled => HeadConfig::Full,
-        HeadName::Factor => {
-            let n_classes = args.classes.unwrap_or_else(|| default_n_classes(vocab_size));
-            HeadConfig::equal_classes(vocab_size, n_classes)
+    let n_classes = args.classes.unwrap_or_else(|| default_n_classes(vocab_size));
+    let setup = |name: &HeadName, idle_rows: &IdleRows| {
+        let (head, n_samples) = name.usual(vocab_size, n_classes, args.samples);
+        Setup {
+            shape: args.shape,
+            name: *name,
+            head,
+            n_samples,
+            precision,
+            n_lanes: args.lanes,
+            threads,
+            unique_tokens: !args.no_unique_tokens,
+            untied: args.untied,
+            idle_rows: *idle_rows,
         }
-        HeadName::Adaptive => {
-            HeadConfig::Adaptive { cutoffs: HeadConfig::usual_cutoffs(vocab_size) }
-        }
-    };
-    let setup = |head: &HeadName, idle_rows: &IdleRows| Setup {
-        shape: args.shape,
-        head: config(head),
-        n_samples: (*head == HeadName::Sampled).then_some(args.samples),
-        precision,
-        n_lanes: args.lanes,
-        threads,
-        unique_tokens: !args.no_unique_tokens,
-        untied: args.untied,
-        idle_rows: *idle_rows,
     };
     let ways = |head| args.idle_rows.iter().map(move |idle_rows| setup(head, idle_rows));
     heads.iter().flat_map(ways).collect()

@@ -1,22 +1,23 @@
 //! `crystalline convert`: a plain Llama from a model with a factored output layer.
 
 use super::bench::PrecisionArg;
-use super::progress::{duration, thousands};
+use super::progress::duration;
 use super::quantity::parse_time;
 use super::say::say;
 use super::signals::Signals;
 use super::{file_tokens, measure, model, threads};
 use anyhow::{Context, Result, bail};
 use engine::convert::{FitBudget, FitProgress, Fitting, Tuning};
-use engine::generate::InferenceModel;
+use engine::model::{InputLayer, Layout, OwnedModel};
 use engine::train::SequenceSource;
 use engine::train::run::{TRAIN_NAME, VALID_NAME, write_model};
-use kernels::Pool;
+use kernels::{AlignedVec, Pool};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use text::corpus::{Batches, TokenFile, TokenSource};
+use text::thousands;
 use text::vocab::read_codes;
 
 /// Write a model with a factored output layer as a plain Llama, which other programs can read.
@@ -111,14 +112,15 @@ pub fn run(args: Args) -> Result<ExitCode> {
     }
     let mut pool = Pool::new(threads(args.threads));
     let opened = model::open(&args.model, args.precision.resolve(), &mut pool)?;
-    if opened.model.layout().factor.is_none() {
+    if opened.model.layout().config.head.is_plain() {
         bail!(
             "{}: its output layer is full already, and other programs can read it as it is",
             opened.folder.display()
         );
     }
     let layout = opened.model.layout();
-    let beside_tokens = [(layout.parts, "parts of words"), (layout.ngrams, "n-grams")];
+    let (parts, ngrams) = (layout.inputs.parts, layout.inputs.ngrams);
+    let beside_tokens = [(parts, "parts of words"), (ngrams, "n-grams")];
     if let Some((_, what)) = beside_tokens.iter().find(|(rows, _)| rows.is_some()) {
         bail!(
             "{}: its input vectors have rows of {what}, which no plain model's have",
@@ -173,7 +175,7 @@ fn fit(
     budget: FitBudget,
     signals: &Signals,
     pool: &mut Pool,
-) -> Result<InferenceModel> {
+) -> Result<OwnedModel> {
     let (teacher, precision) = (opened.model.model(), opened.model.model().packed.precision());
     let seq_len = teacher.layout.config.seq_len;
     let batch_seqs = BATCH_TOKENS.div_ceil(seq_len);
@@ -182,7 +184,7 @@ fn fit(
     let threads = pool.threads();
     let factored = loss(&opened.model, valid, threads)?;
     say!("factored  held-out loss {factored:.4} nats, perplexity {:.2}", factored.exp());
-    let say_full = |name: &str, model: &InferenceModel| -> Result<()> {
+    let say_full = |name: &str, model: &OwnedModel| -> Result<()> {
         let full = loss(model, valid, threads)?;
         let (perplexity, above) = (full.exp(), full - factored);
         say!(
@@ -191,8 +193,10 @@ fn fit(
         Ok(())
     };
     let mut fitting = Fitting::new(teacher, &source, batch_seqs, pool)?;
-    let model =
-        |(layout, params), pool: &mut Pool| InferenceModel::new(layout, params, precision, pool);
+    let model = |(layout, params): (Layout, AlignedVec<f32>), pool: &mut Pool| {
+        let inputs = InputLayer::new(&layout, None, None);
+        OwnedModel::new(layout, params, inputs, precision, pool)
+    };
     say_full("start", &model(fitting.model(), pool))?;
     let mut lines = Lines::new();
     fitting.run(&source, budget.part(FIT_SHARE), pool, &mut |p| {
@@ -213,7 +217,7 @@ fn fit(
 }
 
 /// Nats per token.
-fn loss(model: &InferenceModel, tokens: &Tokens, threads: usize) -> Result<f64> {
+fn loss(model: &OwnedModel, tokens: &Tokens, threads: usize) -> Result<f64> {
     let sum = measure::loss(model, tokens, None, threads)?;
     Ok(sum.nats / sum.n_tok as f64)
 }

@@ -76,7 +76,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         logits::dump(path, &opened, first, precision, &mut pool)?;
     }
     drop(pool);
-    opened.model.add_words(&tokens);
+    opened.model.inputs.add_words(&tokens);
     let measure = |is_target: Option<&[bool]>| -> Result<Measured> {
         let sum = measure::loss(&opened.model, &tokens[..], is_target, threads)?;
         let counted = (1..tokens.len()).filter(|t| is_target.is_none_or(|is| is[*t]));

@@ -2,13 +2,13 @@
 
 use super::bench::PrecisionArg;
 use super::model;
-use super::progress::thousands;
 use anyhow::Result;
-use engine::model::{HeadConfig, Layout, MicroShape, PackedWeights};
-use engine::train::Lanes;
+use engine::model::{Layout, MicroShape, PackedWeights};
+use engine::train::{AdamW, AdamWOptions, Lanes, LanesSpec, Optimizer};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use text::thousands;
 
 /// Show a model's tensors and the memory that training it takes.
 #[derive(Debug, clap::Args)]
@@ -47,15 +47,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         m.ffn_dim,
         m.seq_len
     )?;
-    match &m.head {
-        HeadConfig::Full => {}
-        HeadConfig::Factor { class_starts } => {
-            writeln!(out, "output layer factored, {} classes", class_starts.len() - 1)?;
-        }
-        HeadConfig::Adaptive { cutoffs } => {
-            writeln!(out, "output layer adaptive, clusters from tokens {cutoffs:?} on")?;
-        }
-    }
+    writeln!(out, "output layer {}", m.describe_output(None, None))?;
     if m.n_parts > 0 {
         writeln!(out, "input vectors composed, {} parts of words", m.n_parts)?;
     }
@@ -71,12 +63,21 @@ pub fn run(args: Args) -> Result<ExitCode> {
 
     let precision = args.precision.resolve();
     let lanes = args.lanes.clamp(1, args.batch.max(1));
-    let micro = MicroShape::new(m, m.seq_len, args.batch.max(1).div_ceil(lanes), precision);
-    let n = layout.len * size_of::<f32>();
+    let batch_seqs = args.batch.max(1);
+    let spec = LanesSpec {
+        shape: MicroShape::new(m, m.seq_len, batch_seqs.div_ceil(lanes), precision),
+        n_lanes: lanes,
+        batch_seqs,
+        threads: 1,
+        seed: 0,
+        token_counts: &[],
+    };
     writeln!(out, "\nmemory of training, {} lanes, {}:", lanes, precision.name())?;
-    let mut plan = vec![("parameters", n), ("moments", 2 * n)];
-    plan.push(("packed weights", PackedWeights::new(&layout, precision, true).bytes()));
-    plan.extend(Lanes::new(&layout, &micro, lanes, args.batch.max(1), 1).plan());
+    let packed = PackedWeights::new(layout.packed_matrices(), precision, true);
+    let mut plan = vec![("parameters", layout.len * size_of::<f32>())];
+    plan.extend(AdamW::new(&layout, AdamWOptions::default()).memory());
+    plan.push(("packed weights", packed.bytes()));
+    plan.extend(Lanes::new(&layout, &spec).memory());
     for (name, bytes) in &plan {
         writeln!(out, "{name:<48} {:>12.1} MiB", *bytes as f64 / 1048576.0)?;
     }

@@ -4,9 +4,7 @@ use super::model::Opened;
 use anyhow::Result;
 use engine::checkpoint::{RealFs, SaveError, TensorRef, commit_file, write_tensors};
 use engine::generate::Session;
-use engine::head::factor::{Expansion, ExpansionRoom};
-use engine::head::{adaptive, full, softmax};
-use engine::model::{LaneBuffers, MicroShape, Model, forward};
+use engine::model::{Lane, MicroShape, Model, forward};
 use kernels::{Pool, Precision};
 use std::path::Path;
 
@@ -28,12 +26,7 @@ pub fn dump(
 ) -> Result<()> {
     let (layout, model) = (opened.model.layout(), opened.model.model());
     let (t, v) = (tokens.len(), layout.config.vocab_size);
-    // All rows in one block of the loss, so that it leaves every row's logits behind.
-    let shape = MicroShape { head_rows: t, ..MicroShape::new(&layout.config, t, 1, precision) };
-    let mut lane = LaneBuffers::new(layout, shape, false);
-    forward(model, tokens, None, &mut lane);
-    let logits = logits(model, tokens, &mut lane, pool);
-
+    let logits = logits(model, tokens, pool);
     let mut session = Session::new(layout, precision, t, pool.threads());
     let mut decoded = Vec::with_capacity(t * v);
     for token in tokens {
@@ -60,25 +53,19 @@ pub fn dump(
     Ok(commit_file(&RealFs, path, &bytes)?)
 }
 
-/// (T, V) what the output layer makes of the stream that the forward pass left.
-fn logits(model: Model, tokens: &[u32], lane: &mut LaneBuffers, pool: &mut Pool) -> Vec<f32> {
-    let (t, m) = (tokens.len(), &model.layout.config);
-    if m.head.is_full() {
-        full::loss(model, tokens, lane); // of no interest, so any targets do
-        return lane.head(t).0.logits.to_vec();
-    }
-    softmax::input(model, t, lane);
-    let mut logits = vec![0.0; t * m.vocab_size];
-    let mut classes = vec![0.0; m.head.n_outputs(m.vocab_size)];
-    let (mut adaptive, ranges) = (adaptive::Row::new(model.layout), &mut Vec::new());
-    for (row, log_p) in logits.chunks_exact_mut(m.vocab_size).enumerate() {
-        let input = lane.head_input(t).slice(row * m.model_dim..(row + 1) * m.model_dim);
-        if let Some(adaptive) = &mut adaptive {
-            adaptive.log_probabilities(model, input, log_p);
-            continue;
-        }
-        let room = ExpansionRoom { class_log_p: &mut classes, log_p, ranges };
-        Expansion::new(model, input, room, pool).into_whole();
+/// (T, V) what the output layer makes of the forward pass that training and evaluation take.
+fn logits(model: Model, tokens: &[u32], pool: &mut Pool) -> Vec<f32> {
+    let (precision, m) = (model.packed.precision(), &model.layout.config);
+    let shape = MicroShape::new(m, tokens.len(), 1, precision);
+    let mut lane = Lane::new(model.layout, shape, false);
+    lane.begin_micro_batch(1).0.copy_from_slice(tokens);
+    forward(model, None, &mut lane);
+    let mut predictor = model.layout.head.predictor(precision);
+    let mut logits = Vec::with_capacity(tokens.len() * m.vocab_size);
+    for row in 0..tokens.len() {
+        let input = lane.output_input().slice(row * m.model_dim..(row + 1) * m.model_dim);
+        let distribution = predictor.predict(model.weights(), input, pool);
+        logits.extend_from_slice(distribution.into_logits());
     }
     logits
 }
@@ -87,8 +74,9 @@ fn logits(model: Model, tokens: &[u32], lane: &mut LaneBuffers, pool: &mut Pool)
 mod tests {
     use super::*;
     use engine::checkpoint::TensorFile;
-    use engine::generate::InferenceModel;
-    use engine::model::{HeadConfig, Layout, ModelConfig, init_params};
+    use engine::head::HeadConfig;
+    use engine::model::{InputLayer, OwnedModel};
+    use engine::model::{Layout, ModelConfig, init_params};
     use text::tokenizer::{Control, Tokenizer, TokenizerKind, TrainOptions};
 
     /// Both paths are in the file, and they agree as closely as they must with transformers.
@@ -106,7 +94,8 @@ mod tests {
             let layout = Layout::new(&config).unwrap();
             let params = init_params(&layout, 1);
             let mut pool = Pool::new(2);
-            let model = InferenceModel::new(layout, params, Precision::F32, &mut pool);
+            let inputs = InputLayer::new(&layout, None, None);
+            let model = OwnedModel::new(layout, params, inputs, Precision::F32, &mut pool);
             let opened = Opened { model, tokenizer: tokenizer.clone(), folder: Default::default() };
 
             let folder = tempfile::tempdir().unwrap();

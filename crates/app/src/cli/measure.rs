@@ -1,9 +1,8 @@
 //! The loss of a model on tokens, in windows side by side.
 
 use anyhow::Result;
-use engine::generate::InferenceModel;
 use engine::head::LossSum;
-use engine::model::MicroShape;
+use engine::model::{MicroShape, OwnedModel};
 use engine::train::{Lanes, SequenceSource};
 use kernels::cross_entropy::IGNORE;
 use text::corpus::{EvalWindows, TokenSource};
@@ -33,7 +32,7 @@ impl<S: TokenSource + Sync + ?Sized> SequenceSource for Windows<'_, S> {
 /// # Errors
 /// If there are fewer than two.
 pub fn loss<S>(
-    model: &InferenceModel,
+    model: &OwnedModel,
     tokens: &S,
     is_target: Option<&[bool]>,
     threads: usize,
@@ -41,7 +40,7 @@ pub fn loss<S>(
 where
     S: TokenSource + Sync + ?Sized,
 {
-    let (n_inputs, model) = (model.n_inputs(), model.model());
+    let (n_inputs, model) = (model.inputs.n_inputs(), model.model());
     let (config, precision) = (&model.layout.config, model.packed.precision());
     let windows = EvalWindows::new(tokens.len(), config.seq_len)?;
     let n = windows.n_windows();

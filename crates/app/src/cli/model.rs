@@ -3,17 +3,15 @@
 use super::say::say;
 use anyhow::{Context, Result, bail};
 use engine::checkpoint::{CONFIG_BYTES_MAX, RealFs, best, parse_config, read_file};
-use engine::generate::InferenceModel;
-use engine::model::{Layout, ModelConfig};
+use engine::model::{InputLayer, Layout, ModelConfig, OwnedModel};
 use engine::train::run::{CHECKPOINTS_NAME, load_params, model_config};
 use kernels::{Pool, Precision};
 use std::path::{Path, PathBuf};
 use text::tokenizer::Tokenizer;
-use text::vocab::{read_composer, read_ngrams};
 
 /// A model, its tokeniser, and where they came from.
 pub struct Opened {
-    pub model: InferenceModel,
+    pub model: OwnedModel,
     pub tokenizer: Tokenizer,
     pub folder: PathBuf,
 }
@@ -50,11 +48,8 @@ pub fn open(path: &Path, precision: Precision, pool: &mut Pool) -> Result<Opened
     let folder = folder(path)?;
     let (layout, tokenizer) = layout_and_tokenizer(&folder)?;
     let params = load_params(&folder, &layout)?;
-    let composer = read_composer(&folder, &tokenizer, layout.config.n_parts)?;
-    let ngrams = read_ngrams(&folder, &layout.config.ngrams, tokenizer.hash().as_bytes())?;
-    let model = InferenceModel::new(layout, params, precision, pool)
-        .with_composer(composer)
-        .with_ngrams(ngrams);
+    let inputs = InputLayer::open(&folder, &tokenizer, tokenizer.hash().as_bytes(), &layout)?;
+    let model = OwnedModel::new(layout, params, inputs, precision, pool);
     Ok(Opened { model, tokenizer, folder })
 }
 

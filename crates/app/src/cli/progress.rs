@@ -1,12 +1,12 @@
 //! What a run looks like: a moving line on a terminal, plain lines elsewhere; all on stderr.
 
 use super::signals::Signals;
-use engine::model::HeadConfig;
 use engine::train::events::{Event, Metrics, Observer, Started};
 use engine::train::settings::RunConfig;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
+use text::thousands;
 
 /// Seconds between plain lines.
 const LINE_SECONDS: u64 = 10;
@@ -220,58 +220,18 @@ fn input_vectors(config: &RunConfig) -> Option<String> {
 /// Which output layer a run has, and what speaks for it.
 fn output_layer(config: &RunConfig) -> String {
     let m = &config.model;
-    let only_here = "\n          only this program reads such a model; --head full makes one that others read too";
-    match &m.head {
-        HeadConfig::Full => {
-            let v = thousands(m.vocab_size);
-            match config.vocab.n_samples {
-                None => format!(
-                    "output    softmax over all {v} tokens, {:.0} % of the arithmetic",
-                    100.0 * m.full_head_share()
-                ),
-                Some(n) => format!(
-                    "output    softmax over all {v} tokens, trained on {} of them a step: losses \
-                     of steps are estimates",
-                    thousands(n)
-                ),
-            }
+    let only_here = match m.head.is_plain() {
+        true => "",
+        false => {
+            "\n          only this program reads such a model; --head full makes one that others read too"
         }
-        HeadConfig::Factor { class_starts } => {
-            let n_classes = class_starts.len() - 1;
-            let by = config.vocab.classes.map_or(String::new(), |method| format!(" by {method}"));
-            format!(
-                "output    factored, {} classes{by}: about {:.1} times as fast as a full \
-                 softmax{only_here}",
-                thousands(n_classes),
-                m.factored_gain(n_classes)
-            )
-        }
-        HeadConfig::Adaptive { cutoffs } => {
-            let n_frequent = cutoffs.first().map_or(0, |n| *n as usize);
-            format!(
-                "output    adaptive, {} frequent tokens and {} clusters of others{only_here}",
-                thousands(n_frequent),
-                cutoffs.len()
-            )
-        }
-    }
+    };
+    let described = m.describe_output(config.vocab.n_samples, config.vocab.classes);
+    format!("output    {described}{only_here}")
 }
 
 fn indent(prompt: &str, text: &str) -> String {
     format!("{prompt}{text}").trim().replace('\n', "\n  ")
-}
-
-/// 1234567 as "1,234,567".
-pub fn thousands(n: usize) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// "1 h 05 min", "3 min 20 s", "12 s".
@@ -290,8 +250,6 @@ mod tests {
 
     #[test]
     fn numbers_read_well() {
-        assert_eq!(thousands(999), "999");
-        assert_eq!(thousands(1234567), "1,234,567");
         assert_eq!(duration(Duration::from_secs(12)), "12 s");
         assert_eq!(duration(Duration::from_secs(200)), "3 min 20 s");
         assert_eq!(duration(Duration::from_secs(3900)), "1 h 05 min");

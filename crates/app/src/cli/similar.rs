@@ -1,7 +1,6 @@
 //! `crystalline similar`: the tokens nearest to a word, by what they are made of and by embedding.
 
 use super::columns::fit;
-use super::progress::thousands;
 use super::quantity::show_time;
 use super::say::say;
 use super::vocabulary::{Parts, Vocabulary, all_shown};
@@ -14,6 +13,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
+use text::thousands;
 
 /// Find the words most like a word: by the primes they share, and by their embeddings.
 #[derive(Debug, clap::Args)]
@@ -153,7 +153,7 @@ fn by_code(
 fn by_embedding(vocabulary: &Vocabulary, query: &Query, top: usize) -> Result<Vec<ByEmbedding>> {
     let layout = &vocabulary.layout;
     let params = load_params(&vocabulary.folder, layout)?;
-    let (rows, dim) = (layout.embed.of(&params), layout.config.model_dim);
+    let (rows, dim) = (layout.inputs.embed.of(&params), layout.config.model_dim);
     let pieces = match query.id {
         Some(id) => vec![id],
         None => vocabulary.tokenizer.encode_ordinary(&vocabulary.as_token(&query.word)),

@@ -6,7 +6,7 @@ use super::say::say;
 use super::signals::Signals;
 use super::{parse_name, threads};
 use anyhow::{Context, Result, bail};
-use engine::model::HeadName;
+use engine::head::HeadName;
 use engine::train::IdleRows;
 use engine::train::events::Outcome;
 use engine::train::run::{Budget, Run, RunError, prepare};

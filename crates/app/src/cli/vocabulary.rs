@@ -53,7 +53,7 @@ impl Vocabulary {
             false => None,
         };
         let parts = codes.map(|codes| Parts { primes: PrimeCodes::new(&codes), codes });
-        let paths = layout.factor.as_ref().map(|factor| PathCodes::new(&factor.starts));
+        let paths = layout.config.head.class_starts().map(PathCodes::new);
         Ok(Vocabulary { folder, layout, tokenizer, counts, parts, paths })
     }
 

@@ -7,7 +7,8 @@
 //! may ask for things that this program does not compute: those are refused by name.
 
 use super::error::LoadError;
-use crate::model::{HeadConfig, N_PARTS_MAX, check_ngrams};
+use crate::head::HeadConfig;
+use crate::model::{N_PARTS_MAX, check_ngrams};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::Path;
@@ -109,7 +110,7 @@ struct RopeParameters {
 
 /// The text of `config.json`.
 pub fn config_json(config: &HfConfig) -> String {
-    let is_plain = config.head.is_full() && config.n_parts == 0 && config.ngrams.is_empty();
+    let is_plain = config.head.is_plain() && config.n_parts == 0 && config.ngrams.is_empty();
     let is_own = !is_plain;
     let (architecture, model_type) = match (is_own, config.qk_norm) {
         (true, _) => ("CrystallineForCausalLM", OWN_TYPE),

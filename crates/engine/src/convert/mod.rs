@@ -1,25 +1,21 @@
 //! From a factored model to one with a full output layer, which other programs can read.
 //!
-//! The output matrix, (V, C) and without biases, starts where least squares put it (`start`), and
-//! then learns the factored layer's distribution by gradient descent (`fit`), for which the blocks
-//! stay as they are. Then all of the model goes on learning the text (`tune`). The embeddings are no
+//! The output matrix, (V, C) and without biases, starts where least squares put it, and then learns
+//! the factored layer's distribution by gradient descent ([`PlainFit`]), while the blocks stay as they
+//! are. Then all of the model goes on learning the text (`tune`). The embeddings are no
 //! longer tied to the output.
 
-mod cholesky;
-mod fit;
 mod inputs;
-mod start;
 #[cfg(test)]
 mod tests;
 mod tune;
 
-use crate::model::{HeadConfig, Layout, Model, ModelConfig};
+use crate::head::{HeadConfig, PlainFit, micro_rows};
+use crate::model::{Layout, Model, ModelConfig};
 use crate::train::{AdamWOptions, SequenceSource, StepError};
-use fit::{Fit, micro_rows};
 use inputs::Inputs;
 use kernels::adamw::AdamwStep;
 use kernels::{AlignedVec, Pool};
-use start::Start;
 use std::time::{Duration, Instant};
 pub use tune::Tuning;
 
@@ -99,7 +95,7 @@ pub struct Fitting<'a> {
     teacher: Model<'a>,
     batch_seqs: usize,
     inputs: Inputs,
-    fit: Fit<'a>,
+    fit: PlainFit<'a>,
     n_steps: u64,
 }
 
@@ -116,21 +112,19 @@ impl<'a> Fitting<'a> {
         pool: &mut Pool,
     ) -> Result<Fitting<'a>, FitError> {
         let (layout, threads) = (teacher.layout, pool.threads());
-        let factor = layout.factor.as_ref().ok_or(FitError::NotFactored)?;
-        if layout.parts.is_some() {
+        if layout.inputs.parts.is_some() {
             return Err(FitError::Composed);
         }
         let (vocab_size, seq_len) = (layout.config.vocab_size, layout.config.seq_len);
         let mut inputs = Inputs::new(teacher, micro_rows(vocab_size), threads);
-        let mut fit = Fit::new(teacher, inputs.n_most(), threads);
-        let mut start = Start::new(teacher, factor.members.len());
+        let fit = layout.head.plain_fit(teacher.weights(), inputs.n_most(), threads);
+        let mut fit = fit.ok_or(FitError::NotFactored)?;
         for step in 0..START_TOKENS.div_ceil(batch_seqs * seq_len) as u64 {
             inputs.for_each(teacher, source, (step, 0..batch_seqs), pool, |batch, pool| {
-                start.add(batch.rows, fit.teacher_lse(batch.rows, pool));
+                fit.add_start(batch.rows, pool);
             });
         }
-        start.rows(&mut fit.rows, teacher);
-        fit.pack(pool);
+        fit.begin(pool);
         Ok(Fitting { teacher, batch_seqs, inputs, fit, n_steps: 0 })
     }
 
@@ -181,11 +175,12 @@ impl<'a> Fitting<'a> {
         let config = full_config(&of_teacher.config);
         let layout = Layout::new(&config).expect("only the output layer differs");
         let mut params = AlignedVec::zeroed(layout.len);
+        let output = layout.head.matrices()[0].matrix.span;
         for tensor in &layout.tensors {
             let same = of_teacher.tensors.iter().find(|same| same.name == tensor.name);
             let values = match same {
-                Some(same) if tensor.span != layout.head.span => same.span.of(self.teacher.params),
-                _ => &self.fit.rows[..],
+                Some(same) if tensor.span != output => same.span.of(self.teacher.params),
+                _ => self.fit.rows(),
             };
             tensor.span.of_mut(&mut params).copy_from_slice(values);
         }
@@ -195,7 +190,7 @@ impl<'a> Fitting<'a> {
 
 /// The same model with a full output layer.
 fn full_config(config: &ModelConfig) -> ModelConfig {
-    ModelConfig { head: HeadConfig::Full, tie_embeddings: false, ..config.clone() }
+    ModelConfig { head: HeadConfig::default(), tie_embeddings: false, ..config.clone() }
 }
 
 /// The update number `n`, from 1, when `share` of the budget is spent.

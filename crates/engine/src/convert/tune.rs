@@ -5,8 +5,10 @@
 //! along they make another, and little is left of the difference.
 
 use super::{FitBudget, FitError, FitProgress};
-use crate::model::{Layout, MicroShape};
-use crate::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState, training_step};
+use crate::model::{InputLayer, Layout, MicroShape};
+use crate::train::{
+    AdamW, AdamWOptions, LanesSpec, SequenceSource, StepPlan, Trainer, TrainerSpec,
+};
 use kernels::{AlignedVec, Precision};
 use std::time::Instant;
 
@@ -27,8 +29,7 @@ const GRAD_NORM_MAX: f32 = 1.0;
 /// A plain model in training.
 #[derive(Debug)]
 pub struct Tuning {
-    state: TrainState,
-    lanes: Lanes,
+    trainer: Trainer,
 }
 
 impl Tuning {
@@ -42,11 +43,17 @@ impl Tuning {
     ) -> Tuning {
         let config = &layout.config;
         let lane_seqs = batch_seqs.div_ceil(N_LANES);
-        let shape = MicroShape::new(config, config.seq_len, lane_seqs, precision);
-        let mut lanes = Lanes::new(&layout, &shape, N_LANES, batch_seqs, threads);
-        let mut state = TrainState::new(layout, params, precision, AdamWOptions::default());
-        state.pack(lanes.pool());
-        Tuning { state, lanes }
+        let lanes = LanesSpec {
+            shape: MicroShape::new(config, config.seq_len, lane_seqs, precision),
+            n_lanes: N_LANES,
+            batch_seqs,
+            threads,
+            seed: 0,
+            token_counts: &[],
+        };
+        let optimizer = Box::new(AdamW::new(&layout, AdamWOptions::default()));
+        let inputs = InputLayer::new(&layout, None, None);
+        Tuning { trainer: Trainer::new(TrainerSpec { layout, params, inputs, optimizer, lanes }) }
     }
 
     /// Takes steps on the batches of `source` from number `first` on until the budget is spent, or
@@ -62,7 +69,7 @@ impl Tuning {
         report: &mut dyn FnMut(FitProgress) -> bool,
     ) -> Result<(), FitError> {
         let (began, mut all, mut step) = (Instant::now(), 0, 0);
-        let peak = LR * (LR_DIM / self.state.layout.config.model_dim as f32).min(1.0);
+        let peak = LR * (LR_DIM / self.trainer.layout().config.model_dim as f32).min(1.0);
         loop {
             let share = budget.share(step, began);
             if share >= 1.0 {
@@ -76,7 +83,7 @@ impl Tuning {
                 dropout: 0.0,
                 seed: 0,
             };
-            let done = training_step(&mut self.state, &mut self.lanes, source, &plan)?;
+            let done = self.trainer.step(source, &plan)?;
             step += 1;
             all += done.n_tok as u64;
             if !report(FitProgress { step, share, nats: done.loss_nats, n_tok: all }) {
@@ -87,7 +94,6 @@ impl Tuning {
 
     /// The model as it is now: its table, and its parameters.
     pub fn into_model(self) -> (Layout, AlignedVec<f32>) {
-        let TrainState { layout, params, .. } = self.state;
-        (layout, params)
+        self.trainer.into_model()
     }
 }

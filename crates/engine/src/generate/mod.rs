@@ -2,8 +2,6 @@
 
 mod candidates;
 mod factored;
-mod history;
-mod inference;
 mod sampler;
 mod scoring;
 mod session;
@@ -11,8 +9,7 @@ mod stop;
 mod writer;
 
 pub use candidates::Candidate;
-pub use inference::InferenceModel;
 pub use sampler::{Sampler, SamplerError, Sampling};
-pub use session::{ContextFull, Next, Session};
+pub use session::{ContextFull, Session};
 pub use stop::StopScanner;
 pub use writer::{Finish, Request, Usage, Written, generate};

@@ -6,7 +6,7 @@
 use super::candidates::{Candidate, Candidates};
 use super::factored::Known;
 use super::scoring::Scoring;
-use super::session::Next;
+use crate::head::Distribution;
 use kernels::rng::{Purpose, Rng};
 use serde::{Deserialize, Serialize};
 
@@ -102,13 +102,13 @@ impl Sampler {
     }
 
     /// Chooses the token at `position` of the text; NaN logits are never chosen while others are.
-    pub fn choose(&mut self, next: &mut Next, position: usize) -> u32 {
+    pub fn choose(&mut self, next: &mut Distribution, position: usize) -> u32 {
         match next {
-            Next::Logits(logits) => {
+            Distribution::Whole(logits) => {
                 self.narrow(logits);
                 draw(self.candidates.as_slice(), self.rng.f64_at(position as u64))
             }
-            Next::Factored(classes) => self.choose_factored(classes, position),
+            Distribution::ByClass(classes) => self.choose_factored(classes, position),
         }
     }
 
@@ -204,7 +204,9 @@ mod tests {
         let expected: Vec<_> = sampler.distribution(&LOGITS).to_vec();
         let n = 20_000;
         let mut counts = [0u32; 5];
-        (0..n).for_each(|i| counts[sampler.choose(&mut Next::Logits(&LOGITS), i) as usize] += 1);
+        (0..n).for_each(|i| {
+            counts[sampler.choose(&mut Distribution::Whole(&LOGITS), i) as usize] += 1
+        });
         for Candidate { score: p, token } in expected {
             // Five standard deviations of a binomial count.
             let sd = (n as f64 * p as f64 * (1.0 - p as f64)).sqrt();
@@ -230,7 +232,10 @@ mod tests {
         let nan = Sampling { temperature: f32::NAN, ..all() };
         assert_eq!(Sampler::new(nan, 5).unwrap_err().field, "temperature");
         let mut sampler = Sampler::new(all(), 3).unwrap();
-        assert_eq!(sampler.choose(&mut Next::Logits(&[f32::NAN, f32::INFINITY, f32::NAN]), 0), 1);
-        sampler.choose(&mut Next::Logits(&[f32::NAN; 3]), 0);
+        assert_eq!(
+            sampler.choose(&mut Distribution::Whole(&[f32::NAN, f32::INFINITY, f32::NAN]), 0),
+            1
+        );
+        sampler.choose(&mut Distribution::Whole(&[f32::NAN; 3]), 0);
     }
 }

@@ -5,17 +5,12 @@
 //! panels of the weight where there is one (decoding). Sharing changes no bits. The model may be one
 //! that is being trained: a session reads the packed weights wherever they are.
 
-use super::history::History;
-use crate::head::adaptive;
-use crate::head::factor::{Expansion, ExpansionRoom};
-use crate::model::{Layout, Matrix, Model, as_rows, input_forward};
-use kernels::accum::Accum;
+use crate::head::{Distribution, Predictor};
+use crate::model::{InputHistory, Layout, Model, SharedProduct, as_rows};
 use kernels::attention::{
     CacheShape, attention_append, attention_cached, attention_cached_scratch_len,
 };
-use kernels::cross_entropy::cross_entropy_loss;
 use kernels::gated_mlp::swiglu_forward;
-use kernels::matmul::{matmul, matmul_panels, n_panels, panel_columns};
 use kernels::qk_norm::qk_norm_forward;
 use kernels::rmsnorm::rmsnorm_forward;
 use kernels::rope::rope_forward;
@@ -35,32 +30,6 @@ pub struct ContextFull {
     pub max_len: usize,
 }
 
-/// What is known of the token that follows.
-#[derive(Debug)]
-pub enum Next<'a> {
-    /// (V) logits.
-    Logits(&'a [f32]),
-    /// Classes, to be opened one by one.
-    Factored(Expansion<'a>),
-}
-
-impl Next<'_> {
-    /// ln P(token), before any setting of the sampler.
-    ///
-    /// # Panics
-    /// If the token is not below the vocabulary's size.
-    pub fn log_p(&mut self, token: u32) -> f32 {
-        match self {
-            Next::Logits(logits) => {
-                let mut loss = [0.0];
-                cross_entropy_loss(&mut loss, logits, &[token]);
-                -loss[0]
-            }
-            Next::Factored(classes) => classes.token_log_p(token),
-        }
-    }
-}
-
 /// A text in progress.
 #[derive(Debug)]
 pub struct Session {
@@ -69,7 +38,8 @@ pub struct Session {
     shape: CacheShape,
     /// Tokens in the cache.
     len: usize,
-    history: History,
+    history: InputHistory,
+    predictor: Box<dyn Predictor>,
     buffers: Buffers,
 }
 
@@ -80,17 +50,12 @@ struct Buffers {
     rstd: AlignedVec<f32>,
     qkv: AlignedVec<f32>,
     gate_up: AlignedVec<f32>,
-    /// (V) logits, or log-probabilities where the output layer is not the full softmax.
-    logits: AlignedVec<f32>,
-    /// (classes) log-probabilities of the classes of a factored output layer.
-    classes: AlignedVec<f32>,
-    /// For an adaptive output layer.
-    adaptive: Option<adaptive::Row>,
     /// One scratch of cached attention for each task.
     attention: Vec<AlignedVec<f32>>,
     /// Operands of products: a normalised stream, an attention output, a hidden row.
     operand: AlignedVec<f32>,
-    /// Ranges of the task being shared, so that decoding does not allocate.
+    product: SharedProduct,
+    /// Ranges of the attention tasks being shared, so that decoding does not allocate.
     ranges: Vec<Range<usize>>,
     precision: Precision,
 }
@@ -110,24 +75,22 @@ impl Session {
         let n = CHUNK.min(max_len);
         // Cached attention is cut into as many tasks as threads, or one a key/value head.
         let n_scratch = threads.max(m.n_kv_heads);
-        let n_classes = layout.factor.as_ref().map_or(0, |factor| factor.members.len());
         Session {
             cache: AlignedVec::zeroed(m.n_layers * shape.cache_words()),
             len: 0,
-            history: History::new(layout, max_len, n),
+            history: InputHistory::new(layout, max_len, n),
+            predictor: layout.head.predictor(precision),
             buffers: Buffers {
                 stream: AlignedVec::zeroed(n * m.model_dim),
                 rstd: AlignedVec::zeroed(n),
                 qkv: AlignedVec::zeroed(n * m.qkv_dim()),
                 gate_up: AlignedVec::zeroed(n * 2 * m.ffn_dim),
-                logits: AlignedVec::zeroed(m.vocab_size),
-                classes: AlignedVec::zeroed(n_classes),
-                adaptive: adaptive::Row::new(layout),
                 attention: (0..n_scratch)
                     .map(|_| AlignedVec::zeroed(attention_cached_scratch_len(shape)))
                     .collect(),
                 operand: AlignedVec::zeroed(n * m.model_dim.max(m.attn_dim()).max(m.ffn_dim)),
-                ranges: Vec::with_capacity(n_scratch.max(n_classes)),
+                product: SharedProduct::default(),
+                ranges: Vec::with_capacity(n_scratch),
                 precision,
             },
             shape,
@@ -157,10 +120,10 @@ impl Session {
     /// Bytes of the cache and of the workspace.
     pub fn bytes(&self) -> (usize, usize) {
         let b = &self.buffers;
-        let floats = [&b.stream, &b.rstd, &b.qkv, &b.gate_up, &b.logits, &b.classes, &b.operand];
+        let floats = [&b.stream, &b.rstd, &b.qkv, &b.gate_up, &b.operand];
         let workspace: usize = floats.into_iter().chain(&b.attention).map(|f| f.len()).sum();
-        let adaptive = b.adaptive.as_ref().map_or(0, adaptive::Row::bytes);
-        (self.cache.len() * size_of::<u32>(), workspace * size_of::<f32>() + adaptive)
+        let workspace = workspace * size_of::<f32>() + self.predictor.bytes();
+        (self.cache.len() * size_of::<u32>(), workspace)
     }
 
     /// Takes `tokens` in and returns the logits (V) of what follows the last of them; unless the
@@ -177,11 +140,7 @@ impl Session {
         pool: &'a mut Pool,
         tokens: &[u32],
     ) -> Result<&'a [f32], ContextFull> {
-        let next = self.feed_next(model, pool, tokens)?;
-        Ok(match next {
-            Next::Logits(logits) => logits,
-            Next::Factored(classes) => classes.into_whole(),
-        })
+        Ok(self.feed_next(model, pool, tokens)?.into_logits())
     }
 
     /// As [`Session::feed`], but what follows is computed as far as it is looked at.
@@ -196,21 +155,11 @@ impl Session {
         model: Model<'a>,
         pool: &'a mut Pool,
         tokens: &[u32],
-    ) -> Result<Next<'a>, ContextFull> {
+    ) -> Result<Distribution<'a>, ContextFull> {
         let row = self.take(model, pool, tokens)?;
-        let Buffers { stream, rstd, logits, classes, adaptive, operand, ranges, precision, .. } =
-            &mut self.buffers;
+        let Buffers { stream, rstd, operand, precision, .. } = &mut self.buffers;
         let x = last_input(model, stream, rstd, operand, row, *precision);
-        if let Some(adaptive) = adaptive {
-            adaptive.log_probabilities(model, x, logits);
-            return Ok(Next::Logits(logits));
-        }
-        if model.layout.factor.is_none() {
-            product(pool, ranges, logits, x, model, model.layout.head, false);
-            return Ok(Next::Logits(logits));
-        }
-        let room = ExpansionRoom { class_log_p: classes, log_p: logits, ranges };
-        Ok(Next::Factored(Expansion::new(model, x, room, pool)))
+        Ok(self.predictor.predict(model.weights(), x, pool))
     }
 
     /// Runs `tokens` through the blocks; returns the row of the last of them.
@@ -237,18 +186,17 @@ impl Session {
         let (n, m) = (tokens.len(), &model.layout.config);
         let (heads, start, eps) = (model.heads(), self.len, m.norm_eps);
         let cache_words = self.shape.cache_words();
-        let Buffers { stream, rstd, qkv, gate_up, attention, operand, ranges, precision, .. } =
+        let Buffers { stream, rstd, qkv, gate_up, attention, operand, product, ranges, precision } =
             &mut self.buffers;
         let (stream, rstd) = (&mut stream[..n * m.model_dim], &mut rstd[..n]);
         let (qkv, gate_up) = (&mut qkv[..n * m.qkv_dim()], &mut gate_up[..n * 2 * m.ffn_dim]);
 
-        let (model, inputs) = self.history.take(model, start, tokens);
-        input_forward(stream, model, inputs);
+        self.history.take(model.inputs, start, tokens).forward(stream, model.params);
         for (l, slots) in model.layout.layers.iter().enumerate() {
             let cache = &mut self.cache[l * cache_words..(l + 1) * cache_words];
             let mut x = as_rows(operand, n * m.model_dim, *precision);
             rmsnorm_forward(x.reborrow(), rstd, stream, slots.attn_norm.of(model.params), eps);
-            product(pool, ranges, qkv, x.as_rows(), model, slots.qkv, false);
+            product.run(pool, qkv, x.as_rows(), model.packed.forward(slots.qkv), false);
             if let Some((q_norm, k_norm)) = slots.qk_norm {
                 let gains = [q_norm.of(model.params), k_norm.of(model.params)];
                 qk_norm_forward(qkv, None, gains, heads, eps);
@@ -257,14 +205,14 @@ impl Session {
             attention_append(cache, Rows::F32(qkv), self.shape, start);
             let mut y = as_rows(operand, n * m.attn_dim(), *precision);
             attend(pool, ranges, y.reborrow(), qkv, cache, self.shape, start, attention);
-            product(pool, ranges, stream, y.as_rows(), model, slots.out, true);
+            product.run(pool, stream, y.as_rows(), model.packed.forward(slots.out), true);
 
             let mut x = as_rows(operand, n * m.model_dim, *precision);
             rmsnorm_forward(x.reborrow(), rstd, stream, slots.mlp_norm.of(model.params), eps);
-            product(pool, ranges, gate_up, x.as_rows(), model, slots.gate_up, false);
+            product.run(pool, gate_up, x.as_rows(), model.packed.forward(slots.gate_up), false);
             let mut hidden = as_rows(operand, n * m.ffn_dim, *precision);
             swiglu_forward(hidden.reborrow(), None, gate_up, m.ffn_dim);
-            product(pool, ranges, stream, hidden.as_rows(), model, slots.down, true);
+            product.run(pool, stream, hidden.as_rows(), model.packed.forward(slots.down), true);
         }
     }
 }
@@ -283,40 +231,7 @@ fn last_input<'a>(
     let gains = model.layout.final_norm.of(model.params);
     let mut x = as_rows(operand, m.model_dim, precision);
     rmsnorm_forward(x.reborrow(), &mut rstd[..1], stream, gains, m.norm_eps);
-    match x {
-        RowsMut::F32(x) => Rows::F32(x),
-        RowsMut::Bf16(x) => Rows::Bf16(x),
-    }
-}
-
-/// `c = a·Wᵀ`, or `c += a·Wᵀ` if `add`, shared by the pool's threads.
-fn product(
-    pool: &mut Pool,
-    ranges: &mut Vec<Range<usize>>,
-    c: &mut [f32],
-    a: Rows,
-    model: Model,
-    matrix: Matrix,
-    add: bool,
-) {
-    let b = model.packed.forward(matrix);
-    let accum = if add { Accum::Add } else { Accum::Replace };
-    let (n, k) = (matrix.n_out, matrix.n_in);
-    let (n_rows, threads) = (c.len() / n, pool.threads());
-    ranges.clear();
-    if n_rows == 1 {
-        let panels = n_panels(n);
-        let part = |i: usize| i * panels / threads..(i + 1) * panels / threads;
-        ranges.extend((0..threads).map(|i| panel_columns(n, part(i))));
-        pool.for_each_range([c], ranges, |i, [c]| matmul_panels(c, a, b, part(i), accum));
-    } else {
-        let step = n_rows.div_ceil(threads).next_multiple_of(8);
-        ranges.extend((0..n_rows).step_by(step).map(|r| r * n..(r + step).min(n_rows) * n));
-        pool.for_each_range([c], ranges, |i, [c]| {
-            let first = i * step * k;
-            matmul(c, a.slice(first..first + c.len() / n * k), b, accum);
-        });
-    }
+    x.into_rows()
 }
 
 /// Attention of new rows against the cache: by rows in prefill, by key/value head in decoding.

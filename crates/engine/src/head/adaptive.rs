@@ -1,4 +1,4 @@
-//! The adaptive softmax: frequent tokens at once, rare ones by clusters with shorter vectors.
+//! Adaptive softmax: frequent tokens at once, rare ones by clusters with shorter vectors.
 //!
 //! The first softmax is over the most frequent tokens and the clusters; a token of a cluster is
 //! P(cluster) · P(token | cluster), the second from an input that a matrix has made narrow: a
@@ -9,155 +9,284 @@
 //! Few rows reach the clusters and their tables are small, so a lane works on its own rows with
 //! gradients of its own, unlike under a factored layer.
 
-use super::factor::{ClassPart, ClassSort, MemberGrads, Scratch, add_to_rows, log_softmax};
-use super::softmax;
-use crate::model::{AdaptiveSlots, LaneBuffers, Layout, MicroShape, Model, operand};
+use super::class::{ClassGrads, ClassScratch, ClassSoftmax, ClassSort, add_to_rows};
+use super::softmax::{Softmax, SoftmaxBuffers, log_softmax};
+use super::{Distribution, HeadLoss, LossSpec, OutputLayer, Predictor};
+use crate::model::{
+    Gradients, INIT_STD, Init, Lane, LaneOutput, Matrix, MicroShape, ModelConfig, PackedMatrix,
+    ReadBy, TableBuilder, Weights, as_rows, operand,
+};
 use kernels::accum::Accum;
 use kernels::matmul::matmul;
-use kernels::{AlignedVec, Precision, Rows, RowsMut};
+use kernels::{AlignedVec, Pool, Precision, Rows};
+use std::sync::Arc;
 
-/// What a lane needs for the clusters.
+/// How many times as narrow a cluster is as what is before it: the `div_value` of PyTorch's
+/// `AdaptiveLogSoftmaxWithLoss`.
+const NARROWING: usize = 4;
+
+/// An adaptive softmax.
+#[derive(Clone, Debug)]
+pub(super) struct Adaptive {
+    /// (frequent tokens + clusters, C)
+    first: Softmax,
+    /// (clusters + 1) where each cluster's ids begin: the first is how many tokens are in none.
+    starts: Arc<[u32]>,
+    /// From the most frequent to the rarest.
+    clusters: Arc<[Cluster]>,
+    vocab_size: usize,
+    model_dim: usize,
+}
+
+/// Where the tensors of a cluster lie.
+#[derive(Clone, Copy, Debug)]
+struct Cluster {
+    /// (W, C) from the layer's input to the cluster's, which is narrower.
+    narrow: Matrix,
+    /// (members, W) the rows of its tokens.
+    rows: Matrix,
+    first_id: u32,
+}
+
+impl Adaptive {
+    pub fn lay_out(config: &ModelConfig, cutoffs: &[u32], table: &mut TableBuilder) -> Adaptive {
+        let (c, v) = (config.model_dim, config.vocab_size);
+        let n_first = config.head.n_outputs(v);
+        let weight = Init::Normal(INIT_STD);
+        let first = table.matrix("head.first.weight", n_first, c, weight);
+        let first = Softmax { matrix: table.join(&[first], c), bias: None };
+        let starts: Vec<u32> = cutoffs.iter().copied().chain([v as u32]).collect();
+        let mut width = c;
+        let cluster = |(i, ids): (usize, &[u32])| {
+            width = (width / NARROWING).max(1);
+            let n_members = (ids[1] - ids[0]) as usize;
+            // The narrow input is as large in scale as the layer's.
+            let narrow = Init::Normal(1.0 / (c as f32).sqrt());
+            let narrow = table.matrix(&format!("head.tail.{i}.narrow.weight"), width, c, narrow);
+            let narrow = table.join(&[narrow], c);
+            let rows =
+                table.matrix(&format!("head.tail.{i}.rows.weight"), n_members, width, weight);
+            Cluster { narrow, rows: table.join(&[rows], width), first_id: ids[0] }
+        };
+        let clusters = starts.windows(2).enumerate().map(cluster).collect();
+        table.begin_shared();
+        Adaptive { first, starts: starts.into(), clusters, vocab_size: v, model_dim: c }
+    }
+}
+
+impl Cluster {
+    fn softmax<'a>(&self, weights: Weights<'a>) -> ClassSoftmax<'a> {
+        let Cluster { narrow, rows, first_id } = *self;
+        ClassSoftmax { weights, rows, narrow: Some(narrow), bias: &[], first_id }
+    }
+}
+
+impl OutputLayer for Adaptive {
+    fn matrices(&self) -> Vec<PackedMatrix> {
+        let of_cluster = |cluster: &Cluster| [cluster.narrow, cluster.rows];
+        let others = self.clusters.iter().flat_map(of_cluster).map(|matrix| PackedMatrix {
+            matrix,
+            read_by: ReadBy::EveryStep,
+            packs_backward: false,
+        });
+        [self.first.packed()].into_iter().chain(others).collect()
+    }
+
+    fn panel_words(&self, shape: &MicroShape) -> usize {
+        self.first.panel_words(shape)
+    }
+
+    fn loss(&self, spec: &LossSpec) -> Box<dyn HeadLoss> {
+        let lane = |_| AdaptiveLane::new(self, spec);
+        let lanes = (0..spec.n_lanes).map(lane).collect();
+        Box::new(AdaptiveLoss { layer: self.clone(), lanes })
+    }
+
+    fn predictor(&self, precision: Precision) -> Box<dyn Predictor> {
+        Box::new(AdaptivePredictor {
+            first: AlignedVec::zeroed(self.first.matrix.n_out),
+            narrow: AlignedVec::zeroed(self.model_dim),
+            operand: AlignedVec::zeroed(self.model_dim),
+            log_p: AlignedVec::zeroed(self.vocab_size),
+            precision,
+            layer: self.clone(),
+        })
+    }
+}
+
+/// An adaptive softmax at work on lanes, each of which works alone.
 #[derive(Debug)]
-pub struct Tail {
+struct AdaptiveLoss {
+    layer: Adaptive,
+    lanes: Vec<AdaptiveLane>,
+}
+
+/// A lane's memory.
+#[derive(Debug)]
+struct AdaptiveLane {
+    first: SoftmaxBuffers,
     sort: ClassSort,
     /// (N) losses of a cluster's rows.
     loss: AlignedVec<f32>,
     /// (N, C) gradients of their inputs, when training.
     dinput: AlignedVec<f32>,
-    scratch: Scratch,
+    scratch: ClassScratch,
 }
 
-impl Tail {
-    /// For a lane of this shape; nothing if the output layer is not adaptive.
-    pub fn new(layout: &Layout, shape: &MicroShape, training: bool) -> Option<Tail> {
-        let adaptive = layout.adaptive.as_ref()?;
-        let (n_rows, c) = (shape.n_rows(), layout.config.model_dim);
-        let clusters = adaptive.clusters.iter().map(|slots| (slots.rows, Some(slots.narrow)));
-        Some(Tail {
-            sort: ClassSort::new(n_rows, adaptive.clusters.len()),
+impl AdaptiveLane {
+    fn new(layer: &Adaptive, spec: &LossSpec) -> AdaptiveLane {
+        let (shape, c) = (spec.shape, layer.model_dim);
+        let n_rows = shape.n_rows();
+        let classes = layer.clusters.iter().map(|cluster| (cluster.rows, Some(cluster.narrow)));
+        AdaptiveLane {
+            first: SoftmaxBuffers::new(layer.first.matrix.n_out, shape),
+            sort: ClassSort::new(n_rows, layer.clusters.len()),
             loss: AlignedVec::zeroed(n_rows),
-            dinput: AlignedVec::zeroed(if training { n_rows * c } else { 0 }),
-            scratch: Scratch::new(clusters, c, shape.precision),
-        })
+            dinput: AlignedVec::zeroed(if spec.training.is_some() { n_rows * c } else { 0 }),
+            scratch: ClassScratch::new(classes, c, shape.precision),
+        }
     }
 
-    /// Bytes of the allocations.
-    pub fn bytes(&self) -> usize {
+    fn bytes(&self) -> usize {
         let floats = self.loss.len() + self.dinput.len();
-        floats * size_of::<f32>() + self.sort.bytes() + self.scratch.bytes()
+        let own = floats * size_of::<f32>() + self.sort.bytes() + self.scratch.bytes();
+        own + self.first.bytes()
     }
 
-    /// Losses of all rows and the gradient of the layer's input, left in the lane, and the weights'
-    /// gradients added to the lane's (`is_first`: overwriting them). [`softmax::input`] comes before.
-    ///
-    /// # Panics
-    /// If the output layer is not adaptive.
-    pub fn loss_and_gradient(
+    fn loss_and_gradient(
         &mut self,
-        model: Model,
-        targets: &[u32],
+        layer: &Adaptive,
+        weights: Weights,
         is_first: bool,
-        lane: &mut LaneBuffers,
+        mut lane: LaneOutput,
     ) {
-        let slots = slots(model.layout);
-        self.sort.sort(targets, &slots.starts);
-        softmax::loss_and_gradient(model, self.sort.outputs(), is_first, lane);
-        let (acts, grads, _) = lane.head(targets.len());
-        let (input, c) = (acts.input.as_rows(), model.layout.config.model_dim);
-        for (cluster, slots) in slots.clusters.iter().enumerate() {
-            let rows = self.sort.rows(cluster);
-            let spans = [slots.rows.span, slots.narrow.span].map(|span| span.start..span.end);
-            let parts = grads.get_disjoint_mut(spans);
-            let [rows_acc, narrow_acc] = parts.expect("the table gives every tensor its own place");
+        let (targets, c) = (lane.targets, layer.model_dim);
+        self.sort.sort(targets, &layer.starts);
+        let outputs = self.sort.outputs();
+        layer.first.loss_and_gradient(weights, outputs, is_first, &mut self.first, &mut lane);
+        let mut grads = Gradients { start: 0, values: lane.grads };
+        for (i, cluster) in layer.clusters.iter().enumerate() {
+            let rows = self.sort.rows(i);
+            let [rows_acc, narrow_acc] = grads.of_both([cluster.rows.span, cluster.narrow.span]);
             if is_first {
                 rows_acc.fill(0.0);
                 narrow_acc.fill(0.0);
             }
             let (loss, dinput) = (&mut self.loss[..rows.len()], &mut self.dinput);
             let dinput = &mut dinput[..rows.len() * c];
-            let places = rows.iter().map(|row| (input, *row as usize, targets[*row as usize]));
-            let grads = MemberGrads { rows_acc, biases_acc: &mut [], narrow_acc };
-            let part = ClassPart::of_adaptive(model, cluster);
-            part.loss_and_gradient(places, loss, dinput, grads, &mut self.scratch);
-            add_to_rows(rows, (loss, dinput), acts.loss, acts.dinput);
+            let places = rows.iter().map(|row| (lane.input, *row as usize, targets[*row as usize]));
+            let grads = ClassGrads { rows_acc, biases_acc: &mut [], narrow_acc };
+            let softmax = cluster.softmax(weights);
+            softmax.loss_and_gradient(places, loss, dinput, grads, &mut self.scratch);
+            add_to_rows(rows, (loss, dinput), &mut self.first.loss, lane.dinput);
         }
     }
 
-    /// Losses of all rows, without gradients. [`softmax::input`] comes before.
-    ///
-    /// # Panics
-    /// If the output layer is not adaptive.
-    pub fn loss(&mut self, model: Model, targets: &[u32], lane: &mut LaneBuffers) {
-        let slots = slots(model.layout);
-        self.sort.sort(targets, &slots.starts);
-        softmax::loss(model, self.sort.outputs(), lane);
-        let (acts, _, _) = lane.head(targets.len());
-        let input = acts.input.as_rows();
-        for cluster in 0..slots.clusters.len() {
-            let rows = self.sort.rows(cluster);
+    fn loss(&mut self, layer: &Adaptive, weights: Weights, lane: LaneOutput) {
+        let targets = lane.targets;
+        self.sort.sort(targets, &layer.starts);
+        layer.first.loss(weights, self.sort.outputs(), &mut self.first, &lane);
+        for (i, cluster) in layer.clusters.iter().enumerate() {
+            let rows = self.sort.rows(i);
             let loss = &mut self.loss[..rows.len()];
-            let places = rows.iter().map(|row| (input, *row as usize, targets[*row as usize]));
-            ClassPart::of_adaptive(model, cluster).loss(places, loss, &mut self.scratch);
-            rows.iter().zip(loss).for_each(|(row, loss)| acts.loss[*row as usize] += *loss);
+            let places = rows.iter().map(|row| (lane.input, *row as usize, targets[*row as usize]));
+            cluster.softmax(weights).loss(places, loss, &mut self.scratch);
+            rows.iter().zip(loss).for_each(|(row, loss)| self.first.loss[*row as usize] += *loss);
         }
     }
 }
 
-/// Memory for the distribution of one token.
+impl HeadLoss for AdaptiveLoss {
+    fn loss_and_gradient(
+        &mut self,
+        weights: Weights,
+        lanes: &mut [Lane],
+        _: Gradients,
+        is_first: bool,
+        pool: &mut Pool,
+    ) {
+        let AdaptiveLoss { layer, lanes: own } = self;
+        pool.for_each_pair(own, lanes, |_, own, lane| {
+            own.loss_and_gradient(layer, weights, is_first, lane.output());
+        });
+    }
+
+    fn loss(&mut self, weights: Weights, lanes: &mut [Lane], pool: &mut Pool) {
+        let AdaptiveLoss { layer, lanes: own } = self;
+        pool.for_each_pair(own, lanes, |_, own, lane| own.loss(layer, weights, lane.output()));
+    }
+
+    fn losses(&self, i: usize) -> &[f32] {
+        &self.lanes[i].first.loss
+    }
+
+    fn memory(&self) -> Vec<(&'static str, usize)> {
+        vec![("output layer", self.lanes.iter().map(AdaptiveLane::bytes).sum())]
+    }
+}
+
+/// An adaptive softmax at work on single positions.
 #[derive(Debug)]
-pub struct Row {
+struct AdaptivePredictor {
+    layer: Adaptive,
+    precision: Precision,
     /// (outputs) of the first softmax.
     first: AlignedVec<f32>,
     /// (C) a cluster's narrow input, and the same as an operand.
     narrow: AlignedVec<f32>,
     operand: AlignedVec<f32>,
+    /// (V)
+    log_p: AlignedVec<f32>,
 }
 
-impl Row {
-    /// For a model of this layout; nothing if the output layer is not adaptive.
-    pub fn new(layout: &Layout) -> Option<Row> {
-        layout.adaptive.as_ref()?;
-        let c = layout.config.model_dim;
-        Some(Row {
-            first: AlignedVec::zeroed(layout.head.n_out),
-            narrow: AlignedVec::zeroed(c),
-            operand: AlignedVec::zeroed(c),
-        })
-    }
-
-    /// Bytes of the allocations.
-    pub fn bytes(&self) -> usize {
-        (self.first.len() + self.narrow.len() + self.operand.len()) * size_of::<f32>()
-    }
-
-    /// ln P(token) for every token into (V) `log_p`, given (C) the layer's input.
-    ///
-    /// # Panics
-    /// If the output layer is not adaptive or `log_p` is not (V).
-    pub fn log_probabilities(&mut self, model: Model, input: Rows, log_p: &mut [f32]) {
-        let slots = slots(model.layout);
-        assert_eq!(log_p.len(), model.layout.config.vocab_size, "Row: log_p is not (V)");
-        let n_single = slots.starts[0] as usize;
-        matmul(&mut self.first, input, model.packed.forward(model.layout.head), Accum::Replace);
-        log_softmax(&mut self.first, 0.0);
-        let (single, clusters) = self.first.split_at(n_single);
-        log_p[..n_single].copy_from_slice(single);
-        let ids = slots.starts.windows(2).map(|ids| ids[0] as usize..ids[1] as usize);
-        for ((slots, ids), total) in slots.clusters.iter().zip(ids).zip(clusters) {
-            let narrow = &mut self.narrow[..slots.narrow.n_out];
-            matmul(narrow, input, model.packed.forward(slots.narrow), Accum::Replace);
-            let room = match input.precision() {
-                Precision::F32 => RowsMut::F32(&mut self.operand),
-                Precision::Bf16 => RowsMut::Bf16(bytemuck::cast_slice_mut(&mut self.operand)),
-            };
+impl Predictor for AdaptivePredictor {
+    fn predict<'a>(
+        &'a mut self,
+        weights: Weights<'a>,
+        input: Rows<'a>,
+        _: &'a mut Pool,
+    ) -> Distribution<'a> {
+        let AdaptivePredictor { layer, precision, first, narrow, operand: room, log_p } = self;
+        let packed = weights.packed;
+        matmul(first, input, packed.forward(layer.first.matrix), Accum::Replace);
+        log_softmax(first, 0.0);
+        let n_frequent = layer.starts[0] as usize;
+        let (frequent, clusters) = first.split_at(n_frequent);
+        log_p[..n_frequent].copy_from_slice(frequent);
+        let ids = layer.starts.windows(2).map(|ids| ids[0] as usize..ids[1] as usize);
+        for ((cluster, ids), total) in layer.clusters.iter().zip(ids).zip(clusters) {
+            let narrow = &mut narrow[..cluster.narrow.n_out];
+            matmul(narrow, input, packed.forward(cluster.narrow), Accum::Replace);
+            let x = operand(narrow, as_rows(room, layer.model_dim, *precision));
             let log_p = &mut log_p[ids];
-            let rows = model.packed.forward(slots.rows);
-            matmul(log_p, operand(narrow, room), rows, Accum::Replace);
+            matmul(log_p, x, packed.forward(cluster.rows), Accum::Replace);
             log_softmax(log_p, *total);
         }
+        Distribution::Whole(log_p)
+    }
+
+    fn bytes(&self) -> usize {
+        let rooms = [&self.first, &self.narrow, &self.operand, &self.log_p];
+        rooms.into_iter().map(|room| room.len()).sum::<usize>() * size_of::<f32>()
     }
 }
 
-fn slots(layout: &Layout) -> &AdaptiveSlots {
-    layout.adaptive.as_ref().expect("the output layer is not adaptive")
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::head::HeadConfig;
+    use crate::model::Layout;
+
+    #[test]
+    fn clusters_narrow_by_four() {
+        let head = HeadConfig::Adaptive { cutoffs: vec![10, 30, 90] };
+        let mut config = ModelConfig { head, ..ModelConfig::new(97, 48, 1, 4) };
+        assert_eq!(Layout::new(&config).unwrap_err().field, "tie_embeddings");
+        config.tie_embeddings = false;
+        let layout = Layout::new(&config).unwrap();
+        let matrices = layout.head.matrices().into_iter().map(|m| (m.matrix.n_out, m.matrix.n_in));
+        let expected = [(13, 48), (12, 48), (20, 12), (3, 48), (60, 3), (1, 48), (7, 1)];
+        assert_eq!(matrices.collect::<Vec<_>>(), expected);
+        assert_eq!(layout.lane_len, layout.inputs.embed.start);
+    }
 }

@@ -1,31 +1,132 @@
-//! The full softmax: V dot products a token.
+//! Full softmax: one over the whole vocabulary, V dot products a position.
 
-use super::LossSum;
-use super::softmax;
-use crate::model::{LaneBuffers, MicroBatch, Model};
+use super::softmax::{Softmax, SoftmaxBuffers};
+use super::{Distribution, HeadLoss, LossSpec, OutputLayer, Predictor};
+use crate::model::{
+    Gradients, INIT_STD, Init, Lane, Matrix, MicroShape, ModelConfig, PackedMatrix, SharedProduct,
+    Span, TableBuilder, Weights,
+};
+use kernels::{AlignedVec, Pool, Precision, Rows};
 
-/// The loss of the micro-batch that `forward` just ran; leaves the gradient of the stream in the
-/// lane and adds the head's weight gradients (`is_first`: overwrites the output matrix's).
-///
-/// Gradients are of the *sum* of losses: the step divides by the token count once.
-pub fn loss_and_gradient(
-    model: Model,
-    batch: MicroBatch,
-    is_first: bool,
-    lane: &mut LaneBuffers,
-) -> LossSum {
-    let n_rows = batch.targets.len();
-    softmax::input(model, n_rows, lane);
-    softmax::loss_and_gradient(model, batch.targets, is_first, lane);
-    softmax::input_backward(model, n_rows, lane);
-    let (acts, _, _) = lane.head(n_rows);
-    LossSum::of(acts.loss, batch.targets)
+/// A full softmax.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Full {
+    softmax: Softmax,
 }
 
-/// The loss of the micro-batch that `forward` just ran, and of each token in `LaneBuffers::head`.
-pub fn loss(model: Model, targets: &[u32], lane: &mut LaneBuffers) -> LossSum {
-    softmax::input(model, targets.len(), lane);
-    softmax::loss(model, targets, lane);
-    let (acts, _, _) = lane.head(targets.len());
-    LossSum::of(acts.loss, targets)
+impl Full {
+    pub fn lay_out(config: &ModelConfig, table: &mut TableBuilder) -> Full {
+        let rows = token_rows(config, table);
+        let matrix = table.join(&[rows], config.model_dim);
+        Full { softmax: Softmax { matrix, bias: None } }
+    }
+}
+
+/// (V, C) the rows of all tokens: the embeddings where these are tied, else a table of their own.
+pub(super) fn token_rows(config: &ModelConfig, table: &mut TableBuilder) -> Span {
+    let (v, c) = (config.vocab_size, config.model_dim);
+    let embed = table.embedding();
+    match config.tie_embeddings {
+        true => embed,
+        false => table.matrix("lm_head.weight", v, c, Init::Normal(INIT_STD)),
+    }
+}
+
+impl OutputLayer for Full {
+    fn matrices(&self) -> Vec<PackedMatrix> {
+        vec![self.softmax.packed()]
+    }
+
+    fn panel_words(&self, shape: &MicroShape) -> usize {
+        self.softmax.panel_words(shape)
+    }
+
+    fn loss(&self, spec: &LossSpec) -> Box<dyn HeadLoss> {
+        Box::new(FullLoss::new(self.softmax, spec))
+    }
+
+    fn predictor(&self, _: Precision) -> Box<dyn Predictor> {
+        Box::new(FullPredictor::new(self.softmax.matrix))
+    }
+}
+
+/// A full softmax at work on lanes, each of which works alone.
+#[derive(Debug)]
+pub(super) struct FullLoss {
+    softmax: Softmax,
+    pub lanes: Vec<SoftmaxBuffers>,
+}
+
+impl FullLoss {
+    pub fn new(softmax: Softmax, spec: &LossSpec) -> FullLoss {
+        let lane = || SoftmaxBuffers::new(softmax.matrix.n_out, spec.shape);
+        FullLoss { softmax, lanes: (0..spec.n_lanes).map(|_| lane()).collect() }
+    }
+}
+
+impl HeadLoss for FullLoss {
+    fn loss_and_gradient(
+        &mut self,
+        weights: Weights,
+        lanes: &mut [Lane],
+        _: Gradients,
+        is_first: bool,
+        pool: &mut Pool,
+    ) {
+        let softmax = self.softmax;
+        pool.for_each_pair(&mut self.lanes, lanes, |_, buffers, lane| {
+            let mut lane = lane.output();
+            let targets = lane.targets;
+            softmax.loss_and_gradient(weights, targets, is_first, buffers, &mut lane);
+        });
+    }
+
+    fn loss(&mut self, weights: Weights, lanes: &mut [Lane], pool: &mut Pool) {
+        let softmax = self.softmax;
+        pool.for_each_pair(&mut self.lanes, lanes, |_, buffers, lane| {
+            let lane = lane.output();
+            softmax.loss(weights, lane.targets, buffers, &lane);
+        });
+    }
+
+    fn losses(&self, i: usize) -> &[f32] {
+        &self.lanes[i].loss
+    }
+
+    fn memory(&self) -> Vec<(&'static str, usize)> {
+        vec![("output layer", self.lanes.iter().map(SoftmaxBuffers::bytes).sum())]
+    }
+}
+
+/// A full softmax at work on single positions.
+#[derive(Debug)]
+pub(super) struct FullPredictor {
+    matrix: Matrix,
+    /// (V)
+    logits: AlignedVec<f32>,
+    product: SharedProduct,
+}
+
+impl FullPredictor {
+    pub fn new(matrix: Matrix) -> FullPredictor {
+        let logits = AlignedVec::zeroed(matrix.n_out);
+        FullPredictor { matrix, logits, product: SharedProduct::default() }
+    }
+}
+
+impl Predictor for FullPredictor {
+    fn predict<'a>(
+        &'a mut self,
+        weights: Weights<'a>,
+        input: Rows<'a>,
+        pool: &'a mut Pool,
+    ) -> Distribution<'a> {
+        let matrix = weights.packed.forward(self.matrix);
+        self.product.run(pool, &mut self.logits, input, matrix, false);
+        Distribution::Whole(&self.logits)
+    }
+
+    fn bytes(&self) -> usize {
+        self.logits.len() * size_of::<f32>()
+    }
 }

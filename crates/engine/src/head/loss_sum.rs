@@ -1,4 +1,4 @@
-//! The loss of some tokens, as a sum that can be added up.
+//! Loss sum: the losses of some tokens, to be added up.
 
 use kernels::cross_entropy::IGNORE;
 

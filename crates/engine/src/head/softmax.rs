@@ -1,15 +1,17 @@
-//! The softmax that every token takes part in, in blocks of rows, so that (N, outputs) never exists.
+//! Softmax that every position goes through, in blocks of rows: the full (N, outputs) logits never
+//! exist.
 //!
-//! Its outputs are the tokens, or the classes of a factored layer, which have a bias each. The loss
-//! is a sum over tokens, so the gradient of a block of logits is known as soon as the block is:
-//! forward and backward are one loop, and nothing is computed twice.
+//! Its outputs are the tokens, or the classes of a factored layer with a bias each, or an adaptive
+//! layer's frequent tokens and clusters. The loss is a sum over positions, so the gradient of a block
+//! of logits is known as soon as the block is: forward and backward are one loop, and nothing is
+//! computed twice.
 
-use crate::model::{HeadActs, LaneBuffers, Model};
+use crate::model::{LaneOutput, Matrix, MicroShape, PackedMatrix, ReadBy, Span, Weights, as_rows};
 use kernels::accum::Accum;
 use kernels::cross_entropy::{cross_entropy, cross_entropy_loss};
-use kernels::matmul::{MatmulShape, matmul, matmul_wgrad};
+use kernels::matmul::{MatmulShape, matmul, matmul_wgrad, wgrad_scratch_len};
 use kernels::reduce::add_rows;
-use kernels::rmsnorm::{rmsnorm_backward, rmsnorm_forward};
+use kernels::{AlignedVec, Precision};
 
 /// Floats in a block of logits: small enough to stay in the last-level cache beside the weights.
 const BLOCK_FLOATS: usize = 1 << 21;
@@ -23,72 +25,133 @@ pub fn block_rows(n_outputs: usize, n_rows: usize) -> usize {
     (BLOCK_FLOATS / n_outputs).next_multiple_of(8).clamp(MIN_ROWS, 512).min(n_rows)
 }
 
-/// F12, the final norm of the stream that `forward` left: the layer's input.
-pub fn input(model: Model, n_rows: usize, lane: &mut LaneBuffers) {
-    let (mut acts, _, _) = lane.head(n_rows);
-    let gains = model.layout.final_norm.of(model.params);
-    let eps = model.layout.config.norm_eps;
-    rmsnorm_forward(acts.input.reborrow(), acts.rstd, acts.stream, gains, eps);
+/// The softmax's weights.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Softmax {
+    /// (outputs, C)
+    pub matrix: Matrix,
+    /// (outputs), if there are biases.
+    pub bias: Option<Span>,
 }
 
-/// B12: from the gradient of the layer's input to that of the stream.
-pub fn input_backward(model: Model, n_rows: usize, lane: &mut LaneBuffers) {
-    let (acts, grads, _) = lane.head(n_rows);
-    let HeadActs { stream, rstd, dinput, dstream, .. } = acts;
-    let gain = model.layout.final_norm;
-    let (gains, dgains) = (gain.of(model.params), gain.of_mut(grads));
-    rmsnorm_backward(dstream, dgains, dinput, stream, gains, rstd, Accum::Replace);
+/// A lane's memory for it.
+#[derive(Debug)]
+pub(super) struct SoftmaxBuffers {
+    pub precision: Precision,
+    /// Rows of a block, R.
+    pub block_rows: usize,
+    /// (R, outputs) a block of logits, and its gradient as an operand.
+    pub logits: AlignedVec<f32>,
+    pub dlogits: AlignedVec<f32>,
+    /// (N) losses in nats.
+    pub loss: AlignedVec<f32>,
 }
 
-/// Losses of all rows, the gradient of the layer's input, and the weights' gradients added to the
-/// lane's (`is_first`: overwriting the matrix's).
-///
-/// Gradients are of the *sum* of losses: the step divides by the token count once.
-pub fn loss_and_gradient(model: Model, targets: &[u32], is_first: bool, lane: &mut LaneBuffers) {
-    let (head, n_rows, block) = (model.layout.head, targets.len(), lane.shape.head_rows);
-    let (c, v) = (head.n_in, head.n_out);
-    let (mut acts, grads, words) = lane.head(n_rows);
-    for start in (0..n_rows).step_by(block) {
-        let end = (start + block).min(n_rows);
-        let (targets, loss) = (&targets[start..end], &mut acts.loss[start..end]);
-        let input = acts.input.as_rows().slice(start * c..end * c);
-        let logits = &mut acts.logits[..(end - start) * v];
-        let mut dlogits = acts.dlogits.slice_mut(0..(end - start) * v);
-        // F13 logits and loss
-        let begun = begin_with_bias(model, logits);
-        matmul(logits, input, model.packed.forward(head), begun);
-        cross_entropy(dlogits.reborrow(), loss, logits, targets, 1.0);
-        // B13 output matrix and its input
-        let dlogits = dlogits.as_rows();
-        if let Some(factor) = &model.layout.factor {
-            add_rows(factor.class_bias.of_mut(grads), dlogits);
+impl SoftmaxBuffers {
+    /// Rows of a block of logits in lanes of this shape.
+    pub fn block_rows(n_outputs: usize, shape: &MicroShape) -> usize {
+        block_rows(n_outputs, shape.n_rows()).min(shape.logit_rows_max)
+    }
+
+    /// For `n_outputs` outputs and lanes of this shape.
+    pub fn new(n_outputs: usize, shape: &MicroShape) -> SoftmaxBuffers {
+        let block_rows = SoftmaxBuffers::block_rows(n_outputs, shape);
+        let n = block_rows * n_outputs;
+        let n_operand = if shape.precision == Precision::Bf16 { n.div_ceil(2) } else { n };
+        SoftmaxBuffers {
+            precision: shape.precision,
+            block_rows,
+            logits: AlignedVec::zeroed(n),
+            dlogits: AlignedVec::zeroed(n_operand),
+            loss: AlignedVec::zeroed(shape.n_rows()),
         }
-        let accum = if is_first && start == 0 { Accum::Replace } else { Accum::Add };
-        let shape = MatmulShape { m: end - start, n: v, k: c };
-        matmul_wgrad(head.span.of_mut(grads), dlogits, input, shape, accum, words);
-        let dinput = &mut acts.dinput[start * c..end * c];
-        matmul(dinput, dlogits, model.packed.head_backward(head), Accum::Replace);
+    }
+
+    /// Bytes of it.
+    pub fn bytes(&self) -> usize {
+        (self.logits.len() + self.dlogits.len() + self.loss.len()) * size_of::<f32>()
     }
 }
 
-/// Losses of all rows, without gradients.
-pub fn loss(model: Model, targets: &[u32], lane: &mut LaneBuffers) {
-    let (head, n_rows, block) = (model.layout.head, targets.len(), lane.shape.head_rows);
-    let (acts, _, _) = lane.head(n_rows);
-    for start in (0..n_rows).step_by(block) {
-        let end = (start + block).min(n_rows);
-        let logits = &mut acts.logits[..(end - start) * head.n_out];
-        let input = acts.input.as_rows().slice(start * head.n_in..end * head.n_in);
-        let begun = begin_with_bias(model, logits);
-        matmul(logits, input, model.packed.forward(head), begun);
-        cross_entropy_loss(&mut acts.loss[start..end], logits, &targets[start..end]);
+impl Softmax {
+    /// The matrix, which every step reads both ways.
+    pub fn packed(&self) -> PackedMatrix {
+        PackedMatrix { matrix: self.matrix, read_by: ReadBy::EveryStep, packs_backward: true }
+    }
+
+    /// Words of panels that the gradient of the matrix takes.
+    pub fn panel_words(&self, shape: &MicroShape) -> usize {
+        let Matrix { n_out: n, n_in: k, .. } = self.matrix;
+        let m = SoftmaxBuffers::block_rows(n, shape);
+        wgrad_scratch_len(MatmulShape { m, n, k }, shape.precision)
+    }
+
+    /// Losses of a lane's rows, for `targets` (N) among the outputs; the gradient of its input; and
+    /// the gradients of the weights, added to the lane's (`is_first`: the matrix's overwritten).
+    pub fn loss_and_gradient(
+        &self,
+        weights: Weights,
+        targets: &[u32],
+        is_first: bool,
+        buffers: &mut SoftmaxBuffers,
+        lane: &mut LaneOutput,
+    ) {
+        let Matrix { n_in: c, n_out: v, span, .. } = self.matrix;
+        let SoftmaxBuffers { precision, block_rows, logits, dlogits, loss } = buffers;
+        for start in (0..targets.len()).step_by(*block_rows) {
+            let end = (start + *block_rows).min(targets.len());
+            let (n, targets) = (end - start, &targets[start..end]);
+            let input = lane.input.slice(start * c..end * c);
+            let logits = &mut logits[..n * v];
+            let mut dlogits = as_rows(dlogits, n * v, *precision);
+            let begun = self.begin_with_bias(weights.params, logits);
+            matmul(logits, input, weights.packed.forward(self.matrix), begun);
+            cross_entropy(dlogits.reborrow(), &mut loss[start..end], logits, targets, 1.0);
+            // Back: biases, matrix, input.
+            let dlogits = dlogits.as_rows();
+            if let Some(bias) = self.bias {
+                add_rows(bias.of_mut(lane.grads), dlogits);
+            }
+            let accum = if is_first && start == 0 { Accum::Replace } else { Accum::Add };
+            let shape = MatmulShape { m: n, n: v, k: c };
+            matmul_wgrad(span.of_mut(lane.grads), dlogits, input, shape, accum, lane.panels);
+            let dinput = &mut lane.dinput[start * c..end * c];
+            matmul(dinput, dlogits, weights.packed.backward(self.matrix), Accum::Replace);
+        }
+    }
+
+    /// Losses of a lane's rows without gradients.
+    pub fn loss(
+        &self,
+        weights: Weights,
+        targets: &[u32],
+        buffers: &mut SoftmaxBuffers,
+        lane: &LaneOutput,
+    ) {
+        let Matrix { n_in: c, n_out: v, .. } = self.matrix;
+        for start in (0..targets.len()).step_by(buffers.block_rows) {
+            let end = (start + buffers.block_rows).min(targets.len());
+            let logits = &mut buffers.logits[..(end - start) * v];
+            let input = lane.input.slice(start * c..end * c);
+            let begun = self.begin_with_bias(weights.params, logits);
+            matmul(logits, input, weights.packed.forward(self.matrix), begun);
+            cross_entropy_loss(&mut buffers.loss[start..end], logits, &targets[start..end]);
+        }
+    }
+
+    /// Where there are biases, writes them to every row: the product is then added.
+    pub fn begin_with_bias<'a>(&self, params: &[f32], logits: &mut [f32]) -> Accum<'a> {
+        let Some(bias) = self.bias else { return Accum::Replace };
+        let bias = bias.of(params);
+        logits.chunks_exact_mut(bias.len()).for_each(|row| row.copy_from_slice(bias));
+        Accum::Add
     }
 }
 
-/// Where there are biases, writes them to every row: the product is then added.
-fn begin_with_bias<'a>(model: Model, logits: &mut [f32]) -> Accum<'a> {
-    let Some(factor) = &model.layout.factor else { return Accum::Replace };
-    let bias = factor.class_bias.of(model.params);
-    logits.chunks_exact_mut(bias.len()).for_each(|row| row.copy_from_slice(bias));
-    Accum::Add
+/// Logits become log-probabilities that sum to e^`total`.
+pub fn log_softmax(logits: &mut [f32], total: f32) {
+    let mut lse = [0.0];
+    kernels::cross_entropy::log_sum_exp(&mut lse, logits);
+    let shift = total - lse[0];
+    logits.iter_mut().for_each(|x| *x += shift);
 }

@@ -1,11 +1,6 @@
-//! The arithmetic of a token: how much of it the output layer is, and what classes would save.
+//! Arithmetic of a token: multiplications of the blocks and of a full softmax.
 
 use super::config::ModelConfig;
-
-/// What of a factored layer's promise is kept: its products are small, and what every step does to
-/// the tables stays. Measured at V=33,278, C=128, L=4: 4.0 times as fast where arithmetic promises
-/// 5.6 (docs/log.md).
-const KEPT: f64 = 0.65;
 
 impl ModelConfig {
     /// Model arithmetic of training with the full softmax, FLOP per token: 6·N + 6·V·C + 6·L·T·H·D,
@@ -15,31 +10,16 @@ impl ModelConfig {
         6.0 * (self.trunk_products(seq_len) + self.full_head_products())
     }
 
-    /// The share of a token's arithmetic that a full softmax is, for sequences of the model's length.
-    pub fn full_head_share(&self) -> f64 {
-        let head = self.full_head_products();
-        head / (self.trunk_products(self.seq_len) + head)
-    }
-
-    /// How many times as fast as with a full softmax training should be with a factored layer of
-    /// `n_classes` classes.
-    pub fn factored_gain(&self, n_classes: usize) -> f64 {
-        let trunk = self.trunk_products(self.seq_len);
-        // A token is compared with all classes and the members of its own.
-        let rows = n_classes as f64 + self.vocab_size as f64 / n_classes.max(1) as f64;
-        let factored = trunk + rows * self.model_dim as f64;
-        1.0 + KEPT * ((trunk + self.full_head_products()) / factored - 1.0)
-    }
-
     /// Multiplications of a token's forward pass outside the output layer.
-    fn trunk_products(&self, seq_len: usize) -> f64 {
+    pub(crate) fn trunk_products(&self, seq_len: usize) -> f64 {
         let [c, l, f] = [self.model_dim, self.n_layers, self.ffn_dim].map(|n| n as f64);
         let [q, attn] = [self.qkv_dim(), self.attn_dim()].map(|n| n as f64);
         let layer = c * (q + attn + 3.0 * f) + 2.0 * c;
         l * (layer + seq_len as f64 * attn) + c
     }
 
-    fn full_head_products(&self) -> f64 {
+    /// Those of a full softmax.
+    pub(crate) fn full_head_products(&self) -> f64 {
         self.vocab_size as f64 * self.model_dim as f64
     }
 }
@@ -55,16 +35,5 @@ mod tests {
         let n = 4 * (4 * 128 * 128 + 3 * 128 * 352 + 2 * 128) + 128;
         let expected = 6.0 * (n + 4096 * 128 + 4 * 128 * 128) as f64;
         assert_eq!(config.train_flops_per_token(128), expected);
-    }
-
-    #[test]
-    fn words_gain_what_was_measured_and_wide_or_small_models_little() {
-        let words = ModelConfig::new(33_278, 128, 4, 4);
-        assert!((words.factored_gain(182) - 4.0).abs() < 0.1, "{}", words.factored_gain(182));
-        assert!((words.full_head_share() - 0.83).abs() < 0.005);
-        let small = ModelConfig { seq_len: 256, ..ModelConfig::new(8192, 384, 6, 6) };
-        assert!((1.1..1.3).contains(&small.factored_gain(91)));
-        // A handful of characters: classes cost more than they save.
-        assert!(ModelConfig::new(4, 128, 4, 4).factored_gain(2) <= 1.0);
     }
 }

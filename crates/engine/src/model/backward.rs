@@ -1,19 +1,18 @@
-//! The backward pass: the mirror of `forward.rs`, from the last block up to the embedding.
+//! Backward pass: the mirror of `forward.rs`, from the gradient of the output layer's input up to the
+//! input vectors.
 //!
-//! The whole pass is [`backward`], which stands last, as `forward` stands first in its file.
-//! On entry the lane's `dstream` holds the gradient of the stream after the last block; on its way
-//! up it becomes the gradient of the stream before each. Weight gradients go to the lane's `grads`:
-//! the first micro-batch of a step overwrites the matrices, so that they need no zeroing.
+//! The whole pass is [`backward`], which stands last, as `forward` stands first in its file. On its
+//! way up the lane's `dstream` becomes the gradient of the residual stream before each block. Weight
+//! gradients go to the lane's `grads`: the first micro-batch of a step overwrites the matrices, so
+//! that they need no zeroing.
 
-use super::buffers::{Block, LaneBuffers, Scratch};
 use super::forward::{Dropout, Model};
-use super::inputs::{Inputs, input_backward, input_forward};
-use super::layout::{LayerSlots, Matrix};
-use super::unique::UniqueTokens;
+use super::lane::{Block, FinalNorm, Lane};
+use super::layout::LayerSlots;
+use super::table::{Gradients, Matrix};
 use kernels::accum::Accum;
 use kernels::attention::{AttentionShape, attention_backward};
 use kernels::dropout::{DropMask, dropout_backward};
-use kernels::embedding::embedding_backward;
 use kernels::gated_mlp::swiglu_backward;
 use kernels::matmul::{MatmulShape, matmul_straight, matmul_wgrad};
 use kernels::qk_norm::qk_norm_backward;
@@ -29,24 +28,24 @@ fn mlp_branch(
     accum: Accum,
     block: &mut Block,
 ) {
-    let Block { acts, scratch, grads, words, .. } = block;
+    let Block { acts, scratch, grads, panels, .. } = block;
     let n_rows = acts.mlp_rstd.len();
     let (hidden_dim, params) = (acts.hidden.len() / n_rows, model.params);
 
     // B11 down
     let dbranch =
         branch_gradient(scratch.dstream, scratch.branch, scratch.operand.reborrow(), mask);
-    weight_gradient(slots.down, dbranch, acts.hidden.as_rows(), accum, grads, words);
-    let dhidden = &mut scratch.flow[..n_rows * hidden_dim];
-    input_gradient(model, slots.down, dhidden, dbranch, words);
+    weight_gradient(slots.down, dbranch, acts.hidden.as_rows(), accum, grads, panels);
+    let dhidden = &mut scratch.dlayer[..n_rows * hidden_dim];
+    input_gradient(model, slots.down, dhidden, dbranch, panels);
     // B10 gated activation
     let mut dgate_up = scratch.operand.slice_mut(0..acts.gate_up.len());
     swiglu_backward(dgate_up.reborrow(), dhidden, acts.gate_up.as_rows(), hidden_dim);
     // B9 gate and up
     let dgate_up = dgate_up.as_rows();
-    weight_gradient(slots.gate_up, dgate_up, acts.mlp_in.as_rows(), accum, grads, words);
-    let dnorm = &mut scratch.flow[..acts.mid.len()];
-    input_gradient(model, slots.gate_up, dnorm, dgate_up, words);
+    weight_gradient(slots.gate_up, dgate_up, acts.mlp_in.as_rows(), accum, grads, panels);
+    let dnorm = &mut scratch.dlayer[..acts.mid.len()];
+    input_gradient(model, slots.gate_up, dnorm, dgate_up, panels);
     // B8 mlp norm, added to the stream's gradient
     let (gain, dgain) = (slots.mlp_norm.of(params), slots.mlp_norm.of_mut(grads));
     rmsnorm_backward(scratch.dstream, dgain, dnorm, acts.mid, gain, acts.mlp_rstd, Accum::Add);
@@ -61,16 +60,16 @@ fn attention_branch(
     attention: AttentionShape,
     block: &mut Block,
 ) {
-    let Block { input, acts, scratch, grads, words, unique, .. } = block;
+    let Block { input, acts, scratch, grads, panels, rows, .. } = block;
     let n_rows = acts.attn_rstd.len();
     let (params, all_heads) = (model.params, model.heads());
 
     // B7 attention output
     let dbranch =
         branch_gradient(scratch.dstream, scratch.branch, scratch.operand.reborrow(), mask);
-    weight_gradient(slots.out, dbranch, acts.attn_out.as_rows(), accum, grads, words);
-    let dattn_out = &mut scratch.flow[..acts.attn_out.len()];
-    input_gradient(model, slots.out, dattn_out, dbranch, words);
+    weight_gradient(slots.out, dbranch, acts.attn_out.as_rows(), accum, grads, panels);
+    let dattn_out = &mut scratch.dlayer[..acts.attn_out.len()];
+    input_gradient(model, slots.out, dattn_out, dbranch, panels);
     // B6 attention, one sequence at a time
     let (t, heads) = (attention.seq_len, acts.lse.len() / n_rows);
     let (width, out_dim) = (acts.qkv.len() / n_rows, acts.attn_out.len() / n_rows);
@@ -89,16 +88,9 @@ fn attention_branch(
     }
     // B5 rotary positions
     rope_backward(scratch.qkv, model.rope, all_heads, attention.seq_len, 0);
-    // From here up one row per different token in the first block, as in the forward pass.
-    let n = unique.map_or(n_rows, |unique| unique.ids().len());
-    let wide = n * model.layout.config.model_dim;
-    let dqkv: &mut [f32] = match unique {
-        None => scratch.qkv,
-        Some(unique) => {
-            sum_places(&mut scratch.wide[..n * width], scratch.qkv, unique);
-            &mut scratch.wide[..n * width]
-        }
-    };
+    // In the first block from here up one row for each distinct input, as in the forward pass.
+    let (n, c) = (rows.count(n_rows), model.layout.config.model_dim);
+    let dqkv = rows.gather(scratch.qkv, scratch.gate_up, width);
     // B4 norm of queries and keys
     if let Some((q_norm, k_norm)) = slots.qk_norm {
         let dgains = grads
@@ -110,84 +102,16 @@ fn attention_branch(
         qk_norm_backward(dqkv, dgains, normed, &acts.qk_rstd[..n_heads], gains, all_heads);
     }
     // B3 query, key, value
-    let x = acts.attn_in.as_rows().slice(0..wide);
+    let x = acts.attn_in.as_rows().slice(0..n * c);
     let dqkv = operand(dqkv, scratch.operand.reborrow());
-    weight_gradient(slots.qkv, dqkv, x, accum, grads, words);
-    let dnorm = &mut scratch.flow[..wide];
-    input_gradient(model, slots.qkv, dnorm, dqkv, words);
+    weight_gradient(slots.qkv, dqkv, x, accum, grads, panels);
+    let dnorm = &mut scratch.dlayer[..n * c];
+    input_gradient(model, slots.qkv, dnorm, dqkv, panels);
     // B2 attention norm, added to the stream's gradient
     let (gain, dgain) = (slots.attn_norm.of(params), slots.attn_norm.of_mut(grads));
-    let rstd = &acts.attn_rstd[..n];
-    match unique {
-        None => rmsnorm_backward(scratch.dstream, dgain, dnorm, input, gain, rstd, Accum::Add),
-        Some(unique) => {
-            let (dx, x) = (&mut scratch.branch[..wide], &mut scratch.qkv[..wide]);
-            sum_places(dx, scratch.dstream, unique);
-            input_forward(x, model, Inputs::alone(unique.ids()));
-            rmsnorm_backward(dx, dgain, dnorm, x, gain, rstd, Accum::Add);
-        }
-    }
-}
-
-/// Runs every block backwards for the micro-batch of `n_rows` tokens that `forward` just ran.
-///
-/// `is_first` says that this is the step's first micro-batch of the lane: matrices' gradients are
-/// then overwritten, and added into otherwise. Gains' and embeddings' are always added into; the
-/// step's beginning zeroes those (`LaneBuffers::begin_step`).
-pub fn backward(
-    model: Model,
-    n_rows: usize,
-    dropout: Option<Dropout>,
-    is_first: bool,
-    lane: &mut LaneBuffers,
-) {
-    let attention = lane.shape.attention();
-    let accum = if is_first { Accum::Replace } else { Accum::Add };
-
-    for (l, slots) in model.layout.layers.iter().enumerate().rev() {
-        let mut block = lane.block(l, n_rows);
-        mlp_branch(model, slots, dropout.map(|d| d.mask(l, 1)), accum, &mut block);
-        attention_branch(model, slots, dropout.map(|d| d.mask(l, 0)), accum, attention, &mut block);
-    }
-    if model.layout.embed.end <= model.layout.lane_len {
-        let Block { scratch, grads, unique, inputs, .. } = lane.block(0, n_rows);
-        let (dx, inputs) = input_rows(&scratch, unique, inputs, model.layout.config.model_dim);
-        input_backward(grads, 0, model, dx, inputs); // B1 embedding
-    }
-}
-
-/// Adds what [`backward`] left of the gradient into that of the tables that input vectors are read
-/// from: where lanes share one, `shared_acc`, laid out as the parameters from
-/// [`Layout::lane_len`](super::Layout::lane_len) on.
-pub fn embedding_gradient(
-    shared_acc: &mut [f32],
-    model: Model,
-    n_rows: usize,
-    lane: &mut LaneBuffers,
-) {
-    let Block { scratch, unique, inputs, .. } = lane.block(0, n_rows);
-    let (dx, inputs) = input_rows(&scratch, unique, inputs, model.layout.config.model_dim);
-    input_backward(shared_acc, model.layout.lane_len, model, dx, inputs);
-}
-
-/// Gradients of input vectors and the inputs whose they are: all, or all different ones.
-fn input_rows<'a>(
-    scratch: &'a Scratch,
-    unique: Option<&'a UniqueTokens>,
-    inputs: Inputs<'a>,
-    dim: usize,
-) -> (&'a [f32], Inputs<'a>) {
-    let (dx, inputs) = match unique {
-        None => (&*scratch.dstream, inputs),
-        Some(unique) => (&*scratch.branch, Inputs::alone(unique.ids())),
-    };
-    (&dx[..inputs.ids.len() * dim], inputs)
-}
-
-/// The sum over the places of each different token: rows of `d` added up in ascending order.
-fn sum_places(sum: &mut [f32], d: &[f32], unique: &UniqueTokens) {
-    sum.fill(0.0);
-    embedding_backward(sum, d, unique.index());
+    let dx = rows.gather(scratch.dstream, scratch.branch, c);
+    let x = rows.vectors(model.inputs, params, input, scratch.qkv, c);
+    rmsnorm_backward(dx, dgain, dnorm, x, gain, &acts.attn_rstd[..n], Accum::Add);
 }
 
 /// The gradient of a branch as a product's operand: the stream's, through the branch's mask.
@@ -219,9 +143,9 @@ pub(crate) fn operand<'a>(x: &'a [f32], room: RowsMut<'a>) -> Rows<'a> {
 }
 
 /// dX = dY·W.
-fn input_gradient(model: Model, matrix: Matrix, dx: &mut [f32], dy: Rows, words: &mut [u32]) {
+fn input_gradient(model: Model, matrix: Matrix, dx: &mut [f32], dy: Rows, panels: &mut [u32]) {
     let shape = MatmulShape { m: dx.len() / matrix.n_in, n: matrix.n_in, k: matrix.n_out };
-    matmul_straight(dx, dy, matrix.span.of(model.params), shape, Accum::Replace, words);
+    matmul_straight(dx, dy, matrix.span.of(model.params), shape, Accum::Replace, panels);
 }
 
 /// dW (+)= dYᵀ·X into the matrix's place among the gradients.
@@ -231,8 +155,45 @@ fn weight_gradient(
     x: Rows,
     accum: Accum,
     grads: &mut [f32],
-    words: &mut [u32],
+    panels: &mut [u32],
 ) {
     let shape = MatmulShape { m: x.len() / matrix.n_in, n: matrix.n_out, k: matrix.n_in };
-    matmul_wgrad(matrix.span.of_mut(grads), dy, x, shape, accum, words);
+    matmul_wgrad(matrix.span.of_mut(grads), dy, x, shape, accum, panels);
+}
+
+/// Runs the micro-batch backward that `forward` just ran in `lane`, from the gradient of the output
+/// layer's input.
+///
+/// `is_first` says that this is the step's first micro-batch of the lane: matrices' gradients are
+/// then overwritten, and added into otherwise. Those of gains and input vectors are always added
+/// into; the step's beginning zeroes those ([`Lane::begin_step`]). The gradients of input vectors
+/// are the lane's own or, where lanes share one, still to be added ([`add_input_gradient`]).
+pub fn backward(model: Model, dropout: Option<Dropout>, is_first: bool, lane: &mut Lane) {
+    let attention = lane.shape().attention();
+    let accum = if is_first { Accum::Replace } else { Accum::Add };
+
+    // B12 final norm
+    let FinalNorm { stream, dstream, acts, grads } = lane.final_norm();
+    let (gain, dgain) = (model.layout.final_norm, model.layout.final_norm.of_mut(grads));
+    let gain = gain.of(model.params);
+    rmsnorm_backward(dstream, dgain, acts.dinput, stream, gain, acts.rstd, Accum::Replace);
+    for (l, slots) in model.layout.layers.iter().enumerate().rev() {
+        let mut block = lane.block(l);
+        mlp_branch(model, slots, dropout.map(|d| d.mask(l, 1)), accum, &mut block);
+        attention_branch(model, slots, dropout.map(|d| d.mask(l, 0)), accum, attention, &mut block);
+    }
+    if !model.layout.shares_tables() {
+        let Block { scratch, grads, rows, lookups, .. } = lane.block(0);
+        let dx = rows.target(scratch.dstream, scratch.branch, model.layout.config.model_dim);
+        let mut grads = Gradients { start: 0, values: grads };
+        model.inputs.backward(&mut grads, dx, rows.lookups(lookups)); // B1 input vectors
+    }
+}
+
+/// B1 where lanes share one gradient of the tables of input vectors: adds what [`backward`] left in
+/// `lane` into `grads_acc`.
+pub fn add_input_gradient(model: Model, lane: &mut Lane, grads_acc: &mut Gradients) {
+    let Block { scratch, rows, lookups, .. } = lane.block(0);
+    let dx = rows.target(scratch.dstream, scratch.branch, model.layout.config.model_dim);
+    model.inputs.backward(grads_acc, dx, rows.lookups(lookups));
 }

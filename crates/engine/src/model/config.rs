@@ -1,6 +1,7 @@
 //! The numbers that define a model, and the checks they must pass.
 
-use super::head_config::HeadConfig;
+use super::config_error::ConfigError;
+use crate::head::HeadConfig;
 use lattice::primality::is_prime;
 use serde::{Deserialize, Serialize};
 use text::vocab::ngrams::{N_ROWS_MAX, NGRAM_MAX, NgramHead};
@@ -40,24 +41,12 @@ pub struct ModelConfig {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ngrams: Vec<NgramHead>,
     /// The output layer; files from before there was a choice do not name it.
-    #[serde(default, skip_serializing_if = "HeadConfig::is_full")]
+    #[serde(default, skip_serializing_if = "HeadConfig::is_plain")]
     pub head: HeadConfig,
 }
 
 fn is_zero(n: &usize) -> bool {
     *n == 0
-}
-
-/// A field of a [`ModelConfig`] that cannot be, and what would do.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("{field} = {found}: {expected}")]
-pub struct ConfigError {
-    /// Name of the field.
-    pub field: &'static str,
-    /// Its value.
-    pub found: usize,
-    /// What it must be.
-    pub expected: String,
 }
 
 /// Rows of the table of parts, at most: a token has rarely more than one of its own.
@@ -96,7 +85,7 @@ impl ModelConfig {
             norm_eps: 1e-5,
             n_parts: 0,
             ngrams: Vec::new(),
-            head: HeadConfig::Full,
+            head: HeadConfig::default(),
         }
     }
 

@@ -1,25 +1,23 @@
-//! The forward pass: token ids to the residual stream after the last block.
+//! Forward pass: token ids to the output layer's input, (N, C).
 //!
 //! Read it beside `backward.rs`, which is the same list from the bottom up: `F7` here is undone by
-//! `B7` there, and a test keeps the two lists mirrored. The final norm and the logits belong to the
-//! output layer (`head`).
+//! `B7` there, and a test keeps the two lists mirrored. Logits and loss are the output layer's
+//! (`head`).
 
-use super::buffers::{Block, LaneBuffers, LayerActs};
-use super::inputs::{Inputs, input_forward};
+use super::activations::BlockActs;
+use super::inputs::InputLayer;
+use super::lane::{Block, FinalNorm, Lane};
 use super::layout::{LayerSlots, Layout};
-use super::packed::PackedWeights;
+use super::packed::{PackedWeights, Weights};
 use kernels::accum::Accum;
 use kernels::attention::{AttentionShape, attention_forward};
 use kernels::dropout::{DropMask, dropout_add};
-use kernels::embedding::embedding_forward;
 use kernels::gated_mlp::swiglu_forward;
 use kernels::matmul::matmul;
 use kernels::qk_norm::{QkNormSaved, qk_norm_forward};
 use kernels::rmsnorm::rmsnorm_forward;
 use kernels::rope::{Heads, RopeTable, rope_forward_to};
 use kernels::rows::RowsMut;
-use text::vocab::compose::Composer;
-use text::vocab::ngrams::Ngrams;
 
 /// Residual dropout of one micro-batch: the masks are a pure function of the key.
 #[derive(Clone, Copy, Debug)]
@@ -49,27 +47,14 @@ pub struct Model<'a> {
     pub packed: &'a PackedWeights,
     /// Rotary angles of every position.
     pub rope: &'a RopeTable,
-    /// Tells what input vectors are made of, where they are composed of parts.
-    pub composer: Option<&'a Composer>,
-    /// Finds the rows of n-grams, where these are added.
-    pub ngrams: Option<&'a Ngrams>,
+    /// What makes input vectors of tokens.
+    pub inputs: &'a InputLayer,
 }
 
-impl Model<'_> {
-    /// What vectors are made of.
-    ///
-    /// # Panics
-    /// If there is none: whoever opens a model that composes gives it one.
-    pub(super) fn composer(&self) -> &Composer {
-        self.composer.expect("Model: a model with a table of parts has a composer")
-    }
-
-    /// What finds the rows of n-grams.
-    ///
-    /// # Panics
-    /// If there is none: whoever opens a model that adds n-grams gives it one.
-    pub(super) fn ngrams(&self) -> &Ngrams {
-        self.ngrams.expect("Model: a model with tables of n-grams finds their rows")
+impl<'a> Model<'a> {
+    /// The numbers of the model.
+    pub fn weights(&self) -> Weights<'a> {
+        Weights { params: self.params, packed: self.packed }
     }
 
     /// The heads of a fused query-key-value row.
@@ -79,24 +64,22 @@ impl Model<'_> {
     }
 }
 
-/// Runs every block on `tokens` (B·T ids), leaving the stream and the activations in `lane`.
-///
-/// # Panics
-/// If there are more tokens than the lane was sized for, or a part of a sequence.
-pub fn forward(model: Model, tokens: &[u32], dropout: Option<Dropout>, lane: &mut LaneBuffers) {
-    let n_rows = tokens.len();
-    assert!(n_rows <= lane.shape.n_rows(), "forward: more tokens than the lane was sized for");
-    assert_eq!(n_rows % lane.shape.seq_len, 0, "forward: tokens are not whole sequences");
-    let attention = lane.shape.attention();
-
-    lane.find_inputs(model, tokens);
-    let first = lane.block(0, n_rows);
-    input_forward(first.input, model, first.inputs); // F1 embedding
+/// Runs the micro-batch that was read into `lane` through every block, leaving the activations and
+/// the output layer's input there.
+pub fn forward(model: Model, dropout: Option<Dropout>, lane: &mut Lane) {
+    let attention = lane.shape().attention();
+    lane.find_inputs(model.inputs);
+    let first = lane.block(0);
+    model.inputs.forward(first.input, model.params, first.lookups); // F1 input vectors
     for (l, slots) in model.layout.layers.iter().enumerate() {
-        let mut block = lane.block(l, n_rows);
+        let mut block = lane.block(l);
         attention_branch(model, slots, l, dropout, attention, &mut block);
         mlp_branch(model, slots, l, dropout, &mut block);
     }
+    // F12 final norm
+    let FinalNorm { stream, acts, .. } = lane.final_norm();
+    let gain = model.layout.final_norm.of(model.params);
+    rmsnorm_forward(acts.input, acts.rstd, stream, gain, model.layout.config.norm_eps);
 }
 
 /// Query-key-value rows before positions come in: a row is a function of its input row alone.
@@ -105,7 +88,7 @@ fn query_key_value(
     slots: &LayerSlots,
     qkv: &mut [f32],
     input: &[f32],
-    acts: &mut LayerActs,
+    acts: &mut BlockActs,
 ) {
     let (params, heads, eps) = (model.params, model.heads(), model.layout.config.norm_eps);
     let n = input.len() / model.layout.config.model_dim;
@@ -135,23 +118,15 @@ fn attention_branch(
     attention: AttentionShape,
     block: &mut Block,
 ) {
-    let Block { input, acts, scratch, unique, .. } = block;
+    let Block { input, acts, scratch, rows, .. } = block;
     let (packed, heads, n_rows) = (model.packed, model.heads(), acts.attn_rstd.len());
     let (t, width, out_dim) = (attention.seq_len, heads.qkv_dim(), heads.n_heads * heads.head_dim);
 
-    match unique {
-        None => query_key_value(model, slots, scratch.qkv, input, acts),
-        // In the first block a row is a function of its token.
-        Some(unique) => {
-            let n = unique.ids().len();
-            let rows = &mut scratch.wide[..n * width];
-            let input = &mut scratch.branch[..n * model.layout.config.model_dim];
-            input_forward(input, model, Inputs::alone(unique.ids()));
-            query_key_value(model, slots, rows, input, acts);
-            // To the places of each token, as rows of the embedding are looked up.
-            embedding_forward(scratch.qkv, rows, unique.index());
-        }
-    }
+    let (c, params) = (model.layout.config.model_dim, model.params);
+    let x = rows.vectors(model.inputs, params, input, scratch.branch, c);
+    let qkv = rows.target(scratch.qkv, scratch.gate_up, width);
+    query_key_value(model, slots, qkv, x, acts);
+    rows.spread(scratch.qkv, scratch.gate_up, width);
     // F5 rotary positions
     rope_forward_to(acts.qkv.reborrow(), scratch.qkv, model.rope, heads, t, 0);
     // F6 attention, one sequence at a time
@@ -204,7 +179,7 @@ fn mlp_branch(
             swiglu_forward(acts.hidden.reborrow(), None, saved, ffn_dim);
         }
         saved @ RowsMut::Bf16(_) => {
-            let rows = &mut scratch.wide[..saved.len()];
+            let rows = &mut scratch.gate_up[..saved.len()];
             matmul(rows, x, gate_up, Accum::Replace);
             swiglu_forward(acts.hidden.reborrow(), Some(saved.reborrow()), rows, ffn_dim);
         }

@@ -1,34 +1,44 @@
-//! The decoder: its table of tensors, its buffers, and its mirror lists of forward and backward.
+//! The decoder: its table of tensors, its memory, and its mirror lists of forward and backward.
 //!
-//! A plain Llama: RMSNorm, rotary positions, gated MLP, grouped-query attention, no biases.
+//! A plain Llama: RMSNorm, rotary positions, gated MLP, grouped-query attention, no biases. Token ids
+//! become input vectors (`inputs`), which the blocks (`forward`) turn into the output layer's input,
+//! (N, C); losses and distributions are the output layer's ([`crate::head`]).
 //!
 //! Letters in shape comments, here and everywhere: **B** sequences, **T** time, **C** model_dim,
 //! **H** query heads, **K** key/value heads, **D** head_dim, **F** ffn_dim, **V** vocabulary,
 //! **L** layers, **N** = B·T rows, **Q** = (H + 2K)·D the width of a fused query-key-value row.
 
+mod activations;
+mod active_rows;
 mod arithmetic;
 mod backward;
-mod buffers;
 mod config;
+mod config_error;
 mod forward;
-mod head_config;
 mod inputs;
+mod lane;
 mod layout;
+mod owned;
 mod packed;
 mod params;
-mod unique;
+mod product;
+mod table;
 
+pub use activations::Buffer;
+pub(crate) use activations::{as_rows, to_rows};
+pub use active_rows::{ActiveRows, RowsUsed};
 pub(crate) use backward::operand;
-pub use backward::{backward, embedding_gradient};
-pub(crate) use buffers::as_rows;
-pub use buffers::{HeadActs, LaneBuffers, MicroBatch, MicroShape};
-pub use config::{ConfigError, ModelConfig, default_ffn_dim};
+pub use backward::{add_input_gradient, backward};
+pub use config::{ModelConfig, default_ffn_dim};
 pub(crate) use config::{N_PARTS_MAX, check_ngrams};
+pub use config_error::ConfigError;
 pub use forward::{Dropout, Model, forward};
-pub use head_config::{HeadConfig, HeadName};
-pub(crate) use inputs::{Inputs, input_forward};
-pub use layout::{
-    AdaptiveSlots, ClusterSlots, FactorSlots, Init, LayerSlots, Layout, Matrix, Span, Tensor,
-};
-pub use packed::{Owner, PackedWeights};
+pub use inputs::{InputHistory, InputLayer, InputSlots, Lookups, SideFileError, TextInputs};
+pub use lane::{Lane, LaneOutput, MicroShape};
+pub use layout::{LayerSlots, Layout};
+pub use owned::OwnedModel;
+pub use packed::{PackedMatrix, PackedWeights, ReadBy, Weights};
 pub use params::init_params;
+pub(crate) use product::SharedProduct;
+pub(crate) use table::INIT_STD;
+pub use table::{Gradients, Init, Matrix, Span, TableBuilder, Tensor};

@@ -1,18 +1,26 @@
-//! The weights as matrix products read them: converted and packed once per step, for all lanes.
+//! Packed weights: matrices converted and packed into panels once per step, for all lanes.
 //!
-//! That is every matrix for the forward products, and the head's matrix for its backward product,
-//! which is computed block of rows after block of rows. The backward products of the other matrices
-//! pack on their way (`matmul_straight`): a second copy of them would cost as much memory as a
-//! moment of the optimiser, and save no time.
+//! That is every matrix for the forward products, and those of the output layer that ask for it for
+//! their backward products, which go block of rows after block of rows. The backward products of the
+//! other matrices pack on their way (`matmul_straight`): a second copy of them would cost as much
+//! memory as a moment of the optimiser, and save no time.
 //!
-//! What a step does not read need not be packed for it: of the classes of a factored output layer
-//! those that the batch has no target in, and a full output matrix that is trained on some of its
-//! rows. To read a matrix that was not packed since the parameters changed is an error.
+//! A matrix that a step does not read need not be packed for it ([`ReadBy`]). To read a matrix that
+//! was not packed since its parameters changed is an error.
 
-use super::layout::{Layout, Matrix, Span};
+use super::table::{Matrix, Span};
 use kernels::matmul::{self, Packed};
 use kernels::{AlignedVec, Pool, Precision};
 use std::ops::Range;
+
+/// What the passes read of a model's parameters: the numbers, and the matrices among them packed.
+#[derive(Clone, Copy, Debug)]
+pub struct Weights<'a> {
+    /// All parameters.
+    pub params: &'a [f32],
+    /// The matrices among them.
+    pub packed: &'a PackedWeights,
+}
 
 /// Which side of a layer a product is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,22 +31,33 @@ enum Side {
     Backward,
 }
 
-/// What of a model a matrix is part of, which tells when it must be packed.
+/// Who reads a matrix, which tells when it must be packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner {
-    /// A block.
-    Block,
-    /// The softmax that every token takes part in, or a cluster of an adaptive layer.
-    Output,
-    /// This class of a factored layer.
-    Class(usize),
+pub enum ReadBy {
+    /// Every step.
+    EveryStep,
+    /// The steps whose batch uses this part of the output layer.
+    StepsThatUse(usize),
+    /// No step, only what measures or predicts between steps.
+    NoStep,
+}
+
+/// A matrix to be packed.
+#[derive(Clone, Copy, Debug)]
+pub struct PackedMatrix {
+    /// Its place.
+    pub matrix: Matrix,
+    /// Who reads it.
+    pub read_by: ReadBy,
+    /// Whether training reads it packed in its backward product too.
+    pub packs_backward: bool,
 }
 
 /// A piece of packing work: some panels of one matrix for one side.
 #[derive(Clone, Debug)]
-struct Task {
+struct PackTask {
     matrix: Matrix,
-    owner: Owner,
+    read_by: ReadBy,
     side: Side,
     panels: Range<usize>,
 }
@@ -53,41 +72,47 @@ pub struct PackedWeights {
     precision: Precision,
     /// By matrix index: where the forward panels lie.
     forward: Vec<Span>,
+    /// By matrix index: where the backward panels lie, if there are any.
+    backward: Vec<Option<Span>>,
     /// By matrix index: whether the panels are those of the parameters.
     is_fresh: Vec<bool>,
-    /// Where the output matrix's backward panels lie, when training on all tokens.
-    head_backward: Option<Span>,
-    tasks: Vec<Task>,
+    tasks: Vec<PackTask>,
     ranges: Vec<Range<usize>>,
 }
 
 impl PackedWeights {
-    /// Room for the panels of every matrix; `training` adds those of the output
-    /// matrix's backward product.
-    pub fn new(layout: &Layout, precision: Precision, training: bool) -> PackedWeights {
+    /// Room for the panels of `matrices`, which are numbered in their order; `training` adds those of
+    /// backward products.
+    pub fn new(
+        matrices: impl IntoIterator<Item = PackedMatrix>,
+        precision: Precision,
+        training: bool,
+    ) -> PackedWeights {
         let mut packed = PackedWeights {
             words: AlignedVec::zeroed(0),
             precision,
             forward: Vec::new(),
+            backward: Vec::new(),
             is_fresh: Vec::new(),
-            head_backward: None,
             tasks: Vec::new(),
             ranges: Vec::new(),
         };
         let mut len = 0;
-        for matrix in layout.matrices() {
-            let span = packed.plan(matrix, Owner::of(matrix, layout), Side::Forward, &mut len);
+        for one in matrices {
+            debug_assert_eq!(one.matrix.index, packed.forward.len());
+            let span = packed.plan(one, Side::Forward, &mut len);
             packed.forward.push(span);
+            let is_read_back = training && one.packs_backward;
+            let back = is_read_back.then(|| packed.plan(one, Side::Backward, &mut len));
+            packed.backward.push(back);
         }
-        let is_read_back = training && !layout.samples_head();
-        packed.head_backward =
-            is_read_back.then(|| packed.plan(layout.head, Owner::Output, Side::Backward, &mut len));
         packed.is_fresh = vec![false; packed.forward.len()];
         packed.words = AlignedVec::zeroed(len);
         packed
     }
 
-    fn plan(&mut self, matrix: Matrix, owner: Owner, side: Side, len: &mut usize) -> Span {
+    fn plan(&mut self, one: PackedMatrix, side: Side, len: &mut usize) -> Span {
+        let PackedMatrix { matrix, read_by, .. } = one;
         let (k, n) = side.shape(matrix);
         let start = len.next_multiple_of(16);
         let n_panels = n.div_ceil(matmul::panel_cols());
@@ -96,15 +121,15 @@ impl PackedWeights {
         for first in (0..n_panels).step_by(step) {
             let panels = first..(first + step).min(n_panels);
             self.ranges.push(start + panels.start * panel_words..start + panels.end * panel_words);
-            self.tasks.push(Task { matrix, owner, side, panels });
+            self.tasks.push(PackTask { matrix, read_by, side, panels });
         }
         *len = start + n_panels * panel_words;
         Span { start, end: *len }
     }
 
-    /// Tells that the parameters of some owners changed: they are no longer packed.
-    pub fn forget_where(&mut self, is_changed: impl Fn(Owner) -> bool) {
-        for task in self.tasks.iter().filter(|task| is_changed(task.owner)) {
+    /// Notes that the parameters of some matrices changed: they are no longer packed.
+    pub fn forget_where(&mut self, is_changed: impl Fn(ReadBy) -> bool) {
+        for task in self.tasks.iter().filter(|task| is_changed(task.read_by)) {
             self.is_fresh[task.matrix.index] = false;
         }
     }
@@ -114,18 +139,18 @@ impl PackedWeights {
         self.pack_where(params, pool, |_| true);
     }
 
-    /// Converts and packs the matrices of `params` whose owner is wanted, but for those that were
-    /// packed since the parameters changed.
+    /// Converts and packs the matrices of `params` that are wanted, but for those that were packed
+    /// since their parameters changed.
     pub fn pack_where(
         &mut self,
         params: &[f32],
         pool: &mut Pool,
-        is_wanted: impl Fn(Owner) -> bool + Sync,
+        is_wanted: impl Fn(ReadBy) -> bool + Sync,
     ) {
         let (tasks, precision, is_fresh) = (&self.tasks, self.precision, &self.is_fresh);
         pool.for_each_range([&mut self.words], &self.ranges, |i, [words]| {
-            let Task { matrix, owner, side, panels } = &tasks[i];
-            if is_fresh[matrix.index] || !is_wanted(*owner) {
+            let PackTask { matrix, read_by, side, panels } = &tasks[i];
+            if is_fresh[matrix.index] || !is_wanted(*read_by) {
                 return;
             }
             let weights = matrix.span.of(params);
@@ -139,7 +164,7 @@ impl PackedWeights {
                 }
             }
         });
-        for task in tasks.iter().filter(|task| is_wanted(task.owner)) {
+        for task in tasks.iter().filter(|task| is_wanted(task.read_by)) {
             self.is_fresh[task.matrix.index] = true;
         }
     }
@@ -153,14 +178,14 @@ impl PackedWeights {
         self.view(matrix, Side::Forward, self.forward[matrix.index])
     }
 
-    /// The right operand of dX = dY·W for the output matrix, `head`.
+    /// The right operand of dX = dY·W.
     ///
     /// # Panics
-    /// If the weights were packed for inference, or for training on some of the tokens.
-    pub fn head_backward(&self, head: Matrix) -> Packed<'_> {
-        let span = self.head_backward;
-        let span = span.expect("PackedWeights::head_backward: it is not packed for that");
-        self.view(head, Side::Backward, span)
+    /// If the weights were packed for inference, or the matrix was not to be packed for this.
+    pub fn backward(&self, matrix: Matrix) -> Packed<'_> {
+        let span = self.backward[matrix.index];
+        let span = span.expect("PackedWeights::backward: the matrix is not packed for that");
+        self.view(matrix, Side::Backward, span)
     }
 
     fn view(&self, matrix: Matrix, side: Side, span: Span) -> Packed<'_> {
@@ -185,17 +210,6 @@ impl Side {
         match self {
             Side::Forward => (matrix.n_in, matrix.n_out),
             Side::Backward => (matrix.n_out, matrix.n_in),
-        }
-    }
-}
-
-impl Owner {
-    /// Whose `matrix` of the table is.
-    fn of(matrix: Matrix, layout: &Layout) -> Owner {
-        match (matrix.index.checked_sub(layout.head.index), &layout.factor) {
-            (None, _) => Owner::Block,
-            (Some(n @ 1..), Some(_)) => Owner::Class(n - 1),
-            (Some(_), _) => Owner::Output,
         }
     }
 }

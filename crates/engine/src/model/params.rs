@@ -1,6 +1,7 @@
 //! Fresh parameters: a pure function of (seed, table).
 
-use super::layout::{Init, Layout};
+use super::layout::Layout;
+use super::table::Init;
 use kernels::AlignedVec;
 use kernels::rng::{Purpose, Rng};
 

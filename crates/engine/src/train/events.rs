@@ -1,6 +1,6 @@
 //! What a run tells whoever watches it; the command line, a server and a test all see the same.
 
-use super::step::{StepError, StepReport};
+use super::plan::{StepError, StepReport};
 use crate::checkpoint::{Rejected, SaveError, Saved};
 use serde::Serialize;
 use std::path::Path;

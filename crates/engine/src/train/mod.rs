@@ -1,15 +1,22 @@
-//! Training: one optimiser step, the lanes it runs on, the schedule, and whole runs.
+//! Training: one optimiser step, the trainer that takes it, the schedule, and whole runs.
 
 pub mod events;
 mod lanes;
 mod optim;
+mod plan;
 pub mod run;
 mod schedule;
 pub mod settings;
 mod step;
+mod trainer;
 
-pub use lanes::{Lane, Lanes, RowsUsed, SequenceSource, Touched};
-pub use optim::{AdamW, AdamWOptions, IdleRows, IdleState, NotRestored};
+pub(crate) use lanes::read_sequences;
+pub use lanes::{Lanes, LanesSpec, SequenceSource};
+pub use optim::{
+    AdamW, AdamWOptions, IdleRows, Optimizer, Pieces, ReadTensor, RestoreError, StateTensor,
+    StepGradients,
+};
+pub use plan::{StepError, StepPlan, StepReport};
 pub use run::{Run, RunError};
 pub use schedule::Schedule;
-pub use step::{StepError, StepPlan, StepReport, TrainState, apply_gradients, training_step};
+pub use trainer::{Trainer, TrainerSpec};

@@ -4,7 +4,8 @@
 //! settings file, and reproduces the run.
 
 use super::optim::{AdamWOptions, IdleRows};
-use crate::model::{HeadConfig, HeadName, ModelConfig, default_ffn_dim};
+use crate::head::{HeadConfig, HeadName};
+use crate::model::{ModelConfig, default_ffn_dim};
 use kernels::Precision;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

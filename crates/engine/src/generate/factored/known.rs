@@ -6,7 +6,7 @@
 
 use crate::generate::candidates::Candidate;
 use crate::generate::scoring::Scoring;
-use crate::head::factor::Expansion;
+use crate::head::Expansion;
 use kernels::exp::exp_scaled;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

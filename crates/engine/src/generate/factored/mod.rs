@@ -17,7 +17,7 @@ pub(super) use known::Known;
 
 use super::candidates::Candidate;
 use super::sampler::{Sampler, draw};
-use crate::head::factor::Expansion;
+use crate::head::Expansion;
 
 /// Throws of a point before all that is kept is looked for.
 const N_THROWS: u64 = 16;

@@ -3,7 +3,7 @@
 use super::known::Amount;
 use crate::generate::candidates::Candidate;
 use crate::generate::sampler::Sampler;
-use crate::head::factor::Expansion;
+use crate::head::Expansion;
 
 /// Sums of rounded numbers: what is as near to a limit as this, relative to it, is not decided.
 const SLACK: f64 = 1e-5;

@@ -1,76 +1,80 @@
-//! The factored distribution of one token: log-probabilities of the classes and of their members.
+//! Expansion: a factored distribution whose classes are opened as they are asked for.
 
-use super::member_block::member_logits;
-use crate::model::{FactorSlots, Model};
-use kernels::accum::Accum;
-use kernels::cross_entropy::log_sum_exp;
+use super::Factored;
+use crate::head::softmax::log_softmax;
+use crate::head::{Distribution, Predictor};
+use crate::model::Weights;
 use kernels::matmul::matmul;
-use kernels::{Pool, Rows};
+use kernels::{AlignedVec, Pool, Rows};
 use std::ops::Range;
 
 /// (R, classes) ln P(class), given (R, C) inputs of the layer.
-///
-/// # Panics
-/// If the output layer is not factored or `log_p` is not (R, classes).
-pub(crate) fn class_log_probabilities(model: Model, inputs: Rows, log_p: &mut [f32]) {
-    let factor = model.layout.factor.as_ref().expect("the output layer is not factored");
-    let bias = factor.class_bias.of(model.params);
-    log_p.chunks_exact_mut(bias.len()).for_each(|row| row.copy_from_slice(bias));
-    matmul(log_p, inputs, model.packed.forward(model.layout.head), Accum::Add);
-    log_p.chunks_exact_mut(bias.len()).for_each(|row| log_softmax(row, 0.0));
+pub(super) fn class_log_probabilities(
+    layer: &Factored,
+    weights: Weights,
+    inputs: Rows,
+    log_p: &mut [f32],
+) {
+    let begun = layer.classes.begin_with_bias(weights.params, log_p);
+    matmul(log_p, inputs, weights.packed.forward(layer.classes.matrix), begun);
+    log_p.chunks_exact_mut(layer.n_classes()).for_each(|row| log_softmax(row, 0.0));
 }
 
-/// Logits become log-probabilities that sum to e^`total`.
-pub fn log_softmax(logits: &mut [f32], total: f32) {
-    let mut lse = [0.0];
-    log_sum_exp(&mut lse, logits);
-    let shift = total - lse[0];
-    logits.iter_mut().for_each(|x| *x += shift);
+/// A factored layer at work on single positions.
+#[derive(Debug)]
+pub(super) struct FactoredPredictor {
+    layer: Factored,
+    /// (classes) ln P(class).
+    class_log_p: AlignedVec<f32>,
+    /// (V) ln P(token) of the classes that were opened.
+    log_p: AlignedVec<f32>,
+    /// The ids of the classes being opened.
+    ranges: Vec<Range<usize>>,
+}
+
+impl FactoredPredictor {
+    pub fn new(layer: Factored) -> FactoredPredictor {
+        let (n_classes, v) = (layer.n_classes(), layer.member_bias.len());
+        FactoredPredictor {
+            class_log_p: AlignedVec::zeroed(n_classes),
+            log_p: AlignedVec::zeroed(v),
+            ranges: Vec::with_capacity(n_classes),
+            layer,
+        }
+    }
+}
+
+impl Predictor for FactoredPredictor {
+    fn predict<'a>(
+        &'a mut self,
+        weights: Weights<'a>,
+        input: Rows<'a>,
+        pool: &'a mut Pool,
+    ) -> Distribution<'a> {
+        let FactoredPredictor { layer, class_log_p, log_p, ranges } = self;
+        class_log_probabilities(layer, weights, input, class_log_p);
+        Distribution::ByClass(Expansion { layer, weights, input, pool, class_log_p, log_p, ranges })
+    }
+
+    fn bytes(&self) -> usize {
+        (self.class_log_p.len() + self.log_p.len()) * size_of::<f32>()
+    }
 }
 
 /// The distribution of one token, of which classes are opened as they are asked for.
 #[derive(Debug)]
 pub struct Expansion<'a> {
-    model: Model<'a>,
+    layer: &'a Factored,
+    weights: Weights<'a>,
     /// (C) the layer's input.
     input: Rows<'a>,
     pool: &'a mut Pool,
-    /// (classes) ln P(class).
     class_log_p: &'a [f32],
-    /// (V) ln P(token) of the classes that were opened.
     log_p: &'a mut [f32],
-    /// The ids of the classes being opened.
     ranges: &'a mut Vec<Range<usize>>,
 }
 
-/// What an [`Expansion`] writes to.
-#[derive(Debug)]
-pub struct ExpansionRoom<'a> {
-    /// (classes) ln P(class).
-    pub class_log_p: &'a mut [f32],
-    /// (V) ln P(token).
-    pub log_p: &'a mut [f32],
-    /// Room for a range for each class, or it allocates.
-    pub ranges: &'a mut Vec<Range<usize>>,
-}
-
 impl<'a> Expansion<'a> {
-    /// The distribution given (C) `input`.
-    ///
-    /// # Panics
-    /// If the output layer is not factored or a slice is not of its length.
-    pub fn new(
-        model: Model<'a>,
-        input: Rows<'a>,
-        room: ExpansionRoom<'a>,
-        pool: &'a mut Pool,
-    ) -> Expansion<'a> {
-        let ExpansionRoom { class_log_p, log_p, ranges } = room;
-        assert_eq!(log_p.len(), model.layout.config.vocab_size, "Expansion: log_p is not (V)");
-        class_log_probabilities(model, input, class_log_p);
-        Expansion { model, input, pool, class_log_p, log_p, ranges }
-    }
-
     /// (classes) ln P(class).
     pub fn class_log_p(&self) -> &[f32] {
         self.class_log_p
@@ -78,13 +82,12 @@ impl<'a> Expansion<'a> {
 
     /// The ids of `class`.
     pub fn ids(&self, class: usize) -> Range<usize> {
-        let starts = &self.factor().starts;
-        starts[class] as usize..starts[class + 1] as usize
+        self.layer.ids(class)
     }
 
     /// The class of a token.
     pub fn class_of(&self, id: u32) -> usize {
-        self.factor().starts.partition_point(|start| *start <= id) - 1
+        self.layer.class_of(id)
     }
 
     /// Opens some classes, each named once, shared by the pool's threads; puts them in order.
@@ -116,19 +119,13 @@ impl<'a> Expansion<'a> {
     /// Opens `n` classes, which ascend.
     fn open_each(&mut self, n: usize, class: impl Fn(usize) -> usize + Sync) {
         self.ranges.clear();
-        for i in 0..n {
-            let ids = self.ids(class(i));
-            self.ranges.push(ids);
-        }
-        let (model, input, class_log_p) = (self.model, self.input, self.class_log_p);
+        self.ranges.extend((0..n).map(|i| self.layer.ids(class(i))));
+        let (layer, weights, input) = (self.layer, self.weights, self.input);
+        let class_log_p = self.class_log_p;
         self.pool.for_each_range([&mut *self.log_p], self.ranges, |i, [log_p]| {
             let class = class(i);
-            member_logits(model, class, input, log_p);
+            layer.member_logits(weights, class, input, log_p);
             log_softmax(log_p, class_log_p[class]);
         });
-    }
-
-    fn factor(&self) -> &'a FactorSlots {
-        self.model.layout.factor.as_ref().expect("the output layer is factored")
     }
 }

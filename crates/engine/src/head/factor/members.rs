@@ -1,13 +1,12 @@
-//! The softmax over the tokens of the right class: a small product for each class.
+//! Members: the softmax over the tokens of the right class, a small product for each class.
 //!
 //! Rows of all lanes whose targets are in a class are gathered and multiplied by the class's rows of
-//! the table. What comes of it, losses and input gradients, lies class after class until the lanes
-//! fetch theirs ([`Members::fetch`]). A thread works on a class at a time, the heaviest first.
+//! the table. The results, losses and input gradients, lie class after class until the lanes fetch
+//! theirs ([`Members::fetch`]). A thread works on one class at a time.
 
-use super::ClassSort;
-use super::member_block::{ClassPart, MemberGrads, add_to_rows};
-use super::member_scratch::Scratch;
-use crate::model::{Layout, Model};
+use super::Factored;
+use crate::head::class::{ClassGrads, ClassScratch, ClassSort, add_to_rows};
+use crate::model::{Gradients, Weights};
 use kernels::{AlignedVec, Pool, Precision, Rows};
 use std::ops::Range;
 
@@ -27,7 +26,7 @@ pub struct Members {
     /// (lanes, classes) the first row of a lane among those of a class.
     firsts: Vec<usize>,
     /// For each thread.
-    scratch: Vec<Scratch>,
+    scratch: Vec<ClassScratch>,
 }
 
 /// A lane's part.
@@ -41,33 +40,19 @@ pub struct LaneRows<'a> {
     pub input: Rows<'a>,
 }
 
-/// The gradients of the tables, which are added into.
-#[derive(Debug)]
-pub struct TableGrads<'a> {
-    /// (V, C) of the rows.
-    pub rows_acc: &'a mut [f32],
-    /// (V) of the biases.
-    pub biases_acc: &'a mut [f32],
-}
-
 impl Members {
-    /// Memory for `n_rows` rows in all, of `n_lanes` lanes, on so many threads.
-    ///
-    /// # Panics
-    /// If the layout has no factored output layer.
+    /// Memory for `n_rows` rows in all, (N, C) of `n_lanes` lanes, on so many threads.
     pub fn new(
-        layout: &Layout,
+        layer: &Factored,
         n_lanes: usize,
         n_rows: usize,
         precision: Precision,
         threads: usize,
     ) -> Members {
-        let factor = layout.factor.as_ref().expect("Members: the output layer is not factored");
-        let c = layout.config.model_dim;
-        let ids: Vec<Range<usize>> =
-            factor.starts.windows(2).map(|pair| pair[0] as usize..pair[1] as usize).collect();
-        let classes = factor.members.iter().map(|rows| (*rows, None));
-        let scratch = || Scratch::new(classes.clone(), c, precision);
+        let c = layer.classes.matrix.n_in;
+        let ids: Vec<Range<usize>> = (0..layer.n_classes()).map(|class| layer.ids(class)).collect();
+        let classes = layer.members.iter().map(|rows| (*rows, None));
+        let scratch = || ClassScratch::new(classes.clone(), c, precision);
         Members {
             loss: AlignedVec::zeroed(n_rows),
             dinput: AlignedVec::zeroed(n_rows * c),
@@ -83,39 +68,41 @@ impl Members {
     /// Bytes of the allocations.
     pub fn bytes(&self) -> usize {
         let rows = (self.loss.len() + self.dinput.len()) * size_of::<f32>();
-        rows + self.scratch.iter().map(Scratch::bytes).sum::<usize>()
+        rows + self.scratch.iter().map(ClassScratch::bytes).sum::<usize>()
     }
 
     /// Losses and input gradients of the rows of lanes `0..n_lanes`; the tables' gradients of the
     /// classes present are added into.
     pub fn loss_and_gradient<'a>(
         &mut self,
-        model: Model,
-        grads: TableGrads,
+        layer: &Factored,
+        weights: Weights,
+        mut shared_acc: Gradients,
         n_lanes: usize,
         lane: impl Fn(usize) -> LaneRows<'a> + Sync,
         pool: &mut Pool,
     ) {
         self.deal(n_lanes, &lane);
         let Members { loss, dinput, rows, row_floats, ids, id_floats, scratch, .. } = self;
+        let [rows_acc, biases_acc] = shared_acc.of_both([layer.rows, layer.member_bias]);
         let cuts = [
             (&mut loss[..], &rows[..]),
             (&mut dinput[..], &row_floats[..]),
-            (grads.rows_acc, &id_floats[..]),
-            (grads.biases_acc, &ids[..]),
+            (rows_acc, &id_floats[..]),
+            (biases_acc, &ids[..]),
         ];
         pool.for_each_cut(scratch, cuts, |class, scratch, [loss, dinput, drows, dbiases]| {
-            let part = ClassPart::of_factor(model, class);
             let places = places(class, n_lanes, &lane);
-            let grads = MemberGrads { rows_acc: drows, biases_acc: dbiases, narrow_acc: &mut [] };
-            part.loss_and_gradient(places, loss, dinput, grads, scratch);
+            let grads = ClassGrads { rows_acc: drows, biases_acc: dbiases, narrow_acc: &mut [] };
+            layer.class(weights, class).loss_and_gradient(places, loss, dinput, grads, scratch);
         });
     }
 
     /// Losses of the rows of lanes `0..n_lanes`, without gradients.
     pub fn loss<'a>(
         &mut self,
-        model: Model,
+        layer: &Factored,
+        weights: Weights,
         n_lanes: usize,
         lane: impl Fn(usize) -> LaneRows<'a> + Sync,
         pool: &mut Pool,
@@ -123,7 +110,7 @@ impl Members {
         self.deal(n_lanes, &lane);
         let Members { loss, rows, scratch, .. } = self;
         pool.for_each_cut(scratch, [(&mut loss[..], &rows[..])], |class, scratch, [loss]| {
-            ClassPart::of_factor(model, class).loss(places(class, n_lanes, &lane), loss, scratch);
+            layer.class(weights, class).loss(places(class, n_lanes, &lane), loss, scratch);
         });
     }
 

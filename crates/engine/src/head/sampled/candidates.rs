@@ -1,6 +1,5 @@
 //! The tokens that a step's targets are compared with.
 
-use crate::model::Model;
 use kernels::embedding::embedding_forward;
 use kernels::matmul::{Packed, pack_straight, pack_transposed, packed_len};
 use kernels::rng::{Purpose, Rng};
@@ -62,8 +61,8 @@ impl Candidates {
         }
     }
 
-    /// Draws the candidates of step `step` and takes their rows out of the output matrix.
-    pub fn draw(&mut self, model: Model, step: u64) {
+    /// Draws the candidates of step `step` and takes their rows out of the output matrix, (V, C).
+    pub fn draw(&mut self, table: &[f32], step: u64) {
         let rng = Rng::new(self.seed, Purpose::Negatives, step);
         let (n, c) = (self.ids.len(), self.model_dim);
         let total = self.sums.last().copied().unwrap_or(0.0);
@@ -78,7 +77,6 @@ impl Candidates {
             let share = (self.sums[id] - before) / total;
             *correction = -(n as f64 * share).ln() as f32;
         }
-        let table = model.layout.head.span.of(model.params);
         embedding_forward(&mut self.rows[..n * c], table, &self.ids);
         pack_transposed(&mut self.forward, &self.rows, c, n + 1, self.precision);
         pack_straight(&mut self.backward, &self.rows, n + 1, c, self.precision);
@@ -117,22 +115,15 @@ impl Candidates {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Layout, ModelConfig, PackedWeights, init_params};
-    use kernels::rope::RopeTable;
 
     const COUNTS: [u64; 6] = [80, 0, 15, 255, 0, 1];
 
     /// What `look` sees of the candidates of steps `0..n_steps`.
     fn at_each_step(n: usize, n_steps: u64, mut look: impl FnMut(&Candidates)) {
-        let layout = Layout::for_sampling(&ModelConfig::new(6, 8, 1, 2)).unwrap();
-        let params = init_params(&layout, 1);
-        let packed = PackedWeights::new(&layout, Precision::F32, true);
-        let rope = RopeTable::new(1, 4, 1e4);
-        let (layout, params, packed, rope) = (&layout, &params[..], &packed, &rope);
-        let model = Model { layout, params, packed, rope, composer: None, ngrams: None };
+        let table = vec![0.5; COUNTS.len() * 8];
         let mut candidates = Candidates::new(&COUNTS, n, 8, Precision::F32, 3);
         for step in 0..n_steps {
-            candidates.draw(model, step);
+            candidates.draw(&table, step);
             look(&candidates);
         }
     }

@@ -1,4 +1,4 @@
-//! A full softmax that is trained on some of the tokens: each target against a few drawn ones.
+//! Sampled softmax: a full one trained on some of the tokens, each target against a few drawn ones.
 //!
 //! A step draws K tokens with frequencies^(3/4) (Mikolov et al., "Distributed representations of
 //! words and phrases", 2013, section 2.2), which all its rows share. The sum over the vocabulary
@@ -18,4 +18,120 @@ mod candidates;
 mod rows;
 
 pub use candidates::Candidates;
-pub use rows::SampledRows;
+
+use super::full::{FullLoss, FullPredictor, token_rows};
+use super::softmax::Softmax;
+use super::{HeadLoss, LossSpec, OutputLayer, Predictor};
+use crate::model::{
+    Gradients, Lane, Matrix, MicroShape, ModelConfig, PackedMatrix, ReadBy, Span, TableBuilder,
+    Weights,
+};
+use kernels::{Pool, Precision};
+use rows::SampledRows;
+
+/// A full softmax that is trained on some of the tokens.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sampled {
+    rows: Matrix,
+    n_samples: usize,
+}
+
+impl Sampled {
+    pub fn lay_out(config: &ModelConfig, n_samples: usize, table: &mut TableBuilder) -> Sampled {
+        table.begin_shared();
+        let rows = token_rows(config, table);
+        Sampled { rows: table.join(&[rows], config.model_dim), n_samples }
+    }
+
+    fn softmax(&self) -> Softmax {
+        Softmax { matrix: self.rows, bias: None }
+    }
+}
+
+impl OutputLayer for Sampled {
+    fn matrices(&self) -> Vec<PackedMatrix> {
+        // A step gathers the rows that it needs.
+        vec![PackedMatrix { matrix: self.rows, read_by: ReadBy::NoStep, packs_backward: false }]
+    }
+
+    fn panel_words(&self, shape: &MicroShape) -> usize {
+        SampledRows::panel_words(self.rows, shape, self.n_samples)
+    }
+
+    fn knows_rows(&self, table: Span) -> Option<bool> {
+        // What a step draws is not known when its batch is read.
+        (table == self.rows.span).then_some(false)
+    }
+
+    fn loss(&self, spec: &LossSpec) -> Box<dyn HeadLoss> {
+        let Some((seed, counts)) = spec.training else {
+            return Box::new(FullLoss::new(self.softmax(), spec));
+        };
+        let (n, precision) = (self.n_samples, spec.shape.precision);
+        let lane = |_| SampledRows::new(self.rows, spec.shape, n);
+        Box::new(SampledLoss {
+            softmax: self.softmax(),
+            candidates: Candidates::new(counts, n, self.rows.n_in, precision, seed),
+            lanes: (0..spec.n_lanes).map(lane).collect(),
+        })
+    }
+
+    fn predictor(&self, _: Precision) -> Box<dyn Predictor> {
+        Box::new(FullPredictor::new(self.rows))
+    }
+}
+
+/// A sampled softmax at work on lanes.
+#[derive(Debug)]
+struct SampledLoss {
+    softmax: Softmax,
+    candidates: Candidates,
+    lanes: Vec<SampledRows>,
+}
+
+impl HeadLoss for SampledLoss {
+    fn begin_step(&mut self, weights: Weights, step: u64) {
+        self.candidates.draw(self.softmax.matrix.span.of(weights.params), step);
+    }
+
+    fn loss_and_gradient(
+        &mut self,
+        weights: Weights,
+        lanes: &mut [Lane],
+        _: Gradients,
+        is_first: bool,
+        pool: &mut Pool,
+    ) {
+        let (candidates, table) = (&self.candidates, self.softmax.matrix.span.of(weights.params));
+        pool.for_each_pair(&mut self.lanes, lanes, |_, rows, lane| {
+            rows.loss_and_gradient(table, candidates, is_first, lane.output());
+        });
+    }
+
+    fn add_shared_gradient(&self, i: usize, lane: &Lane, mut shared_acc: Gradients) {
+        let dmatrix_acc = shared_acc.of(self.softmax.matrix.span);
+        self.lanes[i].add_target_gradient(dmatrix_acc, lane.output_input(), lane.targets());
+    }
+
+    fn end_step(&mut self, mut shared_acc: Gradients) {
+        let dmatrix_acc = shared_acc.of(self.softmax.matrix.span);
+        self.lanes.iter().for_each(|rows| rows.add_gradient(dmatrix_acc, &self.candidates));
+    }
+
+    fn loss(&mut self, weights: Weights, lanes: &mut [Lane], pool: &mut Pool) {
+        let softmax = self.softmax;
+        pool.for_each_pair(&mut self.lanes, lanes, |_, rows, lane| {
+            let lane = lane.output();
+            softmax.loss(weights, lane.targets, &mut rows.whole, &lane);
+        });
+    }
+
+    fn losses(&self, i: usize) -> &[f32] {
+        &self.lanes[i].whole.loss
+    }
+
+    fn memory(&self) -> Vec<(&'static str, usize)> {
+        let lanes = self.lanes.iter().map(SampledRows::bytes).sum();
+        vec![("output layer", lanes), ("candidates", self.candidates.bytes())]
+    }
+}

@@ -1,8 +1,8 @@
-//! The rows of one lane against the candidates of the step.
+//! Rows of one lane against the candidates of the step.
 
-use super::Candidates;
-use crate::head::softmax::block_rows;
-use crate::model::{LaneBuffers, Layout, MicroShape, Model};
+use super::candidates::Candidates;
+use crate::head::softmax::{SoftmaxBuffers, block_rows};
+use crate::model::{LaneOutput, Matrix, MicroShape, as_rows};
 use kernels::accum::Accum;
 use kernels::cross_entropy::{IGNORE, cross_entropy};
 use kernels::embedding::embedding_backward;
@@ -21,53 +21,58 @@ pub struct SampledRows {
     target_logits: AlignedVec<f32>,
     /// (K + 1, C) gradient of the candidates' rows, of all micro-batches of the step.
     drows: AlignedVec<f32>,
-    words: AlignedVec<u32>,
+    /// Of the softmax over all tokens; training keeps the candidates' logits in it.
+    pub whole: SoftmaxBuffers,
 }
 
 impl SampledRows {
-    /// For a lane of this shape and `n_candidates` candidates.
-    pub fn new(layout: &Layout, shape: &MicroShape, n_candidates: usize) -> SampledRows {
-        let (c, n_out) = (layout.config.model_dim, n_candidates + 1);
-        // A block fits where a block of the softmax over all tokens does.
-        let room = shape.head_rows * shape.n_outputs();
-        let n_rows = block_rows(n_out, shape.n_rows()).min(room / n_out).max(1);
-        let weight = MatmulShape { m: n_rows, n: n_out, k: c };
+    /// For a lane of this shape and `n_candidates` candidates out of the rows of `table`.
+    pub fn new(table: Matrix, shape: &MicroShape, n_candidates: usize) -> SampledRows {
+        let (c, n_out) = (table.n_in, n_candidates + 1);
+        let whole = SoftmaxBuffers::new(table.n_out, shape);
+        let n_rows = block_of(table, shape, n_candidates);
         SampledRows {
             n_rows,
             places: vec![0; n_rows],
             target_logits: AlignedVec::zeroed(shape.n_rows()),
             drows: AlignedVec::zeroed(n_out * c),
-            words: AlignedVec::zeroed(wgrad_scratch_len(weight, shape.precision)),
+            whole,
         }
+    }
+
+    /// Words of panels that the gradient of the candidates' rows takes.
+    pub fn panel_words(table: Matrix, shape: &MicroShape, n_candidates: usize) -> usize {
+        let m = block_of(table, shape, n_candidates);
+        let weight = MatmulShape { m, n: n_candidates + 1, k: table.n_in };
+        wgrad_scratch_len(weight, shape.precision)
     }
 
     /// Bytes of the allocations.
     pub fn bytes(&self) -> usize {
         let floats = self.target_logits.len() + self.drows.len();
-        (floats + self.places.len() + self.words.len()) * size_of::<f32>()
+        (floats + self.places.len()) * size_of::<f32>() + self.whole.bytes()
     }
 
-    /// Estimated losses of all rows and the gradient of the layer's input, left in the lane; the
-    /// gradients of the matrix's rows are kept for [`SampledRows::add_gradient`] and
-    /// [`SampledRows::add_target_gradient`]. `softmax::input` comes before.
+    /// Estimated losses of all rows, kept in `whole`, and the gradient of the layer's input; the
+    /// gradients of the rows of `table`, (V, C), are kept for [`SampledRows::add_gradient`] and
+    /// [`SampledRows::add_target_gradient`].
     pub fn loss_and_gradient(
         &mut self,
-        model: Model,
+        table: &[f32],
         candidates: &Candidates,
-        targets: &[u32],
         is_first: bool,
-        lane: &mut LaneBuffers,
+        lane: LaneOutput,
     ) {
-        let (n_out, c) = (candidates.ids().len() + 1, model.layout.config.model_dim);
-        let table = model.layout.head.span.of(model.params);
-        let (mut acts, _, _) = lane.head(targets.len());
-        for start in (0..targets.len()).step_by(self.n_rows) {
-            let rows = start..(start + self.n_rows).min(targets.len());
+        let (n_out, all_targets) = (candidates.ids().len() + 1, lane.targets);
+        let c = self.drows.len() / n_out;
+        let SoftmaxBuffers { precision, logits, dlogits, loss, .. } = &mut self.whole;
+        for start in (0..all_targets.len()).step_by(self.n_rows) {
+            let rows = start..(start + self.n_rows).min(all_targets.len());
             let (n, wide) = (rows.len(), rows.start * c..rows.end * c);
-            let (targets, loss) = (&targets[rows.clone()], &mut acts.loss[rows.clone()]);
-            let input = acts.input.as_rows().slice(wide.clone());
-            let logits = &mut acts.logits[..n * n_out];
-            let mut dlogits = acts.dlogits.slice_mut(0..n * n_out);
+            let (targets, loss) = (&all_targets[rows.clone()], &mut loss[rows.clone()]);
+            let input = lane.input.slice(wide.clone());
+            let logits = &mut logits[..n * n_out];
+            let mut dlogits = as_rows(dlogits, n * n_out, *precision);
             let of_targets = &mut self.target_logits[rows];
             let corrections = candidates.corrections();
             logits.chunks_exact_mut(n_out).for_each(|row| row.copy_from_slice(corrections));
@@ -80,8 +85,8 @@ impl SampledRows {
             let dlogits = dlogits.as_rows();
             let accum = if is_first && start == 0 { Accum::Replace } else { Accum::Add };
             let shape = MatmulShape { m: n, n: n_out, k: c };
-            matmul_wgrad(&mut self.drows, dlogits, input, shape, accum, &mut self.words);
-            let dinput = &mut acts.dinput[wide];
+            matmul_wgrad(&mut self.drows, dlogits, input, shape, accum, lane.panels);
+            let dinput = &mut lane.dinput[wide];
             matmul(dinput, dlogits, candidates.backward(), Accum::Replace);
             // The gradient of a target's logit is its probability less 1.
             for (d, loss) in of_targets.iter_mut().zip(loss) {
@@ -104,6 +109,14 @@ impl SampledRows {
         let c = self.drows.len() / (ids.len() + 1);
         embedding_backward(dmatrix_acc, &self.drows[..ids.len() * c], ids);
     }
+}
+
+/// Rows of a block of logits of the candidates.
+fn block_of(table: Matrix, shape: &MicroShape, n_candidates: usize) -> usize {
+    let n_out = n_candidates + 1;
+    // A block fits where a block of the softmax over all tokens does.
+    let room = SoftmaxBuffers::block_rows(table.n_out, shape) * table.n_out;
+    block_rows(n_out, shape.n_rows()).min(room / n_out).max(1)
 }
 
 /// Puts each row's logit of its target last, and leaves out candidates that are the target.

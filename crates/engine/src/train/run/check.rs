@@ -63,7 +63,7 @@ pub(super) fn check_train(train: &TrainConfig, model: &ModelConfig) -> Result<()
     if !(decay >= 0.0 && decay.is_finite()) {
         return refuse("train.optimizer.weight_decay", decay, "a number of at least 0");
     }
-    let has_tables = Layout::new(model)?.tables().next().is_some();
+    let has_tables = Layout::new(model)?.shares_tables();
     if optimizer.idle_rows == IdleRows::Lazy && !has_tables {
         let expected = "dense: a full output layer uses every row of its table (try --head factor)";
         return refuse("train.optimizer.idle_rows", "lazy", expected);

@@ -4,8 +4,8 @@ use super::error::RunError;
 use super::open::{Machine, Run};
 use crate::checkpoint::SaveError;
 use crate::generate::{Request, Sampling, Written, generate};
+use crate::train::StepError;
 use crate::train::events::{Evaluation, Event, Metrics, Observer, Outcome, Started};
-use crate::train::{StepError, training_step};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 use text::corpus::TokenSource;
@@ -74,7 +74,7 @@ impl Run {
         observer.event(&Event::Started(Started {
             dir: &self.dir,
             config: &machine.config,
-            n_params: machine.state.layout.n_params(),
+            n_params: machine.trainer.layout().n_params(),
             n_tokens: (machine.train.tokens.len(), n_valid),
             step: self.step,
             memory: self.memory(),
@@ -85,8 +85,8 @@ impl Run {
     fn one_step(&mut self, observer: &mut dyn Observer) -> Result<(), RunError> {
         let plan = self.machine.plan(self.step);
         let start = Instant::now();
-        let Machine { state, lanes, train, .. } = &mut self.machine;
-        let result = training_step(state, lanes, train, &plan);
+        let Machine { trainer, train, .. } = &mut self.machine;
+        let result = trainer.step(train, &plan);
         let (step_time, epoch) = (start.elapsed(), self.machine.train.batches.epoch(self.step));
         self.step += 1;
         self.val_loss_nats = None;
@@ -167,12 +167,11 @@ impl Run {
 
     /// Mean loss on up to `n_windows` windows of the held-out text, if there is one.
     fn measure(&mut self, n_windows: usize) -> Option<Evaluation> {
-        let Machine { state, lanes, valid, .. } = &mut self.machine;
+        let Machine { trainer, valid, .. } = &mut self.machine;
         let valid = valid.as_mut()?;
         let n_all = valid.windows.n_windows();
         valid.n_taken = n_windows.min(n_all);
-        let sum =
-            state.with_current(lanes, |model, lanes| lanes.evaluate(model, &*valid, valid.n_taken));
+        let sum = trainer.evaluate(&*valid, valid.n_taken);
         let bits_per_byte = (valid.n_taken == n_all).then(|| {
             let mut tokens = vec![0; valid.tokens.len()];
             valid.tokens.read(0, &mut tokens);
@@ -194,7 +193,7 @@ impl Run {
     /// # Errors
     /// [`RunError`] if the row cannot be written.
     pub fn sample(&mut self, observer: &mut dyn Observer) -> Result<(), RunError> {
-        let Machine { state, lanes, session, config, .. } = &mut self.machine;
+        let Machine { trainer, session, config, .. } = &mut self.machine;
         let prompt = &config.train.sample_prompt;
         let sampling = Sampling { seed: config.train.seed ^ self.step, ..Sampling::default() };
         let request = Request { sampling, max_tokens: SAMPLE_TOKENS, ..Request::default() };
@@ -205,7 +204,7 @@ impl Run {
             true
         };
         session.rewind(0);
-        state.with_current(lanes, |model, lanes| {
+        trainer.with_current(|model, lanes, _| {
             let tokenizer = &self.tokenizer;
             generate(session, model, lanes.pool(), tokenizer, &ids, &request, &mut write)
         })?;

@@ -2,12 +2,12 @@
 
 use crate::checkpoint::{LoadError, LockError, SaveError};
 use crate::generate::SamplerError;
-use crate::model::ConfigError;
+use crate::model::{ConfigError, SideFileError};
 use crate::train::StepError;
 use std::path::{Path, PathBuf};
 use text::tokenizer::TextError;
+use text::vocab::CodeFileError;
 use text::vocab::classes::ClassError;
-use text::vocab::{CodeFileError, NgramFileError};
 
 /// Why a run cannot start or go on; what is on disk is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -33,9 +33,9 @@ pub enum RunError {
     /// The codes of a vocabulary's words.
     #[error(transparent)]
     Codes(#[from] CodeFileError),
-    /// The n-grams of the text.
+    /// A file that the input layer needs.
     #[error(transparent)]
-    Ngrams(#[from] NgramFileError),
+    Inputs(#[from] SideFileError),
     /// The shape of the model.
     #[error(transparent)]
     Config(#[from] ConfigError),

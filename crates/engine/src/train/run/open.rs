@@ -8,19 +8,16 @@ use crate::checkpoint::{
     SaveMode, Saver, SaverOptions, clean, discard_after, newest,
 };
 use crate::generate::Session;
-use crate::head::factor::unigram_biases;
-use crate::head::sampled::Candidates;
-use crate::model::{HeadName, Layout, MicroShape, ModelConfig, init_params};
+use crate::model::{InputLayer, Layout, MicroShape, init_params};
 use crate::train::settings::RunConfig;
-use crate::train::{Lanes, SequenceSource, StepPlan, TrainState, training_step};
+use crate::train::{AdamW, LanesSpec, SequenceSource, StepPlan, Trainer, TrainerSpec};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 use text::corpus::{Batches, EvalWindows, TokenFile, TokenSource};
 use text::tokenizer::Tokenizer;
 use text::vocab::classes::count_tokens;
-use text::vocab::compose::Composer;
-use text::vocab::{read_codes, read_composer, read_ngrams};
+use text::vocab::read_codes;
 
 /// Snapshots up to this size are taken; a larger state is written from where it lies.
 const SNAPSHOT_BYTES_MAX: usize = 256 << 20;
@@ -28,8 +25,7 @@ const SNAPSHOT_BYTES_MAX: usize = 256 << 20;
 /// The part of a run that computes.
 pub(super) struct Machine {
     pub config: RunConfig,
-    pub state: TrainState,
-    pub lanes: Lanes,
+    pub trainer: Trainer,
     pub train: TrainSource,
     pub valid: Option<ValidSource>,
     pub session: Session,
@@ -99,34 +95,38 @@ impl Machine {
             }
             false => None,
         };
-        let layout = match config.vocab.head {
-            HeadName::Sampled => Layout::for_sampling(model)?,
-            _ => Layout::new(model)?,
-        };
-        let precision = train.precision.kernels();
+        let layout = Layout::for_training(model, config.vocab.n_samples)?;
+        let tokenizer = Tokenizer::load(&dir.join(TOKENIZER_NAME))?;
+        let hash = &tokens.origin().tokenizer_hash;
+        let mut inputs = InputLayer::open(dir, &tokenizer, hash, &layout)?;
         let held_out = valid.as_ref().map(|valid| &valid.tokens);
-        let composer = composer_of(dir, model, [Some(&tokens), held_out])?;
-        let n_inputs = composer.as_ref().map_or(model.vocab_size, Composer::n_inputs);
-        let lane_seqs = train.batch_seqs.div_ceil(train.n_lanes);
-        let micro = MicroShape::new(model, model.seq_len, lane_seqs, precision);
-        let micro = MicroShape { unique_tokens: train.unique_tokens, n_inputs, ..micro };
-        let mut lanes = Lanes::new(&layout, &micro, train.n_lanes, train.batch_seqs, threads);
-        let session = Session::new(&layout, precision, model.seq_len, threads);
+        [Some(&tokens), held_out].into_iter().flatten().for_each(|text| inputs.add_words_of(text));
+        let token_counts = match layout.shares_tables() {
+            true => count_tokens(&tokens, model.vocab_size)?,
+            false => Vec::new(),
+        };
         let mut params = init_params(&layout, train.seed);
-        if layout.factor.is_some() || layout.samples_head() {
-            let counts = count_tokens(&tokens, model.vocab_size)?;
-            unigram_biases(&mut params, &layout, &counts);
-            if let Some(n) = config.vocab.n_samples {
-                let (c, seed) = (model.model_dim, train.seed);
-                lanes.train_on(Candidates::new(&counts, n, c, precision, seed), &layout);
-            }
-        }
-        let mut state = TrainState::new(layout, params, precision, train.optimizer);
-        state.composer = composer;
-        state.ngrams = read_ngrams(dir, &model.ngrams, &tokens.origin().tokenizer_hash)?;
-        state.pack(lanes.pool());
+        layout.head.init(&mut params, &token_counts);
+        let precision = train.precision.kernels();
+        let lane_seqs = train.batch_seqs.div_ceil(train.n_lanes);
+        let usual = MicroShape::new(model, model.seq_len, lane_seqs, precision);
+        let lanes = LanesSpec {
+            shape: MicroShape {
+                distinct_inputs: train.unique_tokens,
+                n_inputs: inputs.n_inputs(),
+                ..usual
+            },
+            n_lanes: train.n_lanes,
+            batch_seqs: train.batch_seqs,
+            threads,
+            seed: train.seed,
+            token_counts: &token_counts,
+        };
+        let session = Session::new(&layout, precision, model.seq_len, threads);
+        let optimizer = Box::new(AdamW::new(&layout, train.optimizer));
+        let trainer = Trainer::new(TrainerSpec { layout, params, inputs, optimizer, lanes });
         let train = TrainSource { tokens, batches };
-        Ok(Machine { config: config.clone(), state, lanes, train, valid, session })
+        Ok(Machine { config: config.clone(), trainer, train, valid, session })
     }
 
     pub fn plan(&self, step: u64) -> StepPlan {
@@ -153,7 +153,7 @@ impl Machine {
             let plan = StepPlan { lr: 0.0, ..self.plan(step) };
             let one = Instant::now();
             // A step that fails here fails again as the run's first, which says so.
-            let _ = training_step(&mut self.state, &mut self.lanes, &self.train, &plan);
+            let _ = self.trainer.step(&self.train, &plan);
             times.push(one.elapsed().as_secs_f64());
             if times.len() >= 5 && start.elapsed().as_secs_f64() > 1.5 || times.len() >= 100 {
                 break;
@@ -183,8 +183,8 @@ impl Run {
         let corpus = CorpusRecord::read(dir)?;
         let dataset = corpus.fingerprint(&machine.train.tokens);
         let codes = read_codes(dir, &tokenizer)?;
-        let ngrams = machine.state.ngrams.as_ref();
-        let files = save::ConstantFiles::new(&config.model, &tokenizer, codes.as_ref(), ngrams);
+        let inputs = machine.trainer.inputs();
+        let files = save::ConstantFiles::new(&config.model, &tokenizer, codes.as_ref(), inputs);
 
         let checkpoints = dir.join(CHECKPOINTS_NAME);
         clean(&RealFs, &checkpoints)?;
@@ -198,8 +198,7 @@ impl Run {
         if let Some(Found { path, manifest, rejected: why }) = found {
             manifest.check_inputs(&path, &dataset, &files.tokenizer_blake3)?;
             save::check_config(&manifest.facts.config, &config)?;
-            save::load_state(&path, &mut machine.state, manifest.facts.state.n_updates)?;
-            machine.state.pack(machine.lanes.pool());
+            save::load_state(&path, &mut machine.trainer, manifest.facts.state.n_updates)?;
             val_loss_nats = manifest.facts.val_loss_nats;
             (at, step, rejected) = (manifest.facts.state, manifest.facts.step, why);
             discard_after(&RealFs, &checkpoints, step)?;
@@ -207,7 +206,7 @@ impl Run {
         let (metrics, _) = LineFile::resume(&RealFs, &dir.join("metrics.jsonl"), step)?;
         let (samples, _) = LineFile::resume(&RealFs, &dir.join("samples.jsonl"), step)?;
         let (evals, _) = LineFile::resume(&RealFs, &dir.join("evals.jsonl"), step)?;
-        let mode = match snapshot_len(&machine.state) {
+        let mode = match snapshot_len(&machine.trainer) {
             0 => SaveMode::Inline,
             snapshot_len => SaveMode::Background { snapshot_len },
         };
@@ -265,42 +264,20 @@ impl Run {
 
     /// Name and bytes of every allocation.
     pub(super) fn memory(&self) -> Vec<(&'static str, usize)> {
-        let (state, float) = (&self.machine.state, size_of::<f32>());
-        let n = state.layout.len * float;
-        let snapshot = snapshot_len(state) * float;
-        let mut plan = vec![("parameters", n), ("moments", 2 * n)];
-        if !state.optim.live().is_empty() {
-            plan.push(("rows that were idle", state.optim.live().len() * float));
-        }
-        plan.push(("packed weights", state.packed.bytes()));
-        plan.extend(self.machine.lanes.plan());
-        plan.push(("snapshot of a save", snapshot));
-        plan
+        let trainer = &self.machine.trainer;
+        let snapshot = snapshot_len(trainer) * size_of::<f32>();
+        let mut memory = trainer.memory();
+        memory.push(("snapshot of a save", snapshot));
+        memory
     }
 }
 
-/// What composes the input vectors, if they are composed, with every word of the run's text.
-fn composer_of(
-    dir: &Path,
-    model: &ModelConfig,
-    texts: [Option<&TokenFile>; 2],
-) -> Result<Option<Composer>, RunError> {
-    if model.n_parts == 0 {
-        return Ok(None);
-    }
-    let tokenizer = Tokenizer::load(&dir.join(TOKENIZER_NAME))?;
-    let mut composer = read_composer(dir, &tokenizer, model.n_parts)?;
-    if let Some(composer) = &mut composer {
-        texts.into_iter().flatten().for_each(|tokens| composer.add_words_of(tokens));
-    }
-    Ok(composer)
-}
-
-/// Floats of the snapshot that a save is written from: parameters, both moments and what is known of
-/// idle rows, or none where that would take too much memory.
-fn snapshot_len(state: &TrainState) -> usize {
-    let idle: usize = state.optim.idle_state(&state.layout).iter().map(|s| s.values.len()).sum();
-    let len = 3 * state.layout.len + state.optim.live().len() + idle;
+/// Floats of the snapshot that a save is written from: parameters and the optimiser's state, or none
+/// where that would take too much memory.
+fn snapshot_len(trainer: &Trainer) -> usize {
+    let layout = trainer.layout();
+    let state = trainer.optimizer().state_len(layout);
+    let len = layout.len + state;
     if len * size_of::<f32>() <= SNAPSHOT_BYTES_MAX { len } else { 0 }
 }
 

@@ -1,26 +1,24 @@
 //! A run's state as the files of a checkpoint, and back.
 
 use super::error::RunError;
-use super::open::{Machine, Run};
+use super::open::Run;
 use crate::checkpoint::{
     Checkpoint, Facts, FileContents, FileEntry, HfConfig, LoadError, RealFs, SaveError, TensorFile,
     TensorRef, commit_folder, config_json, generation_config_json,
 };
-use crate::model::{HeadName, Layout, Model, ModelConfig, Tensor};
+use crate::head::HeadName;
+use crate::model::{InputLayer, Layout, Model, ModelConfig, Tensor};
 use crate::train::settings::RunConfig;
-use crate::train::{IdleState, NotRestored, TrainState};
+use crate::train::{RestoreError, Trainer};
 use kernels::AlignedVec;
 use std::path::Path;
 use std::sync::Arc;
 use text::tokenizer::Tokenizer;
 use text::vocab::morphemes::Codes;
-use text::vocab::ngrams::Ngrams;
-use text::vocab::{CODES_NAME, NGRAMS_NAME, codes_json, ngrams_bytes};
+use text::vocab::{CODES_NAME, codes_json};
 
 const MODEL_NAME: &str = "model.safetensors";
 const OPTIMIZER_NAME: &str = "optimizer.safetensors";
-/// Before the name of a table, of which the model's file holds the rows up to date.
-const LIVE: &str = "live.";
 
 /// Files that are the same in every checkpoint of a run.
 pub(super) struct ConstantFiles {
@@ -34,7 +32,7 @@ impl ConstantFiles {
         model: &ModelConfig,
         tokenizer: &Tokenizer,
         codes: Option<&Codes>,
-        ngrams: Option<&Ngrams>,
+        inputs: &InputLayer,
     ) -> ConstantFiles {
         let hf = hf_config(model, tokenizer.eos_id());
         let json = tokenizer.to_json();
@@ -46,8 +44,8 @@ impl ConstantFiles {
             ("tokenizer_config.json", tokenizer.config_json().into()),
         ];
         files.extend(codes.map(|codes| (CODES_NAME, codes_json(codes, tokenizer).into())));
-        let ngrams = ngrams.map(|ngrams| ngrams_bytes(ngrams, hash.as_bytes()));
-        files.extend(ngrams.map(|bytes| (NGRAMS_NAME, bytes.into())));
+        let side_files = inputs.side_files(hash.as_bytes());
+        files.extend(side_files.map(|(name, bytes)| (name, bytes.into())));
         ConstantFiles { files, tokenizer_blake3: hash.to_hex().to_string() }
     }
 
@@ -111,7 +109,7 @@ impl Run {
         self.samples.sync()?;
         self.evals.sync()?;
         let mut at = self.at.clone();
-        at.n_updates = self.machine.state.optim.n_updates;
+        at.n_updates = self.machine.trainer.optimizer().n_updates();
         at.n_metrics_rows = self.metrics.n_rows();
         let train = &self.machine.config.train;
         let facts = Facts {
@@ -127,18 +125,23 @@ impl Run {
             config: config_value(&self.machine.config),
         };
         // Others read the parameters, up to date; what they are to go on from is the optimiser's.
-        let Machine { state, lanes, .. } = &mut self.machine;
-        state.optim.show_current(&mut state.params, lanes.pool());
-        let idle = state.optim.idle_state(&state.layout);
-        let mut files = self.files.entries();
-        let tensors =
-            [(MODEL_NAME, model_tensors(state.model())), (OPTIMIZER_NAME, optimizer(state, &idle))];
-        files.extend(tensors.map(|(name, tensors)| FileEntry {
-            name: name.to_string(),
-            contents: FileContents::Tensors(tensors),
-        }));
-        self.saver.save(&Checkpoint { facts, files });
-        state.optim.put_back(&mut state.params, lanes.pool());
+        let (files, saver) = (&self.files, &mut self.saver);
+        self.machine.trainer.with_current(|model, _, optimizer| {
+            let state = optimizer.state(model.layout);
+            let optimizer = state.iter().map(|t| TensorRef {
+                name: t.name.clone(),
+                shape: t.shape.clone(),
+                data: &t.values,
+            });
+            let tensors =
+                [(MODEL_NAME, model_tensors(model)), (OPTIMIZER_NAME, optimizer.collect())];
+            let mut files = files.entries();
+            files.extend(tensors.map(|(name, tensors)| FileEntry {
+                name: name.to_string(),
+                contents: FileContents::Tensors(tensors),
+            }));
+            saver.save(&Checkpoint { facts, files });
+        });
         Ok(())
     }
 }
@@ -155,7 +158,7 @@ pub fn write_model(
     codes: Option<&Codes>,
 ) -> Result<(), SaveError> {
     let config = &model.layout.config;
-    let mut files = ConstantFiles::new(config, tokenizer, codes, model.ngrams).entries();
+    let mut files = ConstantFiles::new(config, tokenizer, codes, model.inputs).entries();
     let contents = FileContents::Tensors(model_tensors(model));
     files.push(FileEntry { name: MODEL_NAME.to_string(), contents });
     commit_folder(&RealFs, folder, &files, None)?;
@@ -163,66 +166,34 @@ pub fn write_model(
 }
 
 fn model_tensors(model: Model<'_>) -> Vec<TensorRef<'_>> {
-    tensor_refs(model.layout.tensors.iter(), "", model.params, 0)
-}
-
-/// Both moments and, if rows may be idle, what they are in truth and since when.
-fn optimizer<'a>(state: &'a TrainState, idle: &'a [IdleState]) -> Vec<TensorRef<'a>> {
-    let TrainState { layout, optim, .. } = state;
-    let mut tensors = tensor_refs(layout.tensors.iter(), "m.", &optim.m, 0);
-    tensors.extend(tensor_refs(layout.tensors.iter(), "v.", &optim.v, 0));
-    if !idle.is_empty() {
-        tensors.extend(tensor_refs(layout.tables(), LIVE, optim.live(), layout.lane_len));
-    }
-    tensors.extend(idle.iter().map(|IdleState { name, values }| TensorRef {
-        name: name.clone(),
-        shape: vec![values.len()],
-        data: values,
-    }));
-    tensors
-}
-
-/// Tensors named by the table; `values` holds the parameters from number `start` on.
-fn tensor_refs<'a, 't>(
-    tensors: impl Iterator<Item = &'t Tensor>,
-    prefix: &str,
-    values: &'a [f32],
-    start: usize,
-) -> Vec<TensorRef<'a>> {
-    tensors
-        .map(|t| TensorRef {
-            name: format!("{prefix}{}", t.name),
-            shape: t.shape.clone(),
-            data: &values[t.span.start - start..t.span.end - start],
-        })
-        .collect()
+    let tensor = |t: &Tensor| TensorRef {
+        name: t.name.clone(),
+        shape: t.shape.clone(),
+        data: t.span.of(model.params),
+    };
+    model.layout.tensors.iter().map(tensor).collect()
 }
 
 /// Reads the state after `n_updates` updates from a checkpoint's folder.
 pub(super) fn load_state(
     folder: &Path,
-    state: &mut TrainState,
+    trainer: &mut Trainer,
     n_updates: u64,
 ) -> Result<(), LoadError> {
-    let TrainState { layout, params, optim, .. } = state;
-    let all = || layout.tensors.iter();
-    load_tensors(&folder.join(MODEL_NAME), slots(all(), "", params))?;
-    let mut idle = optim.idle_state(layout);
-    let mut into = slots(all(), "m.", &mut optim.m);
-    into.extend(slots(all(), "v.", &mut optim.v));
-    if !idle.is_empty() {
-        into.extend(slots(layout.tables(), LIVE, params));
-    }
-    into.extend(idle.iter_mut().map(|IdleState { name, values }| Slot {
-        name: name.clone(),
-        shape: vec![values.len()],
-        values,
-    }));
+    let layout = trainer.layout();
+    let params = load_params(folder, layout)?;
     let path = folder.join(OPTIMIZER_NAME);
-    load_tensors(&path, into)?;
-    optim.restore(n_updates, &idle).map_err(|bad| {
-        let NotRestored { tensor, found, expected } = bad;
-        LoadError::damaged(&path, format!("tensor {tensor}"), found, expected)
+    let mut file = TensorFile::open(&RealFs, &path)?;
+    let state = trainer.optimizer().state(layout);
+    file.expect_exactly(state.iter().map(|t| (t.name.as_str(), &t.shape[..])))?;
+    drop(state);
+    let mut read =
+        |name: &str, shape: &[usize], values: &mut [f32]| file.read(name, shape, values).map(drop);
+    trainer.restore(&params, n_updates, &mut read).map_err(|error| match error {
+        RestoreError::Load(error) => error,
+        RestoreError::Number { tensor, found, expected } => {
+            LoadError::damaged(&path, format!("tensor {tensor}"), found, expected)
+        }
     })
 }
 
@@ -232,42 +203,12 @@ pub(super) fn load_state(
 /// [`LoadError`] naming the tensor that is missing or has another shape than the table's.
 pub fn load_params(folder: &Path, layout: &Layout) -> Result<AlignedVec<f32>, LoadError> {
     let mut params = AlignedVec::zeroed(layout.len);
-    load_tensors(&folder.join(MODEL_NAME), slots(layout.tensors.iter(), "", &mut params))?;
-    Ok(params)
-}
-
-/// Where a tensor of a file goes.
-struct Slot<'a> {
-    name: String,
-    shape: Vec<usize>,
-    values: &'a mut [f32],
-}
-
-/// The places of tensors of the table in `params`, a parameter-shaped allocation.
-fn slots<'a, 't>(
-    tensors: impl Iterator<Item = &'t Tensor>,
-    prefix: &str,
-    params: &'a mut [f32],
-) -> Vec<Slot<'a>> {
-    let (mut rest, mut end) = (params, 0);
-    tensors
-        .map(|t| {
-            let (before, after) = std::mem::take(&mut rest).split_at_mut(t.span.end - end);
-            let values = &mut before[t.span.start - end..];
-            (rest, end) = (after, t.span.end);
-            Slot { name: format!("{prefix}{}", t.name), shape: t.shape.clone(), values }
-        })
-        .collect()
-}
-
-/// Reads a file that holds these tensors and no others.
-fn load_tensors(path: &Path, slots: Vec<Slot>) -> Result<(), LoadError> {
-    let mut file = TensorFile::open(&RealFs, path)?;
-    file.expect_exactly(slots.iter().map(|slot| (slot.name.as_str(), &slot.shape[..])))?;
-    for Slot { name, shape, values } in slots {
-        file.read(&name, &shape, values)?;
+    let mut file = TensorFile::open(&RealFs, &folder.join(MODEL_NAME))?;
+    file.expect_exactly(layout.tensors.iter().map(|t| (t.name.as_str(), &t.shape[..])))?;
+    for t in &layout.tensors {
+        file.read(&t.name, &t.shape, t.span.of_mut(&mut params))?;
     }
-    Ok(())
+    Ok(params)
 }
 
 fn config_value(config: &RunConfig) -> serde_json::Value {

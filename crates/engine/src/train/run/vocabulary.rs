@@ -2,7 +2,8 @@
 
 use super::error::RunError;
 use super::ngrams;
-use crate::model::{HeadConfig, HeadName, ModelConfig};
+use crate::head::{HeadConfig, HeadName};
+use crate::model::ModelConfig;
 use crate::train::events::{Event, Observer};
 use crate::train::settings::{VocabConfig, VocabSettings};
 use kernels::Pool;

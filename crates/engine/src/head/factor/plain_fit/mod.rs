@@ -1,4 +1,4 @@
-//! A full output layer that learns, class by class, what a factored one says.
+//! Plain fit: a full output layer that learns, class by class, what a factored one says.
 //!
 //! For an input h the loss is the divergence of the full layer's distribution q from the factored
 //! one's p, and its gradient with respect to a token's row is (q - p)·h: knowledge distillation
@@ -8,9 +8,11 @@
 //! The full layer's matrix is worked on in the same pieces as the factored layer's: a class's logits
 //! of both stay in cache, and threads share the classes.
 
-use super::inputs::Batch;
-use crate::head::factor::{class_log_probabilities, member_logits};
-use crate::model::{Model, as_rows};
+mod cholesky;
+mod start;
+
+use super::Factored;
+use crate::model::{Weights, as_rows};
 use kernels::accum::Accum;
 use kernels::adamw::{AdamwStep, adamw_update};
 use kernels::cross_entropy::log_sum_exp;
@@ -20,17 +22,20 @@ use kernels::matmul::{
 };
 use kernels::rows::store_rows;
 use kernels::{AlignedVec, Pool, Precision, Rows};
+use start::Start;
 use std::ops::Range;
 
-/// The full layer and what it takes to fit it.
+/// The full layer and what it takes to fit it: the matrix starts where least squares put it
+/// ([`PlainFit::add_start`], [`PlainFit::begin`]), and then learns by gradient descent.
 #[derive(Debug)]
-pub(super) struct Fit<'a> {
-    teacher: Model<'a>,
+pub struct PlainFit<'a> {
+    teacher: Teacher<'a>,
+    start: Start,
     /// Rows of a micro-batch at most, R.
     n_most: usize,
     cuts: Cuts,
     /// (V, C) the full layer's matrix, its moments and its gradient.
-    pub rows: AlignedVec<f32>,
+    pub(crate) rows: AlignedVec<f32>,
     m: AlignedVec<f32>,
     v: AlignedVec<f32>,
     grads: AlignedVec<f32>,
@@ -47,6 +52,22 @@ pub(super) struct Fit<'a> {
     /// (classes) by how much the full layer's loss is above the factored one's, summed over tokens.
     excess: Vec<f32>,
     rooms: Vec<Room>,
+}
+
+/// The factored layer that is learnt from.
+#[derive(Clone, Copy, Debug)]
+struct Teacher<'a> {
+    layer: &'a Factored,
+    weights: Weights<'a>,
+}
+
+/// A micro-batch to learn from.
+#[derive(Clone, Copy, Debug)]
+pub struct FitBatch<'a> {
+    /// (R, C) inputs of the output layer.
+    pub rows: Rows<'a>,
+    /// (R) what follows each token.
+    pub targets: &'a [u32],
 }
 
 /// Where each class's part of something lies.
@@ -79,21 +100,21 @@ struct Room {
 const LOGITS_FLOATS: usize = 10 << 20;
 
 /// Rows of a micro-batch of this vocabulary.
-pub(super) fn micro_rows(vocab_size: usize) -> usize {
+pub(crate) fn micro_rows(vocab_size: usize) -> usize {
     (LOGITS_FLOATS / vocab_size).clamp(32, 512) / 32 * 32
 }
 
-impl<'a> Fit<'a> {
+impl<'a> PlainFit<'a> {
     /// A matrix of zeros, for micro-batches of up to `n_most` rows.
-    ///
-    /// # Panics
-    /// If the teacher's output layer is not factored.
-    pub fn new(teacher: Model<'a>, n_most: usize, threads: usize) -> Fit<'a> {
-        let factor = teacher.layout.factor.as_ref().expect("Fit: the output layer is not factored");
-        let (v, c) = (teacher.layout.config.vocab_size, teacher.layout.config.model_dim);
-        let precision = teacher.packed.precision();
-        let ids: Vec<Range<usize>> =
-            factor.starts.windows(2).map(|ids| ids[0] as usize..ids[1] as usize).collect();
+    pub(super) fn new(
+        layer: &'a Factored,
+        weights: Weights<'a>,
+        n_most: usize,
+        threads: usize,
+    ) -> PlainFit<'a> {
+        let (v, c) = (layer.member_bias.len(), layer.classes.matrix.n_in);
+        let precision = weights.packed.precision();
+        let ids: Vec<Range<usize>> = (0..layer.n_classes()).map(|class| layer.ids(class)).collect();
         let scaled = |by: usize| ids.iter().map(|ids| ids.start * by..ids.end * by).collect();
         let mut n_words = 0;
         let words: Vec<Range<usize>> = ids
@@ -114,8 +135,9 @@ impl<'a> Fit<'a> {
             words,
             ids,
         };
-        Fit {
-            teacher,
+        PlainFit {
+            teacher: Teacher { layer, weights },
+            start: Start::new(c, n_classes),
             n_most,
             rows: AlignedVec::zeroed(v * c),
             m: AlignedVec::zeroed(v * c),
@@ -132,37 +154,59 @@ impl<'a> Fit<'a> {
         }
     }
 
+    /// Takes in inputs (R, C) that the start is computed from.
+    pub fn add_start(&mut self, inputs: Rows, pool: &mut Pool) {
+        self.find_teacher_lse(inputs, pool);
+        self.start.add(inputs, &self.lse);
+    }
+
+    /// Puts the matrix where least squares over the inputs so far put it.
+    pub fn begin(&mut self, pool: &mut Pool) {
+        let Teacher { layer, weights } = self.teacher;
+        self.start.write(&mut self.rows, layer, weights.params);
+        self.pack(pool);
+    }
+
+    /// (V, C) the matrix.
+    pub fn rows(&self) -> &[f32] {
+        &self.rows
+    }
+
     /// Packs the matrix; call it after every change.
-    pub fn pack(&mut self, pool: &mut Pool) {
-        let (rows, cuts, packed) = (&self.rows, &self.cuts, &self.teacher.packed);
-        let c = self.teacher.layout.config.model_dim;
+    pub(crate) fn pack(&mut self, pool: &mut Pool) {
+        let (rows, cuts, packed) = (&self.rows, &self.cuts, self.teacher.weights.packed);
+        let c = self.model_dim();
         pool.for_each_range([&mut self.words], &cuts.words, |class, [words]| {
             let rows = &rows[cuts.rows[class].clone()];
             pack_transposed(words, rows, c, cuts.ids[class].len(), packed.precision());
         });
     }
 
-    /// (classes, R) for each class ln of the sum of e^logit of its tokens in the factored layer, R
-    /// being the most rows of a micro-batch.
-    pub fn teacher_lse(&mut self, inputs: Rows, pool: &mut Pool) -> &[f32] {
+    fn model_dim(&self) -> usize {
+        self.teacher.layer.classes.matrix.n_in
+    }
+
+    /// Finds for each class ln of the sum of e^logit of its tokens in the factored layer: `lse`,
+    /// (classes, R), R being the most rows of a micro-batch.
+    fn find_teacher_lse(&mut self, inputs: Rows, pool: &mut Pool) {
         let (teacher, cuts) = (self.teacher, &self.cuts);
-        let n = inputs.len() / teacher.layout.config.model_dim;
+        let n = inputs.len() / self.model_dim();
         let cut = [(&mut self.lse[..], &cuts.lse[..])];
         pool.for_each_cut(&mut self.rooms, cut, |class, room, [lse]| {
             room.teach(teacher, class, inputs, n, cuts.ids[class].len());
             lse[..n].copy_from_slice(&room.lse[..n]);
         });
-        &self.lse
     }
 
     /// Adds the gradients of a micro-batch (`is_first`: begins with them); returns by how much the
     /// full layer's loss is above the factored one's, summed over its tokens, in nats.
-    pub fn add_gradient(&mut self, batch: Batch, is_first: bool, pool: &mut Pool) -> f64 {
+    pub fn add_gradient(&mut self, batch: FitBatch, is_first: bool, pool: &mut Pool) -> f64 {
         let n = batch.targets.len();
         self.full_logits(batch.rows, n, pool);
         let n_classes = self.cuts.ids.len();
         let class_log_p = &mut self.class_log_p[..n * n_classes];
-        class_log_probabilities(self.teacher, batch.rows, class_log_p);
+        let Teacher { layer, weights } = self.teacher;
+        layer.class_log_probabilities(weights, batch.rows, class_log_p);
         let (teacher, cuts, total) = (self.teacher, &self.cuts, &self.total[..n]);
         let class_log_p = &self.class_log_p;
         let accum = if is_first { Accum::Replace } else { Accum::Add };
@@ -185,7 +229,7 @@ impl<'a> Fit<'a> {
 
     /// The full layer's logits, and their logarithmic sums over each class and over all.
     fn full_logits(&mut self, inputs: Rows, n: usize, pool: &mut Pool) {
-        let c = self.teacher.layout.config.model_dim;
+        let c = self.model_dim();
         let (words, cuts, precision) = (&self.words, &self.cuts, inputs.precision());
         let cut = [(&mut self.logits[..], &cuts.logits[..]), (&mut self.lse[..], &cuts.lse[..])];
         pool.for_each_cut(&mut self.rooms, cut, |class, _, [logits, lse]| {
@@ -205,7 +249,7 @@ impl<'a> Fit<'a> {
 
     /// (V, C) the gradients of the matrix.
     #[cfg(test)]
-    pub fn grads(&self) -> &[f32] {
+    pub(crate) fn grads(&self) -> &[f32] {
         &self.grads
     }
 
@@ -235,9 +279,9 @@ impl Room {
     }
 
     /// The factored layer's logits of a class for `n` inputs, and their logarithmic sums.
-    fn teach(&mut self, teacher: Model, class: usize, inputs: Rows, n: usize, members: usize) {
+    fn teach(&mut self, teacher: Teacher, class: usize, inputs: Rows, n: usize, members: usize) {
         let logits = &mut self.teacher[..n * members];
-        member_logits(teacher, class, inputs, logits);
+        teacher.layer.member_logits(teacher.weights, class, inputs, logits);
         log_sum_exp(&mut self.lse[..n], logits);
     }
 

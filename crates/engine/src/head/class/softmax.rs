@@ -1,38 +1,32 @@
-//! The softmax over the tokens of one class: its rows of the batch against its rows of the table.
+//! Softmax over the tokens of one class: the class's rows of the batch against its rows of the table.
 //!
-//! A cluster of an adaptive layer is a class without biases, whose input is made narrow first.
+//! A class may have biases, and a matrix that makes its input narrower first.
 
-use super::member_scratch::{Block, Scratch};
-use crate::model::{Matrix, Model, operand};
+use super::scratch::{Block, ClassScratch};
+use crate::model::{Matrix, Weights, operand};
 use kernels::Rows;
 use kernels::accum::Accum;
 use kernels::cross_entropy::{cross_entropy, cross_entropy_loss};
 use kernels::matmul::{MatmulShape, matmul, matmul_straight, matmul_wgrad};
 use kernels::reduce::{add_into, add_rows};
 
-/// (R, members) logits of the tokens of `class`, given (R, C) inputs of the layer.
-///
-/// # Panics
-/// If the output layer is not factored or `logits` is not (R, members).
-pub(crate) fn member_logits(model: Model, class: usize, inputs: Rows, logits: &mut [f32]) {
-    ClassPart::of_factor(model, class).logits(logits, inputs);
-}
-
-/// A class of a factored layer, or a cluster of an adaptive one.
-pub struct ClassPart<'a> {
-    model: Model<'a>,
+/// One class: its weights.
+#[derive(Clone, Copy)]
+pub struct ClassSoftmax<'a> {
+    pub weights: Weights<'a>,
     /// (members, C), or (members, W) where the input is made narrow.
-    rows: Matrix,
+    pub rows: Matrix,
     /// (W, C) what makes it narrow, if anything does.
-    narrow: Option<Matrix>,
+    pub narrow: Option<Matrix>,
     /// (members), or none.
-    bias: &'a [f32],
-    first_id: u32,
+    pub bias: &'a [f32],
+    /// The class's first id.
+    pub first_id: u32,
 }
 
 /// Gradients of a class's tensors, which are added into; empty for what it has not.
 #[derive(Debug)]
-pub struct MemberGrads<'a> {
+pub struct ClassGrads<'a> {
     /// Of the rows.
     pub rows_acc: &'a mut [f32],
     /// Of the biases.
@@ -41,36 +35,7 @@ pub struct MemberGrads<'a> {
     pub narrow_acc: &'a mut [f32],
 }
 
-impl<'a> ClassPart<'a> {
-    /// Class number `class` of a factored layer.
-    ///
-    /// # Panics
-    /// If the output layer is not factored or has no such class.
-    pub fn of_factor(model: Model<'a>, class: usize) -> ClassPart<'a> {
-        let factor = model.layout.factor.as_ref();
-        let factor = factor.expect("ClassPart: the output layer is not factored");
-        let (first, end) = (factor.starts[class], factor.starts[class + 1]);
-        ClassPart {
-            model,
-            rows: factor.members[class],
-            narrow: None,
-            bias: &factor.member_bias.of(model.params)[first as usize..end as usize],
-            first_id: first,
-        }
-    }
-
-    /// Cluster number `cluster` of an adaptive layer.
-    ///
-    /// # Panics
-    /// If the output layer is not adaptive or has no such cluster.
-    pub fn of_adaptive(model: Model<'a>, cluster: usize) -> ClassPart<'a> {
-        let adaptive = model.layout.adaptive.as_ref();
-        let adaptive = adaptive.expect("ClassPart: the output layer is not adaptive");
-        let slots = adaptive.clusters[cluster];
-        let first_id = adaptive.starts[cluster];
-        ClassPart { model, rows: slots.rows, narrow: Some(slots.narrow), bias: &[], first_id }
-    }
-
+impl ClassSoftmax<'_> {
     /// Losses and input gradients of the class's rows, and the gradients of its tensors, which are
     /// added into.
     pub fn loss_and_gradient<'r>(
@@ -78,14 +43,14 @@ impl<'a> ClassPart<'a> {
         mut places: impl Iterator<Item = (Rows<'r>, usize, u32)>,
         loss: &mut [f32],
         dinput: &mut [f32],
-        grads: MemberGrads,
-        scratch: &mut Scratch,
+        grads: ClassGrads,
+        scratch: &mut ClassScratch,
     ) {
         let (n_out, width, c) = (self.rows.n_out, self.rows.n_in, self.model_dim());
         let mut done = 0;
         while done < loss.len() {
             let n = scratch.gather(&mut places, c, self.first_id);
-            let Block { input, targets, narrow, mut narrow_operand, logits, mut dlogits, words } =
+            let Block { input, targets, narrow, mut narrow_operand, logits, mut dlogits, panels } =
                 scratch.block(n, c, n_out, self.width());
             let x = self.narrowed(input, narrow, narrow_operand.reborrow());
             self.logits(logits, x);
@@ -95,21 +60,21 @@ impl<'a> ClassPart<'a> {
                 add_rows(grads.biases_acc, dlogits);
             }
             let shape = MatmulShape { m: n, n: n_out, k: width };
-            matmul_wgrad(grads.rows_acc, dlogits, x, shape, Accum::Add, words);
-            let back = |dx: &mut [f32], dy, matrix: Matrix, words: &mut [u32]| {
+            matmul_wgrad(grads.rows_acc, dlogits, x, shape, Accum::Add, panels);
+            let back = |dx: &mut [f32], dy, matrix: Matrix, panels: &mut [u32]| {
                 let shape = MatmulShape { m: n, n: matrix.n_in, k: matrix.n_out };
-                let weights = matrix.span.of(self.model.params);
-                matmul_straight(dx, dy, weights, shape, Accum::Replace, words);
+                let weights = matrix.span.of(self.weights.params);
+                matmul_straight(dx, dy, weights, shape, Accum::Replace, panels);
             };
             let dinput = &mut dinput[done * c..(done + n) * c];
             match self.narrow {
-                None => back(dinput, dlogits, self.rows, words),
+                None => back(dinput, dlogits, self.rows, panels),
                 Some(matrix) => {
-                    back(narrow, dlogits, self.rows, words);
+                    back(narrow, dlogits, self.rows, panels);
                     let dnarrow = operand(narrow, narrow_operand);
                     let shape = MatmulShape { m: n, n: width, k: c };
-                    matmul_wgrad(grads.narrow_acc, dnarrow, input, shape, Accum::Add, words);
-                    back(dinput, dnarrow, matrix, words);
+                    matmul_wgrad(grads.narrow_acc, dnarrow, input, shape, Accum::Add, panels);
+                    back(dinput, dnarrow, matrix, panels);
                 }
             }
             done += n;
@@ -121,7 +86,7 @@ impl<'a> ClassPart<'a> {
         &self,
         mut places: impl Iterator<Item = (Rows<'r>, usize, u32)>,
         loss: &mut [f32],
-        scratch: &mut Scratch,
+        scratch: &mut ClassScratch,
     ) {
         let mut done = 0;
         while done < loss.len() {
@@ -152,12 +117,12 @@ impl<'a> ClassPart<'a> {
         room: kernels::RowsMut<'x>,
     ) -> Rows<'x> {
         let Some(matrix) = self.narrow else { return input };
-        matmul(narrow, input, self.model.packed.forward(matrix), Accum::Replace);
+        matmul(narrow, input, self.weights.packed.forward(matrix), Accum::Replace);
         operand(narrow, room)
     }
 
     /// (R, members) logits of the rows' input.
-    fn logits(&self, logits: &mut [f32], input: Rows) {
+    pub fn logits(&self, logits: &mut [f32], input: Rows) {
         let accum = match self.bias.len() {
             0 => Accum::Replace,
             n => {
@@ -165,7 +130,7 @@ impl<'a> ClassPart<'a> {
                 Accum::Add
             }
         };
-        matmul(logits, input, self.model.packed.forward(self.rows), accum);
+        matmul(logits, input, self.weights.packed.forward(self.rows), accum);
     }
 }
 

@@ -1,6 +1,6 @@
-//! How a model computes the distribution of the next token.
+//! Output layer of a model, as it stands in flags and files.
 
-use super::config::ConfigError;
+use crate::model::ConfigError;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -44,6 +44,28 @@ impl HeadName {
     pub const ALL: [HeadName; 4] =
         [HeadName::Full, HeadName::Factor, HeadName::Adaptive, HeadName::Sampled];
 
+    /// The one that a number of classes is for.
+    pub const WITH_CLASSES: HeadName = HeadName::Factor;
+
+    /// The layer of this name for a vocabulary whose tokens nothing is known of, with the usual
+    /// clusters or with `n_classes` classes of equal size; and the number of tokens that a step's
+    /// targets are compared with, `n_samples` if not all.
+    pub fn usual(
+        self,
+        vocab_size: usize,
+        n_classes: usize,
+        n_samples: usize,
+    ) -> (HeadConfig, Option<usize>) {
+        match self {
+            HeadName::Full => (HeadConfig::Full, None),
+            HeadName::Factor => (HeadConfig::equal_classes(vocab_size, n_classes), None),
+            HeadName::Adaptive => {
+                (HeadConfig::Adaptive { cutoffs: HeadConfig::usual_cutoffs(vocab_size) }, None)
+            }
+            HeadName::Sampled => (HeadConfig::Full, Some(n_samples)),
+        }
+    }
+
     /// The name in flags and files.
     pub fn name(self) -> &'static str {
         match self {
@@ -81,9 +103,23 @@ impl HeadConfig {
         cutoffs
     }
 
-    /// Whether it is the softmax over the vocabulary, which is all that other programs know.
-    pub fn is_full(&self) -> bool {
+    /// Whether other programs know it: all that they know is the softmax over the vocabulary.
+    pub fn is_plain(&self) -> bool {
         *self == HeadConfig::Full
+    }
+
+    /// Whether a batch uses only some rows of the tables with a row for each token, so that lanes
+    /// share one gradient of these.
+    pub fn shares_tables(&self) -> bool {
+        *self != HeadConfig::Full
+    }
+
+    /// Where each class's ids begin, (classes + 1), if each token is in a class.
+    pub fn class_starts(&self) -> Option<&[u32]> {
+        match self {
+            HeadConfig::Factor { class_starts } => Some(class_starts),
+            HeadConfig::Full | HeadConfig::Adaptive { .. } => None,
+        }
     }
 
     /// Its name in flags and files.

@@ -1,4 +1,4 @@
-//! Where fitting starts: every row as least squares fit it to what the factored layer says.
+//! Start of a fit: every row as least squares fit it to what the factored layer says.
 //!
 //! A factored layer's ln P(token | h) is class row · h + member row · h + both biases, less ln of the
 //! sum of the class's e^logit, and less what all tokens have in common. The first two are linear in h
@@ -6,7 +6,7 @@
 //! that are nearest to them over some inputs.
 
 use super::cholesky::Cholesky;
-use crate::model::Model;
+use crate::head::factor::Factored;
 use kernels::Rows;
 
 /// Sums over inputs h, for least squares.
@@ -22,8 +22,7 @@ pub(super) struct Start {
 }
 
 impl Start {
-    pub fn new(teacher: Model, n_classes: usize) -> Start {
-        let c = teacher.layout.config.model_dim;
+    pub fn new(c: usize, n_classes: usize) -> Start {
         Start {
             model_dim: c,
             squares: vec![0.0; c * c],
@@ -49,14 +48,12 @@ impl Start {
     }
 
     /// Writes (V, C) the rows.
-    pub fn rows(mut self, rows: &mut [f32], teacher: Model) {
+    pub fn write(&mut self, rows: &mut [f32], layer: &Factored, params: &[f32]) {
         let c = self.model_dim;
-        let factor =
-            teacher.layout.factor.as_ref().expect("Start: the output layer is not factored");
         // A little is added to the diagonal: inputs need not fill all directions.
         let trace: f64 = (0..c).map(|i| self.squares[i * (c + 1)]).sum();
         (0..c).for_each(|i| self.squares[i * (c + 1)] += 1e-6 * trace + f64::MIN_POSITIVE);
-        match Cholesky::new(self.squares, c) {
+        match Cholesky::new(std::mem::take(&mut self.squares), c) {
             Some(cholesky) => {
                 cholesky.solve(&mut self.ones);
                 self.sums.chunks_exact_mut(c).for_each(|sums| cholesky.solve(sums));
@@ -64,12 +61,11 @@ impl Start {
             // Inputs that are not numbers: the first step of fitting says so.
             None => self.sums.fill(0.0),
         }
-        let of_class = teacher.layout.head.span.of(teacher.params).chunks_exact(c);
-        let class_bias = factor.class_bias.of(teacher.params);
-        let members = factor.rows.of(teacher.params);
-        let member_bias = factor.member_bias.of(teacher.params);
+        let (of_class, class_bias) = layer.class_weights(params);
+        let (members, member_bias) = layer.member_weights(params);
+        let of_class = of_class.chunks_exact(c);
         for (class, (class_row, sums)) in of_class.zip(self.sums.chunks_exact(c)).enumerate() {
-            for id in factor.starts[class] as usize..factor.starts[class + 1] as usize {
+            for id in layer.ids(class) {
                 let bias = (class_bias[class] + member_bias[id]) as f64;
                 for i in 0..c {
                     let linear = bias * self.ones[i] - sums[i];

@@ -1,4 +1,4 @@
-//! The rows of a micro-batch by the class of their targets, and what each is to the first softmax.
+//! Class sort: the rows of a micro-batch by the class of their targets.
 
 use kernels::cross_entropy::IGNORE;
 

@@ -1,5 +1,5 @@
-//! Updates that a row sat out, in closed form: what they did to it is a function of their learning
-//! rates and of how many they were (`docs/lazy-adamw.md`).
+//! History of updates: what those that a row missed do to it, in closed form, is a function of their
+//! learning rates and of how many they were (`docs/lazy-adamw.md`).
 
 use super::{AdamWOptions, bias_correction};
 use kernels::adamw::IdleUpdates;
@@ -27,7 +27,7 @@ struct Update {
     root_bias2: f64,
 }
 
-/// What so many idle updates do.
+/// Combined effect of some updates with a zero gradient.
 #[derive(Clone, Copy, Debug)]
 pub struct Idle {
     /// How many they are.

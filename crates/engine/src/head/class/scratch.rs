@@ -1,7 +1,7 @@
-//! What a thread works with on one class: a block of its rows, and what is computed of them.
+//! Scratch of a thread that works on a class: a block of its rows, and what is computed of them.
 
 use crate::head::softmax::block_rows;
-use crate::model::{Matrix, as_rows};
+use crate::model::{Matrix, as_rows, to_rows};
 use kernels::matmul::{MatmulShape, straight_scratch_len, wgrad_scratch_len};
 use kernels::{AlignedVec, Precision, Rows, RowsMut};
 
@@ -10,7 +10,7 @@ const BLOCK_ROWS: usize = 256;
 
 /// Memory for a block of any class's rows.
 #[derive(Debug)]
-pub struct Scratch {
+pub struct ClassScratch {
     precision: Precision,
     /// Rows of a block.
     n_rows: usize,
@@ -27,7 +27,7 @@ pub struct Scratch {
     /// (R, members) their gradient.
     dlogits: AlignedVec<f32>,
     /// Panels of the products on the way back.
-    words: AlignedVec<u32>,
+    panels: AlignedVec<u32>,
 }
 
 /// A block of the rows of a class, R of them.
@@ -43,16 +43,17 @@ pub(super) struct Block<'a> {
     pub logits: &'a mut [f32],
     /// (R, members)
     pub dlogits: RowsMut<'a>,
-    pub words: &'a mut [u32],
+    pub panels: &'a mut [u32],
 }
 
-impl Scratch {
-    /// For classes of which each has these rows, under what narrows their input if anything does.
+impl ClassScratch {
+    /// Large enough for any of `classes`: its matrix of rows, and the one that narrows its input if
+    /// there is one.
     pub fn new(
         classes: impl Iterator<Item = (Matrix, Option<Matrix>)> + Clone,
         model_dim: usize,
         precision: Precision,
-    ) -> Scratch {
+    ) -> ClassScratch {
         let n_members = classes.clone().map(|(rows, _)| rows.n_out).max().unwrap_or(0);
         let width = classes.clone().map(|(_, narrow)| narrow.map_or(0, |narrow| narrow.n_out));
         let (width, n_rows) = (width.max().unwrap_or(0), block_rows(n_members.max(1), BLOCK_ROWS));
@@ -63,8 +64,8 @@ impl Scratch {
             let weight = MatmulShape { m: n_rows, n: n_out, k: n_in };
             straight_scratch_len(input, precision).max(wgrad_scratch_len(weight, precision))
         };
-        let words = classes.flat_map(|(rows, narrow)| [Some(rows), narrow]).flatten().map(back);
-        Scratch {
+        let panels = classes.flat_map(|(rows, narrow)| [Some(rows), narrow]).flatten().map(back);
+        ClassScratch {
             precision,
             n_rows,
             input: AlignedVec::zeroed(n_rows * model_dim),
@@ -73,7 +74,7 @@ impl Scratch {
             narrow_operand: AlignedVec::zeroed(n_rows * width),
             logits: AlignedVec::zeroed(n_rows * n_members),
             dlogits: AlignedVec::zeroed(n_rows * n_members),
-            words: AlignedVec::zeroed(words.max().unwrap_or(0)),
+            panels: AlignedVec::zeroed(panels.max().unwrap_or(0)),
         }
     }
 
@@ -81,7 +82,7 @@ impl Scratch {
     pub fn bytes(&self) -> usize {
         let narrow = self.narrow.len() + self.narrow_operand.len();
         let floats = self.input.len() + narrow + self.logits.len() + self.dlogits.len();
-        (floats + self.words.len() + self.targets.len()) * size_of::<f32>()
+        (floats + self.panels.len() + self.targets.len()) * size_of::<f32>()
     }
 
     /// Copies the rows that `places` gives next, (input, row, target), as many as a block takes;
@@ -117,16 +118,13 @@ impl Scratch {
         let precision = self.precision;
         let input = &self.input;
         Block {
-            input: match precision {
-                Precision::F32 => Rows::F32(&input[..n * model_dim]),
-                Precision::Bf16 => Rows::Bf16(&bytemuck::cast_slice(input)[..n * model_dim]),
-            },
+            input: to_rows(input, n * model_dim, precision),
             targets: &self.targets[..n],
             narrow: &mut self.narrow[..n * width],
             narrow_operand: as_rows(&mut self.narrow_operand, n * width, precision),
             logits: &mut self.logits[..n * n_members],
             dlogits: as_rows(&mut self.dlogits, n * n_members, precision),
-            words: &mut self.words,
+            panels: &mut self.panels,
         }
     }
 }

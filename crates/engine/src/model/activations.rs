@@ -1,0 +1,208 @@
+//! Activations of a lane: tables of named buffers, from which memory is cut and planned.
+//!
+//! A line of a table says name, format, shape and floats of a row; allocation, views and the printed
+//! plan follow from it, so that a new activation is one line here and its use in the passes.
+
+use super::lane::MicroShape;
+use kernels::attention::attention_scratch_len;
+use kernels::{Precision, Rows, RowsMut};
+
+/// Buffers start at multiples of this many floats: one cache line.
+const ALIGN_FLOATS: usize = 16;
+
+/// A line of a table of buffers.
+#[derive(Clone, Copy, Debug)]
+pub struct Buffer {
+    /// What the passes call it.
+    pub name: &'static str,
+    /// Its shape in the letters of [`crate::model`].
+    pub shape: &'static str,
+    /// Floats that it takes, padding included.
+    pub floats: usize,
+}
+
+/// Floats of `n` numbers of the given format, up to the next cache line.
+fn floats(format: Format, n: usize) -> usize {
+    let floats = match format {
+        Format::F32 => n,
+        Format::Operand(Precision::F32) => n,
+        Format::Operand(Precision::Bf16) => n.div_ceil(2),
+    };
+    floats.next_multiple_of(ALIGN_FLOATS)
+}
+
+/// How a buffer's numbers are stored.
+#[derive(Clone, Copy)]
+enum Format {
+    F32,
+    /// As operands of products.
+    Operand(Precision),
+}
+
+/// The first `n` operands of the given format in a workspace of floats.
+pub(crate) fn as_rows(part: &mut [f32], n: usize, precision: Precision) -> RowsMut<'_> {
+    match precision {
+        Precision::F32 => RowsMut::F32(&mut part[..n]),
+        Precision::Bf16 => RowsMut::Bf16(&mut bytemuck::cast_slice_mut(part)[..n]),
+    }
+}
+
+/// As [`as_rows`], to read.
+pub(crate) fn to_rows(part: &[f32], n: usize, precision: Precision) -> Rows<'_> {
+    match precision {
+        Precision::F32 => Rows::F32(&part[..n]),
+        Precision::Bf16 => Rows::Bf16(&bytemuck::cast_slice(part)[..n]),
+    }
+}
+
+/// Takes `floats` floats off the front of `rest`.
+fn take<'a>(rest: &mut &'a mut [f32], floats: usize) -> &'a mut [f32] {
+    let (part, tail) = std::mem::take(rest).split_at_mut(floats);
+    *rest = tail;
+    part
+}
+
+/// Makes a struct of views from a table of buffers. A line is `name: format "shape" = numbers in a
+/// row`, where the format is `f32`, or `operand` for one that products read. `fixed` is an f32 buffer
+/// whose size does not depend on the rows: all of its numbers are given.
+macro_rules! buffer_table {
+    (
+        $(#[$doc:meta])* $table:ident($s:ident) {
+            $($(#[$line:meta])* $name:ident: $kind:tt $shape:literal = $width:expr;)*
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub(super) struct $table<'a> {
+            $($(#[$line])* pub $name: buffer_table!(@type $kind, 'a),)*
+        }
+
+        impl<'a> $table<'a> {
+            /// The table.
+            pub fn buffers($s: &MicroShape) -> Vec<Buffer> {
+                vec![$(Buffer {
+                    name: stringify!($name),
+                    shape: $shape,
+                    floats: buffer_table!(@floats $kind, $s, $width),
+                }),*]
+            }
+
+            /// Floats of all its buffers.
+            pub fn floats($s: &MicroShape) -> usize {
+                0 $(+ buffer_table!(@floats $kind, $s, $width))*
+            }
+
+            /// The buffers in `memory`, each as long as `n_rows` rows are.
+            pub fn of(mut memory: &'a mut [f32], $s: &MicroShape, n_rows: usize) -> Self {
+                $(
+                    let part = take(&mut memory, buffer_table!(@floats $kind, $s, $width));
+                    let $name = buffer_table!(@view $kind, part, $s, n_rows, $width);
+                )*
+                $table { $($name),* }
+            }
+        }
+    };
+    (@type f32, $a:lifetime) => { &$a mut [f32] };
+    (@type fixed, $a:lifetime) => { &$a mut [f32] };
+    (@type operand, $a:lifetime) => { RowsMut<$a> };
+    (@floats f32, $s:ident, $width:expr) => { floats(Format::F32, $s.n_rows() * $width) };
+    (@floats fixed, $s:ident, $width:expr) => { floats(Format::F32, $width) };
+    (@floats operand, $s:ident, $width:expr) => {
+        floats(Format::Operand($s.precision), $s.n_rows() * $width)
+    };
+    (@view f32, $part:ident, $s:ident, $n:ident, $width:expr) => { &mut $part[..$n * $width] };
+    (@view fixed, $part:ident, $s:ident, $n:ident, $width:expr) => { &mut $part[..$width] };
+    (@view operand, $part:ident, $s:ident, $n:ident, $width:expr) => {
+        as_rows($part, $n * $width, $s.precision)
+    };
+}
+
+buffer_table! {
+    /// Activations of one block, kept for its backward pass.
+    BlockActs(s) {
+        attn_rstd: f32 "N" = 1;
+        attn_in: operand "N, C" = s.config.model_dim;
+        qk_normed: operand "N, H + K, D" = s.n_normed_heads() * s.config.head_dim;
+        qk_rstd: f32 "N, H + K" = s.n_normed_heads();
+        qkv: operand "N, Q" = s.config.qkv_dim();
+        lse: f32 "N, H" = s.config.n_heads;
+        attn_out: operand "N, H, D" = s.config.attn_dim();
+        mid: f32 "N, C" = s.config.model_dim;
+        mlp_rstd: f32 "N" = 1;
+        mlp_in: operand "N, C" = s.config.model_dim;
+        gate_up: operand "N, 2F" = 2 * s.config.ffn_dim;
+        hidden: operand "N, F" = s.config.ffn_dim;
+    }
+}
+
+buffer_table! {
+    /// Workspace that all blocks share: nothing in it outlives the call that wrote it, but for the
+    /// gradient of the stream.
+    Scratch(s) {
+        /// Query-key-value rows and their gradient.
+        qkv: f32 "N, Q" = s.config.qkv_dim();
+        /// Gate and up before activation, or the first block's query-key-value rows of the distinct
+        /// inputs, and their gradient.
+        gate_up: f32 "N, max(2F, Q)" = s.config.qkv_dim().max(2 * s.config.ffn_dim);
+        /// A gradient on its way back through a layer.
+        dlayer: f32 "N, max(C, H·D, F)" = s.config.model_dim.max(s.config.attn_dim()).max(s.config.ffn_dim);
+        /// The gradient of the residual stream.
+        dstream: f32 "N, C" = s.config.model_dim;
+        /// A branch before dropout, or its gradient after.
+        branch: f32 "N, C" = s.config.model_dim;
+        /// Operands made from f32 for one product.
+        operand: operand "N, max(C, Q, 2F)" = s.config.model_dim.max(s.config.qkv_dim()).max(2 * s.config.ffn_dim);
+        /// Scratch of the attention kernels.
+        attention: fixed "a tile of a sequence" = attention_scratch_len(s.attention(), s.precision);
+    }
+}
+
+buffer_table! {
+    /// What passes between the blocks and the output layer.
+    OutputActs(s) {
+        /// Of the final norm.
+        rstd: f32 "N" = 1;
+        /// The normalised stream: the output layer's input.
+        input: operand "N, C" = s.config.model_dim;
+        /// Its gradient, which the output layer gives back.
+        dinput: f32 "N, C" = s.config.model_dim;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ModelConfig;
+    use kernels::AlignedVec;
+
+    /// The tables cut a block of memory without a gap or an overlap, whatever the format.
+    #[test]
+    fn buffers_of_a_table_share_its_memory() {
+        for precision in [Precision::F32, Precision::Bf16] {
+            let config = ModelConfig { qk_norm: true, ..ModelConfig::new(50, 24, 2, 2) };
+            let shape = MicroShape::new(&config, 7, 3, precision);
+            let table = BlockActs::buffers(&shape);
+            assert_eq!(table.iter().map(|b| b.floats).sum::<usize>(), BlockActs::floats(&shape));
+            let mut memory = AlignedVec::zeroed(BlockActs::floats(&shape));
+            let acts = BlockActs::of(&mut memory, &shape, shape.n_rows());
+            acts.attn_rstd.fill(1.0);
+            acts.mid.fill(2.0);
+            acts.lse.fill(3.0);
+            let count = |x: f32| memory.iter().filter(|y| **y == x).count();
+            let n = shape.n_rows();
+            assert_eq!([count(1.0), count(2.0), count(3.0)], [n, 24 * n, 2 * n]);
+            let starts =
+                table.iter().scan(0, |end, b| Some(std::mem::replace(end, *end + b.floats)));
+            assert!(starts.into_iter().all(|start| start.is_multiple_of(ALIGN_FLOATS)));
+        }
+    }
+
+    /// The planted error: memory that is too short for its table is refused, not overrun.
+    #[test]
+    #[should_panic]
+    fn too_little_memory_is_refused() {
+        let shape = MicroShape::new(&ModelConfig::new(50, 24, 2, 2), 8, 2, Precision::F32);
+        let mut memory = vec![0.0; BlockActs::floats(&shape) - 1];
+        BlockActs::of(&mut memory, &shape, 16);
+    }
+}

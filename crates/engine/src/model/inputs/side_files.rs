@@ -1,0 +1,54 @@
+//! Side files of the input layer: what a model's folder holds for it beside parameters.
+
+use super::InputLayer;
+use crate::model::layout::Layout;
+use std::path::Path;
+use text::corpus::TokenFile;
+use text::tokenizer::Tokenizer;
+use text::vocab::{
+    CodeFileError, NGRAMS_NAME, NgramFileError, ngrams_bytes, read_composer, read_ngrams,
+};
+
+/// A side file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SideFileError {
+    /// The codes of words.
+    #[error(transparent)]
+    Codes(#[from] CodeFileError),
+    /// The hashes of n-grams.
+    #[error(transparent)]
+    Ngrams(#[from] NgramFileError),
+}
+
+impl InputLayer {
+    /// The input layer of the model in `folder`, a run's or a model's, for tokens of the tokeniser
+    /// with this hash.
+    ///
+    /// # Errors
+    /// [`SideFileError`] if a file that the model needs is missing or damaged.
+    pub fn open(
+        folder: &Path,
+        tokenizer: &Tokenizer,
+        tokenizer_hash: &[u8; 32],
+        layout: &Layout,
+    ) -> Result<InputLayer, SideFileError> {
+        let config = &layout.config;
+        let composer = read_composer(folder, tokenizer, config.n_parts)?;
+        let ngrams = read_ngrams(folder, &config.ngrams, tokenizer_hash)?;
+        Ok(InputLayer::new(layout, composer, ngrams))
+    }
+
+    /// Makes ready for all of a text.
+    pub fn add_words_of(&mut self, text: &TokenFile) {
+        if let Some((_, composer)) = &mut self.composed {
+            composer.add_words_of(text);
+        }
+    }
+
+    /// Name and contents of the files that belong to the model; the codes of words are the
+    /// vocabulary's and not among them.
+    pub fn side_files(&self, tokenizer_hash: &[u8; 32]) -> Option<(&'static str, Vec<u8>)> {
+        let (_, ngrams) = self.ngrams.as_ref()?;
+        Some((NGRAMS_NAME, ngrams_bytes(ngrams, tokenizer_hash)))
+    }
+}

@@ -1,0 +1,278 @@
+//! Data-parallel lanes: each runs its share of the batch with gradients of its own.
+//!
+//! The number of lanes is part of a run's configuration, never taken from the machine afterwards:
+//! lane i always has the same sequences, and lanes' gradients are summed in order. How many threads
+//! there are decides only who runs which lane.
+//!
+//! Lanes go through a step together, micro-batch by micro-batch, pass by pass: the output layer may
+//! work on the rows of all of them at once. Some layers have tables of which a batch uses only some
+//! rows; lanes then share one gradient of these, added into lane by lane.
+
+use super::optim::StepGradients;
+use super::plan::StepPlan;
+use crate::head::{HeadLoss, LossSpec, LossSum};
+use crate::model::{
+    ActiveRows, Dropout, Gradients, InputLayer, Lane, Layout, MicroShape, Model, Span,
+    add_input_gradient, backward, forward,
+};
+use kernels::rng::{Purpose, Rng};
+use kernels::{AlignedVec, Pool};
+use std::ops::Range;
+
+/// Where batches come from: a pure function of (step, sequence).
+pub trait SequenceSource: Sync {
+    /// Writes sequence `index` of step `step`: T tokens and what follows each.
+    fn fill(&self, step: u64, index: usize, tokens: &mut [u32], targets: &mut [u32]);
+}
+
+/// What lanes are made for.
+#[derive(Clone, Debug)]
+pub struct LanesSpec<'a> {
+    /// The largest micro-batch of a lane.
+    pub shape: MicroShape,
+    /// Lanes.
+    pub n_lanes: usize,
+    /// Sequences of a batch, which they share.
+    pub batch_seqs: usize,
+    /// Threads that run them.
+    pub threads: usize,
+    /// Seed of what the output layer draws.
+    pub seed: u64,
+    /// How often each token (V) occurs in the text, for an output layer that draws by it.
+    pub token_counts: &'a [u64],
+}
+
+/// All lanes, what they share, and the threads that run them.
+#[derive(Debug)]
+pub struct Lanes {
+    lanes: Vec<Lane>,
+    /// By lane: its sequences of a batch, and the first of the micro-batch at hand.
+    shares: Vec<Range<usize>>,
+    firsts: Vec<usize>,
+    /// Whether the micro-batch at hand is the step's first.
+    is_first: bool,
+    head: Box<dyn HeadLoss>,
+    /// By lane: the losses of the step so far.
+    losses: Vec<LossSum>,
+    /// Gradients of shared tables, laid out as the parameters from `lane_len` on; of rows that take
+    /// no part in a step it holds what earlier steps left.
+    shared_grads: AlignedVec<f32>,
+    lane_len: usize,
+    pool: Pool,
+}
+
+impl Lanes {
+    /// Lanes that train.
+    pub fn new(layout: &Layout, spec: &LanesSpec) -> Lanes {
+        let n_lanes = spec.n_lanes.clamp(1, spec.batch_seqs);
+        let share = |i: usize| i * spec.batch_seqs / n_lanes;
+        let shares = (0..n_lanes).map(|i| share(i)..share(i + 1)).collect();
+        let head = LossSpec {
+            shape: &spec.shape,
+            n_lanes,
+            threads: spec.threads,
+            training: Some((spec.seed, spec.token_counts)),
+        };
+        Lanes::build(layout, head, shares)
+    }
+
+    /// A lane for each of `threads` threads, without gradients: for [`Lanes::evaluate`] only.
+    pub fn for_evaluation(layout: &Layout, shape: &MicroShape, threads: usize) -> Lanes {
+        let n_lanes = threads.max(1);
+        let head = LossSpec { shape, n_lanes, threads, training: None };
+        Lanes::build(layout, head, vec![0..0; n_lanes])
+    }
+
+    fn build(layout: &Layout, spec: LossSpec, shares: Vec<Range<usize>>) -> Lanes {
+        let (n, training) = (shares.len(), spec.training.is_some());
+        let n_shared = if training { layout.len - layout.lane_len } else { 0 };
+        Lanes {
+            lanes: (0..n).map(|_| Lane::new(layout, spec.shape.clone(), training)).collect(),
+            firsts: vec![0; n],
+            is_first: true,
+            shares,
+            head: layout.head.loss(&spec),
+            losses: vec![LossSum::default(); n],
+            shared_grads: AlignedVec::zeroed(n_shared),
+            lane_len: layout.lane_len,
+            pool: Pool::new(spec.threads),
+        }
+    }
+
+    /// Micro-batches that a step takes: those of the lane with the most sequences.
+    pub fn n_micro_batches(&self) -> usize {
+        let n_seqs = self.lanes[0].shape().n_seqs;
+        self.shares.iter().map(|share| share.len().div_ceil(n_seqs)).max().unwrap_or(0)
+    }
+
+    /// Zeroes what micro-batches only add into, and lets the output layer prepare.
+    pub fn begin_step(&mut self, model: Model, step: u64) {
+        self.lanes.iter_mut().for_each(Lane::begin_step);
+        self.losses.fill(LossSum::default());
+        self.head.begin_step(model.weights(), step);
+    }
+
+    /// Reads micro-batch number `micro_batch` of a step into the lanes; a lane that has no sequences
+    /// left gets no rows.
+    pub fn read(&mut self, source: &dyn SequenceSource, step: u64, micro_batch: usize) {
+        self.is_first = micro_batch == 0;
+        let Lanes { lanes, shares, firsts, pool, .. } = self;
+        pool.for_each_pair(lanes, firsts, |i, lane, first| {
+            let first_of_lane = shares[i].start + micro_batch * lane.shape().n_seqs;
+            *first = first_of_lane.min(shares[i].end);
+            read_sequences(lane, source, step, *first..shares[i].end);
+        });
+    }
+
+    /// Runs every lane's micro-batch through the blocks.
+    pub fn forward(&mut self, model: Model, plan: &StepPlan) {
+        let Lanes { lanes, firsts, pool, .. } = self;
+        pool.for_each(lanes, |i, lane| {
+            if lane.n_rows() > 0 {
+                forward(model, dropout(plan, firsts[i]), lane);
+            }
+        });
+    }
+
+    /// Losses of every lane's micro-batch, and their gradient with respect to the output layer's
+    /// input and weights.
+    pub fn loss_and_gradient(&mut self, model: Model) {
+        let Lanes { lanes, is_first, head, losses, shared_grads, lane_len, pool, .. } = self;
+        let shared = Gradients { start: *lane_len, values: shared_grads };
+        head.loss_and_gradient(model.weights(), lanes, shared, *is_first, pool);
+        for (i, (lane, sum)) in lanes.iter().zip(losses).enumerate() {
+            sum.add(LossSum::of(&head.losses(i)[..lane.n_rows()], lane.targets()));
+        }
+    }
+
+    /// Runs every lane's micro-batch backward, and adds to the gradients of shared tables.
+    pub fn backward(&mut self, model: Model, plan: &StepPlan) {
+        let Lanes { lanes, firsts, is_first, head, shared_grads, lane_len, pool, .. } = self;
+        pool.for_each(lanes, |i, lane| {
+            if lane.n_rows() > 0 {
+                backward(model, dropout(plan, firsts[i]), *is_first, lane);
+            }
+        });
+        if !model.layout.shares_tables() {
+            return;
+        }
+        let mut shared = Gradients { start: *lane_len, values: shared_grads };
+        for (i, lane) in lanes.iter_mut().enumerate().filter(|(_, lane)| lane.n_rows() > 0) {
+            add_input_gradient(model, lane, &mut shared);
+            head.add_shared_gradient(i, lane, shared.reborrow());
+        }
+    }
+
+    /// Adds the gradients of shared tables that were kept until the last micro-batch.
+    pub fn end_step(&mut self) {
+        let Lanes { head, shared_grads, lane_len, .. } = self;
+        head.end_step(Gradients { start: *lane_len, values: shared_grads });
+    }
+
+    /// Finds which rows of the shared tables the batch of a step uses.
+    pub(super) fn find_active(
+        &mut self,
+        active: &mut ActiveRows,
+        layout: &Layout,
+        inputs: &InputLayer,
+        source: &dyn SequenceSource,
+        step: u64,
+    ) {
+        active.clear();
+        for (lane, share) in self.lanes.iter_mut().zip(&self.shares) {
+            for first in share.clone().step_by(lane.shape().n_seqs) {
+                read_sequences(lane, source, step, first..share.end);
+                active.note_tokens(lane.tokens(), lane.targets());
+                if let Some(ngrams) = layout.inputs.ngrams {
+                    active.note_each(ngrams, lane.find_ngrams(inputs));
+                }
+            }
+        }
+        self.head.find_active(active);
+    }
+
+    /// Loss over sequences `0..n` of `source`, without gradients.
+    ///
+    /// Each sequence has a sum of its own and these are added up in order: the bits depend neither
+    /// on how many lanes and threads there are, nor on how sequences are put together.
+    pub fn evaluate(&mut self, model: Model, source: &dyn SequenceSource, n: usize) -> LossSum {
+        let Lanes { lanes, head, pool, .. } = self;
+        let (n_seqs, t) = (lanes[0].shape().n_seqs, lanes[0].shape().seq_len);
+        let mut total = LossSum::default();
+        for first in (0..n).step_by(n_seqs * lanes.len()) {
+            pool.for_each(lanes, |i, lane| {
+                read_sequences(lane, source, 0, (first + i * n_seqs).min(n)..n);
+                if lane.n_rows() > 0 {
+                    forward(model, None, lane);
+                }
+            });
+            head.loss(model.weights(), lanes, pool);
+            for (i, lane) in lanes.iter().enumerate() {
+                let rows = head.losses(i).chunks_exact(t).zip(lane.targets().chunks_exact(t));
+                rows.for_each(|(losses, targets)| total.add(LossSum::of(losses, targets)));
+            }
+        }
+        total
+    }
+
+    /// The batch's loss: lanes' sums in order.
+    pub fn loss_sum(&self) -> LossSum {
+        let mut sum = LossSum::default();
+        self.losses.iter().for_each(|lane| sum.add(*lane));
+        sum
+    }
+
+    /// The gradients of the step, and the threads.
+    pub fn gradients(&mut self) -> (StepGradients<'_>, &mut Pool) {
+        let Lanes { lanes, shared_grads, pool, .. } = self;
+        (StepGradients { lanes, shared: shared_grads }, pool)
+    }
+
+    /// The gradient of the parameters in `span`: the sum over all lanes, once that was taken.
+    pub fn summed_grad(&self, span: Span) -> &[f32] {
+        match span.start.checked_sub(self.lane_len) {
+            Some(start) => &self.shared_grads[start..start + span.len()],
+            None => span.of(&self.lanes[0].grads),
+        }
+    }
+
+    /// The output layer at work, and the threads.
+    pub(super) fn head(&mut self) -> (&dyn HeadLoss, &mut Pool) {
+        (&*self.head, &mut self.pool)
+    }
+
+    /// The threads.
+    pub fn pool(&mut self) -> &mut Pool {
+        &mut self.pool
+    }
+
+    /// Name and bytes of the allocations, all lanes together.
+    pub fn memory(&self) -> Vec<(&'static str, usize)> {
+        let n_lanes = self.lanes.len();
+        let of_lanes = self.lanes[0].memory().map(|(name, bytes)| (name, bytes * n_lanes));
+        let shared = ("gradients of tables", self.shared_grads.len() * size_of::<f32>());
+        let all = of_lanes.into_iter().chain(self.head.memory()).chain([shared]);
+        all.filter(|(_, bytes)| *bytes > 0).collect()
+    }
+}
+
+/// Reads the first of some sequences into a lane, as many as a micro-batch takes.
+pub(crate) fn read_sequences(
+    lane: &mut Lane,
+    source: &dyn SequenceSource,
+    step: u64,
+    sequences: Range<usize>,
+) {
+    let (t, n_seqs) = (lane.shape().seq_len, lane.shape().n_seqs.min(sequences.len()));
+    let (tokens, targets) = lane.begin_micro_batch(n_seqs);
+    let rows = tokens.chunks_exact_mut(t).zip(targets.chunks_exact_mut(t));
+    for (index, (tokens, targets)) in sequences.zip(rows) {
+        source.fill(step, index, tokens, targets);
+    }
+}
+
+/// The masks of a micro-batch, keyed by seed, step and its first sequence.
+fn dropout(plan: &StepPlan, first_sequence: usize) -> Option<Dropout> {
+    let key = Rng::new(plan.seed, Purpose::Dropout, plan.step).u64_at(first_sequence as u64);
+    (plan.dropout > 0.0).then_some(Dropout { rate: plan.dropout, key })
+}

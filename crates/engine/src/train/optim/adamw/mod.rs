@@ -1,0 +1,284 @@
+//! AdamW with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2).
+//!
+//! Of the shared tables only the rows in use need be written: what the other updates would have done
+//! to a row is applied at once when it is used again (`docs/lazy-adamw.md`).
+
+mod history;
+mod lazy;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use super::pieces::PIECE_FLOATS;
+use super::{Optimizer, Pieces, ReadTensor, RestoreError, StateTensor, StepGradients};
+use crate::model::{ActiveRows, Layout, ModelConfig};
+use history::History;
+use kernels::adamw::{AdamwStep, adamw_update};
+use kernels::reduce::{all_finite, sum_squares};
+use kernels::{AlignedVec, Pool};
+use lazy::LazyTables;
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+/// Constants of the optimiser.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdamWOptions {
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// Added to the root of the second moment.
+    pub eps: f32,
+    /// Decoupled decay of matrices, per step and unit of learning rate.
+    pub weight_decay: f32,
+    /// What becomes of the rows that a batch does not use; files from before there was a choice do
+    /// not have it.
+    #[serde(default, skip_serializing_if = "IdleRows::is_dense")]
+    pub idle_rows: IdleRows,
+}
+
+/// What an update does to the rows of tables that the batch does not use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IdleRows {
+    /// It writes them like all others, with a gradient of zero.
+    #[default]
+    Dense,
+    /// Nothing yet: they are brought up to date when they are used again.
+    Lazy,
+}
+
+impl IdleRows {
+    /// What suits a model: lazy where input tokens have a table of their own, or n-grams have tables,
+    /// most of which a batch does not use. Of a table that is also the output layer's it uses nearly
+    /// all.
+    pub fn auto(model: &ModelConfig) -> IdleRows {
+        let uses_nearly_all = model.tie_embeddings && model.ngrams.is_empty();
+        match model.head.shares_tables() && !uses_nearly_all {
+            true => IdleRows::Lazy,
+            false => IdleRows::Dense,
+        }
+    }
+
+    fn is_dense(&self) -> bool {
+        *self == IdleRows::Dense
+    }
+}
+
+impl Default for AdamWOptions {
+    fn default() -> Self {
+        AdamWOptions {
+            beta1: 0.9,
+            beta2: 0.95,
+            eps: 1e-8,
+            weight_decay: 0.1,
+            idle_rows: IdleRows::Dense,
+        }
+    }
+}
+
+impl AdamWOptions {
+    /// Update number `n`, counted from 1.
+    pub(crate) fn step(&self, n: u64, lr: f32, grad_scale: f32) -> AdamwStep {
+        let AdamWOptions { beta1, beta2, eps, weight_decay, .. } = *self;
+        AdamwStep {
+            lr,
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+            bias1: bias_correction(beta1, n) as f32,
+            bias2: bias_correction(beta2, n) as f32,
+            grad_scale,
+            idle1: 1.0,
+            idle2: 1.0,
+        }
+    }
+}
+
+/// The optimiser's state.
+#[derive(Debug)]
+pub struct AdamW {
+    options: AdamWOptions,
+    n_updates: u64,
+    /// First and second moments, laid out as the parameters.
+    m: AlignedVec<f32>,
+    v: AlignedVec<f32>,
+    /// The parameters of which every lane has a gradient.
+    pieces: Pieces,
+    /// The tables, of which lanes share one gradient.
+    tables: LazyTables,
+    /// By piece of the tables: the sum of squared gradients.
+    table_squares: Vec<f64>,
+    /// Where the tables begin.
+    tables_start: usize,
+    /// The last updates.
+    history: History,
+    /// Stored values of stale rows of the tables while the parameters hold caught-up ones; empty if
+    /// updates are dense.
+    stored: AlignedVec<f32>,
+}
+
+impl AdamW {
+    /// Zero moments for the parameters of `layout`.
+    pub fn new(layout: &Layout, options: AdamWOptions) -> AdamW {
+        let tables = LazyTables::new(layout, options.idle_rows == IdleRows::Lazy);
+        let n_stored = if tables.is_lazy() { layout.len - layout.lane_len } else { 0 };
+        AdamW {
+            options,
+            n_updates: 0,
+            m: AlignedVec::zeroed(layout.len),
+            v: AlignedVec::zeroed(layout.len),
+            pieces: Pieces::of_lanes(layout),
+            table_squares: vec![0.0; tables.ranges().len()],
+            tables_start: layout.lane_len,
+            stored: AlignedVec::zeroed(n_stored),
+            history: History::new(options),
+            tables,
+        }
+    }
+
+    /// First and second moments, laid out as the parameters.
+    pub fn moments(&mut self) -> [&mut [f32]; 2] {
+        [&mut self.m, &mut self.v]
+    }
+
+    fn catch_up(&mut self, params: &mut [f32], pool: &mut Pool) {
+        let start = self.tables_start;
+        let moments = [&self.m[start..], &self.v[start..]];
+        self.tables.catch_up(&mut params[start..], &mut self.stored, moments, pool);
+    }
+}
+
+impl Optimizer for AdamW {
+    fn begin_step(
+        &mut self,
+        params: &mut [f32],
+        active: &ActiveRows,
+        shared_grads: &mut [f32],
+        pool: &mut Pool,
+    ) {
+        self.tables.begin(active, &self.history, self.options.weight_decay);
+        self.catch_up(params, pool);
+        self.tables.zero(shared_grads, pool);
+    }
+
+    fn show_current(&mut self, params: &mut [f32], pool: &mut Pool) {
+        if self.tables.is_lazy() {
+            self.stored.copy_from_slice(&params[self.tables_start..]);
+            self.tables.begin_all(&self.history, self.options.weight_decay);
+            self.catch_up(params, pool);
+        }
+    }
+
+    fn put_back(&mut self, params: &mut [f32], pool: &mut Pool) {
+        self.tables.put_back(&mut params[self.tables_start..], &self.stored, pool);
+    }
+
+    fn has_pending(&self) -> bool {
+        self.options.idle_rows == IdleRows::Lazy
+    }
+
+    /// Parameters are looked at because a step may use only some of them: the row of a token that is
+    /// not in the batch could be NaN and nothing else would show it. Rows that take no part were
+    /// looked at in the step that wrote them.
+    fn sum_over_lanes(&mut self, params: &[f32], grads: StepGradients, pool: &mut Pool) -> f64 {
+        let AdamW { pieces, table_squares, m, v, tables, tables_start, .. } = self;
+        let Some((first, rest)) = grads.lanes.split_first_mut() else { return 0.0 };
+        let is_finite = |range: Range<usize>| {
+            [params, &m[..], &v[..]].into_iter().all(|all| all_finite(&all[range.clone()]))
+        };
+        pieces.sum(&mut first.grads, rest, pool, is_finite);
+        let ranges = tables.ranges();
+        pool.for_each_range_with(table_squares, [grads.shared], ranges, |i, square, [g]| {
+            let start = *tables_start + ranges[i].start;
+            let of_rows = |rows: Range<usize>| {
+                let is_finite = is_finite(start + rows.start..start + rows.end);
+                if is_finite { sum_squares(&g[rows]) } else { f64::NAN }
+            };
+            *square = tables.active(i).map(|(rows, _)| of_rows(rows)).sum();
+        });
+        pieces.squares().iter().chain(&*table_squares).sum()
+    }
+
+    fn update(
+        &mut self,
+        params: &mut [f32],
+        grads: StepGradients,
+        lr: f32,
+        grad_scale: f32,
+        pool: &mut Pool,
+    ) {
+        self.n_updates += 1;
+        let step = self.options.step(self.n_updates, lr, grad_scale);
+        let with_decay = |decays| match decays {
+            true => step,
+            false => AdamwStep { weight_decay: 0.0, ..step },
+        };
+        let AdamW { pieces, m, v, tables, tables_start, .. } = self;
+        let own_grads = &grads.lanes[0].grads;
+        let ranges = pieces.ranges();
+        pool.for_each_range([&mut *params, m, v], ranges, |i, [p, m, v]| {
+            let step = with_decay(pieces.decays(i));
+            adamw_update(p, m, v, &own_grads[ranges[i].clone()], &step);
+        });
+        let ranges = tables.ranges();
+        let start = *tables_start;
+        let all = [&mut params[start..], &mut m[start..], &mut v[start..]];
+        pool.for_each_range(all, ranges, |i, [p, m, v]| {
+            let (grad, step) = (&grads.shared[ranges[i].clone()], with_decay(tables.decays(i)));
+            for (rows, pending) in tables.active(i) {
+                let step = AdamwStep { idle1: pending.keep1, idle2: pending.keep2, ..step };
+                let [p, m, v] = [&mut *p, &mut *m, &mut *v].map(|all| &mut all[rows.clone()]);
+                adamw_update(p, m, v, &grad[rows], &step);
+            }
+        });
+        self.tables.end();
+        self.history.push(self.n_updates, lr);
+    }
+
+    fn n_updates(&self) -> u64 {
+        self.n_updates
+    }
+
+    fn not_finite(&self, layout: &Layout) -> Option<String> {
+        let is_bad = |values: &[f32]| values.iter().any(|x| !x.is_finite());
+        let mut tensors = layout.tensors.iter();
+        let bad = tensors.find(|t| is_bad(t.span.of(&self.m)) || is_bad(t.span.of(&self.v)));
+        bad.map(|t| t.name.clone())
+    }
+
+    fn state<'a>(&'a self, layout: &Layout) -> Vec<StateTensor<'a>> {
+        self.saved(layout)
+    }
+
+    fn restore(
+        &mut self,
+        layout: &Layout,
+        params: &mut [f32],
+        n_updates: u64,
+        read: &mut ReadTensor,
+    ) -> Result<(), RestoreError> {
+        self.take_back(layout, params, n_updates, read)
+    }
+
+    fn memory(&self) -> Vec<(&'static str, usize)> {
+        let bytes = |values: &AlignedVec<f32>| values.len() * size_of::<f32>();
+        let stored = Some(("stale rows", bytes(&self.stored))).filter(|(_, bytes)| *bytes > 0);
+        [("moments", bytes(&self.m) + bytes(&self.v))].into_iter().chain(stored).collect()
+    }
+}
+
+/// 1 - beta^n, by repeated squaring in f64: the same bits on every platform, unlike `powf`.
+fn bias_correction(beta: f32, n: u64) -> f64 {
+    let (mut power, mut base, mut n) = (1.0f64, beta as f64, n);
+    while n > 0 {
+        if n & 1 == 1 {
+            power *= base;
+        }
+        base *= base;
+        n >>= 1;
+    }
+    1.0 - power
+}

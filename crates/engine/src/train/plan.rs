@@ -1,0 +1,54 @@
+//! Step plan and step report: what a step is told to do, what it did, and why it was refused.
+
+use crate::model::RowsUsed;
+
+/// What this step is to do.
+#[derive(Clone, Copy, Debug)]
+pub struct StepPlan {
+    /// The step's number, from 0: decides data and dropout masks.
+    pub step: u64,
+    /// Learning rate.
+    pub lr: f32,
+    /// Gradients of a larger global norm are scaled down to this one.
+    pub grad_norm_max: f32,
+    /// Probability of residual dropout; 0 is off.
+    pub dropout: f32,
+    /// Seed of the dropout masks.
+    pub seed: u64,
+}
+
+/// What one step did. Sums and means are over the tokens that had a target.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepReport {
+    /// Mean negative log likelihood per token.
+    pub loss_nats: f64,
+    /// Global L2 norm of the mean gradient, before clipping.
+    pub grad_norm: f64,
+    /// Tokens that had a target.
+    pub n_tok: usize,
+    /// Shares of the tables' rows that the batch used, if the output layer uses a part only.
+    pub rows_used: Option<RowsUsed>,
+}
+
+/// A step that was not taken; parameters and moments are exactly as they were before.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum StepError {
+    /// No token of the batch had a target.
+    #[error("step {step}: no token of the batch has a target")]
+    NoTargets {
+        /// The step.
+        step: u64,
+    },
+    /// A number is NaN or infinite.
+    #[error("step {step}: {what} is not finite (loss {loss_nats}, gradient norm {grad_norm})")]
+    NotFinite {
+        /// The step.
+        step: u64,
+        /// The loss, or the first tensor in the table with such a gradient or moment.
+        what: String,
+        /// Mean loss.
+        loss_nats: f64,
+        /// Norm of the mean gradient.
+        grad_norm: f64,
+    },
+}

@@ -1,0 +1,207 @@
+//! Trainer: a model, its optimiser and the lanes that train it.
+
+use super::lanes::{Lanes, LanesSpec, SequenceSource};
+use super::optim::{Optimizer, ReadTensor, RestoreError};
+use super::plan::StepError;
+use crate::head::LossSum;
+use crate::model::{ActiveRows, InputLayer, Layout, Model, OwnedModel, ReadBy};
+use kernels::{AlignedVec, Pool};
+
+/// What a trainer is made of.
+#[derive(Debug)]
+pub struct TrainerSpec<'a> {
+    /// The table of tensors.
+    pub layout: Layout,
+    /// Parameters to begin with.
+    pub params: AlignedVec<f32>,
+    /// What makes input vectors of tokens; it must know every word of the text.
+    pub inputs: InputLayer,
+    /// The optimiser of these parameters.
+    pub optimizer: Box<dyn Optimizer>,
+    /// The lanes.
+    pub lanes: LanesSpec<'a>,
+}
+
+/// Everything that a step changes, and what it needs to know about the model.
+///
+/// Between steps the matrices that every step reads are packed; the others are packed when they are
+/// read.
+#[derive(Debug)]
+pub struct Trainer {
+    pub(super) owned: OwnedModel,
+    pub(super) optimizer: Box<dyn Optimizer>,
+    pub(super) lanes: Lanes,
+    /// What the step's batch uses of the tables that lanes share, if they share any.
+    pub(super) active: Option<ActiveRows>,
+}
+
+impl Trainer {
+    /// A trainer that is ready to take steps.
+    pub fn new(spec: TrainerSpec) -> Trainer {
+        let TrainerSpec { layout, params, inputs, optimizer, lanes } = spec;
+        let precision = lanes.shape.precision;
+        let mut trainer = Trainer {
+            lanes: Lanes::new(&layout, &lanes),
+            active: layout.shares_tables().then(|| ActiveRows::new(&layout)),
+            owned: OwnedModel::unpacked(layout, params, inputs, precision, true),
+            optimizer,
+        };
+        trainer.pack();
+        trainer
+    }
+
+    /// The table of tensors.
+    pub fn layout(&self) -> &Layout {
+        &self.owned.layout
+    }
+
+    /// Parameters as the last update left them: rows of the shared tables may have pending updates
+    /// ([`Trainer::with_current`]).
+    pub fn params(&self) -> &[f32] {
+        &self.owned.params
+    }
+
+    /// What makes input vectors of tokens.
+    pub fn inputs(&self) -> &InputLayer {
+        &self.owned.inputs
+    }
+
+    /// The optimiser.
+    pub fn optimizer(&self) -> &dyn Optimizer {
+        &*self.optimizer
+    }
+
+    /// The lanes.
+    pub fn lanes(&mut self) -> &mut Lanes {
+        &mut self.lanes
+    }
+
+    /// Lets `edit` change parameters, and packs them again.
+    pub fn edit_params(&mut self, edit: impl FnOnce(&mut [f32])) {
+        edit(&mut self.owned.params);
+        self.pack();
+    }
+
+    /// Takes back a saved state: `params` as the model's file has them, and of the optimiser, after
+    /// `n_updates` updates, what `read` gives.
+    ///
+    /// # Errors
+    /// [`RestoreError`]; the trainer is then of no use.
+    pub fn restore(
+        &mut self,
+        params: &[f32],
+        n_updates: u64,
+        read: &mut ReadTensor,
+    ) -> Result<(), RestoreError> {
+        let OwnedModel { layout, params: own, .. } = &mut self.owned;
+        own.copy_from_slice(params);
+        self.optimizer.restore(layout, own, n_updates, read)?;
+        self.pack();
+        Ok(())
+    }
+
+    /// Runs `f` on the model as it is between steps, with every pending update applied, and on the
+    /// lanes and the optimiser.
+    ///
+    /// What is written on the way is undone: a step has the same bits whether the model was looked
+    /// at or not.
+    pub fn with_current<R>(&mut self, f: impl FnOnce(Model, &mut Lanes, &dyn Optimizer) -> R) -> R {
+        self.optimizer.show_current(&mut self.owned.params, self.lanes.pool());
+        self.forget_pending();
+        self.owned.packed.pack(&self.owned.params, self.lanes.pool());
+        let result = f(self.owned.model(), &mut self.lanes, &*self.optimizer);
+        self.optimizer.put_back(&mut self.owned.params, self.lanes.pool());
+        self.forget_pending();
+        result
+    }
+
+    /// Mean loss over sequences `0..n` of `source`, with every pending update applied.
+    pub fn evaluate(&mut self, source: &dyn SequenceSource, n: usize) -> LossSum {
+        self.with_current(|model, lanes, _| lanes.evaluate(model, source, n))
+    }
+
+    /// The model, with every pending update applied.
+    pub fn into_model(mut self) -> (Layout, AlignedVec<f32>) {
+        self.optimizer.show_current(&mut self.owned.params, self.lanes.pool());
+        (self.owned.layout, self.owned.params)
+    }
+
+    /// The threads.
+    pub fn pool(&mut self) -> &mut Pool {
+        self.lanes.pool()
+    }
+
+    /// Name and bytes of every allocation.
+    pub fn memory(&self) -> Vec<(&'static str, usize)> {
+        let parameters = self.owned.layout.len * size_of::<f32>();
+        let mut memory = vec![("parameters", parameters)];
+        memory.extend(self.optimizer.memory());
+        memory.push(("packed weights", self.owned.packed.bytes()));
+        memory.extend(self.lanes.memory());
+        memory
+    }
+
+    /// Prepares the rows of shared tables that the step's batch uses: applies their pending updates,
+    /// clears their gradients, packs the parts of the output layer in use.
+    pub(super) fn prepare_rows(&mut self, source: &dyn SequenceSource, step: u64) {
+        let Some(active) = &mut self.active else { return };
+        let OwnedModel { params, packed, inputs, layout, .. } = &mut self.owned;
+        self.lanes.find_active(active, layout, inputs, source, step);
+        let (grads, pool) = self.lanes.gradients();
+        self.optimizer.begin_step(params, active, grads.shared, pool);
+        if self.optimizer.has_pending() {
+            packed.forget_where(is_part);
+        }
+        let (head, pool) = self.lanes.head();
+        packed.pack_where(params, pool, |read_by| match read_by {
+            ReadBy::StepsThatUse(part) => head.is_active(part),
+            ReadBy::EveryStep | ReadBy::NoStep => false,
+        });
+    }
+
+    /// Packs what every step reads, after parameters changed.
+    pub(super) fn pack(&mut self) {
+        let OwnedModel { params, packed, .. } = &mut self.owned;
+        packed.forget_where(|_| true);
+        packed.pack_where(params, self.lanes.pool(), |read_by| read_by == ReadBy::EveryStep);
+    }
+
+    /// Rows with pending updates were shown up to date, or put back: parts of the output layer made
+    /// of them must be packed again.
+    fn forget_pending(&mut self) {
+        if self.optimizer.has_pending() {
+            self.owned.packed.forget_where(is_part);
+        }
+    }
+
+    /// Puts rows back that were caught up for a step that is refused.
+    pub(super) fn refuse(&mut self, error: StepError) -> StepError {
+        self.optimizer.put_back(&mut self.owned.params, self.lanes.pool());
+        self.forget_pending();
+        error
+    }
+
+    /// Names what is not finite; called once it is known that something is.
+    pub(super) fn find_not_finite(&self, loss_nats: f64) -> String {
+        let is_bad = |values: &[f32]| values.iter().any(|x| !x.is_finite());
+        let (layout, params) = (&self.owned.layout, &self.owned.params);
+        if let Some(t) = layout.tensors.iter().find(|t| is_bad(t.span.of(params))) {
+            return format!("parameter {}", t.name);
+        }
+        if let Some(name) = self.optimizer.not_finite(layout) {
+            return format!("a moment of {name}");
+        }
+        if !loss_nats.is_finite() {
+            return "the loss".to_string();
+        }
+        match layout.tensors.iter().find(|t| is_bad(self.lanes.summed_grad(t.span))) {
+            Some(t) => format!("the gradient of {}", t.name),
+            None => "the gradient's norm".to_string(),
+        }
+    }
+}
+
+/// Whether a matrix is a part of the output layer that only some steps use.
+fn is_part(read_by: ReadBy) -> bool {
+    matches!(read_by, ReadBy::StepsThatUse(_))
+}
