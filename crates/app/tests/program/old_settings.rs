@@ -73,11 +73,8 @@ fn a_file_with_one_key_is_read_whichever_it_is() {
     let entries = entries(&all);
     assert_eq!(entries.len(), 50);
     let file = |(section, key, value): (&str, &str, &Value)| {
-        let section = Table::from_iter([(
-            section.to_string(),
-            Table::from_iter([(key.to_string(), value.clone())]),
-        )]);
-        section.to_string()
+        let only = Table::from_iter([(key.to_string(), value.clone())]);
+        Table::from_iter([(section.to_string(), Value::Table(only))]).to_string()
     };
     let faults: Vec<String> = entries.into_iter().filter_map(|entry| fault(&file(entry))).collect();
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
