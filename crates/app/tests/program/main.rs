@@ -11,6 +11,8 @@ mod kill;
 mod lock;
 mod models;
 mod ngrams;
+mod old_runs;
+mod old_settings;
 mod process;
 mod scene;
 mod signals;
