@@ -1,4 +1,4 @@
-//! The arithmetic of Crystalline: matrix products, row kernels, and the threads that run them.
+//! The arithmetic of Crystalline: matrix products, row kernels, random numbers, and threads.
 //!
 //! This is the only crate with `unsafe` code. Every kernel is one file: its contract, its slow
 //! obvious definition, then its fast paths, chosen at run time by [`isa::Isa::active`]. Nothing
