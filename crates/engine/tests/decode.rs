@@ -3,42 +3,35 @@
 
 mod support;
 
-use engine::generate::{InferenceModel, Session};
-use engine::head::adaptive::Tail;
-use engine::head::{full, softmax};
-use engine::model::{LaneBuffers, MicroShape, forward, init_params};
+use engine::generate::Session;
+use engine::head::LossSpec;
+use engine::model::{InputLayer, Lane, MicroShape, OwnedModel, forward};
 use kernels::{Pool, Precision};
 use support::{Tiny, heads};
 
 /// The distribution after each of `tokens`, (T, V) log-probabilities, by the training pass: the loss
 /// of every possible target, negated.
 fn by_training_pass(tiny: &Tiny, tokens: &[u32]) -> Vec<Vec<f32>> {
-    let mut state = tiny.state();
-    state.pack(&mut Pool::new(1));
+    let mut pool = Pool::new(1);
+    let layout = tiny.layout();
+    let mut inputs = tiny.inputs(&layout);
+    inputs.add_words(tokens);
     let usual = MicroShape::new(&tiny.config(), tokens.len(), 1, tiny.precision);
-    if let Some(composer) = &mut state.composer {
-        composer.add_words(tokens);
-    }
-    let n_inputs = state.composer.as_ref().map_or(tiny.vocab_size, |of| of.n_inputs());
-    let unique_tokens = tiny.unique_tokens;
-    let shape = MicroShape { unique_tokens, n_inputs, ..usual };
-    let mut lane = LaneBuffers::new(&state.layout, shape, false);
+    let (distinct_inputs, n_inputs) = (tiny.distinct_inputs, inputs.n_inputs());
+    let shape = &MicroShape { distinct_inputs, n_inputs, ..usual };
+    let params = tiny.params(&layout);
+    let owned = OwnedModel::new(layout, params, inputs, tiny.precision, &mut pool);
+    let model = owned.model();
+    let mut lane = Lane::new(model.layout, shape.clone(), false);
+    let mut head =
+        model.layout.head.loss(&LossSpec { shape, n_lanes: 1, threads: 1, training: None });
     let mut out = vec![vec![0.0; tiny.vocab_size]; tokens.len()];
-    forward(state.model(), tokens, None, &mut lane);
-    let mut tail = Tail::new(&state.layout, &lane.shape, false);
+    lane.begin_micro_batch(1).0.copy_from_slice(tokens);
+    forward(model, None, &mut lane);
     for target in 0..tiny.vocab_size as u32 {
-        let targets = vec![target; tokens.len()];
-        match &mut tail {
-            None => {
-                full::loss(state.model(), &targets, &mut lane);
-            }
-            Some(tail) => {
-                softmax::input(state.model(), targets.len(), &mut lane);
-                tail.loss(state.model(), &targets, &mut lane);
-            }
-        }
-        let (head, _, _) = lane.head(tokens.len());
-        head.loss.iter().zip(&mut out).for_each(|(l, row)| row[target as usize] = -l);
+        lane.begin_micro_batch(1).1.fill(target);
+        head.loss(model.weights(), std::slice::from_mut(&mut lane), &|_, _| {}, &mut pool);
+        head.losses(0).iter().zip(&mut out).for_each(|(l, row)| row[target as usize] = -l);
     }
     out
 }
@@ -50,12 +43,11 @@ fn by_session(
     chunks: &[usize],
     threads: usize,
 ) -> Vec<(usize, Vec<f32>)> {
-    let state = tiny.state();
-    let params = tiny.params(&state.layout);
+    let layout = tiny.layout();
+    let params = tiny.params(&layout);
     let mut pool = Pool::new(threads);
-    let model = InferenceModel::new(state.layout, params, tiny.precision, &mut pool)
-        .with_composer(tiny.fresh_composer())
-        .with_ngrams(tiny.ngrams());
+    let inputs = InputLayer::new(&layout, tiny.fresh_composer(), tiny.ngrams());
+    let model = OwnedModel::new(layout, params, inputs, tiny.precision, &mut pool);
     let mut session = Session::new(model.layout(), tiny.precision, tiny.seq_len, threads);
     let mut at = 0;
     let feed = chunks.iter().map(|len| {
@@ -186,10 +178,10 @@ fn threads_do_not_change_a_bit_of_the_logits() {
 #[test]
 fn a_full_context_is_refused_and_changes_nothing() {
     let tiny = Tiny::default();
-    let state = tiny.state();
-    let params = init_params(&state.layout, 1);
+    let layout = tiny.layout();
+    let (params, inputs) = (tiny.params(&layout), tiny.inputs(&layout));
     let mut pool = Pool::new(1);
-    let model = InferenceModel::new(state.layout, params, Precision::F32, &mut pool);
+    let model = OwnedModel::new(layout, params, inputs, Precision::F32, &mut pool);
     let mut session = Session::new(model.layout(), Precision::F32, 4, 1);
     session.feed(model.model(), &mut pool, &[1, 2, 3]).unwrap();
     let error = session.feed(model.model(), &mut pool, &[1, 2]).unwrap_err();

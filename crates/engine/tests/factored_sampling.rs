@@ -6,8 +6,9 @@
 
 mod support;
 
-use engine::generate::{Candidate, InferenceModel, Next, Sampler, Sampling, Session};
-use engine::model::{HeadConfig, Layout, ModelConfig};
+use engine::generate::{Candidate, Sampler, Sampling, Session};
+use engine::head::{Distribution, HeadConfig};
+use engine::model::{InputLayer, Layout, ModelConfig, OwnedModel};
 use kernels::rng::{Purpose, Rng};
 use kernels::{AlignedVec, Pool, Precision};
 
@@ -17,7 +18,7 @@ const VOCAB: usize = 300;
 const SEEN: [u32; 6] = [3, 17, 44, 91, 92, 250];
 
 /// A model whose distributions are peaked enough for limits to bite, with unequal classes.
-fn model(pool: &mut Pool, precision: Precision) -> InferenceModel {
+fn model(pool: &mut Pool, precision: Precision) -> OwnedModel {
     let mut config = ModelConfig { seq_len: 64, ..ModelConfig::new(VOCAB, 32, 1, 4) };
     let class_starts = vec![0, 1, 4, 30, 31, 90, 200, 230, 299, 300];
     config.head = HeadConfig::Factor { class_starts };
@@ -30,7 +31,8 @@ fn model(pool: &mut Pool, precision: Precision) -> InferenceModel {
             values.fill(1.0);
         }
     }
-    InferenceModel::new(layout, params, precision, pool)
+    let inputs = InputLayer::new(&layout, None, None);
+    OwnedModel::new(layout, params, inputs, precision, pool)
 }
 
 fn settings() -> Vec<Sampling> {
@@ -104,7 +106,9 @@ fn every_sampler_keeps_what_it_keeps_of_the_whole_distribution() {
                 let log_p = session.feed(model.model(), &mut pool, &[token]).unwrap().to_vec();
                 session.rewind(session.len() - 1);
                 let next = session.feed_next(model.model(), &mut pool, &[token]).unwrap();
-                let Next::Factored(mut classes) = next else { panic!("the layer is factored") };
+                let Distribution::ByClass(mut classes) = next else {
+                    panic!("the layer is factored")
+                };
                 let found = shares(lazy.factored_distribution(&mut classes));
                 let expected = shares(whole.distribution(&log_p));
                 assert_eq!(difference(&found, &expected), None, "{settings:?}");
@@ -123,7 +127,7 @@ fn a_token_is_kept_if_the_whole_distribution_keeps_it() {
     let log_p = session.feed(model.model(), &mut pool, &[7]).unwrap().to_vec();
     session.rewind(0);
     let next = session.feed_next(model.model(), &mut pool, &[7]).unwrap();
-    let Next::Factored(mut classes) = next else { panic!("the layer is factored") };
+    let Distribution::ByClass(mut classes) = next else { panic!("the layer is factored") };
     for settings in settings() {
         let [mut lazy, mut whole] = samplers(settings);
         let mut kept: Vec<u32> = (0..VOCAB as u32).collect();

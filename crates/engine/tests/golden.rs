@@ -3,13 +3,14 @@
 //! The files were made once by `scripts/make_golden.py`; see `golden/README.md`.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
-use engine::checkpoint::{RealFs, TensorFile, parse_config};
+use engine::checkpoint::parse_config;
 use engine::generate::Session;
-use engine::head::full::loss_and_gradient;
-use engine::model::{LaneBuffers, Layout, MicroBatch, MicroShape, ModelConfig, backward, forward};
-use engine::train::run::model_config;
-use engine::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState, training_step};
-use kernels::{AlignedVec, Pool, Precision};
+use engine::model::{InputLayer, Layout, MicroShape, ModelConfig, Span};
+use engine::train::run::{load_params, model_config};
+use engine::train::{
+    AdamW, AdamWOptions, LanesSpec, SequenceSource, StepPlan, Trainer, TrainerSpec,
+};
+use kernels::{Pool, Precision};
 use safetensors::SafeTensors;
 use std::path::{Path, PathBuf};
 
@@ -21,7 +22,8 @@ fn folder(model: &str) -> PathBuf {
 
 /// One golden folder, read.
 struct Golden {
-    state: TrainState,
+    folder: PathBuf,
+    layout: Layout,
     /// (steps, B·T)
     tokens: Vec<Vec<u32>>,
     targets: Vec<Vec<u32>>,
@@ -51,7 +53,8 @@ impl Golden {
             (name, values.collect())
         });
         Golden {
-            state: state(&folder, shape[2], &expected),
+            layout: layout(&folder, shape[2]),
+            folder,
             tokens: ids("tokens"),
             targets: ids("targets"),
             shape: [shape[1], shape[2]],
@@ -69,10 +72,33 @@ impl Golden {
         self.expected["rounding_noise"][what].as_f64().unwrap_or(0.0)
     }
 
-    fn lane_shape(&self, unique_tokens: bool) -> MicroShape {
-        let ([n_seqs, seq_len], config) = (self.shape, &self.state.layout.config);
-        let usual = MicroShape::new(config, seq_len, n_seqs, Precision::F32);
-        MicroShape { n_seqs, head_rows: 8, unique_tokens, ..usual }
+    /// A trainer of the model as it was before its first step.
+    fn trainer(&self, distinct_inputs: bool) -> Trainer {
+        let ([n_seqs, seq_len], layout) = (self.shape, self.layout.clone());
+        let usual = MicroShape::new(&layout.config, seq_len, n_seqs, Precision::F32);
+        let shape = MicroShape { n_seqs, logit_rows_max: 8, distinct_inputs, ..usual };
+        let options = AdamWOptions {
+            beta1: number(&self.expected, "beta1"),
+            beta2: number(&self.expected, "beta2"),
+            eps: number(&self.expected, "eps"),
+            weight_decay: number(&self.expected, "weight_decay"),
+            ..AdamWOptions::default()
+        };
+        let (batch_seqs, token_counts) = (n_seqs, &[][..]);
+        let lanes = LanesSpec { shape, n_lanes: 1, batch_seqs, threads: 1, seed: 0, token_counts };
+        Trainer::new(TrainerSpec {
+            params: load_params(&self.folder, &layout).unwrap(),
+            inputs: InputLayer::new(&layout, None, None),
+            optimizer: Box::new(AdamW::new(&layout, options)),
+            lanes,
+            layout,
+        })
+    }
+
+    fn plan(&self, step: u64) -> StepPlan {
+        let (lr, grad_norm_max) =
+            (number(&self.expected, "lr"), number(&self.expected, "grad_norm_max"));
+        StepPlan { step, lr, grad_norm_max, dropout: 0.0, seed: 0 }
     }
 }
 
@@ -81,26 +107,10 @@ fn number(value: &serde_json::Value, name: &str) -> f32 {
     found.and_then(|v| v.as_f64()).unwrap_or_else(|| panic!("expected.json lacks {name}")) as f32
 }
 
-fn state(folder: &Path, seq_len: usize, expected: &serde_json::Value) -> TrainState {
+fn layout(folder: &Path, seq_len: usize) -> Layout {
     let path = folder.join("config.json");
     let hf = parse_config(&std::fs::read(&path).unwrap(), &path).unwrap();
-    let config = ModelConfig { seq_len, ..model_config(&hf) };
-    let layout = Layout::new(&config).unwrap();
-    let mut params = AlignedVec::zeroed(layout.len);
-    let mut file = TensorFile::open(&RealFs, &folder.join("model.safetensors")).unwrap();
-    for t in &layout.tensors {
-        file.read(&t.name, &t.shape, t.span.of_mut(&mut params)).unwrap();
-    }
-    let options = AdamWOptions {
-        beta1: number(expected, "beta1"),
-        beta2: number(expected, "beta2"),
-        eps: number(expected, "eps"),
-        weight_decay: number(expected, "weight_decay"),
-        ..AdamWOptions::default()
-    };
-    let mut state = TrainState::new(layout, params, Precision::F32, options);
-    state.pack(&mut Pool::new(1));
-    state
+    Layout::new(&ModelConfig { seq_len, ..model_config(&hf) }).unwrap()
 }
 
 fn largest_difference(a: &[f32], b: &[f32]) -> f64 {
@@ -112,37 +122,40 @@ fn norm(a: &[f32]) -> f64 {
     a.iter().map(|a| (*a as f64).powi(2)).sum::<f64>().sqrt()
 }
 
-/// Loss of the first batch, and the lane that holds its gradients of the mean loss.
-fn first_batch(golden: &Golden, unique_tokens: bool) -> (f64, Vec<f32>) {
-    let shape = golden.lane_shape(unique_tokens);
-    let mut lane = LaneBuffers::new(&golden.state.layout, shape, true);
-    let batch = MicroBatch { tokens: &golden.tokens[0], targets: &golden.targets[0] };
-    let model = golden.state.model();
-    lane.begin_step(model.layout);
-    forward(model, batch.tokens, None, &mut lane);
-    let sum = loss_and_gradient(model, batch, true, &mut lane);
-    backward(model, batch.tokens.len(), None, true, &mut lane);
-    let grads = lane.grads.iter().map(|g| g / sum.n_tok as f32).collect();
-    (sum.nats / sum.n_tok as f64, grads)
+/// Mean loss of the first batch, and its gradients, by the way that training takes.
+fn first_batch(golden: &Golden, distinct_inputs: bool) -> (f64, Vec<f32>) {
+    let mut trainer = golden.trainer(distinct_inputs);
+    trainer.accumulate(&Stored(golden), &golden.plan(0));
+    let sum = trainer.lanes().loss_sum();
+    // There is one lane: its gradients are the sum over all.
+    let all = Span { start: 0, end: golden.layout.len };
+    let grads = trainer.lanes().summed_grad(all).iter().map(|g| g / sum.n_tok as f32);
+    (sum.nats / sum.n_tok as f64, grads.collect())
 }
 
 #[test]
 fn logits_are_pytorchs() {
     for name in MODELS {
         let golden = Golden::read(name);
-        let (v, t) = (golden.state.layout.config.vocab_size, golden.shape[1]);
+        let (v, t) = (golden.layout.config.vocab_size, golden.shape[1]);
         let expected = golden.tensor("logits");
         let mut pool = Pool::new(1);
-        for (s, tokens) in golden.tokens[0].chunks(t).enumerate() {
-            let mut session = Session::new(&golden.state.layout, Precision::F32, t, 1);
-            for (i, token) in tokens.iter().enumerate() {
-                let logits = session.feed(golden.state.model(), &mut pool, &[*token]).unwrap();
-                let expected = &expected[(s * t + i) * v..(s * t + i + 1) * v];
-                let difference = largest_difference(logits, expected);
-                // The target of the specification; PyTorch's own noise is far below it.
-                assert!(difference <= 1e-4, "{name}: logits at {s}, {i} differ by {difference}");
+        let mut trainer = golden.trainer(true);
+        trainer.with_current(|model, _, _| {
+            for (s, tokens) in golden.tokens[0].chunks(t).enumerate() {
+                let mut session = Session::new(model.layout, Precision::F32, t, 1);
+                for (i, token) in tokens.iter().enumerate() {
+                    let logits = session.feed(model, &mut pool, &[*token]).unwrap();
+                    let expected = &expected[(s * t + i) * v..(s * t + i + 1) * v];
+                    let difference = largest_difference(logits, expected);
+                    // The target of the specification; PyTorch's own noise is far below it.
+                    assert!(
+                        difference <= 1e-4,
+                        "{name}: logits at {s}, {i} differ by {difference}"
+                    );
+                }
             }
-        }
+        });
     }
 }
 
@@ -150,8 +163,8 @@ fn logits_are_pytorchs() {
 fn loss_and_every_gradient_are_pytorchs() {
     for name in MODELS {
         let golden = Golden::read(name);
-        for unique_tokens in [false, true] {
-            let (loss, grads) = first_batch(&golden, unique_tokens);
+        for distinct_inputs in [false, true] {
+            let (loss, grads) = first_batch(&golden, distinct_inputs);
             let expected = golden.expected["loss"].as_f64().unwrap();
             assert!((loss - expected).abs() <= 1e-5, "{name}: loss {loss}, expected {expected}");
             check_gradients(&golden, &grads);
@@ -161,7 +174,7 @@ fn loss_and_every_gradient_are_pytorchs() {
 
 fn check_gradients(golden: &Golden, grads: &[f32]) {
     let bound = 1e-5f64.max(2.0 * golden.noise("grads_max_of_norm"));
-    for tensor in &golden.state.layout.tensors {
+    for tensor in &golden.layout.tensors {
         let expected = golden.tensor(&format!("grad.{}", tensor.name));
         let found = tensor.span.of(grads);
         let difference: Vec<f32> = found.iter().zip(expected).map(|(a, b)| a - b).collect();
@@ -174,7 +187,7 @@ fn check_gradients(golden: &Golden, grads: &[f32]) {
 fn a_planted_error_is_a_hundred_times_the_bound() {
     let golden = Golden::read("llama-tied");
     let (_, grads) = first_batch(&golden, true);
-    let span = golden.state.layout.layers[0].qkv.span;
+    let span = golden.layout.layers[0].qkv.span;
     let planted: Vec<f32> = span.of(&grads).iter().map(|g| g * 0.001).collect();
     assert!(norm(&planted) / norm(span.of(&grads)) > 90.0 * 1e-5);
 }
@@ -195,26 +208,18 @@ impl SequenceSource for Stored<'_> {
 fn ten_steps_of_adamw_are_pytorchs() {
     for name in MODELS {
         let golden = Golden::read(name);
-        let mut state = Golden::read(name).state;
-        let mut lanes = Lanes::new(&state.layout, &golden.lane_shape(true), 1, golden.shape[0], 1);
+        let mut trainer = golden.trainer(true);
         let losses = golden.expected["losses"].as_array().unwrap();
         let norms = golden.expected["grad_norms"].as_array().unwrap();
         for step in 0..losses.len() {
-            let plan = StepPlan {
-                step: step as u64,
-                lr: number(&golden.expected, "lr"),
-                grad_norm_max: number(&golden.expected, "grad_norm_max"),
-                dropout: 0.0,
-                seed: 0,
-            };
-            let report = training_step(&mut state, &mut lanes, &Stored(&golden), &plan).unwrap();
+            let report = trainer.step(&Stored(&golden), &golden.plan(step as u64)).unwrap();
             let (loss, norm) = (losses[step].as_f64().unwrap(), norms[step].as_f64().unwrap());
             assert!((report.loss_nats - loss).abs() <= 1e-5, "{name}: loss of step {step}");
             assert!((report.grad_norm - norm).abs() <= 1e-4 * norm, "{name}: norm of step {step}");
         }
-        for tensor in &state.layout.tensors {
+        for tensor in &golden.layout.tensors {
             let expected = golden.tensor(&format!("after.{}", tensor.name));
-            let difference = largest_difference(tensor.span.of(&state.params), expected);
+            let difference = largest_difference(tensor.span.of(trainer.params()), expected);
             assert!(difference <= 1e-5, "{name}: {} off by {difference}", tensor.name);
         }
     }

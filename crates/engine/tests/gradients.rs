@@ -15,8 +15,11 @@ mod words;
 
 use complex::{complex, derivatives, zeros};
 use engine::head::sampled::Candidates;
-use engine::model::{Dropout, HeadConfig, HeadName, Layout, MicroShape, ModelConfig, Span, Tensor};
-use engine::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState};
+use engine::head::{HeadConfig, HeadName};
+use engine::model::{Dropout, InputLayer, Layout, MicroShape, ModelConfig, Span, Tensor};
+use engine::train::{
+    AdamW, AdamWOptions, LanesSpec, SequenceSource, StepPlan, Trainer, TrainerSpec,
+};
 use kernels::rng::{Purpose, Rng};
 use kernels::{AlignedVec, Precision};
 use text::vocab::compose::Composer;
@@ -82,6 +85,14 @@ const SEED: u64 = 9;
 const CLASS_STARTS: [u32; 4] = [0, 3, 4, VOCAB as u32];
 const ALONE: u32 = 3;
 
+/// Few of few tokens are drawn, so that some are targets and some are drawn twice.
+const N_SAMPLES: usize = 7;
+
+/// How often each token is said to occur.
+fn counts() -> Vec<u64> {
+    (0..VOCAB as u64).map(|id| id * id).collect()
+}
+
 /// Tokens that repeat, within a sequence and among sequences.
 struct Text {
     is_late: bool,
@@ -103,8 +114,8 @@ impl SequenceSource for Text {
 }
 
 impl Variant {
-    /// Two blocks with random parameters, large enough for every part of the model to matter.
-    fn state(self, precision: Precision) -> TrainState {
+    /// Two blocks.
+    fn layout(self) -> Layout {
         let config = ModelConfig {
             n_kv_heads: 1,
             head_dim: 4,
@@ -121,10 +132,12 @@ impl Variant {
             ngrams: if self.has_ngrams { ngram_heads(12) } else { vec![] },
             ..ModelConfig::new(VOCAB, 12, 2, 2)
         };
-        let layout = match self.head {
-            HeadName::Sampled => Layout::for_sampling(&config).unwrap(),
-            _ => Layout::new(&config).unwrap(),
-        };
+        let is_sampled = self.head == HeadName::Sampled;
+        Layout::for_training(&config, is_sampled.then_some(N_SAMPLES)).unwrap()
+    }
+
+    /// Random parameters, large enough for every part of the model to matter.
+    fn params(self, layout: &Layout) -> AlignedVec<f32> {
         let mut params = AlignedVec::zeroed(layout.len);
         for (i, tensor) in layout.tensors.iter().enumerate() {
             let values = tensor.span.of_mut(&mut params);
@@ -133,8 +146,29 @@ impl Variant {
                 values.iter_mut().for_each(|gain| *gain += 1.0);
             }
         }
-        let state = TrainState::new(layout, params, precision, AdamWOptions::default());
-        TrainState { composer: self.composer(), ngrams: self.ngrams(), ..state }
+        params
+    }
+
+    fn trainer(self, precision: Precision, distinct_inputs: bool) -> Trainer {
+        let layout = self.layout();
+        let inputs = InputLayer::new(&layout, self.composer(), self.ngrams());
+        let (n_inputs, logit_rows_max) = (inputs.n_inputs(), 8);
+        let usual = MicroShape::new(&layout.config, T, 2, precision);
+        let lanes = LanesSpec {
+            shape: MicroShape { n_seqs: 2, logit_rows_max, distinct_inputs, n_inputs, ..usual },
+            n_lanes: 2,
+            batch_seqs: 5,
+            threads: 1,
+            seed: SEED,
+            token_counts: &counts(),
+        };
+        Trainer::new(TrainerSpec {
+            params: self.params(&layout),
+            inputs,
+            optimizer: Box::new(AdamW::new(&layout, AdamWOptions::default())),
+            lanes,
+            layout,
+        })
     }
 
     /// Finds the n-grams of the text, so small that some come twice.
@@ -158,11 +192,12 @@ impl Variant {
         Some(composer)
     }
 
-    /// Few of few tokens, so that some are targets and some are drawn twice.
-    fn candidates(self, precision: Precision) -> Option<Candidates> {
-        let counts: Vec<u64> = (0..VOCAB as u64).map(|id| id * id).collect();
-        let is_sampled = self.head == HeadName::Sampled;
-        is_sampled.then(|| Candidates::new(&counts, 7, 12, precision, SEED))
+    /// The tokens that a step of a sampled layer draws.
+    fn candidates(self, layout: &Layout, params: &[f32]) -> Option<Candidates> {
+        let new = || Candidates::new(&counts(), N_SAMPLES, 12, Precision::F32, SEED);
+        let mut candidates = (self.head == HeadName::Sampled).then(new)?;
+        candidates.draw(layout.head.matrices()[0].matrix.span.of(params), STEP);
+        Some(candidates)
     }
 
     fn text(self) -> Text {
@@ -175,21 +210,11 @@ impl Variant {
     }
 
     /// The gradient of the sum of losses as training gets it, and that sum.
-    fn by_training(self, precision: Precision, unique_tokens: bool) -> (f64, Vec<f64>) {
-        let mut state = self.state(precision);
-        let usual = MicroShape::new(&state.layout.config, T, 2, precision);
-        let n_inputs = self.composer().map_or(VOCAB, |composer| composer.n_inputs());
-        let shape = MicroShape { n_seqs: 2, head_rows: 8, unique_tokens, n_inputs, ..usual };
-        let mut lanes = Lanes::new(&state.layout, &shape, 2, 5, 1);
-        if let Some(candidates) = self.candidates(precision) {
-            lanes.train_on(candidates, &state.layout);
-        }
-        state.pack(lanes.pool());
-        let text = self.text();
-        state.begin_step(&mut lanes, &text, STEP);
-        lanes.accumulate(state.model(), &text, &self.plan());
-        state.optim.sum_over_lanes(&state.params, &mut lanes);
-        let Layout { lane_len, len, .. } = state.layout;
+    fn by_training(self, precision: Precision, distinct_inputs: bool) -> (f64, Vec<f64>) {
+        let mut trainer = self.trainer(precision, distinct_inputs);
+        trainer.step(&self.text(), &self.plan()).unwrap();
+        let Layout { lane_len, len, .. } = *trainer.layout();
+        let lanes = trainer.lanes();
         let parts = [Span { start: 0, end: lane_len }, Span { start: lane_len, end: len }];
         let grads = parts.iter().flat_map(|part| lanes.summed_grad(*part));
         let grads = grads.map(|g| *g as f64).collect();
@@ -198,19 +223,17 @@ impl Variant {
 
     /// The same by the definition, at parameters changed by `round`; `seed` makes the masks.
     fn by_definition(self, seed: u64, round: impl Fn(usize, f32) -> f32) -> (f64, Vec<f64>) {
-        let state = self.state(Precision::F32);
-        let (layout, added) = (&state.layout, (state.composer.as_ref(), state.ngrams.as_ref()));
-        let params = state.params.iter().enumerate();
+        let layout = &self.layout();
+        let exact = self.params(layout);
+        let (composer, ngrams) = (self.composer(), self.ngrams());
+        let params = exact.iter().enumerate();
         let params: Vec<f64> = params.map(|(i, p)| round(i, *p) as f64).collect();
         let (mut tokens, mut targets) = ([0; 5 * T], [0; 5 * T]);
         for (s, row) in tokens.chunks_exact_mut(T).zip(targets.chunks_exact_mut(T)).enumerate() {
             self.text().fill(STEP, s, row.0, row.1);
         }
         let keys = Rng::new(seed, Purpose::Dropout, STEP);
-        let mut candidates = self.candidates(Precision::F32);
-        if let Some(candidates) = &mut candidates {
-            candidates.draw(state.model(), STEP);
-        }
+        let candidates = self.candidates(layout, &exact);
         let loss = |params: &[complex::Complex]| {
             let mut sum = zeros(1);
             for (first, n) in MICRO_BATCHES {
@@ -220,7 +243,7 @@ impl Variant {
                 let (tokens, targets) = (&tokens[rows.clone()], &targets[rows]);
                 sum[0] += reference::loss(
                     layout,
-                    added,
+                    (composer.as_ref(), ngrams.as_ref()),
                     params,
                     tokens,
                     targets,
@@ -270,7 +293,7 @@ impl Expected {
     /// errors, several times. The other two do about as much, independently, so together it is the
     /// root of three times that; and twice this is not exceeded by chance.
     fn new(variant: Variant, seed: u64, precision: Precision) -> Expected {
-        let layout = variant.state(precision).layout;
+        let layout = variant.layout();
         let (loss, grads) = variant.by_definition(seed, |_, x| x);
         let of_f32 = n_roundings(&layout.config) as f64 * 2f64.powi(-24);
         let mut expected = Expected {
@@ -319,11 +342,11 @@ fn every_gradient_is_the_derivative_of_the_definition() {
     for variant in VARIANTS {
         for precision in [Precision::F32, Precision::Bf16] {
             let expected = Expected::new(variant, SEED, precision);
-            let tensors = variant.state(precision).layout.tensors;
-            for unique_tokens in [false, true] {
-                let (loss, grads) = variant.by_training(precision, unique_tokens);
+            let tensors = variant.layout().tensors;
+            for distinct_inputs in [false, true] {
+                let (loss, grads) = variant.by_training(precision, distinct_inputs);
                 let found = expected.mismatch(&tensors, &grads);
-                assert_eq!(found, None, "{variant:?} {precision:?} {unique_tokens}");
+                assert_eq!(found, None, "{variant:?} {precision:?} {distinct_inputs}");
                 let difference = (loss - expected.loss).abs();
                 assert!(
                     difference <= expected.loss_bound,
@@ -340,7 +363,7 @@ fn a_planted_error_is_found_in_every_tensor() {
     let variant = VARIANTS[1];
     for (precision, factor) in [(Precision::F32, 1.001), (Precision::Bf16, 1.25)] {
         let expected = Expected::new(variant, SEED, precision);
-        let tensors = variant.state(precision).layout.tensors;
+        let tensors = variant.layout().tensors;
         for tensor in &tensors {
             let mut wrong = expected.grads.clone();
             tensor.span.of_mut(&mut wrong).iter_mut().for_each(|g| *g *= factor);
@@ -357,7 +380,7 @@ fn other_dropout_masks_are_found() {
     for precision in [Precision::F32, Precision::Bf16] {
         let expected = Expected::new(variant, SEED + 1, precision);
         let (_, found) = variant.by_training(precision, true);
-        let tensors = variant.state(precision).layout.tensors;
+        let tensors = variant.layout().tensors;
         assert!(expected.mismatch(&tensors, &found).is_some(), "{precision:?}");
     }
 }

@@ -41,24 +41,20 @@ fn tiny(precision: Precision) -> Tiny {
 
 /// Logits of fresh weights after a text.
 fn logits(tiny: &Tiny) -> Vec<f32> {
-    let mut state = tiny.state();
-    let mut pool = Pool::new(1);
-    state.pack(&mut pool);
+    let (mut trainer, mut pool) = (tiny.trainer(1), Pool::new(1));
     let tokens: Vec<u32> = (1..tiny.seq_len as u32).collect();
-    let mut session = Session::new(&state.layout, tiny.precision, tiny.seq_len, 1);
-    session.feed(state.model(), &mut pool, &tokens).unwrap().to_vec()
+    trainer.with_current(|model, _, _| {
+        let mut session = Session::new(model.layout, tiny.precision, tiny.seq_len, 1);
+        session.feed(model, &mut pool, &tokens).unwrap().to_vec()
+    })
 }
 
 /// Gradients of a batch, tensor by tensor.
 fn gradients(tiny: &Tiny) -> Vec<(String, Vec<f32>)> {
-    let mut state = tiny.state();
-    let mut lanes = tiny.lanes(&state.layout, 1);
-    state.pack(lanes.pool());
-    let model = state.model();
-    lanes.accumulate(model, &Cycle(tiny.vocab_size), &tiny.plan(0));
-    state.optim.sum_over_lanes(&state.params, &mut lanes);
-    let tensors = state.layout.tensors.iter();
-    tensors.map(|t| (t.name.clone(), lanes.summed_grad(t.span).to_vec())).collect()
+    let mut trainer = tiny.trainer(1);
+    trainer.step(&Cycle(tiny.vocab_size), &tiny.plan(0)).unwrap();
+    let tensors = trainer.layout().tensors.clone().into_iter();
+    tensors.map(|t| (t.name, trainer.lanes().summed_grad(t.span).to_vec())).collect()
 }
 
 /// Longest sum of products: the MLP's width.

@@ -3,13 +3,11 @@
 
 mod support;
 
-use engine::model::HeadConfig;
-use engine::train::{
-    IdleRows, Lanes, SequenceSource, StepError, TrainState, apply_gradients, training_step,
-};
+use engine::head::HeadConfig;
+use engine::train::{IdleRows, SequenceSource, StepError, Trainer};
 use kernels::Precision;
 use kernels::rng::{Purpose, Rng};
-use support::Tiny;
+use support::{Saved, Tiny, bits};
 
 const VOCAB: usize = 60;
 const N_STEPS: u64 = 40;
@@ -59,41 +57,16 @@ fn variants() -> impl Iterator<Item = Tiny> {
         .flat_map(move |precision| heads.clone().map(|tiny| Tiny { precision, ..tiny }))
 }
 
-/// A state to train, and what trains it.
-struct Trainer {
-    tiny: Tiny,
-    state: TrainState,
-    lanes: Lanes,
+/// Takes a step; returns its loss.
+fn step(tiny: &Tiny, trainer: &mut Trainer, step: u64) -> f64 {
+    trainer.step(&Rare, &tiny.plan(step)).unwrap().loss_nats
 }
 
-impl Trainer {
-    fn new(tiny: Tiny) -> Trainer {
-        let mut state = tiny.state();
-        let mut lanes = tiny.lanes(&state.layout, 2);
-        state.pack(lanes.pool());
-        Trainer { tiny, state, lanes }
-    }
-
-    fn step(&mut self, step: u64) -> f64 {
-        let plan = self.tiny.plan(step);
-        training_step(&mut self.state, &mut self.lanes, &Rare, &plan).unwrap().loss_nats
-    }
-
-    /// The parameters with every row up to date, and the loss of a batch that no step has seen.
-    fn current(&mut self) -> (Vec<f32>, f64) {
-        self.state.with_current(&mut self.lanes, |model, lanes| {
-            (model.params.to_vec(), lanes.evaluate(model, &Rare, 50).nats)
-        })
-    }
-
-    /// Bits of everything that a step writes.
-    fn bits(&self) -> Vec<u32> {
-        let TrainState { params, optim, layout, .. } = &self.state;
-        let all = [params, &optim.m, &optim.v].into_iter().flat_map(|values| values.iter());
-        let idle = optim.idle_state(layout);
-        let idle = idle.iter().flat_map(|part| &part.values);
-        all.chain(idle).map(|x| x.to_bits()).chain([optim.n_updates as u32]).collect()
-    }
+/// The parameters with every row up to date, and the loss of a batch that no step has seen.
+fn current(trainer: &mut Trainer) -> (Vec<f32>, f64) {
+    trainer.with_current(|model, lanes, _| {
+        (model.params.to_vec(), lanes.evaluate(model, &Rare, 50).nats)
+    })
 }
 
 /// Distance of two vectors relative to the second's norm.
@@ -107,26 +80,27 @@ fn distance(found: &[f32], expected: &[f32]) -> f64 {
 #[test]
 fn a_lazy_optimiser_trains_as_a_dense_one() {
     for tiny in variants() {
-        let new = |idle_rows| Trainer::new(Tiny { idle_rows, ..tiny.clone() });
+        let new = |idle_rows| Tiny { idle_rows, ..tiny.clone() }.trainer(2);
         let [mut dense, mut nudged] = [(); 2].map(|()| new(IdleRows::Dense));
         let mut lazy = new(IdleRows::Lazy);
-        let params = nudged.state.params.iter_mut();
-        params.filter(|p| **p != 0.0).for_each(|p| *p = f32::from_bits(p.to_bits() ^ 1));
-        nudged.state.pack(nudged.lanes.pool());
-        for step in 0..N_STEPS {
+        nudged.edit_params(|params| {
+            let params = params.iter_mut().filter(|p| **p != 0.0);
+            params.for_each(|p| *p = f32::from_bits(p.to_bits() ^ 1));
+        });
+        for number in 0..N_STEPS {
             for trainer in [&mut dense, &mut nudged, &mut lazy] {
-                trainer.step(step);
+                step(&tiny, trainer, number);
             }
         }
-        let (expected, _) = dense.current();
-        let apart = distance(&nudged.current().0, &expected);
+        let (expected, _) = current(&mut dense);
+        let apart = distance(&current(&mut nudged).0, &expected);
         // One bit of an f32 now and then moves an operand in bf16 to its neighbour, and after forty
         // steps nothing is left of where it began: all such runs are about equally far apart.
         let bound = if tiny.precision == Precision::F32 { 10.0 } else { 3.0 } * apart;
-        let off = distance(&lazy.current().0, &expected);
+        let off = distance(&current(&mut lazy).0, &expected);
         assert!(off <= bound, "{tiny:?}: {off} above {bound}");
         // In f32 the comparison sees rows that were not brought up to date.
-        let behind = distance(&lazy.state.params, &expected);
+        let behind = distance(lazy.params(), &expected);
         let is_bf16 = tiny.precision == Precision::Bf16;
         assert!(is_bf16 || behind > 10.0 * bound, "{tiny:?}: {behind} within {bound}");
     }
@@ -135,13 +109,14 @@ fn a_lazy_optimiser_trains_as_a_dense_one() {
 /// Most rows of n-grams are idle for the whole time, and some are used.
 #[test]
 fn rows_of_ngrams_are_used_where_the_batch_has_the_ngram() {
-    let mut trainer = Trainer::new(Tiny { has_ngrams: true, ..tiny() });
-    for step in 0..N_STEPS {
-        trainer.step(step);
+    let tiny = Tiny { has_ngrams: true, ..tiny() };
+    let mut trainer = tiny.trainer(2);
+    for number in 0..N_STEPS {
+        step(&tiny, &mut trainer, number);
     }
-    let TrainState { optim, layout, .. } = &trainer.state;
-    let idle = optim.idle_state(layout);
-    let of_ngrams = idle.iter().find(|part| part.name.contains("embed_ngrams")).unwrap();
+    let state = trainer.optimizer().state(trainer.layout());
+    let is_of_ngrams = |name: &str| name.starts_with("idle.") && name.contains("embed_ngrams");
+    let of_ngrams = state.iter().find(|tensor| is_of_ngrams(&tensor.name)).unwrap();
     let n_unused = of_ngrams.values.iter().filter(|n| **n == N_STEPS as f32).count();
     assert!(0 < n_unused && n_unused < of_ngrams.values.len(), "{:?}", of_ngrams.values);
 }
@@ -149,12 +124,13 @@ fn rows_of_ngrams_are_used_where_the_batch_has_the_ngram() {
 #[test]
 fn looking_at_the_model_between_steps_leaves_no_trace() {
     for tiny in variants() {
-        let [mut seen, mut unseen] = [(); 2].map(|()| Trainer::new(tiny.clone()));
-        for step in 0..N_STEPS {
-            assert_eq!(seen.step(step).to_bits(), unseen.step(step).to_bits());
-            let first = seen.current();
-            assert!(first == seen.current());
-            assert!(seen.bits() == unseen.bits(), "step {step}");
+        let [mut seen, mut unseen] = [(); 2].map(|()| tiny.trainer(2));
+        for number in 0..N_STEPS {
+            let losses = [&mut seen, &mut unseen].map(|trainer| step(&tiny, trainer, number));
+            assert_eq!(losses[0].to_bits(), losses[1].to_bits());
+            let first = current(&mut seen);
+            assert!(first == current(&mut seen));
+            assert!(bits(&seen) == bits(&unseen), "step {number}");
         }
     }
 }
@@ -163,48 +139,47 @@ fn looking_at_the_model_between_steps_leaves_no_trace() {
 #[test]
 fn a_refused_step_leaves_no_trace() {
     for tiny in variants() {
-        let [mut refused, mut without] = [(); 2].map(|()| Trainer::new(tiny.clone()));
-        for step in 0..N_STEPS {
-            if step % 5 != 4 {
-                refused.step(step);
-                without.step(step);
+        let [mut refused, mut without] = [(); 2].map(|()| tiny.trainer(2));
+        for number in 0..N_STEPS {
+            if number % 5 != 4 {
+                step(&tiny, &mut refused, number);
+                step(&tiny, &mut without, number);
                 continue;
             }
-            let before = refused.bits();
-            let Trainer { tiny, state, lanes } = &mut refused;
-            let plan = tiny.plan(step);
-            state.begin_step(lanes, &Rare, step);
-            lanes.accumulate(state.model(), &Rare, &plan);
-            lanes.for_each(|lane| lane.buffers.grads[0] = f32::NAN);
-            let is_behind = state.params.to_vec();
-            let error = apply_gradients(state, lanes, &plan).unwrap_err();
+            let (before, plan) = (bits(&refused), tiny.plan(number));
+            refused.accumulate(&Rare, &plan);
+            let (grads, _) = refused.lanes().gradients();
+            grads.lanes.iter_mut().for_each(|lane| lane.grads[0] = f32::NAN);
+            let up_to_date = refused.params().to_vec();
+            let error = refused.apply(&plan).unwrap_err();
             assert!(matches!(error, StepError::NotFinite { .. }), "{error}");
-            assert!(is_behind != state.params.to_vec(), "no row was idle at step {step}");
-            assert!(before == refused.bits() && before == without.bits(), "step {step}");
+            assert!(up_to_date != refused.params(), "no row was idle at step {number}");
+            assert!(before == bits(&refused) && before == bits(&without), "step {number}");
         }
-        assert!(refused.bits() == without.bits());
+        assert!(bits(&refused) == bits(&without));
     }
 }
 
 /// A row that is used again is looked at again.
 #[test]
 fn a_bad_number_in_a_row_refuses_the_step_that_uses_it() {
-    let c = tiny().config().model_dim;
-    for part in 0..3 {
-        let mut trainer = Trainer::new(tiny());
-        for step in 0..10 {
-            trainer.step(step);
+    let (tiny, name) = (tiny(), "model.embed_tokens.weight");
+    let mut tokens = vec![0; 6];
+    Rare.fill(10, 0, &mut tokens, &mut [0; 6]);
+    let at = tokens[3] as usize * tiny.config().model_dim + 5;
+    // A row's parameters are those that were last written, not the model's file's.
+    for part in ["live.", "m.", "v."] {
+        let mut trainer = tiny.trainer(2);
+        for number in 0..10 {
+            step(&tiny, &mut trainer, number);
         }
-        let mut tokens = vec![0; 6];
-        Rare.fill(10, 0, &mut tokens, &mut [0; 6]);
-        let at = trainer.state.layout.embed.start + tokens[3] as usize * c + 5;
-        let TrainState { params, optim, .. } = &mut trainer.state;
-        [params, &mut optim.m, &mut optim.v][part][at] = f32::NAN;
-        let before = trainer.bits();
-        let plan = trainer.tiny.plan(10);
-        let error = training_step(&mut trainer.state, &mut trainer.lanes, &Rare, &plan);
-        let StepError::NotFinite { what, .. } = error.unwrap_err() else { panic!("another error") };
-        assert!(what.contains("embed_tokens"), "part {part}: {what}");
-        assert!(before == trainer.bits());
+        let mut saved = Saved::of(&mut trainer);
+        saved.tensor(&format!("{part}{name}"))[at] = f32::NAN;
+        saved.restore(&mut trainer);
+        let before = bits(&trainer);
+        let error = trainer.step(&Rare, &tiny.plan(10)).unwrap_err();
+        let StepError::NotFinite { what, .. } = error else { panic!("another error") };
+        assert!(what.contains("embed_tokens"), "{part}: {what}");
+        assert!(before == bits(&trainer));
     }
 }

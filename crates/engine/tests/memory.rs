@@ -1,7 +1,8 @@
 //! Memory is linear in the length of a sequence, and no logits of a whole batch are ever held.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
-use engine::model::{LaneBuffers, Layout, MicroShape, ModelConfig};
+use engine::head::LossSpec;
+use engine::model::{Lane, Layout, MicroShape, ModelConfig};
 use kernels::Precision;
 use kernels::attention::attention_scratch_len;
 
@@ -9,12 +10,14 @@ const T: usize = 1024;
 
 type Plan = Vec<(&'static str, usize)>;
 
-/// What a training lane of a small model takes.
+/// What a training lane of a small model takes, with its part of the output layer.
 fn plan(vocab_size: usize, n_seqs: usize, seq_len: usize, precision: Precision) -> Plan {
     let config = ModelConfig { seq_len, n_kv_heads: 2, ..ModelConfig::new(vocab_size, 64, 2, 4) };
     let layout = Layout::new(&config).unwrap();
     let shape = MicroShape { n_seqs, ..MicroShape::new(&config, seq_len, n_seqs, precision) };
-    LaneBuffers::new(&layout, shape, true).plan().into_iter().collect()
+    let training = Some((0, &[][..]));
+    let head = layout.head.loss(&LossSpec { shape: &shape, n_lanes: 1, threads: 1, training });
+    Lane::new(&layout, shape, true).memory().into_iter().chain(head.memory()).collect()
 }
 
 fn bytes(plan: &Plan, name: &str) -> usize {
@@ -78,7 +81,8 @@ fn logits_of_a_batch_are_never_held() {
     let (n_rows, small, large) = (2 * T, 1_000, 50_257);
     let [small, large] = [small, large].map(|v| plan(v, 1, n_rows, Precision::F32));
     let logits = n_rows * 50_257 * size_of::<f32>();
-    let growth = bytes(&large, "workspace") - bytes(&small, "workspace");
+    let of_output = |plan: &Plan| bytes(plan, "workspace") + bytes(plan, "output layer");
+    let growth = of_output(&large) - of_output(&small);
     assert!(growth <= logits / 4, "workspace grows by {growth}, all logits are {logits} bytes");
     assert_eq!(bytes(&large, "activations"), bytes(&small, "activations"));
     let all = total(&large) - bytes(&large, "gradients");

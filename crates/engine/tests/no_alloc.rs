@@ -6,9 +6,10 @@
 
 mod support;
 
-use engine::generate::{InferenceModel, Sampler, Sampling, Session};
-use engine::model::LaneBuffers;
-use engine::train::{IdleRows, SequenceSource, training_step};
+use engine::generate::{Sampler, Sampling, Session};
+use engine::head::LossSpec;
+use engine::model::{Lane, OwnedModel};
+use engine::train::{IdleRows, SequenceSource};
 use kernels::{Pool, Precision};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
@@ -64,25 +65,21 @@ const N_STEPS: u64 = 6;
 /// What happens in all but the first of some steps: two lanes of eight sequences have two
 /// micro-batches each, one lane has four.
 fn count_steps(tiny: &Tiny, threads: usize, source: &dyn SequenceSource) -> Count {
-    let mut state = tiny.state();
-    let mut lanes = tiny.lanes(&state.layout, threads);
-    state.pack(lanes.pool());
-    training_step(&mut state, &mut lanes, source, &tiny.plan(0)).unwrap();
+    let mut trainer = tiny.trainer(threads);
+    trainer.step(source, &tiny.plan(0)).unwrap();
     count(|| {
         for step in 1..=N_STEPS {
-            training_step(&mut state, &mut lanes, source, &tiny.plan(step)).unwrap();
+            trainer.step(source, &tiny.plan(step)).unwrap();
         }
     })
 }
 
 /// What happens while tokens are chosen and taken in, one by one, after a prompt and a first.
 fn count_tokens(tiny: &Tiny, threads: usize, sampling: Sampling) -> Count {
-    let state = tiny.state();
-    let params = tiny.params(&state.layout);
+    let layout = tiny.layout();
+    let (params, inputs) = (tiny.params(&layout), tiny.inputs(&layout));
     let mut pool = Pool::new(threads);
-    let model = InferenceModel::new(state.layout, params, tiny.precision, &mut pool)
-        .with_composer(state.composer)
-        .with_ngrams(state.ngrams);
+    let model = OwnedModel::new(layout, params, inputs, tiny.precision, &mut pool);
     let mut session = Session::new(model.layout(), tiny.precision, tiny.seq_len, threads);
     let mut write = || {
         let mut sampler = Sampler::new(sampling, tiny.vocab_size).unwrap();
@@ -120,13 +117,13 @@ fn variants() -> impl Iterator<Item = (Tiny, usize)> {
         let is = |bit: usize| i >> bit & 1 == 1;
         let precision = if is(0) { Precision::Bf16 } else { Precision::F32 };
         let (n_lanes, threads) = (1 + usize::from(is(1)), 1 + usize::from(is(2)));
-        let (qk_norm, unique_tokens) = (is(3), is(3) != is(0));
+        let (qk_norm, distinct_inputs) = (is(3), is(3) != is(0));
         let usual = Tiny { dropout: 0.1, batch_seqs: 8, ..Tiny::default() };
         let (composes, has_ngrams) = (is(2) != is(0), is(3) != is(1));
         let idle_rows = if is(2) { IdleRows::Lazy } else { IdleRows::Dense };
         let usual = trained_heads(&usual)[(i + i / 4) % 4].clone();
         let usual = Tiny { composes, has_ngrams, idle_rows, ..usual };
-        (Tiny { precision, n_lanes, qk_norm, unique_tokens, ..usual }, threads)
+        (Tiny { precision, n_lanes, qk_norm, distinct_inputs, ..usual }, threads)
     })
 }
 
@@ -139,21 +136,23 @@ fn check_the_counter(tiny: &Tiny, threads: usize) {
     let of_pool = count(|| pool.run(10, |i| drop(black_box(Box::new(i)))));
     assert_eq!(of_pool, Count { n_allocated: 10, n_freed: 10 });
     // Where lanes share tables a batch is looked at first, for the rows that it uses.
-    let layout = tiny.state().layout;
-    let n_read = if layout.lane_len < layout.len { 2 } else { 1 };
+    let n_read = if tiny.layout().shares_tables() { 2 } else { 1 };
     let n = N_STEPS as usize * tiny.batch_seqs * n_read;
     let of_steps = count_steps(tiny, threads, &Careless(Cycle(tiny.vocab_size)));
     assert_eq!(of_steps, Count { n_allocated: n, n_freed: n });
 }
 
-/// The memory plan is what a lane takes, to a hundredth.
+/// The memory plan is what a lane takes, and an output layer at work on it, to a hundredth.
 fn check_the_plan(tiny: &Tiny) {
     let tiny = Tiny { seq_len: 256, ..tiny.clone() };
-    let (state, shape) = (tiny.state(), tiny.micro());
+    let (layout, shape, counts) = (tiny.layout(), tiny.micro(), vec![1; tiny.vocab_size]);
     let before = BYTES_ALLOCATED.load(Ordering::SeqCst);
-    let lane = LaneBuffers::new(&state.layout, shape, true);
+    let training = Some((1, &counts[..]));
+    let head = layout.head.loss(&LossSpec { shape: &shape, n_lanes: 1, threads: 1, training });
+    let lane = Lane::new(&layout, shape, true);
     let taken = BYTES_ALLOCATED.load(Ordering::SeqCst) - before;
-    let planned: usize = lane.plan().iter().map(|(_, bytes)| bytes).sum();
+    let planned = lane.memory().into_iter().chain(head.memory());
+    let planned: usize = planned.map(|(_, bytes)| bytes).sum();
     assert!(taken.abs_diff(planned) * 100 <= planned, "{planned} planned, {taken} taken");
 }
 

@@ -3,10 +3,9 @@
 
 mod support;
 
-use engine::train::{Lanes, StepError, TrainState, apply_gradients, training_step};
+use engine::train::{AdamW, AdamWOptions, Optimizer, StepError, Trainer};
 use kernels::rng::{Purpose, Rng};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use support::{Cycle, Tiny};
+use support::{Cycle, Saved, Tiny, bits};
 
 /// Where a bad number is planted.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,8 +46,8 @@ fn tiny() -> Tiny {
     }
 }
 
-fn accidents(state: &TrainState, n: u64) -> impl Iterator<Item = Accident> {
-    let spans: Vec<_> = state.layout.tensors.iter().map(|t| t.span.len()).collect();
+fn accidents(n: u64) -> impl Iterator<Item = Accident> {
+    let spans: Vec<_> = tiny().layout().tensors.iter().map(|t| t.span.len()).collect();
     (0..n).map(move |i| {
         let rng = Rng::new(7, Purpose::Test, i);
         let below = |index, n: usize| rng.below_at(index, n as u64) as usize;
@@ -70,82 +69,65 @@ fn accidents(state: &TrainState, n: u64) -> impl Iterator<Item = Accident> {
     })
 }
 
-/// Bits of everything that a step writes.
-fn bits(state: &TrainState) -> Vec<u32> {
-    let all = [&state.params, &state.optim.m, &state.optim.v];
-    let numbers = all.into_iter().flat_map(|values| values.iter().map(|x| x.to_bits()));
-    numbers.chain([state.optim.n_updates as u32]).collect()
-}
-
-/// The number that an accident in the state replaces.
-fn victim<'a>(state: &'a mut TrainState, accident: &Accident) -> Option<&'a mut f32> {
-    let at = state.layout.tensors[accident.tensor].span.start + accident.element;
-    match accident.place {
-        Place::Parameter => Some(&mut state.params[at]),
-        Place::FirstMoment => Some(&mut state.optim.m[at]),
-        Place::SecondMoment => Some(&mut state.optim.v[at]),
-        Place::Gradient(_) => None,
-    }
+/// Puts `value` where an accident in the state happens; returns the number that was there.
+fn replace(trainer: &mut Trainer, accident: &Accident, value: f32) -> Option<f32> {
+    let tensor = trainer.layout().tensors[accident.tensor].clone();
+    let mut saved = Saved::of(trainer);
+    let numbers = match accident.place {
+        Place::Parameter => tensor.span.of_mut(&mut saved.params),
+        Place::FirstMoment => saved.tensor(&format!("m.{}", tensor.name)),
+        Place::SecondMoment => saved.tensor(&format!("v.{}", tensor.name)),
+        Place::Gradient(_) => return None,
+    };
+    let replaced = std::mem::replace(&mut numbers[accident.element], value);
+    saved.restore(trainer);
+    Some(replaced)
 }
 
 /// A step with the accident's gradient, if that is where it happens.
-fn bad_step(state: &mut TrainState, lanes: &mut Lanes, accident: &Accident) -> StepError {
+fn bad_step(trainer: &mut Trainer, accident: &Accident) -> StepError {
     let (tiny, source) = (tiny(), Cycle(tiny().vocab_size));
     let plan = tiny.plan(accident.step);
     let Place::Gradient(which) = accident.place else {
-        state.pack(lanes.pool());
-        return training_step(state, lanes, &source, &plan).unwrap_err();
+        return trainer.step(&source, &plan).unwrap_err();
     };
-    let model = state.model();
-    lanes.accumulate(model, &source, &plan);
-    let at = state.layout.tensors[accident.tensor].span.start + accident.element;
-    let lane_number = AtomicUsize::new(0); // one thread takes the lanes in order
-    lanes.for_each(|lane| {
-        if lane_number.fetch_add(1, Ordering::Relaxed) == which {
-            lane.buffers.grads[at] = accident.value;
-        }
-    });
-    apply_gradients(state, lanes, &plan).unwrap_err()
+    trainer.accumulate(&source, &plan);
+    let at = trainer.layout().tensors[accident.tensor].span.start + accident.element;
+    trainer.lanes().gradients().0.lanes[which].grads[at] = accident.value;
+    trainer.apply(&plan).unwrap_err()
 }
 
 /// Trains through an accident that is undone after its step; returns the bits at the end.
 fn train_through(accident: &Accident) -> Vec<u32> {
-    let tiny = tiny();
-    let mut state = tiny.state();
-    let mut lanes = tiny.lanes(&state.layout, 1);
-    state.pack(lanes.pool());
+    let (tiny, source) = (tiny(), Cycle(tiny().vocab_size));
+    let mut trainer = tiny.trainer(1);
     for step in 0..N_STEPS {
         if step != accident.step {
-            let source = Cycle(tiny.vocab_size);
-            training_step(&mut state, &mut lanes, &source, &tiny.plan(step)).unwrap();
+            trainer.step(&source, &tiny.plan(step)).unwrap();
             continue;
         }
-        let healthy = victim(&mut state, accident).map(|x| std::mem::replace(x, accident.value));
-        let before = bits(&state);
-        let error = bad_step(&mut state, &mut lanes, accident);
-        assert!(before == bits(&state), "a refused step changed something: {accident:?}");
-        let name = &state.layout.tensors[accident.tensor].name;
+        let healthy = replace(&mut trainer, accident, accident.value);
+        let before = bits(&trainer);
+        let error = bad_step(&mut trainer, accident);
+        assert!(before == bits(&trainer), "a refused step changed something: {accident:?}");
+        let name = &trainer.layout().tensors[accident.tensor].name;
         let StepError::NotFinite { step, what, .. } = error else { panic!("{error}") };
         assert!(step == accident.step && what.contains(name), "{accident:?}: {what}");
-        if let (Some(victim), Some(healthy)) = (victim(&mut state, accident), healthy) {
-            *victim = healthy;
-            state.pack(lanes.pool());
+        if let Some(healthy) = healthy {
+            replace(&mut trainer, accident, healthy);
         }
     }
-    bits(&state)
+    bits(&trainer)
 }
 
-/// Trains without the steps named.
+/// Trains without the step named.
 fn train_without(left_out: u64) -> Vec<u32> {
-    let tiny = tiny();
-    let mut state = tiny.state();
-    let mut lanes = tiny.lanes(&state.layout, 1);
-    state.pack(lanes.pool());
+    let (tiny, source) = (tiny(), Cycle(tiny().vocab_size));
+    let mut trainer = tiny.trainer(1);
     for step in (0..N_STEPS).filter(|step| *step != left_out) {
-        let source = Cycle(tiny.vocab_size);
-        training_step(&mut state, &mut lanes, &source, &tiny.plan(step)).unwrap();
+        trainer.step(&source, &tiny.plan(step)).unwrap();
     }
-    bits(&state)
+    bits(&trainer)
 }
 
 /// Accidents tried; nightly runs set `CRYSTALLINE_ACCIDENTS=300`.
@@ -158,7 +140,7 @@ fn n_accidents() -> u64 {
 #[test]
 fn a_bad_number_anywhere_refuses_the_step_and_leaves_no_trace() {
     let without: Vec<_> = (0..N_STEPS).map(train_without).collect();
-    for accident in accidents(&tiny().state(), n_accidents()) {
+    for accident in accidents(n_accidents()) {
         let through = train_through(&accident);
         assert!(through == without[accident.step as usize], "a trace was left by {accident:?}");
     }
@@ -181,50 +163,47 @@ fn a_bad_parameter_that_no_token_uses_is_found_too() {
 #[test]
 fn an_update_with_a_bad_gradient_would_be_seen() {
     let tiny = tiny();
-    let mut state = tiny.state();
-    let mut lanes = tiny.lanes(&state.layout, 1);
-    state.pack(lanes.pool());
-    let before = bits(&state);
-    lanes.for_each(|lane| lane.buffers.grads[0] = f32::NAN);
-    state.optim.update(&mut state.params, &mut lanes, 1e-3, 1.0);
-    assert!(state.params[0].is_nan() && before != bits(&state));
+    let mut trainer = tiny.trainer(1);
+    let (before, layout) = (bits(&trainer), tiny.layout());
+    let (mut optimizer, mut params) =
+        (AdamW::new(&layout, AdamWOptions::default()), tiny.params(&layout));
+    let (grads, pool) = trainer.lanes().gradients();
+    grads.lanes.iter_mut().for_each(|lane| lane.grads[0] = f32::NAN);
+    optimizer.update(&mut params, grads, 1e-3, 1.0, pool);
+    let updated = tiny.trainer_of(params, Box::new(optimizer), 1);
+    assert!(updated.params()[0].is_nan() && before != bits(&updated));
 }
 
 /// Finite parameters may still have infinite activations: the loss is then what is not finite.
 #[test]
 fn an_overflow_on_the_way_refuses_the_step() {
     let tiny = tiny();
-    let mut state = tiny.state();
-    let mut lanes = tiny.lanes(&state.layout, 1);
-    let (head, source) = (state.layout.head.span, Cycle(tiny.vocab_size));
-    let healthy = head.of(&state.params).to_vec();
-    head.of_mut(&mut state.params).fill(f32::MAX);
-    state.pack(lanes.pool());
-    let before = bits(&state);
-    let error = training_step(&mut state, &mut lanes, &source, &tiny.plan(0)).unwrap_err();
+    let mut trainer = tiny.trainer(1);
+    let source = Cycle(tiny.vocab_size);
+    let rows = trainer.layout().head.matrices()[0].matrix.span;
+    let healthy = rows.of(trainer.params()).to_vec();
+    trainer.edit_params(|params| rows.of_mut(params).fill(f32::MAX));
+    let before = bits(&trainer);
+    let error = trainer.step(&source, &tiny.plan(0)).unwrap_err();
     assert!(matches!(&error, StepError::NotFinite { what, .. } if what == "the loss"), "{error}");
-    assert!(before == bits(&state));
-    head.of_mut(&mut state.params).copy_from_slice(&healthy);
-    state.pack(lanes.pool());
-    training_step(&mut state, &mut lanes, &source, &tiny.plan(1)).unwrap();
+    assert!(before == bits(&trainer));
+    trainer.edit_params(|params| rows.of_mut(params).copy_from_slice(&healthy));
+    trainer.step(&source, &tiny.plan(1)).unwrap();
 }
 
 /// A gradient that is huge but finite is clipped like any other.
 #[test]
 fn a_huge_gradient_is_clipped_to_a_finite_update() {
     let tiny = tiny();
-    let mut state = tiny.state();
-    let mut lanes = tiny.lanes(&state.layout, 1);
-    state.pack(lanes.pool());
+    let mut trainer = tiny.trainer(1);
     let (source, plan) = (Cycle(tiny.vocab_size), tiny.plan(0));
-    let model = state.model();
-    lanes.accumulate(model, &source, &plan);
-    lanes.for_each(|lane| lane.buffers.grads[3] = 1e38);
-    let report = apply_gradients(&mut state, &mut lanes, &plan).unwrap();
+    trainer.accumulate(&source, &plan);
+    let (grads, _) = trainer.lanes().gradients();
+    grads.lanes.iter_mut().for_each(|lane| lane.grads[3] = 1e38);
+    let report = trainer.apply(&plan).unwrap();
     assert!(report.grad_norm > 1e36, "{report:?}");
-    let all = [&state.params, &state.optim.m, &state.optim.v];
-    assert!(all.into_iter().all(|values| values.iter().all(|x| x.is_finite())));
-    training_step(&mut state, &mut lanes, &source, &tiny.plan(1)).unwrap();
+    assert!(bits(&trainer).iter().all(|x| f32::from_bits(*x).is_finite()));
+    trainer.step(&source, &tiny.plan(1)).unwrap();
 }
 
 #[test]
@@ -237,11 +216,9 @@ fn a_batch_without_targets_is_refused() {
         }
     }
     let tiny = tiny();
-    let mut state = tiny.state();
-    let mut lanes = tiny.lanes(&state.layout, 1);
-    state.pack(lanes.pool());
-    let before = bits(&state);
-    let error = training_step(&mut state, &mut lanes, &NoTargets, &tiny.plan(3)).unwrap_err();
+    let mut trainer = tiny.trainer(1);
+    let before = bits(&trainer);
+    let error = trainer.step(&NoTargets, &tiny.plan(3)).unwrap_err();
     assert_eq!(error, StepError::NoTargets { step: 3 });
-    assert!(before == bits(&state));
+    assert!(before == bits(&trainer));
 }

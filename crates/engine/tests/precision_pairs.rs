@@ -12,9 +12,9 @@
 //! `tinyshakespeare.txt`, for which `../shared/data` beside the repository is tried too.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
-use engine::model::{Layout, MicroShape, ModelConfig, init_params};
+use engine::model::{InputLayer, Layout, MicroShape, ModelConfig, OwnedModel, init_params};
 use engine::train::{
-    AdamWOptions, Lanes, Schedule, SequenceSource, StepPlan, TrainState, training_step,
+    AdamW, AdamWOptions, Lanes, LanesSpec, Schedule, SequenceSource, StepPlan, Trainer, TrainerSpec,
 };
 use kernels::{Isa, Precision};
 use std::path::{Path, PathBuf};
@@ -100,11 +100,21 @@ fn final_loss(corpus: &Corpus, run: Run) -> f64 {
     let usual = ModelConfig::new(corpus.vocab_size, run.model_dim, 4, 4);
     let config = ModelConfig { seq_len: SEQ_LEN, ..usual };
     let (layout, n_lanes) = (Layout::new(&config).unwrap(), 2);
-    let shape = MicroShape::new(&config, SEQ_LEN, BATCH_SEQS / n_lanes, run.precision);
-    let mut lanes = Lanes::new(&layout, &shape, n_lanes, BATCH_SEQS, threads());
-    let params = init_params(&layout, run.seed);
-    let mut state = TrainState::new(layout, params, run.precision, AdamWOptions::default());
-    state.pack(lanes.pool());
+    let lanes = LanesSpec {
+        shape: MicroShape::new(&config, SEQ_LEN, BATCH_SEQS / n_lanes, run.precision),
+        n_lanes,
+        batch_seqs: BATCH_SEQS,
+        threads: threads(),
+        seed: run.seed,
+        token_counts: &[],
+    };
+    let mut trainer = Trainer::new(TrainerSpec {
+        params: init_params(&layout, run.seed),
+        inputs: InputLayer::new(&layout, None, None),
+        optimizer: Box::new(AdamW::new(&layout, AdamWOptions::default())),
+        lanes,
+        layout,
+    });
     let batches = Batches::new(corpus.train.len(), SEQ_LEN, BATCH_SEQS, run.seed).unwrap();
     let (source, n_steps) = (Train(&corpus.train, batches), run.n_steps);
     let schedule =
@@ -112,20 +122,20 @@ fn final_loss(corpus: &Corpus, run: Run) -> f64 {
     for step in 0..n_steps {
         let (lr, seed) = (schedule.at(step), run.seed);
         let plan = StepPlan { step, lr, grad_norm_max: 1.0, dropout: 0.0, seed };
-        training_step(&mut state, &mut lanes, &source, &plan).unwrap();
+        trainer.step(&source, &plan).unwrap();
     }
-    evaluate(corpus, state)
+    evaluate(corpus, trainer)
 }
 
-fn evaluate(corpus: &Corpus, state: TrainState) -> f64 {
-    let TrainState { layout, params, .. } = state;
+fn evaluate(corpus: &Corpus, trainer: Trainer) -> f64 {
+    let (layout, params) = trainer.into_model();
     let shape = MicroShape::new(&layout.config, SEQ_LEN, BATCH_SEQS, Precision::F32);
     let mut lanes = Lanes::for_evaluation(&layout, &shape, threads());
-    let mut state = TrainState::new(layout, params, Precision::F32, AdamWOptions::default());
-    state.pack(lanes.pool());
+    let inputs = InputLayer::new(&layout, None, None);
+    let model = OwnedModel::new(layout, params, inputs, Precision::F32, lanes.pool());
     let windows = EvalWindows::new(corpus.valid.len(), SEQ_LEN).unwrap();
     let n = windows.n_windows();
-    let sum = lanes.evaluate(state.model(), &Valid(&corpus.valid, windows), n);
+    let sum = lanes.evaluate(model.model(), &Valid(&corpus.valid, windows), n);
     sum.nats / sum.n_tok as f64
 }
 

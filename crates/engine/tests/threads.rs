@@ -2,10 +2,11 @@
 
 mod support;
 
-use engine::model::{HeadConfig, Layout};
-use engine::train::{IdleRows, Lanes, training_step};
-use kernels::Precision;
-use support::{Cycle, Tiny, Trained, heads, train, trained_heads};
+use engine::head::HeadConfig;
+use engine::model::{Layout, OwnedModel};
+use engine::train::{IdleRows, Lanes};
+use kernels::{Pool, Precision};
+use support::{Cycle, Saved, Tiny, Trained, heads, train, trained_heads};
 
 const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
 
@@ -44,7 +45,7 @@ fn one_two_three_and_four_threads_give_the_same_bits() {
 }
 
 fn same_bits_on_any_number_of_threads(tiny: &Tiny) {
-    let layout = tiny.state().layout;
+    let layout = tiny.layout();
     let one = train(tiny, 1, n_steps());
     for threads in 2..=4 {
         let many = train(tiny, threads, n_steps());
@@ -59,7 +60,7 @@ fn same_bits_on_any_number_of_threads(tiny: &Tiny) {
 fn differences_are_seen_and_named() {
     let two = Tiny { n_lanes: 2, ..Tiny::default() };
     let three = Tiny { n_lanes: 3, ..two.clone() };
-    let layout = two.state().layout;
+    let layout = two.layout();
     let (two, three) = (train(&two, 1, 5), train(&three, 1, 5));
     assert!(first_difference(&layout, &two, &three).is_some());
     let tensor = &layout.tensors[layout.tensors.len() / 2];
@@ -73,18 +74,19 @@ fn differences_are_seen_and_named() {
 #[test]
 fn the_number_of_threads_may_change_on_the_way() {
     let tiny = Tiny { n_lanes: 3, ..Tiny::default() };
-    let mut state = tiny.state();
     let (mut losses, source) = (Vec::new(), Cycle(tiny.vocab_size));
+    let mut saved = Saved::of(&mut tiny.trainer(1));
     for (threads, steps) in [(1, 0..4), (3, 4..5), (2, 5..9), (4, 9..12)] {
-        let mut lanes = tiny.lanes(&state.layout, threads);
-        state.pack(lanes.pool());
+        let mut trainer = tiny.trainer(threads);
+        saved.restore(&mut trainer);
         for step in steps {
-            let report = training_step(&mut state, &mut lanes, &source, &tiny.plan(step));
+            let report = trainer.step(&source, &tiny.plan(step));
             losses.push(report.expect("nothing is wrong with this batch").loss_nats);
         }
+        saved = Saved::of(&mut trainer);
     }
-    let found = Trained { losses, params: state.params.to_vec() };
-    assert_eq!(first_difference(&state.layout, &train(&tiny, 2, 12), &found), None);
+    let found = Trained { losses, params: saved.params };
+    assert_eq!(first_difference(&tiny.layout(), &train(&tiny, 2, 12), &found), None);
 }
 
 /// Held-out loss has the same bits on any number of lanes and threads, however sequences are put
@@ -92,13 +94,14 @@ fn the_number_of_threads_may_change_on_the_way() {
 #[test]
 fn evaluation_does_not_depend_on_lanes_threads_or_micro_batches() {
     for (precision, head) in PRECISIONS.into_iter().cycle().zip(heads(37)) {
-        let tiny = Tiny { precision, composes: !head.is_full(), head, ..Tiny::default() };
-        let (mut state, source) = (tiny.state(), Cycle(tiny.vocab_size));
-        state.pack(tiny.lanes(&state.layout, 1).pool());
+        let tiny = Tiny { precision, composes: !head.is_plain(), head, ..Tiny::default() };
+        let (layout, source) = (tiny.layout(), Cycle(tiny.vocab_size));
+        let (params, inputs) = (tiny.params(&layout), tiny.inputs(&layout));
+        let model = OwnedModel::new(layout, params, inputs, precision, &mut Pool::new(1));
         let evaluate = |n_seqs: usize, threads: usize, n: usize| {
             let shape = Tiny { micro_seqs: n_seqs, ..tiny.clone() }.micro();
-            let mut lanes = Lanes::for_evaluation(&state.layout, &shape, threads);
-            lanes.evaluate(state.model(), &source, n)
+            let mut lanes = Lanes::for_evaluation(model.layout(), &shape, threads);
+            lanes.evaluate(model.model(), &source, n)
         };
         let expected = evaluate(1, 1, 11);
         for (n_seqs, threads) in [(1, 2), (2, 1), (2, 3), (3, 2), (4, 4), (16, 16)] {
@@ -142,15 +145,11 @@ fn a_repeating_text_is_learnt_in_both_precisions() {
 #[test]
 fn training_on_a_sample_lowers_the_whole_loss() {
     let tiny = Tiny { lr: 1e-2, n_samples: Some(10), ..Tiny::default() };
-    let mut state = tiny.state();
-    let mut lanes = tiny.lanes(&state.layout, 2);
-    let source = Cycle(tiny.vocab_size);
-    state.pack(lanes.pool());
+    let (mut trainer, source) = (tiny.trainer(2), Cycle(tiny.vocab_size));
     let losses: Vec<f64> = (0..61)
         .map(|step| {
-            let sum =
-                state.with_current(&mut lanes, |model, lanes| lanes.evaluate(model, &source, 6));
-            training_step(&mut state, &mut lanes, &source, &tiny.plan(step)).unwrap();
+            let sum = trainer.evaluate(&source, 6);
+            trainer.step(&source, &tiny.plan(step)).unwrap();
             sum.nats / sum.n_tok as f64
         })
         .collect();
@@ -161,8 +160,8 @@ fn training_on_a_sample_lowers_the_whole_loss() {
 /// Work shared by equal tokens is the same work: only the order of some sums differs.
 #[test]
 fn a_row_per_different_token_learns_the_same() {
-    let each = Tiny { unique_tokens: false, qk_norm: true, composes: true, ..Tiny::default() };
-    let shared = Tiny { unique_tokens: true, ..each.clone() };
+    let each = Tiny { distinct_inputs: false, qk_norm: true, composes: true, ..Tiny::default() };
+    let shared = Tiny { distinct_inputs: true, ..each.clone() };
     let (each, shared) = (train(&each, 1, 20), train(&shared, 1, 20));
     assert_ne!(each.params, shared.params, "the switch changed nothing");
     // Rounding of the sums, 2^-24 of a term, amplified by AdamW's division for twenty steps.

@@ -5,8 +5,9 @@
 
 mod support;
 
-use engine::model::{HeadConfig, Layout, ModelConfig, init_params};
-use engine::train::{AdamWOptions, SequenceSource, TrainState, training_step};
+use engine::head::HeadConfig;
+use engine::model::{Layout, ModelConfig, init_params};
+use engine::train::{AdamW, AdamWOptions, SequenceSource};
 use kernels::AlignedVec;
 use kernels::rng::{Purpose, Rng};
 use support::Tiny;
@@ -92,13 +93,11 @@ fn move_rows(layout: &Layout, params: &[f32], moved: &Moved) -> AlignedVec<f32> 
 }
 
 fn losses(tiny: &Tiny, head: HeadConfig, params: AlignedVec<f32>, new_ids: Vec<u32>) -> Vec<f64> {
-    let layout = Layout::new(&ModelConfig { head, ..tiny.config() }).unwrap();
-    let mut state = TrainState::new(layout, params, tiny.precision, AdamWOptions::default());
-    let mut lanes = tiny.lanes(&state.layout, 1);
-    state.pack(lanes.pool());
+    let tiny = Tiny { head, ..tiny.clone() };
+    let optimizer = AdamW::new(&tiny.layout(), AdamWOptions::default());
+    let mut trainer = tiny.trainer_of(params, Box::new(optimizer), 1);
     let source = Renamed(new_ids);
-    let step = |step| training_step(&mut state, &mut lanes, &source, &tiny.plan(step)).unwrap();
-    (0..N_STEPS).map(step).map(|report| report.loss_nats).collect()
+    (0..N_STEPS).map(|step| trainer.step(&source, &tiny.plan(step)).unwrap().loss_nats).collect()
 }
 
 fn largest_difference(a: &[f64], b: &[f64]) -> f64 {

@@ -1,18 +1,29 @@
-//! Rule: a Rust file begins with `//!` and one sentence that says what is in it.
+//! First lines: rule that a file begins with `//!` and a noun that one would search for.
 
 use crate::repo::{Repo, assert_caught, assert_none};
 
 fn without_sentence(repo: &Repo) -> Vec<String> {
     repo.rust_files()
-        .filter(|(_, text)| !begins_with_sentence(text))
-        .map(|(path, _)| format!("{path}:1: the first line is not `//!` and a sentence"))
+        .filter_map(|(path, text)| Some(format!("{path}:1: {}", fault(text)?)))
         .collect()
 }
 
-/// A sentence may run on in the next `//!` line; three words are the least that says something.
-fn begins_with_sentence(text: &str) -> bool {
+/// Words that begin a riddle or a story instead of a name.
+const NO_NAMES: [&str; 22] = [
+    "a", "an", "the", "what", "how", "which", "whether", "why", "where", "when", "who", "whose",
+    "this", "these", "here", "from", "to", "one", "in", "on", "it", "rule:",
+];
+
+/// What is wrong with a file's first line. A sentence may run on in the next `//!` line; three words
+/// are the least that says something.
+fn fault(text: &str) -> Option<&'static str> {
     let first = text.lines().next().unwrap_or_default();
-    first.strip_prefix("//! ").is_some_and(|said| said.split_whitespace().count() >= 3)
+    let Some(said) = first.strip_prefix("//! ").filter(|said| said.split_whitespace().count() >= 3)
+    else {
+        return Some("the first line is not `//!` and a sentence");
+    };
+    let word = said.split_whitespace().next().unwrap_or_default().to_lowercase();
+    NO_NAMES.contains(&word.as_str()).then_some("the first line does not begin with a name")
 }
 
 #[test]
@@ -22,9 +33,12 @@ fn every_file_says_what_it_is() {
 
 #[test]
 fn catches_files_that_do_not() {
-    assert_none(without_sentence(&Repo::of(&[("crates/a/src/x.rs", "//! What is here.\n")])));
-    for text in ["", "use std::fs;\n", "// What is here.\n", "//!\n//! What is here.\n", "//! x\n"]
-    {
+    assert_none(without_sentence(&Repo::of(&[("crates/a/src/x.rs", "//! Loops of it.\n")])));
+    for text in ["", "use std::fs;\n", "// Loops of it.\n", "//!\n//! Loops of it.\n", "//! x\n"] {
         assert_caught(&without_sentence(&Repo::of(&[("crates/a/src/x.rs", text)])), "x.rs:1");
+    }
+    for text in ["//! What is here.\n", "//! The loops of it.\n", "//! From text to ids.\n"] {
+        let caught = without_sentence(&Repo::of(&[("crates/a/src/x.rs", text)]));
+        assert_caught(&caught, "does not begin with a name");
     }
 }

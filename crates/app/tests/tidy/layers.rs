@@ -1,4 +1,5 @@
-//! Rule: crates depend on lower layers only, and in the engine `model` does not know `train`.
+//! Layers: rule that crates depend on lower layers only, and in the engine `model` does not know
+//! `train`.
 
 use crate::repo::{Repo, assert_caught, assert_none, crate_of};
 use crate::rust_text::{code_of, has_word};

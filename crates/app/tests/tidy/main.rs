@@ -1,4 +1,4 @@
-//! The rules of this repository that a machine can check; each is shown a violation it must catch.
+//! Rules of this repository that a machine can check; each is shown a violation it must catch.
 //!
 //! A rule is a function from the files to a list of complaints. Its module holds two kinds of test:
 //! the rule finds nothing here, and it finds what is planted in a made-up repository.
@@ -7,8 +7,10 @@ mod first_line;
 mod layers;
 mod mirror;
 mod names;
-mod readme_tree;
+mod readme;
 mod repo;
 mod rust_text;
 mod sizes;
+mod type_names;
+mod variants;
 mod words;

@@ -1,4 +1,5 @@
-//! Rule: each step `// F7` of the forward pass has its `// B7`, and backward runs in reverse order.
+//! Mirror: rule that each step `// F7` of the forward pass has its `// B7`, and backward runs in
+//! reverse order.
 
 use crate::repo::{Repo, assert_caught, assert_none};
 

@@ -1,4 +1,4 @@
-//! As much of Rust's grammar as the rules need: what is code, where functions begin and end.
+//! Rust's grammar as far as the rules need it: what is code, where functions begin and end.
 
 /// The source with comments, strings and characters blanked; every line keeps its number.
 pub fn code_of(source: &str) -> String {

@@ -1,4 +1,5 @@
-//! Rule: a file has at most 500 lines, a function 70; tests and the two passes may take 120.
+//! Sizes: rule that a file has at most 500 lines, a function 70; tests and the two passes may take
+//! 120.
 
 use crate::repo::{Repo, assert_caught, assert_none, is_test_file};
 use crate::rust_text::{code_of, functions};

@@ -1,12 +1,10 @@
 //! The gradient is that of its definition; the start is exact where a full layer can be.
 
-use super::fit::Fit;
 use super::inputs::Inputs;
 use super::*;
-use crate::generate::InferenceModel;
-use crate::head::factor::{Expansion, ExpansionRoom};
-use kernels::Precision;
+use crate::model::{InputLayer, OwnedModel};
 use kernels::rng::{Purpose, Rng};
+use kernels::{Precision, Rows};
 
 const VOCAB: usize = 40;
 const SEQ_LEN: usize = 8;
@@ -27,7 +25,7 @@ impl SequenceSource for Cycle {
 }
 
 /// A model that says something, with these classes; without biases if `is_plain`.
-fn teacher(class_starts: Vec<u32>, precision: Precision, is_plain: bool) -> InferenceModel {
+fn teacher(class_starts: Vec<u32>, precision: Precision, is_plain: bool) -> OwnedModel {
     let mut config = ModelConfig { seq_len: SEQ_LEN, ..ModelConfig::new(VOCAB, 16, 1, 2) };
     config.head = HeadConfig::Factor { class_starts };
     let layout = Layout::new(&config).unwrap();
@@ -41,7 +39,12 @@ fn teacher(class_starts: Vec<u32>, precision: Precision, is_plain: bool) -> Infe
             values.fill(1.0);
         }
     }
-    InferenceModel::new(layout, params, precision, &mut Pool::new(1))
+    owned(layout, params, precision)
+}
+
+fn owned(layout: Layout, params: AlignedVec<f32>, precision: Precision) -> OwnedModel {
+    let inputs = InputLayer::new(&layout, None, None);
+    OwnedModel::new(layout, params, inputs, precision, &mut Pool::new(1))
 }
 
 fn uneven() -> Vec<u32> {
@@ -49,25 +52,16 @@ fn uneven() -> Vec<u32> {
 }
 
 /// (V) ln P(token) given one input.
-fn whole(model: Model, input: kernels::Rows, pool: &mut Pool) -> Vec<f32> {
-    let n_classes = model.layout.factor.as_ref().unwrap().members.len();
-    let (mut class_log_p, mut log_p) = (vec![0.0; n_classes], vec![0.0; VOCAB]);
-    let (class_log_p, ranges) = (&mut class_log_p[..], &mut Vec::new());
-    let room = ExpansionRoom { class_log_p, log_p: &mut log_p, ranges };
-    Expansion::new(model, input, room, pool).into_whole();
-    log_p
+fn whole(model: Model, input: Rows) -> Vec<f32> {
+    let mut predictor = model.layout.head.predictor(input.precision());
+    let mut pool = Pool::new(1);
+    predictor.predict(model.weights(), input, &mut pool).into_logits().to_vec()
 }
 
 /// The gradient (q - p)·h and the losses' difference by their definitions, in f64.
-fn by_definition(
-    model: Model,
-    rows: &[f32],
-    h: kernels::Rows,
-    target: usize,
-    grads: &mut [f64],
-) -> f64 {
+fn by_definition(model: Model, rows: &[f32], h: Rows, target: usize, grads: &mut [f64]) -> f64 {
     let c = h.len();
-    let log_p = whole(model, h, &mut Pool::new(1));
+    let log_p = whole(model, h);
     let logit =
         |id: usize| -> f64 { (0..c).map(|i| rows[id * c + i] as f64 * h.get(i) as f64).sum() };
     let lse = (0..VOCAB).map(|id| logit(id).exp()).sum::<f64>().ln();
@@ -84,7 +78,8 @@ fn the_gradient_is_its_definition() {
     let model = model.model();
     let mut pool = Pool::new(2);
     let mut inputs = Inputs::new(model, 20, 2);
-    let mut fit = Fit::new(model, inputs.n_most(), 2);
+    let fit = model.layout.head.plain_fit(model.weights(), inputs.n_most(), 2);
+    let mut fit = fit.unwrap();
     Rng::new(9, Purpose::Test, 0).fill_normal(&mut fit.rows, 0, 0.3);
     fit.pack(&mut pool);
     let (mut grads, mut excess) = (vec![0.0; fit.rows.len()], [0.0, 0.0]);
@@ -201,7 +196,7 @@ fn what_cannot_be_fitted_is_refused() {
     let mut pool = Pool::new(1);
     let layout = Layout::new(&ModelConfig::new(VOCAB, 16, 1, 2)).unwrap();
     let params = AlignedVec::zeroed(layout.len);
-    let full = InferenceModel::new(layout, params, Precision::F32, &mut pool);
+    let full = owned(layout, params, Precision::F32);
     let error = Fitting::new(full.model(), &Cycle, SEQS, &mut pool).unwrap_err();
     assert_eq!(error, FitError::NotFactored);
 
@@ -209,7 +204,7 @@ fn what_cannot_be_fitted_is_refused() {
     let layout = factored.layout().clone();
     let mut params = AlignedVec::zeroed(layout.len);
     params.fill(f32::NAN);
-    let damaged = InferenceModel::new(layout, params, Precision::F32, &mut pool);
+    let damaged = owned(layout, params, Precision::F32);
     let mut fitting = Fitting::new(damaged.model(), &Cycle, SEQS, &mut pool).unwrap();
     let result = fitting.run(&Cycle, FitBudget::Steps(3), &mut pool, &mut |_| true);
     assert_eq!(result, Err(FitError::NotFinite { step: 0 }));

@@ -11,7 +11,7 @@
 
 use super::class::{ClassGrads, ClassScratch, ClassSoftmax, ClassSort, add_to_rows};
 use super::softmax::{Softmax, SoftmaxBuffers, log_softmax};
-use super::{Distribution, HeadLoss, LossSpec, OutputLayer, Predictor};
+use super::{Around, Distribution, HeadLoss, LanePass, LossSpec, OutputLayer, Predictor};
 use crate::model::{
     Gradients, INIT_STD, Init, Lane, LaneOutput, Matrix, MicroShape, ModelConfig, PackedMatrix,
     ReadBy, TableBuilder, Weights, as_rows, operand,
@@ -203,17 +203,23 @@ impl HeadLoss for AdaptiveLoss {
         lanes: &mut [Lane],
         _: Gradients,
         is_first: bool,
+        around: Around,
         pool: &mut Pool,
     ) {
         let AdaptiveLoss { layer, lanes: own } = self;
-        pool.for_each_pair(own, lanes, |_, own, lane| {
+        pool.for_each_pair(own, lanes, |i, own, lane| {
+            (around.forward)(i, lane);
             own.loss_and_gradient(layer, weights, is_first, lane.output());
+            (around.backward)(i, lane);
         });
     }
 
-    fn loss(&mut self, weights: Weights, lanes: &mut [Lane], pool: &mut Pool) {
+    fn loss(&mut self, weights: Weights, lanes: &mut [Lane], forward: &LanePass, pool: &mut Pool) {
         let AdaptiveLoss { layer, lanes: own } = self;
-        pool.for_each_pair(own, lanes, |_, own, lane| own.loss(layer, weights, lane.output()));
+        pool.for_each_pair(own, lanes, |i, own, lane| {
+            forward(i, lane);
+            own.loss(layer, weights, lane.output());
+        });
     }
 
     fn losses(&self, i: usize) -> &[f32] {

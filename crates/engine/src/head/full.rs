@@ -1,7 +1,7 @@
 //! Full softmax: one over the whole vocabulary, V dot products a position.
 
 use super::softmax::{Softmax, SoftmaxBuffers};
-use super::{Distribution, HeadLoss, LossSpec, OutputLayer, Predictor};
+use super::{Around, Distribution, HeadLoss, LanePass, LossSpec, OutputLayer, Predictor};
 use crate::model::{
     Gradients, INIT_STD, Init, Lane, Matrix, MicroShape, ModelConfig, PackedMatrix, SharedProduct,
     Span, TableBuilder, Weights,
@@ -71,21 +71,25 @@ impl HeadLoss for FullLoss {
         lanes: &mut [Lane],
         _: Gradients,
         is_first: bool,
+        around: Around,
         pool: &mut Pool,
     ) {
         let softmax = self.softmax;
-        pool.for_each_pair(&mut self.lanes, lanes, |_, buffers, lane| {
-            let mut lane = lane.output();
-            let targets = lane.targets;
-            softmax.loss_and_gradient(weights, targets, is_first, buffers, &mut lane);
+        pool.for_each_pair(&mut self.lanes, lanes, |i, buffers, lane| {
+            (around.forward)(i, lane);
+            let mut output = lane.output();
+            let targets = output.targets;
+            softmax.loss_and_gradient(weights, targets, is_first, buffers, &mut output);
+            (around.backward)(i, lane);
         });
     }
 
-    fn loss(&mut self, weights: Weights, lanes: &mut [Lane], pool: &mut Pool) {
+    fn loss(&mut self, weights: Weights, lanes: &mut [Lane], forward: &LanePass, pool: &mut Pool) {
         let softmax = self.softmax;
-        pool.for_each_pair(&mut self.lanes, lanes, |_, buffers, lane| {
-            let lane = lane.output();
-            softmax.loss(weights, lane.targets, buffers, &lane);
+        pool.for_each_pair(&mut self.lanes, lanes, |i, buffers, lane| {
+            forward(i, lane);
+            let output = lane.output();
+            softmax.loss(weights, output.targets, buffers, &output);
         });
     }
 

@@ -85,6 +85,19 @@ pub struct LossSpec<'a> {
     pub training: Option<(u64, &'a [u64])>,
 }
 
+/// What is done with a lane before its loss or after it, given its number; any thread may do it.
+pub type LanePass<'a> = dyn Fn(usize, &mut Lane) + Sync + 'a;
+
+/// The passes of lanes around the loss. A layer in which each lane works alone runs all three lane by
+/// lane, without waiting for the other lanes in between.
+#[derive(Clone, Copy)]
+pub struct Around<'a> {
+    /// Reads the lane's micro-batch, and leaves the layer's input there.
+    pub forward: &'a LanePass<'a>,
+    /// Goes on from the gradient of the layer's input.
+    pub backward: &'a LanePass<'a>,
+}
+
 /// An output layer at work on the micro-batches of all lanes.
 pub trait HeadLoss: Debug + Send + Sync {
     /// Finds what of the layer the batch of a step uses, whose targets were noted in `active`, and
@@ -100,9 +113,9 @@ pub trait HeadLoss: Debug + Send + Sync {
     /// Prepares a step, when its rows are up to date.
     fn begin_step(&mut self, _weights: Weights, _step: u64) {}
 
-    /// Losses of every lane's micro-batch, kept here; the gradient of the layer's input, written to
-    /// the lanes; and the gradients of the layer's weights, added to the lanes' own
-    /// (`is_first`: matrices' overwritten) and to those of the shared tables.
+    /// Between the passes of every lane: the losses of its micro-batch, kept here; the gradient of
+    /// the layer's input, written to the lane; and the gradients of the layer's weights, added to the
+    /// lane's own (`is_first`: matrices' overwritten) and to those of the shared tables.
     ///
     /// Gradients are of the *sum* of losses: the step divides by the token count once.
     fn loss_and_gradient(
@@ -111,6 +124,7 @@ pub trait HeadLoss: Debug + Send + Sync {
         lanes: &mut [Lane],
         shared_acc: Gradients,
         is_first: bool,
+        around: Around,
         pool: &mut Pool,
     );
 
@@ -121,8 +135,8 @@ pub trait HeadLoss: Debug + Send + Sync {
     /// Adds the gradients of shared tables that were kept until the last micro-batch of the step.
     fn end_step(&mut self, _shared_acc: Gradients) {}
 
-    /// Losses of every lane's micro-batch, kept here, without gradients.
-    fn loss(&mut self, weights: Weights, lanes: &mut [Lane], pool: &mut Pool);
+    /// Losses of every lane's micro-batch, kept here, after its forward pass and without gradients.
+    fn loss(&mut self, weights: Weights, lanes: &mut [Lane], forward: &LanePass, pool: &mut Pool);
 
     /// (N) the losses in nats of the micro-batch of lane `i`, 0 where there is no target.
     fn losses(&self, i: usize) -> &[f32];

@@ -70,15 +70,29 @@ impl Layout {
         config: &ModelConfig,
         n_samples: Option<usize>,
     ) -> Result<Layout, ConfigError> {
+        let shares_tables = config.head.shares_tables() || n_samples.is_some();
+        Layout::with_head(config, shares_tables, |table| head::lay_out(config, n_samples, table))
+    }
+
+    /// As [`Layout::new`], with another output layer than the one that `config` names: `lay_out` lays
+    /// out its tensors. If `shares_tables`, it calls [`TableBuilder::begin_shared`] when those follow
+    /// that lanes share one gradient of.
+    ///
+    /// # Errors
+    /// As [`ModelConfig::check`].
+    pub fn with_head(
+        config: &ModelConfig,
+        shares_tables: bool,
+        lay_out: impl FnOnce(&mut TableBuilder) -> Arc<dyn OutputLayer>,
+    ) -> Result<Layout, ConfigError> {
         config.check()?;
         let mut table = TableBuilder::new(config.vocab_size, config.model_dim);
-        let shares_tables = config.head.shares_tables() || n_samples.is_some();
         if !shares_tables {
             table.embedding();
         }
         let layers = (0..config.n_layers).map(|l| layer(&mut table, config, l)).collect();
         let final_norm = table.gain("model.norm.weight", config.model_dim);
-        let head = head::lay_out(config, n_samples, &mut table);
+        let head = lay_out(&mut table);
         let inputs = InputSlots::lay_out(config, &mut table);
         let TableBuilder { tensors, len, shared_start, .. } = table;
         Ok(Layout {

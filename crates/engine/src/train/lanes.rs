@@ -9,13 +9,11 @@
 //! rows; lanes then share one gradient of these, added into lane by lane.
 
 use super::optim::StepGradients;
-use super::plan::StepPlan;
-use crate::head::{HeadLoss, LossSpec, LossSum};
+use crate::head::{Around, HeadLoss, LossSpec, LossSum};
 use crate::model::{
-    ActiveRows, Dropout, Gradients, InputLayer, Lane, Layout, MicroShape, Model, Span,
-    add_input_gradient, backward, forward,
+    ActiveRows, Gradients, InputLayer, Lane, Layout, MicroShape, Model, Span, add_input_gradient,
+    forward,
 };
-use kernels::rng::{Purpose, Rng};
 use kernels::{AlignedVec, Pool};
 use std::ops::Range;
 
@@ -46,11 +44,8 @@ pub struct LanesSpec<'a> {
 #[derive(Debug)]
 pub struct Lanes {
     lanes: Vec<Lane>,
-    /// By lane: its sequences of a batch, and the first of the micro-batch at hand.
+    /// By lane: its sequences of a batch.
     shares: Vec<Range<usize>>,
-    firsts: Vec<usize>,
-    /// Whether the micro-batch at hand is the step's first.
-    is_first: bool,
     head: Box<dyn HeadLoss>,
     /// By lane: the losses of the step so far.
     losses: Vec<LossSum>,
@@ -88,8 +83,6 @@ impl Lanes {
         let n_shared = if training { layout.len - layout.lane_len } else { 0 };
         Lanes {
             lanes: (0..n).map(|_| Lane::new(layout, spec.shape.clone(), training)).collect(),
-            firsts: vec![0; n],
-            is_first: true,
             shares,
             head: layout.head.loss(&spec),
             losses: vec![LossSum::default(); n],
@@ -112,54 +105,47 @@ impl Lanes {
         self.head.begin_step(model.weights(), step);
     }
 
-    /// Reads micro-batch number `micro_batch` of a step into the lanes; a lane that has no sequences
-    /// left gets no rows.
-    pub fn read(&mut self, source: &dyn SequenceSource, step: u64, micro_batch: usize) {
-        self.is_first = micro_batch == 0;
-        let Lanes { lanes, shares, firsts, pool, .. } = self;
-        pool.for_each_pair(lanes, firsts, |i, lane, first| {
-            let first_of_lane = shares[i].start + micro_batch * lane.shape().n_seqs;
-            *first = first_of_lane.min(shares[i].end);
-            read_sequences(lane, source, step, *first..shares[i].end);
-        });
-    }
-
-    /// Runs every lane's micro-batch through the blocks.
-    pub fn forward(&mut self, model: Model, plan: &StepPlan) {
-        let Lanes { lanes, firsts, pool, .. } = self;
-        pool.for_each(lanes, |i, lane| {
-            if lane.n_rows() > 0 {
-                forward(model, dropout(plan, firsts[i]), lane);
-            }
-        });
-    }
-
-    /// Losses of every lane's micro-batch, and their gradient with respect to the output layer's
-    /// input and weights.
-    pub fn loss_and_gradient(&mut self, model: Model) {
-        let Lanes { lanes, is_first, head, losses, shared_grads, lane_len, pool, .. } = self;
-        let shared = Gradients { start: *lane_len, values: shared_grads };
-        head.loss_and_gradient(model.weights(), lanes, shared, *is_first, pool);
-        for (i, (lane, sum)) in lanes.iter().zip(losses).enumerate() {
-            sum.add(LossSum::of(&head.losses(i)[..lane.n_rows()], lane.targets()));
-        }
-    }
-
-    /// Runs every lane's micro-batch backward, and adds to the gradients of shared tables.
-    pub fn backward(&mut self, model: Model, plan: &StepPlan) {
-        let Lanes { lanes, firsts, is_first, head, shared_grads, lane_len, pool, .. } = self;
-        pool.for_each(lanes, |i, lane| {
-            if lane.n_rows() > 0 {
-                backward(model, dropout(plan, firsts[i]), *is_first, lane);
-            }
-        });
-        if !model.layout.shares_tables() {
-            return;
-        }
+    /// Runs micro-batch number `number` of a step through every lane: reads it, and runs `forward`,
+    /// the output layer's loss and its gradient, and `backward`. A lane that has no sequences left
+    /// gets no rows, and no passes.
+    ///
+    /// The passes are given the first sequence of the lane's micro-batch. Gradients of shared tables
+    /// are added lane after lane.
+    pub fn micro_batch(
+        &mut self,
+        model: Model,
+        number: usize,
+        read: impl Fn(&mut Lane, Range<usize>) + Sync,
+        forward: impl Fn(&mut Lane, usize) + Sync,
+        backward: impl Fn(&mut Lane, usize) + Sync,
+    ) {
+        let Lanes { lanes, shares, head, losses, shared_grads, lane_len, pool, .. } = self;
+        let first = |i: usize, lane: &Lane| {
+            (shares[i].start + number * lane.shape().n_seqs).min(shares[i].end)
+        };
+        let around = Around {
+            forward: &|i, lane| {
+                let first = first(i, lane);
+                read(lane, first..shares[i].end);
+                if lane.n_rows() > 0 {
+                    forward(lane, first);
+                }
+            },
+            backward: &|i, lane| {
+                if lane.n_rows() > 0 {
+                    backward(lane, first(i, lane));
+                }
+            },
+        };
         let mut shared = Gradients { start: *lane_len, values: shared_grads };
+        let weights = model.weights();
+        head.loss_and_gradient(weights, lanes, shared.reborrow(), number == 0, around, pool);
         for (i, lane) in lanes.iter_mut().enumerate().filter(|(_, lane)| lane.n_rows() > 0) {
-            add_input_gradient(model, lane, &mut shared);
-            head.add_shared_gradient(i, lane, shared.reborrow());
+            losses[i].add(LossSum::of(&head.losses(i)[..lane.n_rows()], lane.targets()));
+            if model.layout.shares_tables() {
+                add_input_gradient(model, lane, &mut shared);
+                head.add_shared_gradient(i, lane, shared.reborrow());
+            }
         }
     }
 
@@ -200,13 +186,13 @@ impl Lanes {
         let (n_seqs, t) = (lanes[0].shape().n_seqs, lanes[0].shape().seq_len);
         let mut total = LossSum::default();
         for first in (0..n).step_by(n_seqs * lanes.len()) {
-            pool.for_each(lanes, |i, lane| {
+            let forward = |i: usize, lane: &mut Lane| {
                 read_sequences(lane, source, 0, (first + i * n_seqs).min(n)..n);
                 if lane.n_rows() > 0 {
                     forward(model, None, lane);
                 }
-            });
-            head.loss(model.weights(), lanes, pool);
+            };
+            head.loss(model.weights(), lanes, &forward, pool);
             for (i, lane) in lanes.iter().enumerate() {
                 let rows = head.losses(i).chunks_exact(t).zip(lane.targets().chunks_exact(t));
                 rows.for_each(|(losses, targets)| total.add(LossSum::of(losses, targets)));
@@ -269,10 +255,4 @@ pub(crate) fn read_sequences(
     for (index, (tokens, targets)) in sequences.zip(rows) {
         source.fill(step, index, tokens, targets);
     }
-}
-
-/// The masks of a micro-batch, keyed by seed, step and its first sequence.
-fn dropout(plan: &StepPlan, first_sequence: usize) -> Option<Dropout> {
-    let key = Rng::new(plan.seed, Purpose::Dropout, plan.step).u64_at(first_sequence as u64);
-    (plan.dropout > 0.0).then_some(Dropout { rate: plan.dropout, key })
 }

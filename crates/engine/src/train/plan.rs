@@ -1,6 +1,7 @@
 //! Step plan and step report: what a step is told to do, what it did, and why it was refused.
 
-use crate::model::RowsUsed;
+use crate::model::{Dropout, RowsUsed};
+use kernels::rng::{Purpose, Rng};
 
 /// What this step is to do.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +16,15 @@ pub struct StepPlan {
     pub dropout: f32,
     /// Seed of the dropout masks.
     pub seed: u64,
+}
+
+impl StepPlan {
+    /// Dropout of the micro-batch that begins with this sequence of the batch, if there is any: the
+    /// masks are keyed by seed, step and that sequence.
+    pub fn masks(&self, first_sequence: usize) -> Option<Dropout> {
+        let key = Rng::new(self.seed, Purpose::Dropout, self.step).u64_at(first_sequence as u64);
+        (self.dropout > 0.0).then_some(Dropout { rate: self.dropout, key })
+    }
 }
 
 /// What one step did. Sums and means are over the tokens that had a target.

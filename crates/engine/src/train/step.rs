@@ -4,9 +4,10 @@
 //! update -> pack. Nothing here allocates: every buffer was sized before the first step, and
 //! `tests/no_alloc.rs` fails if that stops being true.
 
-use super::lanes::SequenceSource;
+use super::lanes::{SequenceSource, read_sequences};
 use super::plan::{StepError, StepPlan, StepReport};
 use super::trainer::Trainer;
+use crate::model::{backward, forward};
 
 impl Trainer {
     /// Runs every lane forward and backward over its share of the batch, then updates once.
@@ -27,11 +28,15 @@ impl Trainer {
         self.prepare_rows(source, plan.step);
         let model = self.owned.model();
         self.lanes.begin_step(model, plan.step);
-        for micro_batch in 0..self.lanes.n_micro_batches() {
-            self.lanes.read(source, plan.step, micro_batch);
-            self.lanes.forward(model, plan);
-            self.lanes.loss_and_gradient(model);
-            self.lanes.backward(model, plan);
+        for number in 0..self.lanes.n_micro_batches() {
+            self.lanes.micro_batch(
+                model,
+                number,
+                |lane, sequences| read_sequences(lane, source, plan.step, sequences),
+                |lane, first| forward(model, plan.masks(first), lane),
+                // The output layer: loss, and its gradient.
+                |lane, first| backward(model, plan.masks(first), number == 0, lane),
+            );
         }
         self.lanes.end_step();
     }

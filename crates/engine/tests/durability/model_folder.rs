@@ -1,7 +1,7 @@
 //! `config.json` of a model folder: written for others, and read from anybody.
 
 use engine::checkpoint::{HfConfig, LoadError, config_json, generation_config_json, parse_config};
-use engine::model::HeadConfig;
+use engine::head::HeadConfig;
 use serde_json::{Value, json};
 use std::path::Path;
 

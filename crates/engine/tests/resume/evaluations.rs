@@ -2,10 +2,11 @@
 
 use crate::scene::{EVAL_EVERY, N_STEPS, Scene, finish};
 use engine::checkpoint::{RealFs, TensorFile, best, newest};
-use engine::model::{Layout, MicroShape};
+use engine::model::{InputLayer, Layout, MicroShape, OwnedModel};
 use engine::train::run::{CHECKPOINTS_NAME, Run, load_params};
 use engine::train::settings::PrecisionName;
-use engine::train::{AdamWOptions, IdleRows, Lanes, SequenceSource, TrainState};
+use engine::train::{IdleRows, Lanes, SequenceSource};
+use kernels::Precision;
 use std::path::Path;
 use text::corpus::{EvalWindows, TokenFile, TokenSource};
 
@@ -23,15 +24,14 @@ fn loss_of_folder(folder: &Path, dir: &Path) -> f64 {
     let config = Run::open(dir, 1).unwrap().config().model.clone();
     let layout = Layout::new(&config).unwrap();
     let params = load_params(folder, &layout).unwrap();
-    let shape = MicroShape::new(&config, config.seq_len, 1, kernels::Precision::F32);
+    let shape = MicroShape::new(&config, config.seq_len, 1, Precision::F32);
     let mut lanes = Lanes::for_evaluation(&layout, &shape, 1);
-    let options = AdamWOptions::default();
-    let mut state = TrainState::new(layout, params, kernels::Precision::F32, options);
-    state.pack(lanes.pool());
+    let inputs = InputLayer::new(&layout, None, None);
+    let model = OwnedModel::new(layout, params, inputs, Precision::F32, lanes.pool());
     let tokens = TokenFile::open(&dir.join("valid.tokens")).unwrap();
     let windows = EvalWindows::new(tokens.len(), config.seq_len).unwrap();
     let n = windows.n_windows();
-    let sum = lanes.evaluate(state.model(), &HeldOut(tokens, windows), n);
+    let sum = lanes.evaluate(model.model(), &HeldOut(tokens, windows), n);
     sum.nats / sum.n_tok as f64
 }
 

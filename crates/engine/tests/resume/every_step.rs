@@ -1,7 +1,7 @@
 //! Stopped after any step, on any number of threads, a run comes to the same end.
 
 use crate::scene::{N_STEPS, Scene, end, finish, stop_at, with_classes};
-use engine::model::HeadName;
+use engine::head::HeadName;
 use engine::train::IdleRows;
 use engine::train::settings::PrecisionName;
 use text::tokenizer::TokenizerKind;

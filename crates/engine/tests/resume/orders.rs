@@ -2,7 +2,7 @@
 //! there was a choice still open.
 
 use crate::scene::{Scene, end, finish, stop_at};
-use engine::model::{HeadConfig, HeadName};
+use engine::head::{HeadConfig, HeadName};
 use engine::train::run::{CONFIG_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME};
 use engine::train::settings::{PrecisionName, RunConfig, Settings};
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! A run small enough to be taken from any step to its end in some milliseconds.
 
 use engine::checkpoint::{RealFs, newest};
-use engine::model::HeadName;
+use engine::head::HeadName;
 use engine::train::events::{Evaluation, Event, Observer, Outcome};
 use engine::train::run::{Budget, CHECKPOINTS_NAME, Run, RunError, prepare};
 use engine::train::settings::{PrecisionName, Settings};

@@ -3,10 +3,11 @@
 
 mod words;
 
-use engine::head::sampled::Candidates;
-use engine::model::{HeadConfig, Layout, MicroShape, ModelConfig, init_params};
+use engine::head::HeadConfig;
+use engine::model::{InputLayer, Layout, MicroShape, ModelConfig, init_params};
 use engine::train::{
-    AdamWOptions, IdleRows, Lanes, SequenceSource, StepPlan, TrainState, training_step,
+    AdamW, AdamWOptions, IdleRows, LanesSpec, Optimizer, SequenceSource, StepPlan, Trainer,
+    TrainerSpec,
 };
 use kernels::rng::{Purpose, Rng};
 use kernels::{AlignedVec, Precision};
@@ -26,7 +27,7 @@ pub struct Tiny {
     pub qk_norm: bool,
     pub tie_embeddings: bool,
     pub lr: f32,
-    pub unique_tokens: bool,
+    pub distinct_inputs: bool,
     pub head: HeadConfig,
     /// Tokens that targets are compared with, if a full softmax is trained on some of them.
     pub n_samples: Option<usize>,
@@ -51,7 +52,7 @@ impl Default for Tiny {
             qk_norm: false,
             tie_embeddings: true,
             lr: 3e-3,
-            unique_tokens: true,
+            distinct_inputs: true,
             head: HeadConfig::Full,
             n_samples: None,
             composes: false,
@@ -109,23 +110,47 @@ impl Tiny {
         }
     }
 
-    /// Fresh parameters and zero moments.
-    pub fn state(&self) -> TrainState {
-        let config = self.config();
-        let layout = match self.n_samples {
-            None => Layout::new(&config).unwrap(),
-            Some(_) => Layout::for_sampling(&config).unwrap(),
-        };
-        let params = self.params(&layout);
+    /// The table that training has.
+    pub fn layout(&self) -> Layout {
+        Layout::for_training(&self.config(), self.n_samples).unwrap()
+    }
+
+    /// Fresh parameters and zero moments, to be trained on `threads` threads.
+    pub fn trainer(&self, threads: usize) -> Trainer {
+        let layout = self.layout();
         let options = AdamWOptions { idle_rows: self.idle_rows, ..AdamWOptions::default() };
-        let state = TrainState::new(layout, params, self.precision, options);
-        TrainState { composer: self.composer(), ngrams: self.ngrams(), ..state }
+        self.trainer_of(self.params(&layout), Box::new(AdamW::new(&layout, options)), threads)
+    }
+
+    /// The same with these parameters and this optimiser.
+    pub fn trainer_of(
+        &self,
+        params: AlignedVec<f32>,
+        optimizer: Box<dyn Optimizer>,
+        threads: usize,
+    ) -> Trainer {
+        let layout = self.layout();
+        let inputs = self.inputs(&layout);
+        let lanes = LanesSpec {
+            shape: self.micro(),
+            n_lanes: self.n_lanes,
+            batch_seqs: self.batch_seqs,
+            threads,
+            seed: 1,
+            token_counts: &vec![1; self.vocab_size],
+        };
+        Trainer::new(TrainerSpec { layout, params, inputs, optimizer, lanes })
+    }
+
+    /// What makes input vectors, with every word of [`Cycle`].
+    pub fn inputs(&self, layout: &Layout) -> InputLayer {
+        InputLayer::new(layout, self.composer(), self.ngrams())
     }
 
     /// Fresh parameters, and rows of parts and n-grams that are not zero as fresh ones would be.
     pub fn params(&self, layout: &Layout) -> AlignedVec<f32> {
         let mut params = init_params(layout, 1);
-        for (i, span) in (0..).zip([layout.parts, layout.ngrams]) {
+        for (i, span) in (0..).zip([layout.inputs.parts, layout.inputs.ngrams]) {
             if let Some(span) = span {
                 Rng::new(1, Purpose::Test, i).fill_normal(span.of_mut(&mut params), 0, 0.02);
             }
@@ -162,23 +187,14 @@ impl Tiny {
 
     /// Micro-batches that are cut smaller than they need be, so that there are several.
     pub fn micro(&self) -> MicroShape {
-        let (n_seqs, head_rows, unique_tokens) = (self.micro_seqs, 8, self.unique_tokens);
-        let usual = MicroShape::new(&self.config(), self.seq_len, n_seqs, self.precision);
-        MicroShape { n_seqs, head_rows, unique_tokens, n_inputs: self.n_inputs(), ..usual }
-    }
-
-    /// Different inputs that there are.
-    pub fn n_inputs(&self) -> usize {
-        self.composer().map_or(self.vocab_size, |composer| composer.n_inputs())
-    }
-
-    pub fn lanes(&self, layout: &Layout, threads: usize) -> Lanes {
-        let mut lanes = Lanes::new(layout, &self.micro(), self.n_lanes, self.batch_seqs, threads);
-        if let Some(n) = self.n_samples {
-            let (counts, c) = (vec![1; self.vocab_size], layout.config.model_dim);
-            lanes.train_on(Candidates::new(&counts, n, c, self.precision, 1), layout);
+        let usual = MicroShape::new(&self.config(), self.seq_len, self.micro_seqs, self.precision);
+        MicroShape {
+            n_seqs: self.micro_seqs,
+            logit_rows_max: 8,
+            distinct_inputs: self.distinct_inputs,
+            n_inputs: self.inputs(&self.layout()).n_inputs(),
+            ..usual
         }
-        lanes
     }
 
     pub fn plan(&self, step: u64) -> StepPlan {
@@ -188,12 +204,53 @@ impl Tiny {
 
 /// Trains for `n_steps` on `threads` threads.
 pub fn train(tiny: &Tiny, threads: usize, n_steps: u64) -> Trained {
-    let mut state = tiny.state();
-    let mut lanes = tiny.lanes(&state.layout, threads);
-    state.pack(lanes.pool());
-    let source = Cycle(tiny.vocab_size);
-    let losses = (0..n_steps).map(|step| {
-        training_step(&mut state, &mut lanes, &source, &tiny.plan(step)).unwrap().loss_nats
-    });
-    Trained { losses: losses.collect(), params: state.params.to_vec() }
+    let (mut trainer, source) = (tiny.trainer(threads), Cycle(tiny.vocab_size));
+    let losses =
+        (0..n_steps).map(|step| trainer.step(&source, &tiny.plan(step)).unwrap().loss_nats);
+    Trained { losses: losses.collect(), params: trainer.params().to_vec() }
+}
+
+/// Bits of everything that a step writes. What a lazy optimiser keeps of parameters is that only
+/// while they are shown up to date, and not looked at here.
+pub fn bits(trainer: &Trainer) -> Vec<u32> {
+    let optimizer = trainer.optimizer();
+    let state = optimizer.state(trainer.layout());
+    let state = state.iter().filter(|tensor| !tensor.name.starts_with("live."));
+    let numbers = trainer.params().iter().chain(state.flat_map(|tensor| tensor.values.iter()));
+    numbers.map(|x| x.to_bits()).chain([optimizer.n_updates() as u32]).collect()
+}
+
+/// A trainer's state as a checkpoint has it.
+#[derive(Clone)]
+pub struct Saved {
+    pub params: Vec<f32>,
+    pub n_updates: u64,
+    pub tensors: Vec<(String, Vec<f32>)>,
+}
+
+impl Saved {
+    pub fn of(trainer: &mut Trainer) -> Saved {
+        trainer.with_current(|model, _, optimizer| {
+            let tensors = optimizer.state(model.layout).into_iter();
+            Saved {
+                params: model.params.to_vec(),
+                n_updates: optimizer.n_updates(),
+                tensors: tensors.map(|t| (t.name, t.values.into_owned())).collect(),
+            }
+        })
+    }
+
+    /// The numbers of a tensor of the optimiser's state.
+    pub fn tensor(&mut self, name: &str) -> &mut [f32] {
+        &mut self.tensors.iter_mut().find(|(found, _)| found == name).unwrap().1
+    }
+
+    pub fn restore(mut self, trainer: &mut Trainer) {
+        let (params, n_updates) = (std::mem::take(&mut self.params), self.n_updates);
+        let mut read = |name: &str, _: &[usize], values: &mut [f32]| {
+            values.copy_from_slice(self.tensor(name));
+            Ok(())
+        };
+        trainer.restore(&params, n_updates, &mut read).unwrap();
+    }
 }

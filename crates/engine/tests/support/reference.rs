@@ -1,7 +1,8 @@
 //! The definition of the whole model: plain loops, for any number that definitions are written for.
 
+use engine::head::HeadConfig;
 use engine::head::sampled::Candidates;
-use engine::model::{LayerSlots, Layout, Matrix};
+use engine::model::{LayerSlots, Layout, Matrix, Span};
 use kernels::composed::naive::composed_forward;
 use kernels::dropout::{DropMask, naive::dropout_add};
 use kernels::embedding::naive::embedding_forward;
@@ -29,7 +30,7 @@ pub fn loss<S: Scalar>(
 ) -> S {
     let c = layout.config.model_dim;
     let mut x = input_vectors(layout, composer, params, tokens);
-    if let (Some(span), Some(ngrams)) = (layout.ngrams, ngrams) {
+    if let (Some(span), Some(ngrams)) = (layout.inputs.ngrams, ngrams) {
         let mut rows = vec![0; tokens.len() * ngrams.n_heads()];
         let rows_of = rows.chunks_exact_mut(layout.config.seq_len * ngrams.n_heads());
         let sequences = tokens.chunks_exact(layout.config.seq_len).zip(rows_of);
@@ -58,7 +59,7 @@ fn estimated_loss<S: Scalar>(
     target: u32,
     candidates: &Candidates,
 ) -> S {
-    let matrix = layout.head.span.of(params);
+    let matrix = output_rows(layout).of(params);
     let logit = |id: u32| dot(x, &matrix[id as usize * x.len()..][..x.len()]);
     let others = candidates.ids().iter().zip(candidates.corrections());
     let others = others.filter(|(id, _)| **id != target);
@@ -69,26 +70,49 @@ fn estimated_loss<S: Scalar>(
 
 /// The loss of one token, given the output layer's input.
 fn token_loss<S: Scalar>(layout: &Layout, params: &[S], x: &[S], target: u32) -> S {
-    let first = product(x, params, layout.head);
-    let class_of = |starts: &[u32]| starts.iter().filter(|start| **start <= target).count();
-    if let Some(factor) = &layout.factor {
-        let class = class_of(&factor.starts) - 1;
-        let ids = factor.starts[class] as usize..factor.starts[class + 1] as usize;
-        let classes = add(&first, factor.class_bias.of(params), None);
-        let bias = &factor.member_bias.of(params)[ids.clone()];
-        let members = add(&product(x, params, factor.members[class]), bias, None);
-        return loss_of(&classes, class) + loss_of(&members, target as usize - ids.start);
+    let class_of = |starts: &[u32]| starts.iter().filter(|start| **start <= target).count() - 1;
+    let of = |name: &str| named(layout, name).of(params);
+    match &layout.config.head {
+        HeadConfig::Full => loss_of(&rows(x, output_rows(layout).of(params)), target as usize),
+        HeadConfig::Factor { class_starts } => {
+            let class = class_of(class_starts);
+            let ids = class_starts[class] as usize..class_starts[class + 1] as usize;
+            let classes = add(&rows(x, of("head.class.weight")), of("head.class.bias"), None);
+            let members = output_rows(layout).of(params);
+            let members = &members[ids.start * x.len()..ids.end * x.len()];
+            let bias = &of("head.member.bias")[ids.clone()];
+            let members = add(&rows(x, members), bias, None);
+            loss_of(&classes, class) + loss_of(&members, target as usize - ids.start)
+        }
+        HeadConfig::Adaptive { cutoffs } => {
+            let first = rows(x, of("head.first.weight"));
+            if target < cutoffs[0] {
+                return loss_of(&first, target as usize);
+            }
+            let cluster = class_of(cutoffs);
+            let narrow = rows(x, of(&format!("head.tail.{cluster}.narrow.weight")));
+            let members = rows(&narrow, of(&format!("head.tail.{cluster}.rows.weight")));
+            loss_of(&first, cutoffs[0] as usize + cluster)
+                + loss_of(&members, (target - cutoffs[cluster]) as usize)
+        }
     }
-    let Some(adaptive) = &layout.adaptive else { return loss_of(&first, target as usize) };
-    let n_single = adaptive.starts[0];
-    if target < n_single {
-        return loss_of(&first, target as usize);
-    }
-    let cluster = class_of(&adaptive.starts) - 1;
-    let slots = adaptive.clusters[cluster];
-    let members = product(&product(x, params, slots.narrow), params, slots.rows);
-    loss_of(&first, n_single as usize + cluster)
-        + loss_of(&members, (target - adaptive.starts[cluster]) as usize)
+}
+
+/// Where the tensor of this name lies.
+fn named(layout: &Layout, name: &str) -> Span {
+    let found = layout.tensors.iter().find(|tensor| tensor.name == name);
+    found.unwrap_or_else(|| panic!("no tensor {name}")).span
+}
+
+/// The output layer's rows of all tokens.
+fn output_rows(layout: &Layout) -> Span {
+    let is_tied = layout.config.tie_embeddings;
+    named(layout, if is_tied { "model.embed_tokens.weight" } else { "lm_head.weight" })
+}
+
+/// The products of one input and each row of a matrix.
+fn rows<S: Scalar>(x: &[S], matrix: &[S]) -> Vec<S> {
+    matrix.chunks_exact(x.len()).map(|row| dot(x, row)).collect()
 }
 
 fn loss_of<S: Scalar>(logits: &[S], target: usize) -> S {
@@ -102,8 +126,8 @@ fn input_vectors<S: Scalar>(
     tokens: &[u32],
 ) -> Vec<S> {
     let mut x = vec![S::from_f64(0.0); tokens.len() * layout.config.model_dim];
-    let table = layout.embed.of(params);
-    let (Some(parts), Some(composer)) = (layout.parts, composer) else {
+    let table = layout.inputs.embed.of(params);
+    let (Some(parts), Some(composer)) = (layout.inputs.parts, composer) else {
         embedding_forward(&mut x, table, tokens);
         return x;
     };
@@ -183,9 +207,7 @@ fn norm<S: Scalar>(layout: &Layout, x: &[S], gains: &[S]) -> Vec<S> {
 
 /// X·Wᵀ.
 fn product<S: Scalar>(x: &[S], params: &[S], matrix: Matrix) -> Vec<S> {
-    let weights = matrix.span.of(params);
-    let rows = x.chunks_exact(matrix.n_in);
-    rows.flat_map(|x| weights.chunks_exact(matrix.n_in).map(|w| dot(x, w))).collect()
+    x.chunks_exact(matrix.n_in).flat_map(|x| rows(x, matrix.span.of(params))).collect()
 }
 
 fn add<S: Scalar>(x: &[S], branch: &[S], mask: Option<DropMask>) -> Vec<S> {

@@ -8,7 +8,7 @@ use super::Factored;
 use super::members::{LaneRows, Members};
 use crate::head::class::ClassSort;
 use crate::head::softmax::SoftmaxBuffers;
-use crate::head::{HeadLoss, LossSpec};
+use crate::head::{Around, HeadLoss, LanePass, LossSpec};
 use crate::model::{ActiveRows, Gradients, Lane, Weights};
 use kernels::Pool;
 
@@ -73,14 +73,17 @@ impl HeadLoss for FactoredLoss {
         lanes: &mut [Lane],
         shared_acc: Gradients,
         is_first: bool,
+        around: Around,
         pool: &mut Pool,
     ) {
         let FactoredLoss { layer, lanes: own, members, .. } = self;
-        pool.for_each_pair(own, lanes, |_, own, lane| {
+        pool.for_each_pair(own, lanes, |i, own, lane| {
+            (around.forward)(i, lane);
             let FactoredLane { classes, sort } = own;
-            let mut lane = lane.output();
-            sort.sort(lane.targets, &layer.starts);
-            layer.classes.loss_and_gradient(weights, sort.outputs(), is_first, classes, &mut lane);
+            let mut output = lane.output();
+            sort.sort(output.targets, &layer.starts);
+            let outputs = sort.outputs();
+            layer.classes.loss_and_gradient(weights, outputs, is_first, classes, &mut output);
         });
         let rows = rows(own, lanes);
         members.loss_and_gradient(layer, weights, shared_acc, own.len(), &rows, pool);
@@ -88,15 +91,17 @@ impl HeadLoss for FactoredLoss {
         let members = &*members;
         pool.for_each_pair(own, lanes, |i, own, lane| {
             members.fetch(i, &own.sort, &mut own.classes.loss, lane.output().dinput);
+            (around.backward)(i, lane);
         });
     }
 
-    fn loss(&mut self, weights: Weights, lanes: &mut [Lane], pool: &mut Pool) {
+    fn loss(&mut self, weights: Weights, lanes: &mut [Lane], forward: &LanePass, pool: &mut Pool) {
         let FactoredLoss { layer, lanes: own, members, .. } = self;
-        pool.for_each_pair(own, lanes, |_, own, lane| {
-            let lane = lane.output();
-            own.sort.sort(lane.targets, &layer.starts);
-            layer.classes.loss(weights, own.sort.outputs(), &mut own.classes, &lane);
+        pool.for_each_pair(own, lanes, |i, own, lane| {
+            forward(i, lane);
+            let output = lane.output();
+            own.sort.sort(output.targets, &layer.starts);
+            layer.classes.loss(weights, own.sort.outputs(), &mut own.classes, &output);
         });
         let rows = rows(own, lanes);
         members.loss(layer, weights, own.len(), &rows, pool);

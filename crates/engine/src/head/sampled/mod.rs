@@ -21,7 +21,7 @@ pub use candidates::Candidates;
 
 use super::full::{FullLoss, FullPredictor, token_rows};
 use super::softmax::Softmax;
-use super::{HeadLoss, LossSpec, OutputLayer, Predictor};
+use super::{Around, HeadLoss, LanePass, LossSpec, OutputLayer, Predictor};
 use crate::model::{
     Gradients, Lane, Matrix, MicroShape, ModelConfig, PackedMatrix, ReadBy, Span, TableBuilder,
     Weights,
@@ -100,11 +100,14 @@ impl HeadLoss for SampledLoss {
         lanes: &mut [Lane],
         _: Gradients,
         is_first: bool,
+        around: Around,
         pool: &mut Pool,
     ) {
         let (candidates, table) = (&self.candidates, self.softmax.matrix.span.of(weights.params));
-        pool.for_each_pair(&mut self.lanes, lanes, |_, rows, lane| {
+        pool.for_each_pair(&mut self.lanes, lanes, |i, rows, lane| {
+            (around.forward)(i, lane);
             rows.loss_and_gradient(table, candidates, is_first, lane.output());
+            (around.backward)(i, lane);
         });
     }
 
@@ -118,11 +121,12 @@ impl HeadLoss for SampledLoss {
         self.lanes.iter().for_each(|rows| rows.add_gradient(dmatrix_acc, &self.candidates));
     }
 
-    fn loss(&mut self, weights: Weights, lanes: &mut [Lane], pool: &mut Pool) {
+    fn loss(&mut self, weights: Weights, lanes: &mut [Lane], forward: &LanePass, pool: &mut Pool) {
         let softmax = self.softmax;
-        pool.for_each_pair(&mut self.lanes, lanes, |_, rows, lane| {
-            let lane = lane.output();
-            softmax.loss(weights, lane.targets, &mut rows.whole, &lane);
+        pool.for_each_pair(&mut self.lanes, lanes, |i, rows, lane| {
+            forward(i, lane);
+            let output = lane.output();
+            softmax.loss(weights, output.targets, &mut rows.whole, &output);
         });
     }
 

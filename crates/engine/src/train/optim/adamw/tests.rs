@@ -2,13 +2,18 @@
 //! has none.
 
 use super::*;
-use crate::model::{HeadConfig, MicroShape, ModelConfig, init_params};
-use crate::train::{Schedule, SequenceSource};
+use crate::head::HeadConfig;
+use crate::model::{InputLayer, MicroShape, ModelConfig, init_params};
+use crate::train::{Lanes, LanesSpec, Schedule, SequenceSource};
 use kernels::Precision;
 use kernels::adamw::naive;
 use kernels::rng::{Purpose, Rng};
 
 const VOCAB: usize = 40;
+const SEQ_LEN: usize = 4;
+
+/// Tokens of a class.
+const CLASS_LEN: usize = 2;
 
 /// More than a row may be idle for.
 const N_UPDATES: u64 = 300;
@@ -29,7 +34,7 @@ impl SequenceSource for Rare {
 }
 
 fn layout(tie_embeddings: bool) -> Layout {
-    let class_starts = (0..=VOCAB as u32).step_by(2).collect();
+    let class_starts = (0..=VOCAB as u32).step_by(CLASS_LEN).collect();
     let head = HeadConfig::Factor { class_starts };
     let config = ModelConfig { tie_embeddings, head, ..ModelConfig::new(VOCAB, 8, 1, 2) };
     Layout::new(&config).unwrap()
@@ -42,8 +47,16 @@ type State = [Vec<f64>; 3];
 /// the first before and after its rows are brought up to date.
 fn optimised(tie_embeddings: bool, idle_rows: IdleRows) -> (State, State, State) {
     let layout = layout(tie_embeddings);
-    let shape = MicroShape::new(&layout.config, 4, 1, Precision::F32);
-    let mut lanes = Lanes::new(&layout, &shape, 1, 1, 2);
+    let spec = LanesSpec {
+        shape: MicroShape::new(&layout.config, SEQ_LEN, 1, Precision::F32),
+        n_lanes: 1,
+        batch_seqs: 1,
+        threads: 2,
+        seed: 1,
+        token_counts: &[],
+    };
+    let mut lanes = Lanes::new(&layout, &spec);
+    let (mut active, inputs) = (ActiveRows::new(&layout), InputLayer::new(&layout, None, None));
     let mut params = init_params(&layout, 1);
     let options = AdamWOptions { idle_rows, eps: EPS, ..AdamWOptions::default() };
     let mut optim = AdamW::new(&layout, options);
@@ -51,13 +64,16 @@ fn optimised(tie_embeddings: bool, idle_rows: IdleRows) -> (State, State, State)
     let mut expected = [wide(&params), vec![0.0; layout.len], vec![0.0; layout.len]];
     let schedule = Schedule { lr: 1e-2, n_steps: N_UPDATES, warmup_steps: 20, decay_steps: 200 };
     for step in 0..N_UPDATES {
-        lanes.find_touched(&Rare, step, None);
-        optim.begin_step(&mut params, &mut lanes);
+        lanes.find_active(&mut active, &layout, &inputs, &Rare, step);
+        let (shared, pool) = lanes.gradients();
+        optim.begin_step(&mut params, &active, shared.shared, pool);
         let grads = gradients(&layout, &mut lanes, step);
         let square: f64 = grads.iter().map(|g| *g as f64 * *g as f64).sum();
-        let found = optim.sum_over_lanes(&params, &mut lanes);
+        let (all, pool) = lanes.gradients();
+        let found = optim.sum_over_lanes(&params, all, pool);
         assert!((found - square).abs() <= 1e-12 * square, "step {step}: {found}, not {square}");
-        optim.update(&mut params, &mut lanes, schedule.at(step), 0.5);
+        let (all, pool) = lanes.gradients();
+        optim.update(&mut params, all, schedule.at(step), 0.5, pool);
         define(&layout, &mut expected, &wide(&grads), step, schedule.at(step));
     }
     let state = |params: &[f32], optim: &AdamW| [wide(params), wide(&optim.m), wide(&optim.v)];
@@ -70,16 +86,18 @@ fn optimised(tie_embeddings: bool, idle_rows: IdleRows) -> (State, State, State)
 fn gradients(layout: &Layout, lanes: &mut Lanes, step: u64) -> Vec<f32> {
     let mut all = vec![0.0; layout.len];
     Rng::new(2, Purpose::Test, step).fill_normal(&mut all, 0, 0.1);
-    let touched = lanes.touched().unwrap();
-    let inputs: Vec<usize> = touched.inputs().collect();
-    let outputs: Vec<usize> = touched.outputs().flatten().collect();
-    assert!(inputs.len() < VOCAB && outputs.len() < VOCAB);
-    for table in layout.tables() {
-        let is_input = table.span == layout.embed;
+    let (mut tokens, mut targets) = ([0; SEQ_LEN], [0; SEQ_LEN]);
+    Rare.fill(step, 0, &mut tokens, &mut targets);
+    let is_input_row = |row: usize| tokens.contains(&(row as u32));
+    // All tokens of a class are in use if one is a target.
+    let class = |row: usize| row / CLASS_LEN;
+    let is_output_row = |row: usize| targets.iter().any(|t| class(*t as usize) == class(row));
+    for table in layout.shared_tables() {
+        let is_input = table.span == layout.inputs.embed;
         let is_output = !is_input || layout.config.tie_embeddings;
         let width = table.span.len() / VOCAB;
         for (row, grad) in table.span.of_mut(&mut all).chunks_exact_mut(width).enumerate() {
-            if !(is_input && inputs.contains(&row) || is_output && outputs.contains(&row)) {
+            if !(is_input && is_input_row(row) || is_output && is_output_row(row)) {
                 grad.fill(0.0);
             }
         }
@@ -88,10 +106,10 @@ fn gradients(layout: &Layout, lanes: &mut Lanes, step: u64) -> Vec<f32> {
     let is_used = |i: usize| layout.tensors.iter().any(|t| (t.span.start..t.span.end).contains(&i));
     all.iter_mut().enumerate().filter(|(i, _)| !is_used(*i)).for_each(|(_, grad)| *grad = 0.0);
     let (own, shared) = all.split_at(layout.lane_len);
-    let (lanes, shared_grads, _) = lanes.parts();
-    lanes[0].buffers.grads.copy_from_slice(own);
+    let (grads, _) = lanes.gradients();
+    grads.lanes[0].grads.copy_from_slice(own);
     // Rows that are not in use keep what they have: nobody reads it.
-    let moves = shared_grads.iter_mut().zip(shared).filter(|(_, grad)| **grad != 0.0);
+    let moves = grads.shared.iter_mut().zip(shared).filter(|(_, grad)| **grad != 0.0);
     moves.for_each(|(to, grad)| *to = *grad);
     all
 }
