@@ -6,20 +6,18 @@
 // A panic is how a test fails, and `!(distance <= bound)` is how it fails on NaN.
 #![allow(clippy::unwrap_used, clippy::neg_cmp_op_on_partial_ord)]
 
-#[path = "../../kernels/tests/support/complex.rs"]
-mod complex;
 #[path = "support/reference.rs"]
 mod reference;
 #[path = "support/words.rs"]
 mod words;
 
-use complex::{complex, derivatives, zeros};
 use engine::data::{Purpose, Rng};
 use engine::head::sampled::Candidates;
 use engine::model::{Dropout, HeadConfig, HeadName, Layout, MicroShape, ModelConfig, Span, Tensor};
 use engine::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState};
 use engine::vocab::compose::Composer;
 use engine::vocab::ngrams::{Ngrams, ngram_heads};
+use kernels::complex::{Complex, complex, derivatives, zeros};
 use kernels::{AlignedVec, Precision};
 
 /// What is differentiated: grouped heads, two lanes, of which the second has two micro-batches.
@@ -211,7 +209,7 @@ impl Variant {
         if let Some(candidates) = &mut candidates {
             candidates.draw(state.model(), STEP);
         }
-        let loss = |params: &[complex::Complex]| {
+        let loss = |params: &[Complex]| {
             let mut sum = zeros(1);
             for (first, n) in MICRO_BATCHES {
                 let dropout = Dropout { rate: self.dropout, key: keys.u64_at(first as u64) };

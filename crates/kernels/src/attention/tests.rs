@@ -1,9 +1,9 @@
 //! The elementary functions, on every instruction set, against f64.
 
-use super::super::dispatch;
-use super::super::forward::log2;
-use super::super::layout::LANES;
-use super::super::tile::{Kernel, Simd, Word};
+use super::dispatch;
+use super::forward::log2;
+use super::layout::LANES;
+use super::tile::{Kernel, Simd, Word};
 use crate::isa::Isa;
 use crate::isa::testing::paths;
 use crate::rows::Precision;

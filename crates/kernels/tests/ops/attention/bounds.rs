@@ -5,10 +5,12 @@
 //! Stability of Numerical Algorithms", section 3.1). A relative error `e` of every weight moves the
 //! softmax by at most `e` in numerator and denominator each.
 
-use super::super::AttentionShape;
-use crate::rows::Precision;
+use crate::ops::check::{U, U_BF16};
+use kernels::Precision;
+use kernels::attention::AttentionShape;
 
-const U: f64 = 1.0 / (1 << 24) as f64;
+/// Keys in a block, between which the kernel rescales what it summed.
+const BLOCK_KEYS: usize = 384;
 
 /// No more than 4 errors of the size of `ub`, the largest, are multiplied together.
 const SECOND_ORDER: f64 = 1.0 + 8.0 / 256.0;
@@ -20,7 +22,7 @@ const TINY: f64 = 16.0 * f32::MIN_POSITIVE as f64;
 fn operand_roundoff(precision: Precision) -> f64 {
     match precision {
         Precision::F32 => 0.0,
-        Precision::Bf16 => 1.0 / 256.0,
+        Precision::Bf16 => U_BF16,
     }
 }
 
@@ -44,7 +46,7 @@ fn score(q: &[f64], k: &[f64], shift: f64, shape: AttentionShape) -> (f64, f64) 
 }
 
 /// Bounds for `y` and `lse`.
-pub(super) fn forward_bound(
+pub fn forward_bound(
     qkv: &[f64],
     shape: AttentionShape,
     precision: Precision,
@@ -61,7 +63,7 @@ pub(super) fn forward_bound(
         let sum: f64 = scores.iter().map(|s| (s - max).exp()).sum();
         let n = (t + 1) as f64;
         // A later block shrinks earlier sums: 2 roundings, exp2, and its argument's rounding.
-        let rescales = (t / super::super::forward::BLOCK_KEYS) as f64;
+        let rescales = (t / BLOCK_KEYS) as f64;
         let rescaled = rescales * (7.0 * U + 2.0 * U * largest);
         // Sixteen partial sums, then 4 halvings.
         let sum_error = (n / 16.0 + 6.0) * U;
@@ -90,7 +92,7 @@ pub(super) fn forward_bound(
 }
 
 /// Bounds for `dqkv`, given exactly the `y` and `lse` that the backward pass reads.
-pub(super) fn backward_bound(
+pub fn backward_bound(
     dy: &[f64],
     y: &[f64],
     qkv: &[f64],

@@ -1,6 +1,6 @@
-//! Complex numbers, for derivatives that lose no digits: `f'(x) = Im f(x + ih) / h`.
+//! Complex numbers, for derivatives of definitions that lose no digits: `f'(x) = Im f(x + ih) / h`.
 
-use kernels::scalar::Scalar;
+use crate::scalar::Scalar;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
 /// A complex number.
