@@ -14,4 +14,4 @@ mod targets;
 
 pub use mutate::{Random, mutate};
 pub use run::{Counts, Failure, Limits, run, valid_files};
-pub use targets::{TARGETS, Target};
+pub use targets::{Parse, TARGETS, Target};

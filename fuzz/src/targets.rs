@@ -8,13 +8,16 @@ use std::path::Path;
 /// Values of a tensor or ids of a text that are read after the header was accepted, at most.
 const READ_MAX: usize = 1 << 20;
 
+/// A parser: whether it accepts these bytes, which also stand in the file at this path.
+pub type Parse = fn(&Path, &[u8]) -> bool;
+
 /// A parser of files.
 #[derive(Clone, Copy)]
 pub struct Target {
     /// Name of the folder with its valid files.
     pub name: &'static str,
-    /// Whether it accepts these bytes, which also stand in the file at this path.
-    pub parse: fn(&Path, &[u8]) -> bool,
+    /// The parser.
+    pub parse: Parse,
     /// Makes the checksums right again, so that mutations reach what lies behind them.
     pub repair: fn(&mut Vec<u8>),
 }
@@ -25,7 +28,7 @@ pub const TARGETS: [Target; 5] = [
     Target { name: "tokenizer", parse: tokenizer, repair: |_| {} },
     Target { name: "config", parse: config, repair: |_| {} },
     Target { name: "manifest", parse: manifest, repair: repair_manifest },
-    Target { name: "tokens", parse: tokens, repair: repair_tokens },
+    Target { name: "tokens", parse: tokens, repair: |bytes| repair_tokens(bytes) },
 ];
 
 fn safetensors(path: &Path, _: &[u8]) -> bool {
@@ -71,7 +74,7 @@ fn tokens(path: &Path, _: &[u8]) -> bool {
 }
 
 /// The header holds the hash of the tokens, then its own.
-fn repair_tokens(bytes: &mut Vec<u8>) {
+fn repair_tokens(bytes: &mut [u8]) {
     if let Some((header, tokens)) = bytes.split_at_mut_checked(160) {
         header[96..128].copy_from_slice(blake3::hash(tokens).as_bytes());
         let hash = blake3::hash(&header[..128]);

@@ -3,7 +3,7 @@
 // A panic is how a test fails.
 #![allow(clippy::unwrap_used)]
 
-use fuzz::{Failure, Limits, TARGETS, Target, run, valid_files};
+use fuzz::{Failure, Limits, Parse, TARGETS, Target, run, valid_files};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -74,7 +74,7 @@ fn is_changed(i: usize, bytes: &[u8]) -> bool {
 fn a_panic_planted_in_each_parser_is_caught() {
     let _guard = alone();
     let limits = Limits { input_bytes: u64::MAX, ..Limits::of(Duration::from_secs(20)) };
-    let parsers: [[fn(&Path, &[u8]) -> bool; 2]; 5] = [
+    let parsers: [[Parse; 2]; 5] = [
         [planted::<0, false>, planted::<0, true>],
         [planted::<1, false>, planted::<1, true>],
         [planted::<2, false>, planted::<2, true>],
