@@ -1,4 +1,4 @@
-//! Root-mean-square normalisation.
+//! Root-mean-square normalisation, row by row, forward and backward.
 
 use super::check::{Compared, Gradient, U, errors, gamma, relative, sum_depth};
 use super::inputs::{Cells, Random, numbers, wide, width};
