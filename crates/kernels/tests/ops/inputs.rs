@@ -1,9 +1,10 @@
 //! Random inputs of kernels: numbers, widths at the edges of loops, rows of tables, cells of a format.
 
+use kernels::aligned::Plain;
 use kernels::composed::Composition;
 use kernels::row_sums::NO_ROW;
 use kernels::rows::bf16_from_f32;
-use kernels::{Precision, Rows, RowsMut};
+use kernels::{AlignedVec, Precision, Rows, RowsMut};
 
 /// The seed of all random inputs: `CRYSTALLINE_TEST_SEED`, or a fixed one; printed.
 pub fn seed() -> u64 {
@@ -100,19 +101,39 @@ pub fn wide(x: &[f32]) -> Vec<f64> {
     x.iter().map(|&x| x as f64).collect()
 }
 
+/// Numbers on cache lines, as models hold them.
+pub fn aligned<T: Plain>(x: &[T]) -> AlignedVec<T> {
+    let mut aligned = AlignedVec::zeroed(x.len());
+    aligned.copy_from_slice(x);
+    aligned
+}
+
 /// Numbers in one of the formats, as kernels read and write them.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub enum Cells {
-    F32(Vec<f32>),
-    Bf16(Vec<u16>),
+    F32(AlignedVec<f32>),
+    Bf16(AlignedVec<u16>),
+}
+
+impl PartialEq for Cells {
+    fn eq(&self, other: &Cells) -> bool {
+        match (self, other) {
+            (Cells::F32(x), Cells::F32(y)) => **x == **y,
+            (Cells::Bf16(x), Cells::Bf16(y)) => **x == **y,
+            _ => false,
+        }
+    }
 }
 
 impl Cells {
     /// These numbers, rounded to the format one by one.
     pub fn new(x: &[f32], precision: Precision) -> Cells {
         match precision {
-            Precision::F32 => Cells::F32(x.into()),
-            Precision::Bf16 => Cells::Bf16(x.iter().map(|&x| bf16_from_f32(x)).collect()),
+            Precision::F32 => Cells::F32(aligned(x)),
+            Precision::Bf16 => {
+                let words: Vec<u16> = x.iter().map(|&x| bf16_from_f32(x)).collect();
+                Cells::Bf16(aligned(&words))
+            }
         }
     }
 

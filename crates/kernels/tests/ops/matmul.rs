@@ -1,7 +1,7 @@
 //! Matrix products: of a packed operand, of one packed on the way, of a weight gradient; and packing.
 
 use super::check::{Compared, TINY, U, errors};
-use super::inputs::{Cells, Random, numbers, wide};
+use super::inputs::{Cells, Random, aligned, numbers, wide};
 use super::{Line, Op, line, no_gradients};
 use kernels::matmul::{
     MatmulShape, Packed, matmul, matmul_panels, matmul_straight, matmul_wgrad, n_panels, naive,
@@ -50,10 +50,9 @@ fn compared(what: &'static str, got: &[f32], expected: &[f32], size: &[f32], n: 
 
 /// Magnitudes of numbers in their format.
 fn abs(x: &Cells) -> Cells {
-    match x {
-        Cells::F32(x) => Cells::F32(x.iter().map(|x| x.abs()).collect()),
-        Cells::Bf16(x) => Cells::Bf16(x.iter().map(|x| x & 0x7fff).collect()),
-    }
+    let x = x.rows();
+    let magnitudes: Vec<f32> = (0..x.len()).map(|i| x.get(i).abs()).collect();
+    Cells::new(&magnitudes, x.precision())
 }
 
 /// `b` (K, N), packed; poisoned before, so that a word that packing leaves out shows.
@@ -232,13 +231,6 @@ fn bench() -> Vec<Line> {
     lines
 }
 
-/// Numbers on cache lines, as models hold them.
-fn aligned(n: usize) -> AlignedVec<f32> {
-    let mut x = AlignedVec::zeroed(n);
-    x.copy_from_slice(&numbers(n));
-    x
-}
-
 fn bytes_of(shape: MatmulShape, precision: Precision) -> usize {
     let MatmulShape { m, n, k } = shape;
     let size = if precision == Precision::F32 { 4 } else { 2 };
@@ -270,7 +262,7 @@ fn bench_products(shape: MatmulShape, precision: Precision) -> [Line; 4] {
         bench_product("matmul forward", shape, precision),
         bench_product("matmul dgrad", turned, precision),
         line(name("matmul_straight dgrad"), cost, move || {
-            let (a, w) = (Cells::new(&numbers(m * n), precision), aligned(n * k));
+            let (a, w) = (Cells::new(&numbers(m * n), precision), aligned(&numbers(n * k)));
             let mut c = AlignedVec::zeroed(m * k);
             let mut scratch = AlignedVec::zeroed(straight_scratch_len(turned, precision));
             move || matmul_straight(&mut c, a.rows(), &w, turned, Accum::Replace, &mut scratch)
@@ -291,7 +283,8 @@ fn bench_packing(k: usize, n: usize, precision: Precision) -> [Line; 5] {
         let size = if precision == Precision::F32 { 4 } else { 2 };
         let name = format!("{what} {} {k}x{n}", precision.name());
         line(name, [0, (4 + size) * k * n], move || {
-            let (w, mut words) = (aligned(k * n), AlignedVec::zeroed(packed_len(precision, k, n)));
+            let (w, mut words) =
+                (aligned(&numbers(k * n)), AlignedVec::zeroed(packed_len(precision, k, n)));
             move || pack(&mut words, &w, k, n, precision)
         })
     };
