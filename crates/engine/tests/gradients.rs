@@ -6,20 +6,18 @@
 // A panic is how a test fails, and `!(distance <= bound)` is how it fails on NaN.
 #![allow(clippy::unwrap_used, clippy::neg_cmp_op_on_partial_ord)]
 
-#[path = "../../kernels/tests/support/complex.rs"]
-mod complex;
 #[path = "support/reference.rs"]
 mod reference;
 #[path = "support/words.rs"]
 mod words;
 
-use complex::{complex, derivatives, zeros};
 use engine::head::sampled::Candidates;
 use engine::head::{HeadConfig, HeadName};
 use engine::model::{Dropout, InputLayer, Layout, MicroShape, ModelConfig, Span, Tensor};
 use engine::train::{
     AdamW, AdamWOptions, LanesSpec, SequenceSource, StepPlan, Trainer, TrainerSpec,
 };
+use kernels::complex::{Complex, complex, derivatives, zeros};
 use kernels::rng::{Purpose, Rng};
 use kernels::{AlignedVec, Precision};
 use text::vocab::compose::Composer;
@@ -234,7 +232,7 @@ impl Variant {
         }
         let keys = Rng::new(seed, Purpose::Dropout, STEP);
         let candidates = self.candidates(layout, &exact);
-        let loss = |params: &[complex::Complex]| {
+        let loss = |params: &[Complex]| {
             let mut sum = zeros(1);
             for (first, n) in MICRO_BATCHES {
                 let dropout = Dropout { rate: self.dropout, key: keys.u64_at(first as u64) };

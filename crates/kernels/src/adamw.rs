@@ -5,7 +5,7 @@
 //! first, `eps` outside the root of the corrected second moment.
 
 use crate::arch::{Arch, dispatch};
-use crate::lanes::map;
+use crate::loops::map;
 
 /// The numbers of one update.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,7 @@
 //! Instruction sets as tokens: a row kernel is written once and compiled for each of them.
 //!
 //! A kernel is an `#[inline(always)]` function, generic over [`Arch`], made of the loops of
-//! [`crate::lanes`]. [`dispatch!`], once per tensor, inlines it into a function compiled with
+//! [`crate::loops`]. [`dispatch!`], once per tensor, inlines it into a function compiled with
 //! `#[target_feature]` for the active path, and the compiler turns its loops into vectors. What
 //! the compiler does not do reliably, four operations on blocks, is written here with intrinsics;
 //! the row kernels themselves have no `unsafe`.

@@ -1,7 +1,7 @@
 //! Input vectors of words: a row of their own, and the mean of the rows of their parts.
 
 use crate::arch::{Arch, dispatch};
-use crate::lanes::map;
+use crate::loops::map;
 
 /// What each of I inputs is made of.
 #[derive(Clone, Copy, Debug)]

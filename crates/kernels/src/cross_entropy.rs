@@ -3,7 +3,7 @@
 use crate::RowsMut;
 use crate::arch::{Arch, dispatch};
 use crate::exp::exp;
-use crate::lanes::{Cell, largest, map, sum};
+use crate::loops::{Cell, largest, map, sum};
 
 /// The target of a row that does not count: its loss is 0 and so is its gradient.
 pub const IGNORE: u32 = u32::MAX;

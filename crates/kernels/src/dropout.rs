@@ -5,7 +5,7 @@
 //! products.
 
 use crate::arch::{Arch, dispatch};
-use crate::lanes::{Index, map};
+use crate::loops::{Index, map};
 
 /// Which elements are dropped: each with probability `rate`, as `key` and its index decide.
 #[derive(Clone, Copy, Debug)]

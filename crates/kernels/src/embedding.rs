@@ -1,7 +1,7 @@
 //! Rows of the token table: read in the forward pass, added into in the backward pass.
 
 use crate::arch::{Arch, dispatch};
-use crate::lanes::map;
+use crate::loops::map;
 
 /// Copies row `tokens[r]` of `table` (V, C) to row `r` of `x` (N, C); C is read off `x`.
 ///

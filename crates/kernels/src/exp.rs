@@ -5,7 +5,7 @@
 //! is fused, and below 1.2 where it is not (every f32 of magnitude 2^-9 and more was tried).
 
 use crate::arch::{Arch, dispatch};
-use crate::lanes::map;
+use crate::loops::map;
 
 /// Below this the result would be denormal: it is 0.
 const LOWEST: f32 = -87.33;
@@ -75,10 +75,10 @@ pub mod naive {
 
 #[cfg(test)]
 mod tests {
-    use super::{exp, exp_scaled, naive};
+    use super::exp;
     use crate::arch::{Arch, dispatch};
     use crate::isa::testing::on_each_path;
-    use crate::lanes::map;
+    use crate::loops::map;
 
     fn is_fused<A: Arch>(_: A) -> bool {
         A::FMA
@@ -109,27 +109,6 @@ mod tests {
                 assert!(error(*x, wrong) > bound, "an error of three units goes unseen");
             }
         });
-    }
-
-    #[test]
-    fn exp_scaled_is_its_definition() {
-        for (n, scale, shift) in [(1, 0.4f32, 7.5f32), (64, 1.0, -3.0), (333, 3.0, 0.5)] {
-            let x: Vec<f32> = (0..n).map(|i| (i * 7 % 41) as f32 * 0.5 - 10.0).collect();
-            let (mut y, mut expected) = (vec![f32::NAN; n], vec![0.0; n]);
-            let wide: Vec<f64> = x.iter().map(|x| f64::from(*x)).collect();
-            naive::exp_scaled(&mut expected, &wide, f64::from(scale), f64::from(shift));
-            on_each_path(|isa| {
-                exp_scaled(&mut y, &x, scale, shift);
-                for i in 0..n {
-                    // A difference and a product are rounded before, the exponential after.
-                    let argument = f64::from(scale) * (wide[i] - f64::from(shift));
-                    let relative = (2.0 * argument.abs() + 3.0) * f64::from(f32::EPSILON) / 2.0;
-                    let error = (f64::from(y[i]) - expected[i]).abs();
-                    assert!(error <= relative * expected[i], "{} {i}: {error:e}", isa.name());
-                    assert!(expected[i] * 1e-4 > relative * expected[i], "too loose a bound");
-                }
-            });
-        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use crate::arch::{Arch, dispatch};
 use crate::exp::sigmoid;
-use crate::lanes::{Cell, map};
+use crate::loops::{Cell, map};
 use crate::rows::store_rows;
 use crate::{Rows, RowsMut};
 

@@ -4,15 +4,12 @@
 //! obvious definition, then its fast paths, chosen at run time by [`isa::Isa::active`]. Nothing
 //! here allocates but [`aligned`] and [`pool`], which do so once.
 
-// Unit tests share `tests/support` with the integration tests, which know the crate by its name.
-#[cfg(test)]
-extern crate self as kernels;
-
 pub mod accum;
 pub mod adamw;
 pub mod aligned;
 mod arch;
 pub mod attention;
+pub mod complex;
 pub mod composed;
 pub mod cross_entropy;
 pub mod dropout;
@@ -20,7 +17,7 @@ pub mod embedding;
 pub mod exp;
 pub mod gated_mlp;
 pub mod isa;
-mod lanes;
+mod loops;
 pub mod mapped_file;
 pub mod matmul;
 pub mod pool;

@@ -13,7 +13,7 @@
 
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -25,9 +25,18 @@ const SPIN_LIMIT: usize = 20_000;
 /// A function of (task, thread) whose lifetime was erased; valid only while its call runs.
 type Task = *const (dyn Fn(usize, usize) + Sync);
 
-/// What goes to and fro between cores has a cache line of its own; processors fetch them in pairs.
+/// A value in a cache line of its own, so that cores do not contend for its neighbours. 128 bytes,
+/// because processors fetch lines in pairs.
 #[repr(align(128))]
-struct Apart<T>(T);
+struct CachePadded<T>(T);
+
+impl<T> Deref for CachePadded<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
 
 /// A call, in one line: who claims a task has fetched what it does.
 struct Call {
@@ -39,9 +48,9 @@ struct Call {
 }
 
 struct Shared {
-    call: Apart<Call>,
+    call: CachePadded<Call>,
     /// Tasks of the call that workers have done.
-    n_done: Apart<AtomicUsize>,
+    n_done: CachePadded<AtomicUsize>,
     /// Workers that have begun their life.
     n_ready: AtomicUsize,
     stop: AtomicBool,
@@ -100,8 +109,8 @@ impl Pool {
     /// If the operating system refuses a thread.
     pub fn new(threads: usize) -> Pool {
         let shared = Arc::new(Shared {
-            call: Apart(Call { tickets: AtomicU64::new(0), task: UnsafeCell::new(None) }),
-            n_done: Apart(AtomicUsize::new(0)),
+            call: CachePadded(Call { tickets: AtomicU64::new(0), task: UnsafeCell::new(None) }),
+            n_done: CachePadded(AtomicUsize::new(0)),
             n_ready: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
             parked: Mutex::new(()),
@@ -153,12 +162,12 @@ impl Pool {
             unsafe { std::mem::transmute::<&(dyn Fn(usize, usize) + Sync), Task>(task) };
         let shared = &*self.shared;
         // SAFETY: no task is claimed: those of the call before were waited for.
-        unsafe { *shared.call.0.task.get() = Some(erased) };
-        shared.n_done.0.store(0, Ordering::Relaxed);
+        unsafe { *shared.call.task.get() = Some(erased) };
+        shared.n_done.store(0, Ordering::Relaxed);
         let n = u32::try_from(n_tasks).expect("Pool: so many tasks are not handed out one by one");
         // The caller has claimed the first task. Sequentially consistent with the parking worker's
         // count and re-check: one sees the other.
-        shared.call.0.tickets.store(Tickets { n_tasks: n, next: 1 }.pack(), Ordering::SeqCst);
+        shared.call.tickets.store(Tickets { n_tasks: n, next: 1 }.pack(), Ordering::SeqCst);
         if shared.n_parked.load(Ordering::SeqCst) > 0 {
             drop(lock(&shared.parked));
             shared.wake.notify_all();
@@ -166,7 +175,7 @@ impl Pool {
         shared.run_task(task, 0, 0);
         let n_own = 1 + shared.take_tasks(|| task, 0);
         let mut tries = 0;
-        while shared.n_done.0.load(Ordering::Acquire) < n_tasks - n_own {
+        while shared.n_done.load(Ordering::Acquire) < n_tasks - n_own {
             wait_a_little(&mut tries);
         }
         if let Some(payload) = lock(&shared.panic).take() {
@@ -330,8 +339,8 @@ impl Shared {
     ) -> usize {
         let mut n_taken = 0;
         // A look is cheaper than a claim in vain.
-        while Tickets::unpack(self.call.0.tickets.load(Ordering::Relaxed)).is_open() {
-            let claimed = Tickets::unpack(self.call.0.tickets.fetch_add(1, Ordering::Acquire));
+        while Tickets::unpack(self.call.tickets.load(Ordering::Relaxed)).is_open() {
+            let claimed = Tickets::unpack(self.call.tickets.fetch_add(1, Ordering::Acquire));
             if !claimed.is_open() {
                 break;
             }
@@ -354,7 +363,7 @@ impl Shared {
             // SAFETY: the worker has claimed a task, so the caller waits for it: it neither writes
             // nor lets go of the function. Claiming synchronised with the store behind the write.
             unsafe {
-                let task = (*self.call.0.task.get()).expect("a call has a task");
+                let task = (*self.call.task.get()).expect("a call has a task");
                 &*task
             }
         };
@@ -362,14 +371,14 @@ impl Shared {
         while self.wait_for_call() {
             let n_taken = self.take_tasks(task, thread);
             if n_taken > 0 {
-                self.n_done.0.fetch_add(n_taken, Ordering::Release);
+                self.n_done.fetch_add(n_taken, Ordering::Release);
             }
         }
     }
 
     /// Waits until a task is left to claim; returns false if the pool is no more.
     fn wait_for_call(&self) -> bool {
-        let is_open = |order| Tickets::unpack(self.call.0.tickets.load(order)).is_open();
+        let is_open = |order| Tickets::unpack(self.call.tickets.load(order)).is_open();
         let mut tries = 0;
         while tries < SPIN_LIMIT {
             if is_open(Ordering::Relaxed) {

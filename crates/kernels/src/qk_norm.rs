@@ -3,7 +3,7 @@
 //! "QK norm": Henry et al., 2020, arXiv:2010.04245, in its RMSNorm form.
 
 use crate::arch::{Arch, dispatch};
-use crate::lanes::{Cell, map, sum};
+use crate::loops::{Cell, map, sum};
 use crate::rope::Heads;
 use crate::{Rows, RowsMut};
 

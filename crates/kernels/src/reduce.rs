@@ -1,7 +1,7 @@
 //! Sums of squares in a fixed order, additions, and the search for numbers that are not finite.
 
 use crate::arch::dispatch;
-use crate::lanes::{map, sum};
+use crate::loops::{map, sum};
 use crate::rows::Rows;
 
 /// Elements between which [`all_finite`] asks whether it has seen enough.

@@ -3,7 +3,7 @@
 //! Zhang and Sennrich, 2019, arXiv:1910.07467.
 
 use crate::arch::{Arch, dispatch};
-use crate::lanes::{Cell, map, sum};
+use crate::loops::{Cell, map, sum};
 use crate::{Accum, RowsMut};
 
 /// Normalises each row of `x` and scales the result by `weight`.

@@ -4,7 +4,7 @@
 
 use crate::RowsMut;
 use crate::arch::{Arch, BLOCK, dispatch};
-use crate::lanes::Cell;
+use crate::loops::Cell;
 
 /// The heads in one row of a fused projection: H query heads, K key heads, K value heads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use crate::arch::{Arch, dispatch};
 use crate::cross_entropy::IGNORE;
-use crate::lanes::{Cell, map, sum};
+use crate::loops::{Cell, map, sum};
 use crate::rows::Rows;
 
 /// `y[r] = x_r · table[ids[r]]`, or 0 where the id is [`IGNORE`].

@@ -2,7 +2,7 @@
 //! pass.
 
 use crate::arch::{Arch, dispatch};
-use crate::lanes::map;
+use crate::loops::map;
 
 /// Stands for no row: it adds nothing.
 pub const NO_ROW: u32 = u32::MAX;

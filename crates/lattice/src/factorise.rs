@@ -267,6 +267,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes in an interpreter")]
     fn small_numbers_follow_the_definition() {
         for n in 0..20_000 {
             assert_eq!(factor_u64(n), factor_by_trial(n), "{n}");
@@ -276,6 +277,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes in an interpreter")]
     fn numbers_that_are_hard_for_rho_are_factored() {
         // Squares and cubes of primes, products of neighbouring ones, Carmichael numbers.
         let p = 4_294_967_291u128; // the largest prime below 2^32

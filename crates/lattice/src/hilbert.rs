@@ -96,6 +96,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes in an interpreter")]
     fn a_million_points_are_those_of_the_drawing() {
         for order in [0, 1, 2, 3, 4, 7, 10] {
             let points: Vec<(u32, u32)> =

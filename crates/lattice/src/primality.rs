@@ -143,6 +143,7 @@ mod tests {
     use crate::primes::primes_below;
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes in an interpreter")]
     fn agrees_with_the_sieve() {
         let primes = primes_below(200_000);
         let found: Vec<u64> = (0..200_000).filter(|&n| is_prime(n)).collect();
@@ -182,6 +183,7 @@ mod tests {
 
     /// All strong Lucas pseudoprimes below 60,000 (OEIS A217255); every prime passes.
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes in an interpreter")]
     fn the_lucas_test_has_its_known_exceptions_and_no_other() {
         let primes = primes_below(60_000);
         let passing: Vec<u64> = (3..60_000)

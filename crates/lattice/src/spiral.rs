@@ -93,6 +93,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes in an interpreter")]
     fn a_million_points_are_those_of_the_walk() {
         let points: Vec<(i64, i64)> = (0..1_000_000).map(position).collect();
         assert!(points == walked(1_000_000), "the points are not those of the walk");

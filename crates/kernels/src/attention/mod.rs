@@ -69,23 +69,23 @@ impl AttentionShape {
     }
 
     /// Where the query of head `h` at position `t` stands in the fused rows.
-    fn query(self, t: usize, h: usize) -> Range<usize> {
+    pub fn query(self, t: usize, h: usize) -> Range<usize> {
         let start = t * self.qkv_dim() + h * self.head_dim;
         start..start + self.head_dim
     }
 
     /// Where the key that query head `h` sees at position `t` stands in the fused rows.
-    fn key(self, t: usize, h: usize) -> Range<usize> {
+    pub fn key(self, t: usize, h: usize) -> Range<usize> {
         self.query(t, self.n_heads + h / self.group())
     }
 
     /// Where the value that query head `h` sees at position `t` stands in the fused rows.
-    fn value(self, t: usize, h: usize) -> Range<usize> {
+    pub fn value(self, t: usize, h: usize) -> Range<usize> {
         self.query(t, self.n_heads + self.n_kv_heads + h / self.group())
     }
 
     /// Where the output of head `h` at position `t` stands in the rows of outputs.
-    fn output(self, t: usize, h: usize) -> Range<usize> {
+    pub fn output(self, t: usize, h: usize) -> Range<usize> {
         let start = t * self.y_dim() + h * self.head_dim;
         start..start + self.head_dim
     }

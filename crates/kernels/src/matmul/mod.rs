@@ -36,9 +36,6 @@ mod tile_portable;
 mod transpose;
 mod wgrad;
 
-#[cfg(test)]
-mod tests;
-
 use crate::accum::Accum;
 use crate::isa::Isa;
 use crate::rows::{Precision, Rows};
@@ -50,7 +47,7 @@ pub use pack::{
     packed_len, panel_cols, panel_columns, panel_len,
 };
 pub use straight::{matmul_straight, straight_scratch_len};
-pub use wgrad::{matmul_wgrad, matmul_wgrad_outputs, wgrad_scratch_len};
+pub use wgrad::{matmul_wgrad, wgrad_scratch_len};
 
 /// The sizes of a product: M rows, N outputs, K inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

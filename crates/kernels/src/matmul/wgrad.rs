@@ -29,8 +29,7 @@ const N_BLOCK: usize = 128;
 /// | `x`       | (M, K) | the inputs, of the same precision: that of the products       |
 /// | `scratch` |        | [`wgrad_scratch_len`] words or more; contents do not matter   |
 ///
-/// Cost: 2·M·N·K flops, and one pass over `dy` and `x` to pack them. To share one gradient among
-/// threads see [`matmul_wgrad_outputs`].
+/// Cost: 2·M·N·K flops, and one pass over `dy` and `x` to pack them.
 ///
 /// # Panics
 /// If a length disagrees with `shape`, the precisions differ, or `scratch` is too short.
@@ -42,26 +41,7 @@ pub fn matmul_wgrad(
     accum: Accum,
     scratch: &mut [u32],
 ) {
-    matmul_wgrad_outputs(dw, dy, x, shape, 0..shape.n, accum, scratch);
-}
-
-/// [`matmul_wgrad`] of some of the outputs: how threads share one gradient.
-///
-/// `dw_part` is (outputs, K), and so is the operand of [`Accum::Plus`]; `dy` and `x` are whole.
-/// Each call packs X anew, so the parts should not be small. Their bits are those of the whole.
-///
-/// # Panics
-/// As [`matmul_wgrad`], and if `outputs` reaches beyond N.
-pub fn matmul_wgrad_outputs(
-    dw_part: &mut [f32],
-    dy: Rows,
-    x: Rows,
-    shape: MatmulShape,
-    outputs: Range<usize>,
-    accum: Accum,
-    scratch: &mut [u32],
-) {
-    Gradient { isa: Isa::active(), dy, x, shape, outputs, accum }.compute(dw_part, scratch);
+    Gradient { isa: Isa::active(), dy, x, shape, accum }.compute(dw, scratch);
 }
 
 /// Words of scratch that [`matmul_wgrad`] needs on the active instruction set.
@@ -69,7 +49,7 @@ pub fn wgrad_scratch_len(shape: MatmulShape, precision: Precision) -> usize {
     scratch_len_on(Isa::active(), shape, precision)
 }
 
-pub(super) fn scratch_len_on(isa: Isa, shape: MatmulShape, precision: Precision) -> usize {
+fn scratch_len_on(isa: Isa, shape: MatmulShape, precision: Precision) -> usize {
     let blocks = if is_paired(isa, precision) {
         Blocks::of(tile::for_bf16(isa), shape)
     } else {
@@ -104,23 +84,20 @@ impl Blocks {
 }
 
 /// The arguments of a weight gradient, and an instruction set.
-pub(super) struct Gradient<'a> {
-    pub isa: Isa,
-    pub dy: Rows<'a>,
-    pub x: Rows<'a>,
-    pub shape: MatmulShape,
-    pub outputs: Range<usize>,
-    pub accum: Accum<'a>,
+struct Gradient<'a> {
+    isa: Isa,
+    dy: Rows<'a>,
+    x: Rows<'a>,
+    shape: MatmulShape,
+    accum: Accum<'a>,
 }
 
 impl Gradient<'_> {
     /// Checks the arguments and computes it.
-    pub fn compute(&self, dw: &mut [f32], scratch: &mut [u32]) {
-        let Gradient { isa, dy, x, shape, ref outputs, accum } = *self;
+    fn compute(&self, dw: &mut [f32], scratch: &mut [u32]) {
+        let Gradient { isa, dy, x, shape, accum } = *self;
         let MatmulShape { m, n, k } = shape;
-        assert!(outputs.start <= outputs.end, "matmul_wgrad: argument outputs runs backwards");
-        assert!(outputs.end <= n, "matmul_wgrad: argument outputs ends beyond N");
-        assert_eq!(dw.len(), outputs.len() * k, "matmul_wgrad: argument dw is not (N, K)");
+        assert_eq!(dw.len(), n * k, "matmul_wgrad: argument dw is not (N, K)");
         assert_eq!(dy.len(), m * n, "matmul_wgrad: argument dy is not (M, N)");
         assert_eq!(x.len(), m * k, "matmul_wgrad: argument x is not (M, K)");
         assert_eq!(dy.precision(), x.precision(), "matmul_wgrad: dy and x differ in precision");
@@ -137,7 +114,7 @@ impl Gradient<'_> {
     }
 
     fn run<E: InWords>(&self, tile: &'static Tile<E>, dw: &mut [f32], scratch: &mut [u32]) {
-        let MatmulShape { m, k, .. } = self.shape;
+        let MatmulShape { m, n, k } = self.shape;
         let blocks = Blocks::of(tile, self.shape);
         let (x_words, dy_words) = scratch.split_at_mut(blocks.x_len);
         // At least once, so that an empty sum is written too.
@@ -146,8 +123,8 @@ impl Gradient<'_> {
             let steps = rows.len().div_ceil(tile.k_per_word);
             let b = &mut x_words[..steps * k.next_multiple_of(tile.cols)];
             pack::rows_on(self.isa, Side::Right, b, self.x, k, rows.clone(), 0..k);
-            for n0 in self.outputs.clone().step_by(blocks.n) {
-                let columns = n0..self.outputs.end.min(n0 + blocks.n);
+            for n0 in (0..n).step_by(blocks.n) {
+                let columns = n0..n.min(n0 + blocks.n);
                 self.run_block(tile, dw, rows.clone(), columns, b, dy_words);
             }
         }
@@ -167,7 +144,7 @@ impl Gradient<'_> {
         let steps = rows.len().div_ceil(tile.k_per_word);
         let a = &mut dy_words[..steps * columns.len().next_multiple_of(tile.by_rows.len())];
         pack::rows_on(self.isa, Side::Left, a, self.dy, n, rows.clone(), columns.clone());
-        let first = (columns.start - self.outputs.start) * k;
+        let first = columns.start * k;
         let accum = if rows.start == 0 { self.accum.from(first) } else { Accum::Add };
         let product = Product {
             tile,
