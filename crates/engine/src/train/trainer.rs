@@ -189,7 +189,7 @@ impl Trainer {
             return format!("parameter {}", t.name);
         }
         if let Some(name) = self.optimizer.not_finite(layout) {
-            return format!("a moment of {name}");
+            return format!("the optimiser's state of {name}");
         }
         if !loss_nats.is_finite() {
             return "the loss".to_string();

@@ -139,11 +139,6 @@ impl AdamW {
         }
     }
 
-    /// First and second moments, laid out as the parameters.
-    pub fn moments(&mut self) -> [&mut [f32]; 2] {
-        [&mut self.m, &mut self.v]
-    }
-
     fn catch_up(&mut self, params: &mut [f32], pool: &mut Pool) {
         let start = self.tables_start;
         let moments = [&self.m[start..], &self.v[start..]];
