@@ -6,10 +6,13 @@ mod sampler;
 mod scoring;
 mod session;
 mod stop;
+mod workspace;
 mod writer;
 
+pub use crate::model::{ContextFull, NewTokens, Sequence};
 pub use candidates::Candidate;
 pub use sampler::{Sampler, SamplerError, Sampling};
-pub use session::{ContextFull, Session};
+pub use session::Session;
 pub use stop::StopScanner;
+pub use workspace::{Following, Workspace};
 pub use writer::{Finish, Request, Usage, Written, generate};
