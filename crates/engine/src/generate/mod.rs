@@ -1,16 +1,12 @@
 //! From a trained model to text: prefill, decoding against a KV cache, sampling, stopping.
 
-mod candidates;
-mod factored;
 mod sampler;
-mod scoring;
 mod session;
 mod stop;
 mod workspace;
 mod writer;
 
 pub use crate::model::{ContextFull, NewTokens, Sequence};
-pub use candidates::Candidate;
 pub use sampler::{Sampler, SamplerError, Sampling};
 pub use session::Session;
 pub use stop::StopScanner;
