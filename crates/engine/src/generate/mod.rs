@@ -1,15 +1,14 @@
 //! From a trained model to text: prefill, decoding against a KV cache, sampling, stopping.
 
-mod candidates;
-mod factored;
 mod sampler;
-mod scoring;
 mod session;
 mod stop;
+mod workspace;
 mod writer;
 
-pub use candidates::Candidate;
+pub use crate::model::{ContextFull, NewTokens, Sequence};
 pub use sampler::{Sampler, SamplerError, Sampling};
-pub use session::{ContextFull, Session};
+pub use session::Session;
 pub use stop::StopScanner;
+pub use workspace::{Following, Workspace};
 pub use writer::{Finish, Request, Usage, Written, generate};

@@ -1,8 +1,10 @@
-//! The decoder: its table of tensors, its memory, and its mirror lists of forward and backward.
+//! The decoder: its table of tensors, its memory, and its mirror lists of forward, backward and
+//! decoding.
 //!
 //! A plain Llama: RMSNorm, rotary positions, gated MLP, grouped-query attention, no biases. Token ids
 //! become input vectors (`inputs`), which the blocks (`forward`) turn into the output layer's input,
-//! (N, C); losses and distributions are the output layer's ([`crate::head`]).
+//! (N, C); losses and distributions are the output layer's ([`crate::head`]). `decode` runs the same
+//! blocks over texts in progress.
 //!
 //! Letters in shape comments, here and everywhere: **B** sequences, **T** time, **C** model_dim,
 //! **H** query heads, **K** key/value heads, **D** head_dim, **F** ffn_dim, **V** vocabulary,
@@ -14,6 +16,7 @@ mod arithmetic;
 mod backward;
 mod config;
 mod config_error;
+mod decode;
 mod forward;
 mod inputs;
 mod lane;
@@ -22,6 +25,8 @@ mod owned;
 mod packed;
 mod params;
 mod product;
+mod sequence;
+mod shared_attention;
 mod table;
 
 pub use activations::Buffer;
@@ -32,13 +37,17 @@ pub use backward::{add_input_gradient, backward};
 pub use config::{ModelConfig, default_ffn_dim};
 pub(crate) use config::{N_PARTS_MAX, check_ngrams};
 pub use config_error::ConfigError;
+pub(crate) use decode::DecodeBuffers;
+pub use decode::NewTokens;
 pub use forward::{Dropout, Model, forward};
-pub use inputs::{InputHistory, InputLayer, InputSlots, Lookups, SideFileError, TextInputs};
+pub use inputs::{InputLayer, InputSlots, Lookups, SideFileError};
 pub use lane::{Lane, LaneOutput, MicroShape};
 pub use layout::{LayerSlots, Layout};
 pub use owned::OwnedModel;
 pub use packed::{PackedMatrix, PackedWeights, ReadBy, Weights};
 pub use params::init_params;
 pub(crate) use product::SharedProduct;
+pub(crate) use sequence::CHUNK;
+pub use sequence::{ContextFull, Sequence};
 pub(crate) use table::INIT_STD;
 pub use table::{Gradients, Init, Matrix, Span, TableBuilder, Tensor};

@@ -5,33 +5,78 @@ use kernels::matmul::{Packed, matmul, matmul_panels, n_panels, panel_columns};
 use kernels::{Pool, Rows};
 use std::ops::Range;
 
+/// Rows that a thread gets at least, for its products to run near their peak.
+const ROWS_EACH: usize = 8;
+
 /// Shares products among threads, by rows where there are many (prefill) and by panels of the weight
-/// where there is one (decoding). Sharing changes no bits. It allocates when it is first used.
+/// where there are few (decoding of one or some texts). Sharing changes no bits. It allocates when it
+/// is first used, and again for a larger product of few rows.
 #[derive(Debug, Default)]
 pub(crate) struct SharedProduct {
     ranges: Vec<Range<usize>>,
+    /// Each thread's columns of all rows, one thread after the other.
+    columns: Vec<f32>,
 }
 
 impl SharedProduct {
     /// `c = a·b`, or `c += a·b` if `add`; `c` is (rows, outputs) and `a` (rows, inputs).
     pub fn run(&mut self, pool: &mut Pool, c: &mut [f32], a: Rows, b: Packed, add: bool) {
         let accum = if add { Accum::Add } else { Accum::Replace };
-        let (n, k) = (b.n, b.k);
-        let (n_rows, threads) = (c.len() / n, pool.threads());
-        let ranges = &mut self.ranges;
-        ranges.clear();
+        let (n_rows, threads) = (c.len() / b.n, pool.threads());
         if n_rows == 1 {
-            let panels = n_panels(n);
-            let part = |i: usize| i * panels / threads..(i + 1) * panels / threads;
-            ranges.extend((0..threads).map(|i| panel_columns(n, part(i))));
-            pool.for_each_range([c], ranges, |i, [c]| matmul_panels(c, a, b, part(i), accum));
+            let part = |i: usize| part(i, threads, b);
+            self.ranges.clear();
+            self.ranges.extend((0..threads).map(|i| panel_columns(b.n, part(i))));
+            pool.for_each_range([c], &self.ranges, |i, [c]| {
+                matmul_panels(c, a, b, part(i), accum);
+            });
+        } else if n_rows < ROWS_EACH * threads {
+            self.by_panels(pool, c, a, b, accum);
         } else {
-            let step = n_rows.div_ceil(threads).next_multiple_of(8);
-            ranges.extend((0..n_rows).step_by(step).map(|r| r * n..(r + step).min(n_rows) * n));
-            pool.for_each_range([c], ranges, |i, [c]| {
+            let (n, k) = (b.n, b.k);
+            let step = n_rows.div_ceil(threads).next_multiple_of(ROWS_EACH);
+            let ranges = (0..n_rows).step_by(step).map(|r| r * n..(r + step).min(n_rows) * n);
+            self.ranges.clear();
+            self.ranges.extend(ranges);
+            pool.for_each_range([c], &self.ranges, |i, [c]| {
                 let first = i * step * k;
                 matmul(c, a.slice(first..first + c.len() / n * k), b, accum);
             });
         }
     }
+
+    /// Several rows by panels: a thread's columns do not lie together in `c`, so they are computed
+    /// apart.
+    fn by_panels(&mut self, pool: &mut Pool, c: &mut [f32], a: Rows, b: Packed, accum: Accum) {
+        let (n, threads) = (b.n, pool.threads());
+        let n_rows = c.len() / n;
+        let columns = |i: usize| panel_columns(n, part(i, threads, b));
+        let SharedProduct { ranges, columns: apart } = self;
+        ranges.clear();
+        ranges.extend((0..threads).map(|i| columns(i).start * n_rows..columns(i).end * n_rows));
+        if apart.len() < c.len() {
+            apart.resize(c.len(), 0.0);
+        }
+        let apart = &mut apart[..c.len()];
+        let before = &*c;
+        pool.for_each_range([&mut *apart], ranges, |i, [apart]| {
+            let columns = columns(i);
+            if matches!(accum, Accum::Add) && !columns.is_empty() {
+                let rows = apart.chunks_exact_mut(columns.len()).zip(before.chunks_exact(n));
+                rows.for_each(|(apart, before)| apart.copy_from_slice(&before[columns.clone()]));
+            }
+            matmul_panels(apart, a, b, part(i, threads, b), accum);
+        });
+        for (i, range) in ranges.iter().enumerate().filter(|(_, range)| !range.is_empty()) {
+            let columns = columns(i);
+            let rows = apart[range.clone()].chunks_exact(columns.len()).zip(c.chunks_exact_mut(n));
+            rows.for_each(|(apart, c)| c[columns.clone()].copy_from_slice(apart));
+        }
+    }
+}
+
+/// The panels of thread `i`.
+fn part(i: usize, threads: usize, b: Packed) -> Range<usize> {
+    let panels = n_panels(b.n);
+    i * panels / threads..(i + 1) * panels / threads
 }

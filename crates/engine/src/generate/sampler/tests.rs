@@ -1,16 +1,97 @@
-//! Sampling from a factored output layer is sampling from the whole distribution.
+//! Both ways to draw follow the settings, and sampling from a factored output layer is sampling from
+//! the whole distribution.
 //!
 //! Every setting is compared with the same setting on log-probabilities of all tokens, which are
 //! computed without leaving anything out.
-#![allow(clippy::unwrap_used)] // a panic is how a test fails
 
-mod support;
-
-use engine::generate::{Candidate, Sampler, Sampling, Session};
-use engine::head::{Distribution, HeadConfig};
-use engine::model::{InputLayer, Layout, ModelConfig, OwnedModel};
-use kernels::rng::{Purpose, Rng};
+use super::by_class::Draw;
+use super::candidates::Candidate;
+use super::*;
+use crate::generate::Session;
+use crate::head::{Expansion, HeadConfig};
+use crate::model::{InputLayer, Layout, ModelConfig, OwnedModel};
 use kernels::{AlignedVec, Pool, Precision};
+
+/// What a sampler draws from, likeliest first, with probabilities among the tokens that are kept.
+impl Sampler {
+    fn distribution(&mut self, logits: &[f32]) -> &[Candidate] {
+        whole::keep(&self.rules, &mut self.candidates, logits);
+        self.candidates.sort();
+        self.candidates.as_slice()
+    }
+
+    fn factored_distribution(&mut self, classes: &mut Expansion) -> &[Candidate] {
+        Draw::new(&self.rules, &mut self.candidates, &mut self.bounds, classes).keep();
+        self.candidates.sort();
+        self.candidates.as_slice()
+    }
+
+    /// Whether `token` may be chosen.
+    fn keeps(&mut self, classes: &mut Expansion, token: u32) -> bool {
+        Draw::new(&self.rules, &mut self.candidates, &mut self.bounds, classes).keeps(token)
+    }
+}
+
+const LOGITS: [f32; 5] = [0.0, 2.0, 1.0, -1.0, 2.5];
+
+fn all() -> Sampling {
+    let off = Sampling { top_k: 0, top_p: 1.0, ..Sampling::default() };
+    Sampling { temperature: 1.0, ..off }
+}
+
+fn tokens(settings: Sampling) -> Vec<u32> {
+    let mut sampler = Sampler::new(settings, 5).unwrap();
+    sampler.distribution(&LOGITS).iter().map(|c| c.token).collect()
+}
+
+#[test]
+fn each_setting_keeps_what_it_says() {
+    assert_eq!(tokens(all()), [4, 1, 2, 0, 3]);
+    assert_eq!(tokens(Sampling { temperature: 0.0, ..all() }), [4]);
+    assert_eq!(tokens(Sampling { top_k: 2, ..all() }), [4, 1]);
+    // Probabilities are about 0.50, 0.30, 0.11, 0.04, 0.01 (times 1 / 1.0).
+    assert_eq!(tokens(Sampling { top_p: 0.6, ..all() }), [4, 1]);
+    assert_eq!(tokens(Sampling { min_p: 0.2, ..all() }), [4, 1, 2]);
+}
+
+#[test]
+fn draws_from_logits_follow_the_distribution() {
+    let mut sampler = Sampler::new(all(), 5).unwrap();
+    let expected: Vec<_> = sampler.distribution(&LOGITS).to_vec();
+    let n = 20_000;
+    let mut counts = [0u32; 5];
+    (0..n).for_each(|i| counts[sampler.choose(&mut Distribution::Whole(&LOGITS), i) as usize] += 1);
+    for Candidate { score: p, token } in expected {
+        // Five standard deviations of a binomial count.
+        let sd = (n as f64 * p as f64 * (1.0 - p as f64)).sqrt();
+        let difference = counts[token as usize] as f64 - n as f64 * p as f64;
+        assert!(difference.abs() < 5.0 * sd, "token {token}: {difference} off, sd {sd}");
+    }
+}
+
+#[test]
+fn repetition_penalty_lowers_both_signs() {
+    let settings = Sampling { repetition_penalty: 2.0, ..all() };
+    let mut sampler = Sampler::new(settings, 5).unwrap();
+    sampler.note(4);
+    sampler.note(3);
+    let order: Vec<_> = sampler.distribution(&LOGITS).iter().map(|c| c.token).collect();
+    assert_eq!(order, [1, 4, 2, 0, 3]);
+}
+
+#[test]
+fn bad_settings_are_named_and_bad_logits_survive() {
+    let bad = Sampling { top_p: 0.0, ..all() };
+    assert_eq!(Sampler::new(bad, 5).unwrap_err().field, "top_p");
+    let nan = Sampling { temperature: f32::NAN, ..all() };
+    assert_eq!(Sampler::new(nan, 5).unwrap_err().field, "temperature");
+    let mut sampler = Sampler::new(all(), 3).unwrap();
+    assert_eq!(
+        sampler.choose(&mut Distribution::Whole(&[f32::NAN, f32::INFINITY, f32::NAN]), 0),
+        1
+    );
+    sampler.choose(&mut Distribution::Whole(&[f32::NAN; 3]), 0);
+}
 
 const VOCAB: usize = 300;
 

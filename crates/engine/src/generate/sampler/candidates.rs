@@ -1,7 +1,7 @@
-//! The tokens that may come next, narrowed down by top-k, top-p and min-p.
+//! Candidates: the tokens that may come next, narrowed down by top-k, top-p and min-p.
 //!
-//! Vocabularies are large and what is kept is small, so nothing is sorted that is thrown away: top-k
-//! passes over whatever is below the k-th so far, top-p first finds by a histogram how far down it
+//! Vocabularies are large and few tokens are kept, so what is dropped is never sorted: top-k skips
+//! whatever is below the k-th best so far, and top-p first finds by a histogram how far down it
 //! reaches.
 
 use std::cmp::Ordering;
@@ -36,7 +36,7 @@ impl Eq for Candidate {}
 pub(super) struct Candidates {
     /// In no order until [`Candidates::sort`]; with a limit, the best k and some more.
     items: Vec<Candidate>,
-    /// Candidates below are of no use: once there were k, the score of the k-th of these.
+    /// Lower bound of what is kept: the k-th best score seen, once k were seen.
     floor: f32,
     k: Option<usize>,
 }
@@ -116,6 +116,19 @@ impl Candidates {
     /// The candidates, sorted if they were.
     pub fn as_slice(&self) -> &[Candidate] {
         &self.items
+    }
+
+    /// The candidate at the share `u`, from 0 to 1, of the sum of probabilities.
+    pub fn draw(&self, u: f64) -> u32 {
+        let total: f64 = self.items.iter().map(|c| c.score as f64).sum();
+        let mut left = u * total;
+        for c in &self.items {
+            left -= c.score as f64;
+            if left < 0.0 {
+                return c.token;
+            }
+        }
+        self.items.last().map_or(0, |c| c.token)
     }
 
     /// Scores become probabilities among the candidates.

@@ -1,0 +1,71 @@
+//! Sampler: choosing the next token by repetition penalty, temperature, top-k, top-p and min-p, in
+//! this order.
+//!
+//! The order is that of Hugging Face transformers. The choice is a pure function of the distribution,
+//! the settings and (seed, position): a text can be made again from its seed. There are two ways to
+//! draw, which follow the same distribution: [`whole`] from logits of all tokens, and [`by_class`]
+//! from a factored distribution of which few classes are ever computed.
+
+mod by_class;
+mod candidates;
+mod rules;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod whole;
+
+use crate::head::Distribution;
+use by_class::ClassBounds;
+use candidates::Candidates;
+use kernels::rng::{Purpose, Rng};
+use rules::Rules;
+pub use settings::{SamplerError, Sampling};
+
+/// Chooses tokens; allocates when made and for the first token, not later.
+#[derive(Debug)]
+pub struct Sampler {
+    rules: Rules,
+    /// Tokens that may still be chosen.
+    candidates: Candidates,
+    /// What is known of a distribution by classes.
+    bounds: ClassBounds,
+    /// One random number for each position.
+    whole_rng: Rng,
+    /// Several random numbers for each position.
+    by_class_rng: Rng,
+}
+
+impl Sampler {
+    /// A sampler for a vocabulary of this size.
+    ///
+    /// # Errors
+    /// The first setting that makes no sense.
+    pub fn new(settings: Sampling, vocab_size: usize) -> Result<Sampler, SamplerError> {
+        settings.check()?;
+        Ok(Sampler {
+            rules: Rules::new(settings, vocab_size),
+            candidates: Candidates::new(vocab_size),
+            bounds: ClassBounds::default(),
+            whole_rng: Rng::new(settings.seed, Purpose::Generation, 0),
+            by_class_rng: Rng::new(settings.seed, Purpose::Generation, 1),
+        })
+    }
+
+    /// Notes that the text contains `token`, for the repetition penalty.
+    pub fn note(&mut self, token: u32) {
+        self.rules.note(token);
+    }
+
+    /// Chooses the token at `position` of the text; NaN logits are never chosen while others are.
+    pub fn choose(&mut self, next: &mut Distribution, position: usize) -> u32 {
+        let Sampler { rules, candidates, bounds, whole_rng, by_class_rng } = self;
+        match next {
+            Distribution::Whole(logits) => {
+                whole::draw(rules, candidates, logits, whole_rng.f64_at(position as u64))
+            }
+            Distribution::ByClass(classes) => {
+                by_class::draw(rules, candidates, bounds, classes, *by_class_rng, position)
+            }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Sampling rules of one text: from logits to scores, and which candidates the limits keep.
+
+use super::candidates::Candidates;
+use super::settings::Sampling;
+
+/// The settings, and the tokens that the repetition penalty applies to.
+///
+/// A token's *score* is its logit or log-probability after the penalty. Its *weight* is
+/// e^(score / temperature): probabilities are weights divided by their sum.
+#[derive(Debug)]
+pub(super) struct Rules {
+    pub settings: Sampling,
+    /// Divides scores in weights: the setting, or 1 in greedy choice, where one token is left.
+    pub temperature: f32,
+    /// (V) whether the text contains the token.
+    is_seen: Vec<bool>,
+}
+
+impl Rules {
+    /// For a vocabulary of this size.
+    pub fn new(settings: Sampling, vocab_size: usize) -> Rules {
+        let temperature = if settings.is_greedy() { 1.0 } else { settings.temperature };
+        Rules { settings, temperature, is_seen: vec![false; vocab_size] }
+    }
+
+    /// Notes that the text contains `token`.
+    pub fn note(&mut self, token: u32) {
+        if let Some(is_seen) = self.is_seen.get_mut(token as usize) {
+            *is_seen = true;
+        }
+    }
+
+    /// Whether scores differ from logits.
+    pub fn has_penalty(&self) -> bool {
+        self.settings.repetition_penalty != 1.0
+    }
+
+    /// The score of a token.
+    pub fn score(&self, logit: f32, token: usize) -> f32 {
+        match (self.is_seen[token], logit > 0.0) {
+            (false, _) => logit,
+            (true, true) => logit / self.settings.repetition_penalty,
+            (true, false) => logit * self.settings.repetition_penalty,
+        }
+    }
+
+    /// The upper bound of a score is the log-probability times this: a penalty below 1 raises
+    /// log-probabilities, which are negative.
+    pub fn bound_factor(&self) -> f32 {
+        self.settings.repetition_penalty.min(1.0)
+    }
+
+    /// Turns the candidates' scores into probabilities, and applies top-p, then min-p; top-k they
+    /// have applied themselves.
+    pub fn narrow(&self, candidates: &mut Candidates) {
+        candidates.softmax(self.temperature);
+        if self.settings.top_p < 1.0 {
+            candidates.keep_top_p(self.settings.top_p as f64);
+        }
+        if self.settings.min_p > 0.0 {
+            candidates.keep_min_p(self.settings.min_p);
+        }
+    }
+}

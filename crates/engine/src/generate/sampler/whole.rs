@@ -1,0 +1,25 @@
+//! Sampling from logits of the whole vocabulary.
+
+use super::candidates::{Candidate, Candidates};
+use super::rules::Rules;
+
+/// Draws the token at the share `u`, from 0 to 1, of the probabilities that the rules keep.
+pub(super) fn draw(rules: &Rules, candidates: &mut Candidates, logits: &[f32], u: f64) -> u32 {
+    keep(rules, candidates, logits);
+    candidates.draw(u)
+}
+
+/// Leaves the tokens that the rules keep of `logits` (V) among the candidates, with their
+/// probabilities.
+pub(super) fn keep(rules: &Rules, candidates: &mut Candidates, logits: &[f32]) {
+    candidates.begin(rules.settings.k());
+    if rules.has_penalty() {
+        for (token, logit) in logits.iter().enumerate() {
+            let score = rules.score(*logit, token);
+            candidates.push(Candidate { score, token: token as u32 });
+        }
+    } else {
+        candidates.push_all(0, logits);
+    }
+    rules.narrow(candidates);
+}

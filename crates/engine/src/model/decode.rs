@@ -1,0 +1,228 @@
+//! Decoding pass: new tokens of one or several sequences, against their key/value caches.
+//!
+//! The labelled list is that of `forward.rs`, and a test compares them. Two things differ. Keys and
+//! values go to a cache, where attention reads those of earlier tokens. And all threads of a pool
+//! share each product, by rows where there are many (prefill) and by panels of the weight where there
+//! is one (decoding). The rows of all sequences are multiplied together; positions, cache and
+//! attention are each sequence's own. Neither sharing nor company changes a bit of a sequence.
+
+use super::activations::{as_rows, to_rows};
+use super::forward::Model;
+use super::layout::{LayerSlots, Layout};
+use super::product::SharedProduct;
+use super::sequence::Sequence;
+use super::shared_attention::SharedAttention;
+use kernels::attention::attention_append;
+use kernels::gated_mlp::swiglu_forward;
+use kernels::qk_norm::qk_norm_forward;
+use kernels::rmsnorm::rmsnorm_forward;
+use kernels::rope::rope_forward;
+use kernels::{AlignedVec, Pool, Precision, Rows};
+use std::ops::Range;
+
+/// A sequence and the tokens that it continues with.
+#[derive(Debug)]
+pub struct NewTokens<'a> {
+    /// The text so far.
+    pub sequence: &'a mut Sequence,
+    /// (n) what comes next; at least one.
+    pub tokens: &'a [u32],
+}
+
+/// A piece of a pass: consecutive new tokens of one sequence.
+#[derive(Clone, Debug)]
+struct Piece {
+    /// Number of the sequence in the batch.
+    sequence: usize,
+    /// Which of its new tokens.
+    tokens: Range<usize>,
+    /// Its rows of the pass.
+    rows: Range<usize>,
+}
+
+/// Memory of a pass over up to N rows, and the output layer's inputs that it leaves.
+#[derive(Debug)]
+pub(crate) struct DecodeBuffers {
+    /// The most rows of a pass, N.
+    n_rows: usize,
+    precision: Precision,
+    /// (N, C) the residual stream.
+    stream: AlignedVec<f32>,
+    /// (N) of the norms.
+    rstd: AlignedVec<f32>,
+    /// (N, Q)
+    qkv: AlignedVec<f32>,
+    /// (N, 2F)
+    gate_up: AlignedVec<f32>,
+    /// (N, max(C, H·D, F)) operand of a product: normalised stream, attention output or hidden row.
+    operand: AlignedVec<f32>,
+    /// (sequences, C) operands: the output layer's input after each sequence's last token.
+    output: AlignedVec<f32>,
+    product: SharedProduct,
+    attention: SharedAttention,
+    /// What the pass at hand is over.
+    pieces: Vec<Piece>,
+}
+
+impl DecodeBuffers {
+    /// Memory for passes over up to `n_rows` tokens, by up to `threads` threads.
+    pub fn new(
+        layout: &Layout,
+        precision: Precision,
+        n_rows: usize,
+        threads: usize,
+    ) -> DecodeBuffers {
+        let (m, n) = (&layout.config, n_rows.max(1));
+        let operand_dim = m.model_dim.max(m.attn_dim()).max(m.ffn_dim);
+        DecodeBuffers {
+            n_rows: n,
+            precision,
+            stream: AlignedVec::zeroed(n * m.model_dim),
+            rstd: AlignedVec::zeroed(n),
+            qkv: AlignedVec::zeroed(n * m.qkv_dim()),
+            gate_up: AlignedVec::zeroed(n * 2 * m.ffn_dim),
+            operand: AlignedVec::zeroed(n * operand_dim),
+            output: AlignedVec::zeroed(m.model_dim),
+            product: SharedProduct::default(),
+            attention: SharedAttention::new(Sequence::cache_shape(m, precision, 1), threads),
+            pieces: Vec::new(),
+        }
+    }
+
+    /// Bytes of the allocations.
+    pub fn bytes(&self) -> usize {
+        let floats =
+            [&self.stream, &self.rstd, &self.qkv, &self.gate_up, &self.operand, &self.output];
+        let floats: usize = floats.into_iter().map(|floats| floats.len()).sum();
+        floats * size_of::<f32>() + self.attention.bytes()
+    }
+
+    /// Takes in all tokens of the batch, in passes of up to N rows, and leaves the output layer's
+    /// input after each sequence's last token ([`DecodeBuffers::output_input`]).
+    ///
+    /// # Panics
+    /// If a sequence has no room for its tokens, was made for another model or precision, or has no
+    /// new token; or if a token is not below the vocabulary's size.
+    pub fn run(&mut self, model: Model, pool: &mut Pool, batch: &mut [NewTokens]) {
+        let floats = batch.len() * model.layout.config.model_dim;
+        if self.output.len() < floats {
+            self.output = AlignedVec::zeroed(floats);
+        }
+        let (mut sequence, mut taken) = (0, 0);
+        while sequence < batch.len() {
+            self.pieces.clear();
+            let mut n_rows = 0;
+            while n_rows < self.n_rows && sequence < batch.len() {
+                let n_tokens = batch[sequence].tokens.len();
+                assert!(n_tokens > 0, "DecodeBuffers::run: a sequence without new tokens");
+                let n = (n_tokens - taken).min(self.n_rows - n_rows);
+                let (tokens, rows) = (taken..taken + n, n_rows..n_rows + n);
+                self.pieces.push(Piece { sequence, tokens, rows });
+                n_rows += n;
+                (sequence, taken) =
+                    if taken + n == n_tokens { (sequence + 1, 0) } else { (sequence, taken + n) };
+            }
+            decode(model, pool, batch, self);
+            for piece in &self.pieces {
+                batch[piece.sequence].sequence.advance(piece.rows.len());
+            }
+        }
+    }
+
+    /// (C) the output layer's input after the last token of sequence `i` of the last batch.
+    pub fn output_input(&self, i: usize, model_dim: usize) -> Rows<'_> {
+        let row = i * model_dim..(i + 1) * model_dim;
+        to_rows(&self.output, row.end, self.precision).slice(row)
+    }
+}
+
+/// Runs the pieces of a pass through every block.
+fn decode(model: Model, pool: &mut Pool, batch: &mut [NewTokens], buffers: &mut DecodeBuffers) {
+    let c = model.layout.config.model_dim;
+    for Piece { sequence, tokens, rows } in &buffers.pieces {
+        let NewTokens { sequence, tokens: all } = &mut batch[*sequence];
+        let stream = &mut buffers.stream[rows.start * c..rows.end * c];
+        let inputs = sequence.inputs(model.inputs, &all[tokens.clone()]);
+        inputs.forward(stream, model.params); // F1 input vectors
+    }
+    for (l, slots) in model.layout.layers.iter().enumerate() {
+        attention_branch(model, slots, l, pool, batch, buffers);
+        mlp_branch(model, slots, pool, buffers);
+    }
+    // F12 final norm, only of the rows that the output layer reads: each sequence's last
+    let DecodeBuffers { pieces, stream, rstd, output, precision, .. } = buffers;
+    let gain = model.layout.final_norm.of(model.params);
+    for Piece { sequence, tokens, rows } in pieces {
+        if tokens.end == batch[*sequence].tokens.len() {
+            let x = &stream[(rows.end - 1) * c..rows.end * c];
+            let mut y = as_rows(output, (*sequence + 1) * c, *precision);
+            let y = y.slice_mut(*sequence * c..(*sequence + 1) * c);
+            rmsnorm_forward(y, &mut rstd[..1], x, gain, model.layout.config.norm_eps);
+        }
+    }
+}
+
+/// stream += out(attention(rope(qkv(norm(stream)))))
+fn attention_branch(
+    model: Model,
+    slots: &LayerSlots,
+    l: usize,
+    pool: &mut Pool,
+    batch: &mut [NewTokens],
+    buffers: &mut DecodeBuffers,
+) {
+    let (m, heads, eps) = (&model.layout.config, model.heads(), model.layout.config.norm_eps);
+    let DecodeBuffers { pieces, stream, rstd, qkv, operand, product, attention, precision, .. } =
+        buffers;
+    let (n, width, out_dim) = (n_rows(pieces), m.qkv_dim(), m.attn_dim());
+    let (stream, qkv) = (&mut stream[..n * m.model_dim], &mut qkv[..n * width]);
+
+    // F2 attention norm
+    let mut x = as_rows(operand, n * m.model_dim, *precision);
+    rmsnorm_forward(x.reborrow(), &mut rstd[..n], stream, slots.attn_norm.of(model.params), eps);
+    // F3 query, key, value
+    product.run(pool, qkv, x.as_rows(), model.packed.forward(slots.qkv), false);
+    // F4 norm of queries and keys
+    if let Some((q_norm, k_norm)) = slots.qk_norm {
+        let gains = [q_norm.of(model.params), k_norm.of(model.params)];
+        qk_norm_forward(qkv, None, gains, heads, eps);
+    }
+    let mut y = as_rows(operand, n * out_dim, *precision);
+    for Piece { sequence, rows, .. } in pieces {
+        let block = batch[*sequence].sequence.block(l);
+        let qkv = &mut qkv[rows.start * width..rows.end * width];
+        // F5 rotary positions
+        rope_forward(qkv, model.rope, heads, rows.len(), block.start);
+        // F6 attention, one sequence at a time
+        attention_append(block.words, Rows::F32(qkv), block.shape, block.start);
+        let y = y.slice_mut(rows.start * out_dim..rows.end * out_dim);
+        attention.run(pool, y, qkv, block);
+    }
+    // F7 attention output, added to the stream
+    product.run(pool, stream, y.as_rows(), model.packed.forward(slots.out), true);
+}
+
+/// stream += down(silu(gate(norm(stream))) * up(norm(stream)))
+fn mlp_branch(model: Model, slots: &LayerSlots, pool: &mut Pool, buffers: &mut DecodeBuffers) {
+    let m = &model.layout.config;
+    let DecodeBuffers { pieces, stream, rstd, gate_up, operand, product, precision, .. } = buffers;
+    let n = n_rows(pieces);
+    let (stream, gate_up) = (&mut stream[..n * m.model_dim], &mut gate_up[..n * 2 * m.ffn_dim]);
+
+    // F8 mlp norm
+    let mut x = as_rows(operand, n * m.model_dim, *precision);
+    let gain = slots.mlp_norm.of(model.params);
+    rmsnorm_forward(x.reborrow(), &mut rstd[..n], stream, gain, m.norm_eps);
+    // F9 gate and up
+    product.run(pool, gate_up, x.as_rows(), model.packed.forward(slots.gate_up), false);
+    // F10 gated activation
+    let mut hidden = as_rows(operand, n * m.ffn_dim, *precision);
+    swiglu_forward(hidden.reborrow(), None, gate_up, m.ffn_dim);
+    // F11 down, added to the stream
+    product.run(pool, stream, hidden.as_rows(), model.packed.forward(slots.down), true);
+}
+
+/// Rows of a pass.
+fn n_rows(pieces: &[Piece]) -> usize {
+    pieces.last().map_or(0, |piece| piece.rows.end)
+}

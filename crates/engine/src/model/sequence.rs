@@ -1,0 +1,120 @@
+//! Sequence: one text in progress, as a key/value cache of every block and an input history.
+
+use super::config::ModelConfig;
+use super::inputs::{InputHistory, InputLayer, TextInputs};
+use super::layout::Layout;
+use kernels::attention::CacheShape;
+use kernels::{AlignedVec, Precision};
+
+/// Tokens that a text is usually continued with at most: longer prompts come in parts.
+pub(crate) const CHUNK: usize = 512;
+
+/// The text would grow longer than the model's context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the text has {needed} tokens, the model's context holds {max_len}")]
+pub struct ContextFull {
+    /// Tokens that there would be.
+    pub needed: usize,
+    /// Tokens that fit.
+    pub max_len: usize,
+}
+
+/// A text in progress: what later tokens need of the earlier ones.
+///
+/// It owns no workspace. Any number of sequences share a
+/// [`Workspace`](crate::generate::Workspace), which runs their new tokens together.
+#[derive(Debug)]
+pub struct Sequence {
+    /// (L, K, head words) keys and values.
+    cache: AlignedVec<u32>,
+    shape: CacheShape,
+    /// Tokens in the cache.
+    len: usize,
+    history: InputHistory,
+}
+
+/// The cache of one block of a sequence.
+pub(super) struct BlockCache<'a> {
+    /// (K, head words)
+    pub words: &'a mut [u32],
+    pub shape: CacheShape,
+    /// Position of the first new token.
+    pub start: usize,
+}
+
+impl Sequence {
+    /// An empty text with room for `max_len` tokens, or as many as the model's context holds.
+    pub fn new(layout: &Layout, precision: Precision, max_len: usize) -> Sequence {
+        let m = &layout.config;
+        let max_len = max_len.min(m.seq_len).max(1);
+        let shape = Sequence::cache_shape(m, precision, max_len);
+        Sequence {
+            cache: AlignedVec::zeroed(m.n_layers * shape.cache_words()),
+            len: 0,
+            history: InputHistory::new(layout, max_len, CHUNK.min(max_len)),
+            shape,
+        }
+    }
+
+    /// The shape of a block's cache with room for `max_len` tokens.
+    pub(super) fn cache_shape(
+        config: &ModelConfig,
+        precision: Precision,
+        max_len: usize,
+    ) -> CacheShape {
+        let ModelConfig { n_heads, n_kv_heads, head_dim, .. } = *config;
+        CacheShape { n_heads, n_kv_heads, head_dim, max_len, precision }
+    }
+
+    /// Tokens taken in so far.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether no token was taken in.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Tokens that fit.
+    pub fn max_len(&self) -> usize {
+        self.shape.max_len
+    }
+
+    /// Forgets all but the first `len` tokens.
+    pub fn rewind(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    /// Bytes of the cache.
+    pub fn bytes(&self) -> usize {
+        self.cache.len() * size_of::<u32>()
+    }
+
+    /// Whether `n` more tokens fit.
+    pub(crate) fn check_room(&self, n: usize) -> Result<(), ContextFull> {
+        let (needed, max_len) = (self.len + n, self.max_len());
+        if needed > max_len { Err(ContextFull { needed, max_len }) } else { Ok(()) }
+    }
+
+    /// The input vectors of `tokens`, which come next.
+    pub(super) fn inputs<'a>(
+        &'a mut self,
+        layer: &'a InputLayer,
+        tokens: &[u32],
+    ) -> TextInputs<'a> {
+        self.history.take(layer, self.len, tokens)
+    }
+
+    /// The cache of block `l`.
+    pub(super) fn block(&mut self, l: usize) -> BlockCache<'_> {
+        let words = self.shape.cache_words();
+        let words = &mut self.cache[l * words..(l + 1) * words];
+        BlockCache { words, shape: self.shape, start: self.len }
+    }
+
+    /// Notes that every block's cache holds `n` more tokens.
+    pub(super) fn advance(&mut self, n: usize) {
+        self.len += n;
+    }
+}
