@@ -3,11 +3,11 @@
 //! The files were made once by `scripts/make_golden.py`; see `golden/README.md`.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
-use engine::checkpoint::{RealFs, TensorFile, parse_config};
+use engine::disk::RealFs;
+use engine::formats::{TensorFile, parse_config};
 use engine::generate::Session;
 use engine::head::full::loss_and_gradient;
 use engine::model::{LaneBuffers, Layout, MicroBatch, MicroShape, ModelConfig, backward, forward};
-use engine::train::run::model_config;
 use engine::train::{AdamWOptions, Lanes, SequenceSource, StepPlan, TrainState, training_step};
 use kernels::{AlignedVec, Pool, Precision};
 use safetensors::SafeTensors;
@@ -83,8 +83,8 @@ fn number(value: &serde_json::Value, name: &str) -> f32 {
 
 fn state(folder: &Path, seq_len: usize, expected: &serde_json::Value) -> TrainState {
     let path = folder.join("config.json");
-    let hf = parse_config(&std::fs::read(&path).unwrap(), &path).unwrap();
-    let config = ModelConfig { seq_len, ..model_config(&hf) };
+    let (config, _) = parse_config(&std::fs::read(&path).unwrap(), &path).unwrap();
+    let config = ModelConfig { seq_len, ..config };
     let layout = Layout::new(&config).unwrap();
     let mut params = AlignedVec::zeroed(layout.len);
     let mut file = TensorFile::open(&RealFs, &folder.join("model.safetensors")).unwrap();

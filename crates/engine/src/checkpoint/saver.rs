@@ -4,13 +4,11 @@
 //! optimiser is then free to change them. Where memory is short the state is written from where it
 //! lies instead, while training waits. Either way the outcome is a value, and training goes on.
 
-use super::commit::{FileContents, FileEntry};
-use super::error::SaveError;
-use super::fs::Fs;
 use super::manifest::Facts;
 use super::prune::Retention;
 use super::save::{Checkpoint, Saved, save_checkpoint};
-use super::tensors::TensorRef;
+use crate::disk::{Fs, SaveError};
+use crate::formats::{FileContents, FileEntry, TensorRef};
 use kernels::AlignedVec;
 use std::collections::VecDeque;
 use std::io;

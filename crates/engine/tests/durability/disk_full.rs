@@ -3,7 +3,8 @@
 use super::scenario::{State, assert_sound, dir, disk_with, save};
 use super::sim_fs::SimFs;
 use super::{Rng, cases};
-use engine::checkpoint::{Fs, LineFile, SaveError, newest};
+use engine::checkpoint::newest;
+use engine::disk::{Fs, LineFile, SaveError};
 use std::path::Path;
 
 /// A state whose files together have about this many bytes.

@@ -3,8 +3,7 @@
 use super::LEN_BYTES;
 use super::float16::f32_from_f16;
 use super::header::{TensorInfo, TensorLimits, parse_header};
-use crate::checkpoint::error::LoadError;
-use crate::checkpoint::fs::{Fs, ReadFile};
+use crate::disk::{Fs, LoadError, ReadFile};
 use kernels::rows::f32_from_bf16;
 use rustc_hash::{FxHashMap, FxHashSet};
 use safetensors::Dtype;

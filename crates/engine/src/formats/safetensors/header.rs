@@ -2,7 +2,7 @@
 //! checked against the limits and the real file size before it is used.
 
 use super::METADATA;
-use crate::checkpoint::error::LoadError;
+use crate::disk::LoadError;
 use rustc_hash::FxHashSet;
 use safetensors::Dtype;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
