@@ -1,4 +1,4 @@
-//! Removing checkpoints that are no longer wanted, never the last one that can be relied on.
+//! Retention: removal of checkpoints no longer wanted, never the last one that can be relied on.
 
 use super::scan::{Listed, list, step_name, val_loss, verify};
 use crate::disk::{Fs, LoadError, SaveError, remove_folders};

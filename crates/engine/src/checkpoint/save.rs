@@ -1,4 +1,4 @@
-//! Saving a checkpoint of a run: commit it, then remove those no longer wanted.
+//! Save of a checkpoint: commit it, then remove those no longer wanted.
 
 use super::manifest::{Facts, MANIFEST_NAME, Manifest};
 use super::prune::{Retention, prune};

@@ -1,4 +1,4 @@
-//! Saving while training goes on: a copy of the state is written by a thread of its own.
+//! Background saves, while training goes on: a copy of the state is written by a thread of its own.
 //!
 //! At a step boundary the tensors are copied into a snapshot that was allocated at the start; the
 //! optimiser is then free to change them. Where memory is short the state is written from where it

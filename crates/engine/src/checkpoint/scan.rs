@@ -1,4 +1,4 @@
-//! Finding the checkpoint to go on from: by what the folders hold, never by a pointer to one.
+//! Choice of the checkpoint to go on from: by what the folders hold, never by a pointer to one.
 
 use super::manifest::{MANIFEST_BYTES_MAX, MANIFEST_NAME, Manifest};
 use crate::disk::{FileRecord, Fs, LoadError, Rejected, is_plain_name, read_file};

@@ -1,4 +1,4 @@
-//! The one way anything durable is put on disk: completely under a temporary name, then renamed.
+//! Commit protocol, for everything durable: written under a temporary name, then renamed.
 //!
 //! A folder is written as `<name>.tmp-<pid>-<random>`: every file, synced; the one that lists the
 //! others' checksums last, synced; the folder, synced. Then it is renamed, and the folder around it

@@ -1,4 +1,4 @@
-//! What can go wrong when state is saved or read back, each with where, what was found and what to do.
+//! Errors of saving and loading, each with the file, what was found and what to do.
 
 use std::fmt;
 use std::io;

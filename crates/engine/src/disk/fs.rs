@@ -1,4 +1,4 @@
-//! The file operations of everything durable, behind a trait so that tests can make each one fail.
+//! File operations of everything durable, behind a trait so that tests can make each one fail.
 //!
 //! Saving, pruning, exporting and appending reach the disk through [`Fs`] alone. [`RealFs`] is the
 //! disk; the tests have a simulated one that counts operations, fails or stops at any of them, and

@@ -1,4 +1,4 @@
-//! The header of a safetensors file that somebody else may have written: every number in it is
+//! Header of a safetensors file that somebody else may have written: every number in it is
 //! checked against the limits and the real file size before it is used.
 
 use super::METADATA;

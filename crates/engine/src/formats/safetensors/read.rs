@@ -1,4 +1,4 @@
-//! Reading tensors into memory that the caller has.
+//! Reader of safetensors files, into memory that the caller has.
 
 use super::LEN_BYTES;
 use super::float16::f32_from_f16;

@@ -1,4 +1,4 @@
-//! Writing f32 tensors from where they lie, without a copy.
+//! Writer of safetensors files: f32 tensors from where they lie, without a copy.
 
 use super::{LEN_BYTES, METADATA};
 use crate::disk::SaveError;

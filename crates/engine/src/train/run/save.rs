@@ -1,4 +1,4 @@
-//! A run's state as the files of a checkpoint, and back.
+//! State of a run as the files of a checkpoint, and back.
 
 use super::error::RunError;
 use super::open::Run;
