@@ -1,6 +1,8 @@
 //! Parsers under test: the only file here that knows them.
 
-use engine::checkpoint::{Manifest, RealFs, TensorFile, parse_config};
+use engine::checkpoint::Manifest;
+use engine::disk::RealFs;
+use engine::formats::{TensorFile, parse_config};
 use std::path::Path;
 use text::corpus::{TokenFile, TokenSource};
 use text::tokenizer::Tokenizer;

@@ -9,13 +9,17 @@
 //!   mirrors it.
 //! - [`head`]: output layers and their losses.
 //! - [`train`]: batches over lanes, the optimiser, and a run from its settings to its end.
-//! - [`checkpoint`]: everything that is written to disk, and read back.
+//! - [`disk`]: files that survive crashes, whatever is in them.
+//! - [`formats`]: model folders: `config.json`, safetensors and what else is in them.
+//! - [`checkpoint`]: model folders with the state of a run, written and found again.
 //! - [`generate`]: tokens from a trained model, one after another.
 //! - [`convert`]: a model with another output layer, fitted to the first.
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;
 pub mod convert;
+pub mod disk;
+pub mod formats;
 pub mod generate;
 pub mod head;
 pub mod model;

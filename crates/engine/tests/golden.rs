@@ -3,10 +3,9 @@
 //! The files were made once by `scripts/make_golden.py`; see `golden/README.md`.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
-use engine::checkpoint::parse_config;
+use engine::formats::{parse_config, read_params};
 use engine::generate::Session;
 use engine::model::{InputLayer, Layout, MicroShape, ModelConfig, Span};
-use engine::train::run::{load_params, model_config};
 use engine::train::{
     AdamW, AdamWOptions, LanesSpec, SequenceSource, StepPlan, Trainer, TrainerSpec,
 };
@@ -87,7 +86,7 @@ impl Golden {
         let (batch_seqs, token_counts) = (n_seqs, &[][..]);
         let lanes = LanesSpec { shape, n_lanes: 1, batch_seqs, threads: 1, seed: 0, token_counts };
         Trainer::new(TrainerSpec {
-            params: load_params(&self.folder, &layout).unwrap(),
+            params: read_params(&self.folder, &layout).unwrap(),
             inputs: InputLayer::new(&layout, None, None),
             optimizer: Box::new(AdamW::new(&layout, options)),
             lanes,
@@ -109,8 +108,8 @@ fn number(value: &serde_json::Value, name: &str) -> f32 {
 
 fn layout(folder: &Path, seq_len: usize) -> Layout {
     let path = folder.join("config.json");
-    let hf = parse_config(&std::fs::read(&path).unwrap(), &path).unwrap();
-    Layout::new(&ModelConfig { seq_len, ..model_config(&hf) }).unwrap()
+    let (config, _) = parse_config(&std::fs::read(&path).unwrap(), &path).unwrap();
+    Layout::new(&ModelConfig { seq_len, ..config }).unwrap()
 }
 
 fn largest_difference(a: &[f32], b: &[f32]) -> f64 {

@@ -3,7 +3,7 @@
 
 mod support;
 
-use engine::checkpoint::LoadError;
+use engine::disk::LoadError;
 use engine::model::{Layout, Tensor};
 use engine::train::{
     Optimizer, Pieces, ReadTensor, RestoreError, StateTensor, StepError, StepGradients, Trainer,

@@ -1,7 +1,7 @@
 //! What each way of choosing tokens costs: a trained model writes, sampler by sampler.
 
-use crate::cli::model::Opened;
 use anyhow::Result;
+use engine::formats::LoadedModel;
 use engine::generate::{Request, Sampling, Session, generate};
 use engine::head::HeadName;
 use kernels::{Isa, Pool};
@@ -46,7 +46,7 @@ fn samplers() -> [(&'static str, Sampling); 7] {
 }
 
 /// Times `rounds` texts of each sampler, after one that is not timed.
-pub fn measure(opened: &Opened, pool: &mut Pool, rounds: usize) -> Result<Report> {
+pub fn measure(opened: &LoadedModel, pool: &mut Pool, rounds: usize) -> Result<Report> {
     let (model, layout) = (opened.model.model(), opened.model.layout());
     let max_len = opened.model.max_len();
     let mut session = Session::new(layout, model.packed.precision(), max_len, pool.threads());

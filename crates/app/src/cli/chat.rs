@@ -5,6 +5,7 @@ use super::say::say;
 use super::signals::Signals;
 use super::{model, threads};
 use anyhow::Result;
+use engine::formats::LoadedModel;
 use engine::generate::{Request, Session, Written, generate};
 use kernels::Pool;
 use std::io::{BufRead, IsTerminal, Write};
@@ -34,7 +35,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
 /// The loop: a line in, a text out, until the input ends.
 ///
 /// A base model continues text, so each line of the user's is the beginning of a text of its own.
-pub fn talk(opened: &model::Opened, mut request: Request, pool: &mut Pool) -> Result<ExitCode> {
+pub fn talk(opened: &LoadedModel, mut request: Request, pool: &mut Pool) -> Result<ExitCode> {
     let signals = Signals::listen()?;
     let is_person = std::io::stdin().is_terminal();
     if is_person {

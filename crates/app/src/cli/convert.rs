@@ -8,9 +8,10 @@ use super::signals::Signals;
 use super::{file_tokens, measure, model, threads};
 use anyhow::{Context, Result, bail};
 use engine::convert::{FitBudget, FitProgress, Fitting, Tuning};
+use engine::formats::{LoadedModel, ModelFolder};
 use engine::model::{InputLayer, Layout, OwnedModel};
 use engine::train::SequenceSource;
-use engine::train::run::{TRAIN_NAME, VALID_NAME, write_model};
+use engine::train::run::{TRAIN_NAME, VALID_NAME};
 use kernels::{AlignedVec, Pool};
 use std::io::Write;
 use std::path::PathBuf;
@@ -135,14 +136,14 @@ pub fn run(args: Args) -> Result<ExitCode> {
         made.with_context(|| format!("cannot make {}", parent.display()))?;
     }
     let codes = read_codes(&opened.folder, &opened.tokenizer)?;
-    write_model(&args.out, result.model(), &opened.tokenizer, codes.as_ref())?;
+    ModelFolder::write(&args.out, result.model(), &opened.tokenizer, codes.as_ref())?;
     say!("written: let it write with `crystalline generate {} \"...\"`", args.out.display());
     writeln!(std::io::stdout(), "{}", args.out.display())?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// The tokens to fit to and those held out: of the text that was named, or of the run.
-fn tokens(args: &Args, opened: &model::Opened) -> Result<(Tokens, Tokens)> {
+fn tokens(args: &Args, opened: &LoadedModel) -> Result<(Tokens, Tokens)> {
     let mut all = match &args.text {
         Some(path) => file_tokens::tokens(path, &opened.tokenizer, threads(args.threads))?,
         None => {
@@ -169,7 +170,7 @@ fn tokens(args: &Args, opened: &model::Opened) -> Result<(Tokens, Tokens)> {
 
 /// Fits a full output layer, and says what it loses.
 fn fit(
-    opened: &model::Opened,
+    opened: &LoadedModel,
     train: &Tokens,
     valid: &Tokens,
     budget: FitBudget,

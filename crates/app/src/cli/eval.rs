@@ -1,9 +1,9 @@
 //! `crystalline eval`: loss, perplexity and bits per byte of a model on a text.
 
 use super::bench::PrecisionArg;
-use super::model::Opened;
 use super::{file_tokens, logits, measure, model, threads};
 use anyhow::{Result, bail};
+use engine::formats::LoadedModel;
 use engine::head::LossSum;
 use engine::train::run::TRAIN_NAME;
 use kernels::Pool;
@@ -90,7 +90,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
 }
 
 /// For each token whether it is in a word that the run's text has fewer than `n` times.
-fn is_rare(path: &Path, opened: &Opened, n: u64, tokens: &[u32]) -> Result<Vec<bool>> {
+fn is_rare(path: &Path, opened: &LoadedModel, n: u64, tokens: &[u32]) -> Result<Vec<bool>> {
     // The folder of the run, or of one of its checkpoints.
     let of_checkpoint = opened.folder.ancestors().nth(2);
     let paths = [Some(path), of_checkpoint].map(|dir| dir.map(|dir| dir.join(TRAIN_NAME)));

@@ -3,7 +3,7 @@
 use super::bench::PrecisionArg;
 use super::model;
 use anyhow::Result;
-use engine::model::{Layout, MicroShape, PackedWeights};
+use engine::model::{MicroShape, PackedWeights};
 use engine::train::{AdamW, AdamWOptions, Lanes, LanesSpec, Optimizer};
 use std::io::Write;
 use std::path::PathBuf;
@@ -32,9 +32,9 @@ pub struct Args {
 pub fn run(args: Args) -> Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     let folder = model::folder(&args.model)?;
-    let layout = Layout::new(&model::config(&folder)?)?;
+    let layout = folder.layout()?;
     let m = &layout.config;
-    writeln!(out, "{}", folder.display())?;
+    writeln!(out, "{}", folder.path().display())?;
     writeln!(
         out,
         "V={} C={} L={} H={} K={} D={} F={} T={}",

@@ -1,8 +1,8 @@
 //! The logits of a text's first tokens, in a file that other programs can compare with.
 
-use super::model::Opened;
 use anyhow::Result;
-use engine::checkpoint::{RealFs, SaveError, TensorRef, commit_file, write_tensors};
+use engine::disk::{RealFs, SaveError, commit_file};
+use engine::formats::{LoadedModel, TensorRef, write_tensors};
 use engine::generate::Session;
 use engine::model::{Lane, MicroShape, Model, forward};
 use kernels::{Pool, Precision};
@@ -19,7 +19,7 @@ use std::path::Path;
 /// If a logit is not finite, or `path` cannot be written.
 pub fn dump(
     path: &Path,
-    opened: &Opened,
+    opened: &LoadedModel,
     tokens: &[u32],
     precision: Precision,
     pool: &mut Pool,
@@ -73,7 +73,7 @@ fn logits(model: Model, tokens: &[u32], pool: &mut Pool) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use engine::checkpoint::TensorFile;
+    use engine::formats::TensorFile;
     use engine::head::HeadConfig;
     use engine::model::{InputLayer, OwnedModel};
     use engine::model::{Layout, ModelConfig, init_params};
@@ -96,7 +96,8 @@ mod tests {
             let mut pool = Pool::new(2);
             let inputs = InputLayer::new(&layout, None, None);
             let model = OwnedModel::new(layout, params, inputs, Precision::F32, &mut pool);
-            let opened = Opened { model, tokenizer: tokenizer.clone(), folder: Default::default() };
+            let opened =
+                LoadedModel { model, tokenizer: tokenizer.clone(), folder: Default::default() };
 
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("logits.safetensors");

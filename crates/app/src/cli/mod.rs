@@ -123,7 +123,7 @@ fn is_disk_full(error: &anyhow::Error) -> bool {
 
 /// 2 where the user asked for something that cannot be, 28 for a full disk, else 1.
 fn exit_code(error: &anyhow::Error) -> u8 {
-    use engine::checkpoint::LoadError;
+    use engine::disk::LoadError;
     use engine::train::RunError;
     match error.downcast_ref::<RunError>() {
         _ if is_disk_full(error) => 28,

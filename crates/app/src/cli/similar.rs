@@ -6,7 +6,6 @@ use super::say::say;
 use super::vocabulary::{Parts, Vocabulary, all_shown};
 use crate::nearest::{DotTable, normalise};
 use anyhow::{Result, bail};
-use engine::train::run::load_params;
 use lattice::{CodeIndex, FactorCode, Searcher};
 use serde::Serialize;
 use std::io::Write;
@@ -152,7 +151,7 @@ fn by_code(
 /// The tokens whose embeddings have the largest cosines with the word's, without the token itself.
 fn by_embedding(vocabulary: &Vocabulary, query: &Query, top: usize) -> Result<Vec<ByEmbedding>> {
     let layout = &vocabulary.layout;
-    let params = load_params(&vocabulary.folder, layout)?;
+    let params = vocabulary.folder.params(layout)?;
     let (rows, dim) = (layout.inputs.embed.of(&params), layout.config.model_dim);
     let pieces = match query.id {
         Some(id) => vec![id],

@@ -3,7 +3,7 @@
 use super::say::say;
 use super::{model, parse_name, threads};
 use anyhow::{Context, Result};
-use engine::checkpoint::{RealFs, commit_file};
+use engine::disk::{RealFs, commit_file};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -116,7 +116,7 @@ fn train(files: &[PathBuf], options: &TrainOptions, path: &Path) -> Result<()> {
 fn load(path: &Path) -> Result<Tokenizer> {
     let path = match path.is_dir() {
         true if path.join("tokenizer.json").is_file() => path.join("tokenizer.json"),
-        true => model::folder(path)?.join("tokenizer.json"),
+        true => return Ok(model::folder(path)?.tokenizer()?),
         false => path.to_owned(),
     };
     Ok(Tokenizer::load(&path)?)

@@ -5,22 +5,23 @@ use super::model;
 use super::quantity::show_time;
 use super::say::say;
 use anyhow::Result;
+use engine::formats::ModelFolder;
 use engine::model::Layout;
 use engine::train::run::TRAIN_NAME;
 use lattice::FactorCode;
 use std::cmp::Reverse;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 use text::corpus::TokenFile;
 use text::tokenizer::{Control, Tokenizer, TokenizerKind};
 use text::vocab::classes::count_tokens;
 use text::vocab::morphemes::{Codes, Feature, FeatureKind};
-use text::vocab::{CODES_NAME, PathCodes, PrimeCodes, learn_codes, read_codes};
+use text::vocab::{CODES_NAME, PathCodes, PrimeCodes, learn_codes};
 
 /// A vocabulary, and what is known of its tokens.
 pub struct Vocabulary {
     /// The model folder.
-    pub folder: PathBuf,
+    pub folder: ModelFolder,
     pub layout: Layout,
     pub tokenizer: Tokenizer,
     /// (V) how often each token occurs in the text that the run was trained on, in a run's folder.
@@ -41,7 +42,8 @@ impl Vocabulary {
     /// The vocabulary of the model that `path` means.
     pub fn open(path: &Path) -> Result<Vocabulary> {
         let folder = model::folder(path)?;
-        let (layout, tokenizer) = model::layout_and_tokenizer(&folder)?;
+        let layout = folder.layout()?;
+        let tokenizer = folder.tokenizer_for(&layout)?;
         let counts = match path.join(TRAIN_NAME) {
             tokens if tokens.is_file() => {
                 Some(count_tokens(&TokenFile::open(&tokens)?, tokenizer.vocab_size())?)
@@ -148,15 +150,15 @@ pub fn shown(feature: &Feature) -> String {
 }
 
 /// The codes in a model folder; where it has none, those that its vocabulary teaches, which is said.
-fn codes(folder: &Path, tokenizer: &Tokenizer, counts: Option<&[u64]>) -> Result<Codes> {
-    if let Some(codes) = read_codes(folder, tokenizer)? {
+fn codes(folder: &ModelFolder, tokenizer: &Tokenizer, counts: Option<&[u64]>) -> Result<Codes> {
+    if let Some(codes) = folder.codes(tokenizer)? {
         return Ok(codes);
     }
     let start = Instant::now();
     let codes = learn_codes(tokenizer, counts, &mut Control::threads(1))?;
     say!(
         "no {CODES_NAME} in {}: parts of words learnt from the vocabulary in {}",
-        folder.display(),
+        folder.path().display(),
         show_time(start.elapsed())
     );
     Ok(codes)

@@ -1,7 +1,7 @@
 //! How well the demo's model writes: its sentences against the grammar that wrote its text.
 
-use crate::cli::model::Opened;
 use anyhow::Result;
+use engine::formats::LoadedModel;
 use engine::generate::{Request, Sampling, Session, Written, generate};
 use kernels::Pool;
 use std::collections::HashSet;
@@ -37,7 +37,7 @@ impl fmt::Display for Grade {
 }
 
 /// Lets the model write until there are enough sentences, and looks at them.
-pub fn grade(opened: &Opened, corpus: &str, seed: u64, pool: &mut Pool) -> Result<Grade> {
+pub fn grade(opened: &LoadedModel, corpus: &str, seed: u64, pool: &mut Pool) -> Result<Grade> {
     let known: HashSet<&str> = split_sentences(corpus).into_iter().collect();
     let sentences = sentences(opened, seed, pool)?;
     Ok(judge(&sentences, &known))
@@ -53,7 +53,7 @@ fn judge(sentences: &[String], known: &HashSet<&str>) -> Grade {
 }
 
 /// Whole sentences from beginnings of stories.
-fn sentences(opened: &Opened, seed: u64, pool: &mut Pool) -> Result<Vec<String>> {
+fn sentences(opened: &LoadedModel, seed: u64, pool: &mut Pool) -> Result<Vec<String>> {
     let model = opened.model.model();
     let precision = model.packed.precision();
     let max_len = opened.model.max_len();

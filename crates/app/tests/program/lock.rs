@@ -2,7 +2,7 @@
 
 use crate::process::{read_until, run};
 use crate::scene::Scene;
-use engine::checkpoint::RunLock;
+use engine::disk::RunLock;
 
 #[test]
 fn a_second_trainer_is_refused_with_the_number_of_the_first() {

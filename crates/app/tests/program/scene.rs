@@ -1,7 +1,8 @@
 //! A folder with a small text, and a run of it that takes about a second.
 
 use crate::process::{Ended, program, run};
-use engine::checkpoint::{RealFs, list, newest, verify};
+use engine::checkpoint::{list, newest, verify};
+use engine::disk::RealFs;
 use std::path::{Path, PathBuf};
 use text::stories;
 

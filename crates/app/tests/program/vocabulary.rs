@@ -2,7 +2,8 @@
 
 use crate::process::{Ended, run};
 use crate::scene::Scene;
-use engine::checkpoint::{RealFs, newest, parse_step_name};
+use engine::checkpoint::{newest, parse_step_name};
+use engine::disk::RealFs;
 use std::path::PathBuf;
 
 /// A run with words for tokens and a factored output layer, in the folder `run`, after five steps.

@@ -1,5 +1,4 @@
-//! Layers: rule that crates depend on lower layers only, and in the engine `model` does not know
-//! `train`.
+//! Layers: rule that crates depend on lower layers only, and so do the rooms of the engine.
 
 use crate::repo::{Repo, assert_caught, assert_none, crate_of};
 use crate::rust_text::{code_of, has_word};
@@ -7,6 +6,18 @@ use crate::rust_text::{code_of, has_word};
 /// The crates from bottom to top; equal layers do not know each other.
 const LAYERS: [(&str, u32); 5] =
     [("kernels", 0), ("lattice", 0), ("text", 1), ("engine", 2), ("app", 3)];
+
+/// The rooms of the engine from bottom to top; rooms of the same layer may know each other.
+const ROOMS: [(&str, u32); 8] = [
+    ("disk", 0),
+    ("head", 1),
+    ("model", 1),
+    ("formats", 2),
+    ("checkpoint", 3),
+    ("generate", 3),
+    ("train", 4),
+    ("convert", 5),
+];
 
 fn layer(name: &str) -> Option<u32> {
     LAYERS.iter().find(|(known, _)| *known == name).map(|(_, layer)| *layer)
@@ -49,13 +60,20 @@ fn dependencies(manifest: &str) -> Vec<String> {
     names
 }
 
-fn model_knowing_train(repo: &Repo) -> Vec<String> {
+/// The complaints about imports between rooms of the engine that point up.
+fn upward_imports(repo: &Repo) -> Vec<String> {
     let mut complaints = Vec::new();
-    let model = repo.rust_files().filter(|(p, _)| p.starts_with("crates/engine/src/model/"));
-    for (path, text) in model {
-        for (i, line) in code_of(text).lines().enumerate() {
-            if line.contains("crate::") && has_word(line, "train") {
-                complaints.push(format!("{path}:{}: `model` must not import `train`", i + 1));
+    for (path, text) in repo.rust_files() {
+        let Some(inside) = path.strip_prefix("crates/engine/src/") else { continue };
+        let Some((room, _)) = inside.split_once('/') else { continue };
+        let Some(&(_, own)) = ROOMS.iter().find(|(name, _)| *name == room) else {
+            complaints.push(format!("{path}: `{room}` has no layer; give it one in this test"));
+            continue;
+        };
+        for (i, line) in code_of(text).lines().enumerate().filter(|(_, l)| l.contains("crate::")) {
+            let above = ROOMS.iter().filter(|(_, layer)| *layer > own);
+            for (name, _) in above.filter(|(name, _)| has_word(line, name)) {
+                complaints.push(format!("{path}:{}: `{room}` must not import `{name}`", i + 1));
             }
         }
     }
@@ -65,7 +83,7 @@ fn model_knowing_train(repo: &Repo) -> Vec<String> {
 #[test]
 fn arrows_point_down() {
     assert_none(upward_dependencies(&Repo::here()));
-    assert_none(model_knowing_train(&Repo::here()));
+    assert_none(upward_imports(&Repo::here()));
 }
 
 #[test]
@@ -95,10 +113,18 @@ fn catches_upward_dependencies() {
 }
 
 #[test]
-fn catches_model_importing_train() {
-    let check =
-        |text| model_knowing_train(&Repo::of(&[("crates/engine/src/model/forward.rs", text)]));
-    assert_none(check("use crate::head; // crate::train is above\nfn train() {}\n"));
-    assert_caught(&check("use crate::train::AdamW;\n"), "forward.rs:1");
-    assert_caught(&check("\nuse crate::{head, train};\n"), "forward.rs:2");
+fn catches_upward_imports() {
+    let check = |path: &str, text| {
+        upward_imports(&Repo::of(&[(&format!("crates/engine/src/{path}"), text)]))
+    };
+    let forward = "model/forward.rs";
+    assert_none(check(forward, "use crate::head; // crate::train is above\nfn train() {}\n"));
+    assert_none(check("train/run/save.rs", "use crate::{disk, checkpoint};\n"));
+    assert_none(check("lib.rs", "pub use crate::train::Run;\n"));
+    assert_caught(&check(forward, "use crate::train::AdamW;\n"), "forward.rs:1");
+    assert_caught(&check(forward, "\nuse crate::{head, train};\n"), "forward.rs:2");
+    assert_caught(&check("disk/fs.rs", "use crate::formats::TensorRef;\n"), "import `formats`");
+    assert_caught(&check("formats/folder.rs", "use crate::checkpoint::best;\n"), "`checkpoint`");
+    assert_caught(&check("checkpoint/scan.rs", "use crate::train::Run;\n"), "import `train`");
+    assert_caught(&check("attic/mod.rs", "\n"), "`attic` has no layer");
 }

@@ -4,7 +4,7 @@
 //! line. So any JSON reader can read it, and one flipped bit anywhere in it is seen. That form is
 //! the same in every version, so that a sound file of a later version can be told from a damaged one.
 
-use super::error::LoadError;
+use crate::disk::{FileRecord, LoadError};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -72,8 +72,6 @@ pub struct RunState {
     pub n_tok: u64,
     /// Passes over the data that are complete.
     pub epoch: u64,
-    /// Sequences taken in this pass.
-    pub position: u64,
     /// Lowest held-out loss so far, in nats per token, and the step it was measured at.
     pub best_val_loss_nats: Option<f64>,
     /// The step of the lowest held-out loss.
@@ -88,17 +86,6 @@ pub struct RunState {
     pub n_metrics_rows: u64,
     /// Time spent training, over all sessions.
     pub train_seconds: f64,
-}
-
-/// One file of a checkpoint.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileRecord {
-    /// Its name in the checkpoint's folder.
-    pub name: String,
-    /// Its size.
-    pub bytes: u64,
-    /// BLAKE3 of its content, as 64 hexadecimal digits.
-    pub blake3: String,
 }
 
 /// The content of `manifest.json`.
@@ -204,8 +191,7 @@ mod tests {
     use super::*;
 
     fn example() -> Manifest {
-        let state =
-            RunState { train_seconds: 0.1 + 0.2, position: u64::MAX, ..RunState::default() };
+        let state = RunState { train_seconds: 0.1 + 0.2, n_tok: u64::MAX, ..RunState::default() };
         let config = serde_json::json!({"b": 1, "a": [0.1, null, "text"]});
         let facts =
             Facts { step: 7, val_loss_nats: Some(1.0 / 3.0), state, config, ..Facts::default() };
@@ -221,6 +207,17 @@ mod tests {
         let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(json["step"], 7);
         assert_eq!(json["checksum"].as_str().unwrap().len(), 64);
+    }
+
+    /// Manifests of earlier versions have one more counter, which was never used.
+    #[test]
+    fn an_entry_that_is_no_longer_written_is_passed_over() {
+        let bytes = example().to_bytes();
+        let body = &bytes[..bytes.len() - CHECKSUM_LEN];
+        let body = String::from_utf8_lossy(body).replace("\"epoch\"", "\"position\": 0, \"epoch\"");
+        let old = format!("{body}{}", checksum_line(body.as_bytes()));
+        assert!(old.contains("\"position\""), "{old}");
+        assert_eq!(Manifest::from_bytes(old.as_bytes(), Path::new("m")).unwrap(), example());
     }
 
     #[test]

@@ -1,13 +1,8 @@
-//! Removing checkpoints that are no longer wanted, never the last one that can be relied on.
+//! Retention: removal of checkpoints no longer wanted, never the last one that can be relied on.
 
-use super::commit::{is_temp_name, random_hex};
-use super::error::{LoadError, SaveError};
-use super::fs::{Fs, remove_tree};
 use super::scan::{Listed, list, step_name, val_loss, verify};
+use crate::disk::{Fs, LoadError, SaveError, remove_folders};
 use std::path::{Path, PathBuf};
-
-/// What stands in front of the name of a checkpoint that is being removed.
-const DELETED: &str = ".del-";
 
 /// Which checkpoints of a run stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +43,7 @@ pub fn prune(fs: &dyn Fs, dir: &Path, retention: &Retention) -> Result<Vec<PathB
         let others = unwanted.iter().filter(|listed| listed.step != newest.step);
         removed.extend(others.rev().map(|listed| listed.path.clone()));
     }
-    remove_all(fs, dir, &removed)?;
+    remove_folders(fs, dir, &removed)?;
     Ok(removed)
 }
 
@@ -87,48 +82,6 @@ pub fn discard_after(fs: &dyn Fs, dir: &Path, step: u64) -> Result<Vec<PathBuf>,
             _ => later.push(path),
         }
     }
-    remove_all(fs, dir, &later)?;
+    remove_folders(fs, dir, &later)?;
     Ok(later)
-}
-
-/// Removes what a crash left in `dir`: temporary names, and removals that were not finished.
-/// Returns what was removed. Call it while holding the run's lock, so that none is in use.
-///
-/// # Errors
-/// [`SaveError::Io`]. Some may then be removed and others not.
-pub fn clean(fs: &dyn Fs, dir: &Path) -> Result<Vec<PathBuf>, SaveError> {
-    let mut removed = Vec::new();
-    for entry in fs.list(dir).map_err(SaveError::io("list", dir))? {
-        let is_deleted = entry.is_dir && entry.name.starts_with(DELETED);
-        if !(is_deleted || is_temp_name(&entry.name)) {
-            continue;
-        }
-        let path = dir.join(&entry.name);
-        let result = match entry.is_dir {
-            true => remove_tree(fs, &path),
-            false => fs.remove_file(&path),
-        };
-        result.map_err(SaveError::io("remove", &path))?;
-        removed.push(path);
-    }
-    Ok(removed)
-}
-
-/// Removes folders of `dir` in the order given. Their names go first, durably, so that a crash
-/// leaves no half of one under the name of a checkpoint.
-pub(super) fn remove_all(fs: &dyn Fs, dir: &Path, folders: &[PathBuf]) -> Result<(), SaveError> {
-    let mut renamed = Vec::with_capacity(folders.len());
-    for folder in folders {
-        let name = folder.file_name().unwrap_or_default().to_string_lossy();
-        let deleted = dir.join(format!("{DELETED}{name}-{}", random_hex()));
-        fs.rename(folder, &deleted).map_err(SaveError::io("rename", folder))?;
-        renamed.push(deleted);
-    }
-    if !renamed.is_empty() {
-        fs.sync_dir(dir).map_err(SaveError::io("sync", dir))?;
-    }
-    for folder in renamed {
-        remove_tree(fs, &folder).map_err(SaveError::io("remove", &folder))?;
-    }
-    Ok(())
 }

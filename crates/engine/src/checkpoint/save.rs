@@ -1,12 +1,10 @@
-//! Saving a checkpoint of a run: commit it, then remove those no longer wanted.
+//! Save of a checkpoint: commit it, then remove those no longer wanted.
 
-use super::commit::{FileEntry, commit_folder};
-use super::error::{LoadError, SaveError};
-use super::fs::Fs;
-use super::manifest::Facts;
-use super::prune::{Retention, prune, remove_all};
+use super::manifest::{Facts, MANIFEST_NAME, Manifest};
+use super::prune::{Retention, prune};
 use super::scan::{step_name, verify};
-use std::io;
+use crate::disk::{FileRecord, Fs, LastFile, SaveError, commit_folder, remove_folders};
+use crate::formats::FileEntry;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -44,7 +42,7 @@ pub struct Saved {
 /// damaged one is replaced.
 ///
 /// # Errors
-/// As [`commit_folder`]: `checkpoint` is then not on disk, and the older ones are as they were.
+/// As [`commit_checkpoint`]: `checkpoint` is then not on disk, and the older ones are as they were.
 pub fn save_checkpoint(
     fs: &dyn Fs,
     dir: &Path,
@@ -57,7 +55,7 @@ pub fn save_checkpoint(
     let was_there = is_there(fs, dir, &path)?;
     let bytes = match was_there {
         true => 0,
-        false => commit_folder(fs, &path, &checkpoint.files, Some(&checkpoint.facts))?,
+        false => commit_checkpoint(fs, &path, checkpoint)?,
     };
     let elapsed = start.elapsed();
     let (removed, prune_error) = match prune(fs, dir, retention) {
@@ -67,19 +65,32 @@ pub fn save_checkpoint(
     Ok(Saved { step, path, bytes, was_there, elapsed, removed, prune_error })
 }
 
+/// Writes the folder `target` of a checkpoint, its manifest last, in full or not at all. Returns its
+/// size in bytes.
+///
+/// # Errors
+/// As [`commit_folder`]; [`SaveError::NotFinite`] if a tensor holds NaN or infinity.
+pub fn commit_checkpoint(
+    fs: &dyn Fs,
+    target: &Path,
+    checkpoint: &Checkpoint<'_>,
+) -> Result<u64, SaveError> {
+    let manifest =
+        |files: Vec<FileRecord>| Manifest::new(checkpoint.facts.clone(), files).to_bytes();
+    let last = LastFile { name: MANIFEST_NAME, content: &manifest };
+    commit_folder(fs, target, &checkpoint.files, Some(last))
+}
+
 /// Whether a sound checkpoint is at `path`; a damaged one is moved out of the way.
 fn is_there(fs: &dyn Fs, dir: &Path, path: &Path) -> Result<bool, SaveError> {
     if !fs.exists(path).map_err(SaveError::io("look for", path))? {
         return Ok(false);
     }
-    let is_damage = |why: &LoadError| match why {
-        LoadError::Damaged { .. } | LoadError::Mismatch { .. } => true,
-        LoadError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
-        _ => false,
-    };
     match verify(fs, path) {
         Ok(_) => Ok(true),
-        Err(why) if is_damage(&why) => remove_all(fs, dir, &[path.to_owned()]).map(|()| false),
+        Err(why) if why.blames_files() => {
+            remove_folders(fs, dir, &[path.to_owned()]).map(|()| false)
+        }
         Err(_) => Err(SaveError::Exists { path: path.to_owned() }),
     }
 }

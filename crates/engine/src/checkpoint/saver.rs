@@ -1,16 +1,14 @@
-//! Saving while training goes on: a copy of the state is written by a thread of its own.
+//! Background saves, while training goes on: a copy of the state is written by a thread of its own.
 //!
 //! At a step boundary the tensors are copied into a snapshot that was allocated at the start; the
 //! optimiser is then free to change them. Where memory is short the state is written from where it
 //! lies instead, while training waits. Either way the outcome is a value, and training goes on.
 
-use super::commit::{FileContents, FileEntry};
-use super::error::SaveError;
-use super::fs::Fs;
 use super::manifest::Facts;
 use super::prune::Retention;
 use super::save::{Checkpoint, Saved, save_checkpoint};
-use super::tensors::TensorRef;
+use crate::disk::{Fs, SaveError};
+use crate::formats::{FileContents, FileEntry, TensorRef};
 use kernels::AlignedVec;
 use std::collections::VecDeque;
 use std::io;

@@ -1,12 +1,10 @@
-//! Finding the checkpoint to go on from: by what the folders hold, never by a pointer to one.
+//! Choice of the checkpoint to go on from: by what the folders hold, never by a pointer to one.
 
-use super::commit::is_plain_name;
-use super::error::{LoadError, Rejected};
-use super::fs::Fs;
-use super::manifest::{FileRecord, MANIFEST_BYTES_MAX, MANIFEST_NAME, Manifest};
+use super::manifest::{MANIFEST_BYTES_MAX, MANIFEST_NAME, Manifest};
+use crate::disk::{FileRecord, Fs, LoadError, Rejected, is_plain_name, read_file};
 use rustc_hash::FxHashSet;
 use std::cmp::Reverse;
-use std::io::{Read, SeekFrom};
+use std::io::SeekFrom;
 use std::path::{Path, PathBuf};
 
 /// Files are hashed in pieces of this many bytes.
@@ -180,28 +178,6 @@ fn verify_file(
         return Err(LoadError::damaged(&path, "BLAKE3", found, &file.blake3));
     }
     Ok(())
-}
-
-/// The content of a file of at most `bytes_max` bytes.
-///
-/// # Errors
-/// [`LoadError::TooLarge`], [`LoadError::Io`].
-pub fn read_file(fs: &dyn Fs, path: &Path, bytes_max: u64) -> Result<Vec<u8>, LoadError> {
-    let file = fs.open(path).map_err(LoadError::io("open", path))?;
-    let mut bytes = Vec::new();
-    file.take(bytes_max.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(LoadError::io("read", path))?;
-    if bytes.len() as u64 > bytes_max {
-        let (path, field) = (path.to_owned(), "size".to_string());
-        return Err(LoadError::TooLarge {
-            path,
-            field,
-            found: bytes.len() as u64,
-            limit: bytes_max,
-        });
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]

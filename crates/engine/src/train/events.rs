@@ -1,7 +1,8 @@
 //! What a run tells whoever watches it; the command line, a server and a test all see the same.
 
 use super::plan::{StepError, StepReport};
-use crate::checkpoint::{Rejected, SaveError, Saved};
+use crate::checkpoint::Saved;
+use crate::disk::{Rejected, SaveError};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Duration;

@@ -295,7 +295,7 @@ impl ModelSettings {
             norm_eps: self.norm_eps.unwrap_or(1e-5),
             n_parts: 0,
             ngrams: Vec::new(),
-            head: HeadConfig::Full,
+            head: HeadConfig::default(),
         }
     }
 }

@@ -2,10 +2,8 @@
 
 use super::scenario::{State, dir, disk_with, save};
 use super::sim_fs::SimFs;
-use engine::checkpoint::{
-    FileRecord, Fs, LoadError, Manifest, discard_after, list, newest, read_file, read_manifest,
-    step_name, verify,
-};
+use engine::checkpoint::{Manifest, discard_after, list, newest, read_manifest, step_name, verify};
+use engine::disk::{FileRecord, Fs, LoadError, read_file};
 use std::path::PathBuf;
 
 /// A disk with a small checkpoint of step 1 and one of about 64 KiB of step 2.

@@ -4,7 +4,8 @@ use super::faults::save_without_rename;
 use super::scenario::{SaveFn, State, assert_cleans, assert_sound, dir, disk_with, save};
 use super::sim_fs::SimFs;
 use super::{Rng, cases};
-use engine::checkpoint::{Fs, LineFile, commit_file, ensure_dir, newest, read_file};
+use engine::checkpoint::newest;
+use engine::disk::{Fs, LineFile, commit_file, ensure_dir, read_file};
 use std::path::Path;
 
 const ROWS: &str = "/run/metrics.jsonl";
@@ -141,19 +142,14 @@ mod controls {
             fs: &dyn Fs,
             dir: &Path,
             checkpoint: &engine::checkpoint::Checkpoint<'_>,
-        ) -> Result<(), engine::checkpoint::SaveError> {
+        ) -> Result<(), engine::disk::SaveError> {
             let scratch = Path::new("/run/scratch");
             if !fs.exists(scratch).unwrap() {
                 fs.create_dir(scratch).unwrap();
             }
             let name = engine::checkpoint::step_name(checkpoint.facts.step);
             let (made, target) = (scratch.join(&name), dir.join(&name));
-            engine::checkpoint::commit_folder(
-                fs,
-                &made,
-                &checkpoint.files,
-                Some(&checkpoint.facts),
-            )?;
+            engine::checkpoint::commit_checkpoint(fs, &made, checkpoint)?;
             fs.rename(&made, &target).unwrap();
             Ok(())
         }

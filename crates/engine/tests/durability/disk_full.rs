@@ -3,7 +3,8 @@
 use super::scenario::{State, assert_sound, dir, disk_with, save};
 use super::sim_fs::SimFs;
 use super::{Rng, cases};
-use engine::checkpoint::{Fs, LineFile, SaveError, newest};
+use engine::checkpoint::newest;
+use engine::disk::{Fs, LineFile, NewFile, SaveError};
 use std::path::Path;
 
 /// A state whose files together have about this many bytes.
@@ -59,7 +60,7 @@ fn the_message_names_path_needed_and_free_bytes() {
     fs.set_free_bytes(1000);
     let state = state_of(8 << 10);
     let files = state.checkpoint().files;
-    let needed: u64 = files.iter().map(|file| file.contents.file_len().unwrap()).sum();
+    let needed: u64 = files.iter().map(|file| file.file_len().unwrap()).sum();
     let message = save(&fs, &dir(), &state.checkpoint()).unwrap_err().to_string();
     let needed = format!("{needed} bytes are needed");
     let place = "no space left for /run/checkpoints/step-00000003";

@@ -4,10 +4,11 @@
 
 use super::scenario::{State, assert_cleans, assert_sound, dir, disk_with, save};
 use super::sim_fs::{Fault, Kind, SimFs};
-use engine::checkpoint::{
-    Checkpoint, FileContents, FileEntry, Fs, LineFile, Retention, SaveError, TensorRef,
-    commit_file, commit_folder, discard_after, prune, read_file, step_name, verify, write_all,
+use engine::checkpoint::{Checkpoint, Retention, discard_after, prune, step_name, verify};
+use engine::disk::{
+    Fs, LineFile, NewFile, SaveError, commit_file, commit_folder, read_file, write_all,
 };
+use engine::formats::{FileContents, FileEntry, TensorRef};
 use std::path::Path;
 
 /// Something that must happen in full or not at all.
@@ -159,7 +160,7 @@ fn an_export_is_complete_or_not_there() {
             assert!(exists || !is_done, "{when}");
             for file in files().iter().filter(|_| exists) {
                 let bytes = read_file(fs, &target.join(&file.name), 1 << 20).expect(when);
-                assert_eq!(bytes.len() as u64, file.contents.file_len().unwrap(), "{when}");
+                assert_eq!(bytes.len() as u64, file.file_len().unwrap(), "{when}");
             }
         },
     });

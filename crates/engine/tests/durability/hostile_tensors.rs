@@ -4,9 +4,8 @@ use super::Rng;
 use super::cases;
 use super::scenario::disk_with;
 use super::sim_fs::SimFs;
-use engine::checkpoint::{
-    Fs, LoadError, SaveError, TensorFile, TensorRef, write_all, write_tensors,
-};
+use engine::disk::{Fs, LoadError, SaveError, write_all};
+use engine::formats::{TensorFile, TensorRef, write_tensors};
 use std::path::Path;
 
 const PATH: &str = "/run/x.safetensors";

@@ -3,7 +3,7 @@
 use super::Rng;
 use super::scenario::disk_with;
 use super::sim_fs::{Fault, Kind, SimFs};
-use engine::checkpoint::{Fs, LineFile, Resumed, read_file, write_all};
+use engine::disk::{Fs, LineFile, Resumed, read_file, write_all};
 use std::path::Path;
 
 const PATH: &str = "/run/metrics.jsonl";

@@ -1,12 +1,14 @@
 //! `config.json` of a model folder: written for others, and read from anybody.
 
-use engine::checkpoint::{HfConfig, LoadError, config_json, generation_config_json, parse_config};
+use engine::disk::LoadError;
+use engine::formats::{TokenIds, config_json, generation_config_json, parse_config};
 use engine::head::HeadConfig;
+use engine::model::ModelConfig;
 use serde_json::{Value, json};
 use std::path::Path;
 
-fn config() -> HfConfig {
-    HfConfig {
+fn config() -> ModelConfig {
+    ModelConfig {
         vocab_size: 4096,
         model_dim: 128,
         n_layers: 4,
@@ -14,7 +16,7 @@ fn config() -> HfConfig {
         n_kv_heads: 2,
         head_dim: 32,
         ffn_dim: 352,
-        max_seq_len: 256,
+        seq_len: 256,
         rope_theta: 10_000.0,
         norm_eps: 1e-5,
         tie_embeddings: true,
@@ -22,35 +24,34 @@ fn config() -> HfConfig {
         n_parts: 0,
         ngrams: Vec::new(),
         head: HeadConfig::Full,
-        bos_id: None,
-        eos_id: Some(2),
-        pad_id: None,
     }
 }
 
-fn parse(json: &Value) -> Result<HfConfig, LoadError> {
+const IDS: TokenIds = TokenIds { bos: None, eos: Some(2), pad: None };
+
+fn parse(json: &Value) -> Result<(ModelConfig, TokenIds), LoadError> {
     parse_config(json.to_string().as_bytes(), Path::new("model/config.json"))
 }
 
-fn written(config: &HfConfig) -> Value {
-    serde_json::from_str(&config_json(config)).unwrap()
+fn written(config: &ModelConfig) -> Value {
+    serde_json::from_str(&config_json(config, &IDS)).unwrap()
 }
 
 #[test]
 fn what_is_written_is_read_back() {
     for (qk_norm, tie_embeddings) in [(false, true), (true, false)] {
-        let config = HfConfig { qk_norm, tie_embeddings, ..config() };
-        assert_eq!(parse(&written(&config)).unwrap(), config);
+        let config = ModelConfig { qk_norm, tie_embeddings, ..config() };
+        assert_eq!(parse(&written(&config)).unwrap(), (config, IDS));
     }
 }
 
 /// Other programs must not take a model for a Llama whose input vectors they would get wrong.
 #[test]
 fn a_model_of_composed_vectors_is_of_this_programs_own_type() {
-    let config = HfConfig { n_parts: 300, ..config() };
+    let config = ModelConfig { n_parts: 300, ..config() };
     let json = written(&config);
     assert_eq!((&json["model_type"], &json["n_parts"]), (&json!("crystalline"), &json!(300)));
-    assert_eq!(parse(&json).unwrap(), config);
+    assert_eq!(parse(&json).unwrap(), (config, IDS));
     let mut huge = json;
     huge["n_parts"] = json!(1u64 << 40);
     let error = parse(&huge).unwrap_err().to_string();
@@ -67,10 +68,10 @@ fn both_generations_of_readers_are_served() {
     assert_eq!((&json["dtype"], &json["torch_dtype"]), (&json!("float32"), &json!("float32")));
     assert_eq!(json["rms_norm_eps"].as_f64(), Some(1e-5), "not the f64 nearest to an f32");
     assert!(json["hidden_size"].is_u64() && json["bos_token_id"].is_null());
-    let qwen = written(&HfConfig { qk_norm: true, ..config() });
+    let qwen = written(&ModelConfig { qk_norm: true, ..config() });
     assert_eq!(qwen["architectures"], json!(["Qwen3ForCausalLM"]));
     assert_eq!(qwen["model_type"], "qwen3");
-    let generation: Value = serde_json::from_str(&generation_config_json(&config())).unwrap();
+    let generation: Value = serde_json::from_str(&generation_config_json(&IDS)).unwrap();
     assert_eq!(generation["eos_token_id"], 2);
 }
 
@@ -83,10 +84,10 @@ fn foreign_configs_are_read() {
         "eos_token_id": [7, 8], "pad_token_id": -1, "bos_token_id": 1, "rope_scaling": null,
         "something": {"else": [1, 2]},
     });
-    let config = parse(&json).unwrap();
+    let (config, ids) = parse(&json).unwrap();
     assert_eq!((config.n_kv_heads, config.head_dim), (4, 16));
     assert_eq!((config.rope_theta, config.norm_eps), (10_000.0, 1e-6));
-    assert_eq!((config.bos_id, config.eos_id, config.pad_id), (Some(1), Some(7), None));
+    assert_eq!((ids.bos, ids.eos, ids.pad), (Some(1), Some(7), None));
     assert!(!config.tie_embeddings);
 }
 
@@ -163,7 +164,7 @@ fn impossible_numbers_are_refused_by_name() {
 /// Cut off anywhere, nested without end, or not JSON: an error, no panic.
 #[test]
 fn damaged_files_are_errors() {
-    let text = config_json(&config());
+    let text = config_json(&config(), &IDS);
     let path = Path::new("config.json");
     for len in 0..text.len() - 2 {
         assert!(parse_config(&text.as_bytes()[..len], path).is_err(), "cut to {len}");

@@ -1,9 +1,8 @@
 //! The same on the real disk: what the simulated one cannot show.
 
 use super::scenario::{State, save};
-use engine::checkpoint::{
-    Fs, LineFile, RealFs, clean, commit_file, discard_after, ensure_dir, newest, step_name, verify,
-};
+use engine::checkpoint::{discard_after, newest, step_name, verify};
+use engine::disk::{Fs, LineFile, RealFs, clean, commit_file, ensure_dir};
 use std::fs;
 
 #[test]
@@ -91,6 +90,6 @@ fn errors_name_the_path() {
 #[test]
 fn the_system_s_full_disk_is_recognised() {
     let mut file = RealFs.append("/dev/full".as_ref()).unwrap();
-    let error = engine::checkpoint::write_all(file.as_mut(), b"x").unwrap_err();
+    let error = engine::disk::write_all(file.as_mut(), b"x").unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
 }

@@ -4,9 +4,10 @@ use super::scenario::{State, dir, disk_with};
 use super::sim_fs::SimFs;
 use super::{Rng, cases};
 use engine::checkpoint::{
-    Checkpoint, Facts, Fs, Listed, Retention, SaveError, best, discard_after, list, prune,
-    remove_tree, save_checkpoint, step_name, verify,
+    Checkpoint, Facts, Listed, Retention, best, discard_after, list, prune, save_checkpoint,
+    step_name, verify,
 };
+use engine::disk::{Fs, SaveError, remove_tree};
 use std::collections::BTreeMap;
 use std::path::Path;
 

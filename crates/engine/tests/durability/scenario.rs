@@ -2,9 +2,10 @@
 
 use super::sim_fs::SimFs;
 use engine::checkpoint::{
-    Checkpoint, Facts, FileContents, FileEntry, Fs, Retention, SaveError, TensorFile, TensorRef,
-    clean, ensure_dir, newest, parse_step_name, save_checkpoint, verify,
+    Checkpoint, Facts, Retention, newest, parse_step_name, save_checkpoint, verify,
 };
+use engine::disk::{Fs, SaveError, clean, ensure_dir};
+use engine::formats::{FileContents, FileEntry, TensorFile, TensorRef};
 use std::path::{Path, PathBuf};
 
 /// The folder of the checkpoints.

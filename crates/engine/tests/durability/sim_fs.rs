@@ -2,7 +2,7 @@
 
 use super::Rng;
 use super::sim_disk::{Disk, Ino, Op, after_power_cut};
-use engine::checkpoint::{Entry, Fs, ReadFile, WriteFile};
+use engine::disk::{Entry, Fs, ReadFile, WriteFile};
 use std::io::{self, Cursor};
 use std::path::{Component, Path};
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -3,9 +3,10 @@
 use super::scenario::{dir, disk_with};
 use super::sim_fs::{Fault, Kind, SimFs};
 use engine::checkpoint::{
-    Checkpoint, Facts, FileContents, FileEntry, Fs, Retention, SaveError, SaveMode, Saver,
-    SaverOptions, TensorFile, TensorRef, newest, save_checkpoint, step_name,
+    Checkpoint, Facts, Retention, SaveMode, Saver, SaverOptions, newest, save_checkpoint, step_name,
 };
+use engine::disk::{Fs, SaveError};
+use engine::formats::{FileContents, FileEntry, TensorFile, TensorRef};
 use std::sync::{Arc, Mutex};
 use std::thread;
 

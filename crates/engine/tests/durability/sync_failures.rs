@@ -3,7 +3,7 @@
 use super::Rng;
 use super::scenario::{SaveFn, State, assert_cleans, assert_sound, dir, disk_with, save};
 use super::sim_fs::{Fault, Kind};
-use engine::checkpoint::{Entry, Fs, ReadFile, WriteFile};
+use engine::disk::{Entry, Fs, ReadFile, WriteFile};
 use std::io;
 use std::path::Path;
 

@@ -1,9 +1,10 @@
 //! The text of a run is known by its size and hash, as it was when the run began.
 
 use crate::scene::{Scene, Watcher, end, finish, settings, stop_at, write_text};
-use engine::checkpoint::{RealFs, newest};
+use engine::checkpoint::{CHECKPOINTS_NAME, newest};
+use engine::disk::RealFs;
 use engine::train::Run;
-use engine::train::run::{Budget, CHECKPOINTS_NAME, RunError, prepare};
+use engine::train::run::{Budget, RunError, prepare};
 use engine::train::settings::PrecisionName;
 use std::path::Path;
 

@@ -1,9 +1,11 @@
 //! Losses on held-out text that are compared are of the same tokens.
 
 use crate::scene::{EVAL_EVERY, N_STEPS, Scene, finish};
-use engine::checkpoint::{RealFs, TensorFile, best, newest};
+use engine::checkpoint::{CHECKPOINTS_NAME, best, newest};
+use engine::disk::RealFs;
+use engine::formats::{TensorFile, read_params};
 use engine::model::{InputLayer, Layout, MicroShape, OwnedModel};
-use engine::train::run::{CHECKPOINTS_NAME, Run, load_params};
+use engine::train::run::Run;
 use engine::train::settings::PrecisionName;
 use engine::train::{IdleRows, Lanes, SequenceSource};
 use kernels::Precision;
@@ -23,7 +25,7 @@ impl SequenceSource for HeldOut {
 fn loss_of_folder(folder: &Path, dir: &Path) -> f64 {
     let config = Run::open(dir, 1).unwrap().config().model.clone();
     let layout = Layout::new(&config).unwrap();
-    let params = load_params(folder, &layout).unwrap();
+    let params = read_params(folder, &layout).unwrap();
     let shape = MicroShape::new(&config, config.seq_len, 1, Precision::F32);
     let mut lanes = Lanes::for_evaluation(&layout, &shape, 1);
     let inputs = InputLayer::new(&layout, None, None);

@@ -1,9 +1,9 @@
 //! The comparison sees a run that went on from another state, and a program that forgets something.
 
 use crate::scene::{Scene, end, finish, refusal, stop_at};
-use engine::checkpoint::{MANIFEST_NAME, Manifest, RealFs, read_manifest, step_name};
+use engine::checkpoint::{CHECKPOINTS_NAME, MANIFEST_NAME, Manifest, read_manifest, step_name};
+use engine::disk::RealFs;
 use engine::train::IdleRows;
-use engine::train::run::CHECKPOINTS_NAME;
 use engine::train::settings::PrecisionName;
 use std::path::{Path, PathBuf};
 

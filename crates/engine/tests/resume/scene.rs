@@ -1,9 +1,10 @@
 //! A run small enough to be taken from any step to its end in some milliseconds.
 
-use engine::checkpoint::{RealFs, newest};
+use engine::checkpoint::{CHECKPOINTS_NAME, newest};
+use engine::disk::RealFs;
 use engine::head::HeadName;
 use engine::train::events::{Evaluation, Event, Observer, Outcome};
-use engine::train::run::{Budget, CHECKPOINTS_NAME, Run, RunError, prepare};
+use engine::train::run::{Budget, Run, RunError, prepare};
 use engine::train::settings::{PrecisionName, Settings};
 use engine::train::{AdamWOptions, IdleRows};
 use std::path::{Path, PathBuf};

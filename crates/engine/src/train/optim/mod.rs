@@ -10,7 +10,7 @@ mod pieces;
 pub use adamw::{AdamW, AdamWOptions, IdleRows};
 pub use pieces::Pieces;
 
-use crate::checkpoint::LoadError;
+use crate::disk::LoadError;
 use crate::model::{ActiveRows, Lane, Layout};
 use kernels::Pool;
 use std::borrow::Cow;

@@ -1,8 +1,9 @@
 //! Taking a folder for a new run, under the run's lock and rid of what an interrupted attempt left.
 
 use super::error::RunError;
-use super::{CHECKPOINTS_NAME, CONFIG_NAME, TRAIN_NAME, VALID_NAME};
-use crate::checkpoint::{RealFs, RunLock, clean, ensure_dir};
+use super::{CONFIG_NAME, TRAIN_NAME, VALID_NAME};
+use crate::checkpoint::CHECKPOINTS_NAME;
+use crate::disk::{RealFs, RunLock, clean, ensure_dir};
 use std::path::Path;
 use text::vocab::{CODES_NAME, NGRAMS_NAME};
 

@@ -2,7 +2,8 @@
 
 use super::error::RunError;
 use super::prepare::text_rules;
-use crate::checkpoint::{self, RealFs, commit_file, read_file};
+use crate::checkpoint::Fingerprint;
+use crate::disk::{RealFs, commit_file, read_file};
 use crate::train::settings::DataConfig;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -40,9 +41,9 @@ impl CorpusRecord {
     }
 
     /// What identifies the text in a checkpoint: its size, and the hash that its tokens carry.
-    pub fn fingerprint(&self, tokens: &TokenFile) -> checkpoint::Fingerprint {
+    pub fn fingerprint(&self, tokens: &TokenFile) -> Fingerprint {
         let hash = tokens.origin().text_hash;
-        checkpoint::Fingerprint {
+        Fingerprint {
             bytes: self.train.iter().map(|file| file.fingerprint.bytes).sum(),
             blake3: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
         }

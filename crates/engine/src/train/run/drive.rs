@@ -2,7 +2,7 @@
 
 use super::error::RunError;
 use super::open::{Machine, Run};
-use crate::checkpoint::SaveError;
+use crate::disk::SaveError;
 use crate::generate::{Request, Sampling, Written, generate};
 use crate::train::StepError;
 use crate::train::events::{Evaluation, Event, Metrics, Observer, Outcome, Started};

@@ -1,6 +1,6 @@
 //! Why a run cannot start or go on.
 
-use crate::checkpoint::{LoadError, LockError, SaveError};
+use crate::disk::{LoadError, LockError, SaveError};
 use crate::generate::SamplerError;
 use crate::model::{ConfigError, SideFileError};
 use crate::train::StepError;

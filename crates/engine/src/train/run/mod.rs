@@ -18,7 +18,6 @@ pub use check::check_settings;
 pub use error::RunError;
 pub use open::Run;
 pub use prepare::{Budget, prepare};
-pub use save::{load_params, model_config, write_model};
 
 /// The resolved configuration, in the run's folder.
 pub const CONFIG_NAME: &str = "config.toml";
@@ -28,5 +27,3 @@ pub const TOKENIZER_NAME: &str = "tokenizer.json";
 pub const TRAIN_NAME: &str = "train.tokens";
 /// Held-out tokens, in the run's folder.
 pub const VALID_NAME: &str = "valid.tokens";
-/// Folder of the checkpoints, in the run's folder.
-pub const CHECKPOINTS_NAME: &str = "checkpoints";

@@ -1,7 +1,7 @@
 //! The n-grams of a run: how many rows their tables have, and which n-grams have rows.
 
 use super::error::RunError;
-use crate::checkpoint::{RealFs, commit_file};
+use crate::disk::{RealFs, commit_file};
 use crate::train::settings::{VocabConfig, VocabSettings};
 use std::ops::RangeInclusive;
 use std::path::Path;

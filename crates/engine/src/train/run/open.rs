@@ -2,11 +2,13 @@
 
 use super::corpus::CorpusRecord;
 use super::error::RunError;
-use super::{CHECKPOINTS_NAME, CONFIG_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME, save};
+use super::{CONFIG_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME, save};
 use crate::checkpoint::{
-    Fingerprint, Found, LineFile, LoadError, RealFs, Rejected, Retention, RunLock, RunState,
-    SaveMode, Saver, SaverOptions, clean, discard_after, newest,
+    CHECKPOINTS_NAME, Fingerprint, Found, Retention, RunState, SaveMode, Saver, SaverOptions,
+    discard_after, newest,
 };
+use crate::disk::{LineFile, LoadError, RealFs, Rejected, RunLock, clean};
+use crate::formats::ConstantFiles;
 use crate::generate::Session;
 use crate::model::{InputLayer, Layout, MicroShape, init_params};
 use crate::train::settings::RunConfig;
@@ -52,7 +54,7 @@ pub struct Run {
     pub(super) tokenizer: Tokenizer,
     corpus: CorpusRecord,
     pub(super) dataset: Fingerprint,
-    pub(super) files: save::ConstantFiles,
+    pub(super) files: ConstantFiles,
     pub(super) saver: Saver,
     pub(super) metrics: LineFile,
     pub(super) samples: LineFile,
@@ -184,7 +186,7 @@ impl Run {
         let dataset = corpus.fingerprint(&machine.train.tokens);
         let codes = read_codes(dir, &tokenizer)?;
         let inputs = machine.trainer.inputs();
-        let files = save::ConstantFiles::new(&config.model, &tokenizer, codes.as_ref(), inputs);
+        let files = ConstantFiles::new(&config.model, &tokenizer, codes.as_ref(), inputs);
 
         let checkpoints = dir.join(CHECKPOINTS_NAME);
         clean(&RealFs, &checkpoints)?;
@@ -196,7 +198,7 @@ impl Run {
             Err(error) => return Err(error.into()),
         };
         if let Some(Found { path, manifest, rejected: why }) = found {
-            manifest.check_inputs(&path, &dataset, &files.tokenizer_blake3)?;
+            manifest.check_inputs(&path, &dataset, files.tokenizer_blake3())?;
             save::check_config(&manifest.facts.config, &config)?;
             save::load_state(&path, &mut machine.trainer, manifest.facts.state.n_updates)?;
             val_loss_nats = manifest.facts.val_loss_nats;

@@ -10,7 +10,7 @@ use super::ngrams;
 use super::open::Machine;
 use super::vocabulary::{self, Arranged};
 use super::{CONFIG_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME};
-use crate::checkpoint::{RealFs, commit_file};
+use crate::disk::{RealFs, commit_file};
 use crate::model::ModelConfig;
 use crate::train::events::{Event, Observer};
 use crate::train::settings::{DataConfig, RunConfig, Settings, TokenizerConfig, VocabConfig};

@@ -1,106 +1,16 @@
-//! A run's state as the files of a checkpoint, and back.
+//! State of a run as the files of a checkpoint, and back.
 
 use super::error::RunError;
 use super::open::Run;
-use crate::checkpoint::{
-    Checkpoint, Facts, FileContents, FileEntry, HfConfig, LoadError, RealFs, SaveError, TensorFile,
-    TensorRef, commit_folder, config_json, generation_config_json,
-};
+use crate::checkpoint::{Checkpoint, Facts};
+use crate::disk::{LoadError, RealFs};
+use crate::formats::{FileContents, FileEntry, TensorFile, TensorRef, params_file, read_params};
 use crate::head::HeadName;
-use crate::model::{InputLayer, Layout, Model, ModelConfig, Tensor};
 use crate::train::settings::RunConfig;
 use crate::train::{RestoreError, Trainer};
-use kernels::AlignedVec;
 use std::path::Path;
-use std::sync::Arc;
-use text::tokenizer::Tokenizer;
-use text::vocab::morphemes::Codes;
-use text::vocab::{CODES_NAME, codes_json};
 
-const MODEL_NAME: &str = "model.safetensors";
 const OPTIMIZER_NAME: &str = "optimizer.safetensors";
-
-/// Files that are the same in every checkpoint of a run.
-pub(super) struct ConstantFiles {
-    files: Vec<(&'static str, Arc<[u8]>)>,
-    pub tokenizer_blake3: String,
-}
-
-impl ConstantFiles {
-    /// The files of a model; runs of word-level vocabularies have codes, but for old ones.
-    pub fn new(
-        model: &ModelConfig,
-        tokenizer: &Tokenizer,
-        codes: Option<&Codes>,
-        inputs: &InputLayer,
-    ) -> ConstantFiles {
-        let hf = hf_config(model, tokenizer.eos_id());
-        let json = tokenizer.to_json();
-        let hash = blake3::hash(&json);
-        let mut files: Vec<(&str, Arc<[u8]>)> = vec![
-            ("config.json", config_json(&hf).into_bytes().into()),
-            ("generation_config.json", generation_config_json(&hf).into_bytes().into()),
-            ("tokenizer.json", json.into()),
-            ("tokenizer_config.json", tokenizer.config_json().into()),
-        ];
-        files.extend(codes.map(|codes| (CODES_NAME, codes_json(codes, tokenizer).into())));
-        let side_files = inputs.side_files(hash.as_bytes());
-        files.extend(side_files.map(|(name, bytes)| (name, bytes.into())));
-        ConstantFiles { files, tokenizer_blake3: hash.to_hex().to_string() }
-    }
-
-    fn entries<'a>(&self) -> Vec<FileEntry<'a>> {
-        let entry = |(name, bytes): &(&str, Arc<[u8]>)| FileEntry {
-            name: name.to_string(),
-            contents: FileContents::Bytes(Arc::clone(bytes)),
-        };
-        self.files.iter().map(entry).collect()
-    }
-}
-
-fn hf_config(m: &ModelConfig, eos_id: Option<u32>) -> HfConfig {
-    HfConfig {
-        vocab_size: m.vocab_size,
-        model_dim: m.model_dim,
-        n_layers: m.n_layers,
-        n_heads: m.n_heads,
-        n_kv_heads: m.n_kv_heads,
-        head_dim: m.head_dim,
-        ffn_dim: m.ffn_dim,
-        max_seq_len: m.seq_len,
-        rope_theta: m.rope_theta,
-        norm_eps: m.norm_eps,
-        tie_embeddings: m.tie_embeddings,
-        qk_norm: m.qk_norm,
-        n_parts: m.n_parts,
-        ngrams: m.ngrams.clone(),
-        head: m.head.clone(),
-        bos_id: None,
-        eos_id,
-        pad_id: None,
-    }
-}
-
-/// The model that the config.json of a folder describes.
-pub fn model_config(hf: &HfConfig) -> ModelConfig {
-    ModelConfig {
-        vocab_size: hf.vocab_size,
-        model_dim: hf.model_dim,
-        n_layers: hf.n_layers,
-        n_heads: hf.n_heads,
-        n_kv_heads: hf.n_kv_heads,
-        head_dim: hf.head_dim,
-        ffn_dim: hf.ffn_dim,
-        seq_len: hf.max_seq_len,
-        tie_embeddings: hf.tie_embeddings,
-        qk_norm: hf.qk_norm,
-        rope_theta: hf.rope_theta,
-        norm_eps: hf.norm_eps,
-        n_parts: hf.n_parts,
-        ngrams: hf.ngrams.clone(),
-        head: hf.head.clone(),
-    }
-}
 
 impl Run {
     /// Hands the state to the saver; it may change as soon as this returns.
@@ -120,7 +30,7 @@ impl Run {
             instruction_path: kernels::Isa::active().name().to_string(),
             n_lanes: train.n_lanes as u32,
             dataset: self.dataset.clone(),
-            tokenizer_blake3: self.files.tokenizer_blake3.clone(),
+            tokenizer_blake3: self.files.tokenizer_blake3().to_owned(),
             state: at,
             config: config_value(&self.machine.config),
         };
@@ -133,45 +43,16 @@ impl Run {
                 shape: t.shape.clone(),
                 data: &t.values,
             });
-            let tensors =
-                [(MODEL_NAME, model_tensors(model)), (OPTIMIZER_NAME, optimizer.collect())];
             let mut files = files.entries();
-            files.extend(tensors.map(|(name, tensors)| FileEntry {
-                name: name.to_string(),
-                contents: FileContents::Tensors(tensors),
-            }));
+            files.push(params_file(model));
+            files.push(FileEntry {
+                name: OPTIMIZER_NAME.to_string(),
+                contents: FileContents::Tensors(optimizer.collect()),
+            });
             saver.save(&Checkpoint { facts, files });
         });
         Ok(())
     }
-}
-
-/// Writes a model folder, which holds what other programs read and nothing of a run.
-///
-/// # Errors
-/// [`SaveError::Exists`] if there is something at `folder`, or as it goes when files are written;
-/// there is then no folder.
-pub fn write_model(
-    folder: &Path,
-    model: Model,
-    tokenizer: &Tokenizer,
-    codes: Option<&Codes>,
-) -> Result<(), SaveError> {
-    let config = &model.layout.config;
-    let mut files = ConstantFiles::new(config, tokenizer, codes, model.inputs).entries();
-    let contents = FileContents::Tensors(model_tensors(model));
-    files.push(FileEntry { name: MODEL_NAME.to_string(), contents });
-    commit_folder(&RealFs, folder, &files, None)?;
-    Ok(())
-}
-
-fn model_tensors(model: Model<'_>) -> Vec<TensorRef<'_>> {
-    let tensor = |t: &Tensor| TensorRef {
-        name: t.name.clone(),
-        shape: t.shape.clone(),
-        data: t.span.of(model.params),
-    };
-    model.layout.tensors.iter().map(tensor).collect()
 }
 
 /// Reads the state after `n_updates` updates from a checkpoint's folder.
@@ -181,7 +62,7 @@ pub(super) fn load_state(
     n_updates: u64,
 ) -> Result<(), LoadError> {
     let layout = trainer.layout();
-    let params = load_params(folder, layout)?;
+    let params = read_params(folder, layout)?;
     let path = folder.join(OPTIMIZER_NAME);
     let mut file = TensorFile::open(&RealFs, &path)?;
     let state = trainer.optimizer().state(layout);
@@ -197,20 +78,6 @@ pub(super) fn load_state(
     })
 }
 
-/// Reads the parameters of a model folder.
-///
-/// # Errors
-/// [`LoadError`] naming the tensor that is missing or has another shape than the table's.
-pub fn load_params(folder: &Path, layout: &Layout) -> Result<AlignedVec<f32>, LoadError> {
-    let mut params = AlignedVec::zeroed(layout.len);
-    let mut file = TensorFile::open(&RealFs, &folder.join(MODEL_NAME))?;
-    file.expect_exactly(layout.tensors.iter().map(|t| (t.name.as_str(), &t.shape[..])))?;
-    for t in &layout.tensors {
-        file.read(&t.name, &t.shape, t.span.of_mut(&mut params))?;
-    }
-    Ok(params)
-}
-
 fn config_value(config: &RunConfig) -> serde_json::Value {
     serde_json::to_value(config).expect("a configuration always has a JSON form")
 }
@@ -224,7 +91,7 @@ pub(super) fn check_config(stored: &serde_json::Value, now: &RunConfig) -> Resul
         serde_json::from_str(&stored.to_string()).unwrap_or_default();
     // Before there was a choice of output layers the softmax over all tokens had no name.
     if let Some(tables) = stored.as_object_mut() {
-        tables.entry("vocab").or_insert_with(|| serde_json::json!({ "head": HeadName::Full }));
+        tables.entry("vocab").or_insert_with(|| serde_json::json!({ "head": HeadName::default() }));
     }
     match first_difference("", &stored, &now) {
         None => Ok(()),

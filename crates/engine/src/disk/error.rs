@@ -1,4 +1,4 @@
-//! What can go wrong when state is saved or read back, each with where, what was found and what to do.
+//! Errors of saving and loading, each with the file, what was found and what to do.
 
 use std::fmt;
 use std::io;
@@ -70,7 +70,7 @@ pub enum SaveError {
 
 impl SaveError {
     /// Turns the error of an operation `doing` on `path` into a [`SaveError`].
-    pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SaveError {
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SaveError {
         let path = path.to_owned();
         move |source| SaveError::Io { doing, path, source }
     }
@@ -174,7 +174,7 @@ pub enum LoadError {
 
 impl LoadError {
     /// Turns the error of an operation `doing` on `path` into a [`LoadError`].
-    pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LoadError {
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LoadError {
         let path = path.to_owned();
         move |source| LoadError::Io { doing, path, source }
     }
@@ -216,7 +216,7 @@ impl LoadError {
     }
 
     /// [`LoadError::Mismatch`] from anything that can be shown.
-    pub(super) fn mismatch(
+    pub(crate) fn mismatch(
         path: &Path,
         field: impl Into<String>,
         found: impl fmt::Display,

@@ -1,7 +1,7 @@
-//! Writing f32 tensors from where they lie, without a copy.
+//! Writer of safetensors files: f32 tensors from where they lie, without a copy.
 
 use super::{LEN_BYTES, METADATA};
-use crate::checkpoint::error::SaveError;
+use crate::disk::SaveError;
 use std::io;
 
 /// The numbers start at a multiple of this many bytes, so that a mapped file can be computed with.

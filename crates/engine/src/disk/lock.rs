@@ -1,4 +1,4 @@
-//! One trainer per run: a lock that its holder cannot leave behind.
+//! Lock of a run, for one trainer at a time: its holder cannot leave it behind.
 //!
 //! The system's advisory lock on `run.lock` ends with the process that took it, however it ends.
 //! The file says who holds it, for the message to whoever comes second; an entry in it that nobody

@@ -1,9 +1,9 @@
-//! The one way anything durable is put on disk: completely under a temporary name, then renamed.
+//! Commit protocol, for everything durable: written under a temporary name, then renamed.
 //!
-//! A folder is written as `<name>.tmp-<pid>-<random>`: every file with its checksum, synced; the
-//! manifest last, synced; the folder, synced. Then it is renamed, and the folder around it is
-//! synced. Only then is it saved. A crash at any moment leaves the previous state, with at most a
-//! temporary folder beside it for [`super::prune::clean`] to remove.
+//! A folder is written as `<name>.tmp-<pid>-<random>`: every file, synced; the one that lists the
+//! others' checksums last, synced; the folder, synced. Then it is renamed, and the folder around it
+//! is synced. Only then is it saved. A crash at any moment leaves the previous state, with at most a
+//! temporary folder beside it for [`super::clean`] to remove.
 //!
 //! A failed sync may have lost data that a second sync will not write, yet will report as written
 //! (Rebello and others, "Can applications recover from fsync failures?", ATC 2020). So it fails the
@@ -11,58 +11,68 @@
 
 use super::error::SaveError;
 use super::fs::{Fs, WriteFile, parent, remove_tree, write_all};
-use super::manifest::{Facts, FileRecord, MANIFEST_NAME, Manifest};
-use super::tensors::{TensorRef, tensors_file_len, write_tensors};
+use serde::{Deserialize, Serialize};
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Bytes are hashed and written in pieces of this many.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// A file to be written.
-#[derive(Clone, Debug)]
-pub struct FileEntry<'a> {
+/// A file that is to be written.
+pub trait NewFile {
     /// Its name in the folder: letters, digits, `.`, `_` and `-`.
-    pub name: String,
-    /// What it holds.
-    pub contents: FileContents<'a>,
-}
+    fn name(&self) -> &str;
 
-/// What a file is to hold.
-#[derive(Clone, Debug)]
-pub enum FileContents<'a> {
-    /// These bytes; shared, so that a file that never changes is not copied for every save.
-    Bytes(Arc<[u8]>),
-    /// These tensors, as a safetensors file.
-    Tensors(Vec<TensorRef<'a>>),
-}
-
-impl FileContents<'_> {
-    /// Size of the file.
+    /// Its size in bytes.
     ///
     /// # Errors
-    /// As [`tensors_file_len`].
-    pub fn file_len(&self) -> Result<u64, SaveError> {
-        match self {
-            FileContents::Bytes(bytes) => Ok(bytes.len() as u64),
-            FileContents::Tensors(tensors) => tensors_file_len(tensors),
-        }
-    }
+    /// [`SaveError`] if its content cannot be written anywhere.
+    fn file_len(&self) -> Result<u64, SaveError>;
+
+    /// Hands its content to `sink`, piece by piece.
+    ///
+    /// # Errors
+    /// What `sink` returns, through `io_error`; [`SaveError`] if the content must not be written.
+    fn write(
+        &self,
+        sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+        io_error: &dyn Fn(io::Error) -> SaveError,
+    ) -> Result<(), SaveError>;
 }
 
-/// Writes a folder `target` with `files`, and with a manifest if there are `facts`, in full or not
-/// at all. Returns its size in bytes.
+/// Size and hash of a file that was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// Its name in its folder.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// BLAKE3 of its content, as 64 hexadecimal digits.
+    pub blake3: String,
+}
+
+/// A file that is written after all others of its folder, from their records.
+#[derive(Clone, Copy)]
+pub struct LastFile<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its content.
+    pub content: &'a dyn Fn(Vec<FileRecord>) -> Vec<u8>,
+}
+
+/// Writes a folder `target` with `files`, and then with the `last` one if there is such, in full or
+/// not at all. Returns its size in bytes.
 ///
 /// # Errors
-/// [`SaveError::Exists`] if `target` exists; [`SaveError::NoSpace`]; [`SaveError::NotFinite`];
-/// [`SaveError::Io`]. There is then no `target`, and what was written has been removed as far as
-/// the disk allowed.
+/// [`SaveError::Exists`] if `target` exists; [`SaveError::NoSpace`]; [`SaveError::Io`]; what a file's
+/// own content is refused for. There is then no `target`, and what was written has been removed as
+/// far as the disk allowed.
 pub fn commit_folder(
     fs: &dyn Fs,
     target: &Path,
-    files: &[FileEntry<'_>],
-    facts: Option<&Facts>,
+    files: &[impl NewFile],
+    last: Option<LastFile<'_>>,
 ) -> Result<u64, SaveError> {
     let temp = temp_path(target)?;
     if fs.exists(target).map_err(SaveError::io("look for", target))? {
@@ -70,10 +80,11 @@ pub fn commit_folder(
     }
     let mut needed_bytes = 0;
     for (i, file) in files.iter().enumerate() {
-        check_name(&file.name, files[..i].iter().map(|f| f.name.as_str()))?;
-        needed_bytes += file.contents.file_len()?;
+        let others = files[..i].iter().map(NewFile::name).chain(last.map(|last| last.name));
+        check_name(file.name(), others)?;
+        needed_bytes += file.file_len()?;
     }
-    let outcome = write_folder(fs, &temp, files, facts)
+    let outcome = write_folder(fs, &temp, files, last)
         .and_then(|bytes| publish(fs, &temp, target).map(|()| bytes));
     outcome.map_err(|error| {
         // Best effort: what stays is removed at the next start.
@@ -98,27 +109,23 @@ pub fn commit_file(fs: &dyn Fs, target: &Path, bytes: &[u8]) -> Result<(), SaveE
     fs.sync_dir(parent(target)).map_err(SaveError::io("sync", parent(target)))
 }
 
-/// Writes the files, then the manifest, and makes all of it durable under its temporary name.
+/// Writes the files, then the last one, and makes all of it durable under its temporary name.
 fn write_folder(
     fs: &dyn Fs,
     temp: &Path,
-    files: &[FileEntry<'_>],
-    facts: Option<&Facts>,
+    files: &[impl NewFile],
+    last: Option<LastFile<'_>>,
 ) -> Result<u64, SaveError> {
     fs.create_dir(temp).map_err(SaveError::io("make", temp))?;
     let mut records = Vec::with_capacity(files.len());
-    for FileEntry { name, contents } in files {
-        let path = temp.join(name);
-        let (bytes, hash) = match contents {
-            FileContents::Bytes(bytes) => write_bytes(fs, &path, bytes)?,
-            FileContents::Tensors(tensors) => write_tensor_file(fs, &path, tensors)?,
-        };
-        records.push(FileRecord { name: name.clone(), bytes, blake3: hash.to_hex().to_string() });
+    for file in files {
+        let (bytes, hash) = write_file(fs, &temp.join(file.name()), file)?;
+        let (name, blake3) = (file.name().to_owned(), hash.to_hex().to_string());
+        records.push(FileRecord { name, bytes, blake3 });
     }
     let mut bytes = records.iter().map(|file| file.bytes).sum();
-    if let Some(facts) = facts {
-        let manifest = Manifest::new(facts.clone(), records).to_bytes();
-        bytes += write_bytes(fs, &temp.join(MANIFEST_NAME), &manifest)?.0;
+    if let Some(LastFile { name, content }) = last {
+        bytes += write_bytes(fs, &temp.join(name), &content(records))?.0;
     }
     fs.sync_dir(temp).map_err(SaveError::io("sync", temp))?;
     Ok(bytes)
@@ -137,21 +144,18 @@ fn publish(fs: &dyn Fs, temp: &Path, target: &Path) -> Result<(), SaveError> {
 
 fn write_bytes(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> Result<(u64, blake3::Hash), SaveError> {
     let mut file = HashingFile::create(fs, path)?;
-    bytes
-        .chunks(PIECE_BYTES)
-        .try_for_each(|piece| file.write(piece))
-        .map_err(SaveError::io("write", path))?;
+    file.write(bytes).map_err(SaveError::io("write", path))?;
     file.finish().map_err(SaveError::io("sync", path))
 }
 
-fn write_tensor_file(
+fn write_file(
     fs: &dyn Fs,
     path: &Path,
-    tensors: &[TensorRef<'_>],
+    new: &impl NewFile,
 ) -> Result<(u64, blake3::Hash), SaveError> {
     let mut file = HashingFile::create(fs, path)?;
     let io_error = |error| SaveError::io("write", path)(error);
-    write_tensors(tensors, &mut |piece| file.write(piece), &io_error)?;
+    new.write(&mut |piece| file.write(piece), &io_error)?;
     file.finish().map_err(SaveError::io("sync", path))
 }
 
@@ -168,15 +172,17 @@ impl HashingFile {
         Ok(HashingFile { file, hasher: blake3::Hasher::new(), bytes: 0 })
     }
 
-    fn write(&mut self, piece: &[u8]) -> std::io::Result<()> {
-        write_all(self.file.as_mut(), piece)?;
-        self.hasher.update(piece);
-        self.bytes += piece.len() as u64;
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        for piece in bytes.chunks(PIECE_BYTES) {
+            write_all(self.file.as_mut(), piece)?;
+            self.hasher.update(piece);
+            self.bytes += piece.len() as u64;
+        }
         Ok(())
     }
 
     /// Makes it durable; returns its size and hash.
-    fn finish(mut self) -> std::io::Result<(u64, blake3::Hash)> {
+    fn finish(mut self) -> io::Result<(u64, blake3::Hash)> {
         self.file.sync()?;
         Ok((self.bytes, self.hasher.finalize()))
     }
@@ -197,17 +203,16 @@ fn explain_no_space(fs: &dyn Fs, error: SaveError, target: &Path, needed_bytes: 
 
 /// Names that mean the same on every system and cannot lead out of the folder.
 fn check_name<'a>(name: &str, mut before: impl Iterator<Item = &'a str>) -> Result<(), SaveError> {
-    let plain = is_plain_name(name) && name != MANIFEST_NAME;
-    let expected = match plain {
+    let expected = match is_plain_name(name) {
         true if !before.any(|other| other == name) => return Ok(()),
         true => "a name that no other file of the folder has",
-        false => "letters, digits, `.`, `_` and `-`, not starting with `.`, and no manifest",
+        false => "letters, digits, `.`, `_` and `-`, not starting with `.`",
     };
     Err(SaveError::Invalid { field: "file name", found: name.to_string(), expected })
 }
 
-/// Whether `name` is one that files of a checkpoint may have.
-pub(super) fn is_plain_name(name: &str) -> bool {
+/// Whether `name` is one that a file of a committed folder may have.
+pub(crate) fn is_plain_name(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     !name.is_empty() && name.len() <= 255 && !name.starts_with('.') && name.bytes().all(allowed)
 }
@@ -244,13 +249,13 @@ mod tests {
     #[test]
     fn names_that_lead_elsewhere_or_are_taken_are_refused() {
         let long = "x".repeat(256);
-        for bad in
-            ["", ".", "..", "a/b", "/a", "a\\b", "a b", "\0", "ü", ".hidden", MANIFEST_NAME, &long]
-        {
+        for bad in ["", ".", "..", "a/b", "/a", "a\\b", "a b", "\0", "ü", ".hidden", &long] {
             assert!(check_name(bad, [].into_iter()).is_err(), "{bad:?}");
         }
         assert!(check_name("config.json", ["model.safetensors"].into_iter()).is_ok());
-        assert!(check_name("config.json", ["config.json"].into_iter()).is_err());
+        for taken in ["config.json", "manifest.json"] {
+            assert!(check_name(taken, ["config.json", "manifest.json"].into_iter()).is_err());
+        }
     }
 
     #[test]

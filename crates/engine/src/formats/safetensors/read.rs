@@ -1,10 +1,9 @@
-//! Reading tensors into memory that the caller has.
+//! Reader of safetensors files, into memory that the caller has.
 
 use super::LEN_BYTES;
 use super::float16::f32_from_f16;
 use super::header::{TensorInfo, TensorLimits, parse_header};
-use crate::checkpoint::error::LoadError;
-use crate::checkpoint::fs::{Fs, ReadFile};
+use crate::disk::{Fs, LoadError, ReadFile};
 use kernels::rows::f32_from_bf16;
 use rustc_hash::{FxHashMap, FxHashSet};
 use safetensors::Dtype;

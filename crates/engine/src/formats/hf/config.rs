@@ -1,4 +1,4 @@
-//! `config.json` and `generation_config.json` of a Hugging Face model folder: Llama, or Qwen3 where
+//! `config.json` of a Hugging Face model folder, from and to [`ModelConfig`]: Llama, or Qwen3 where
 //! queries and keys are normalised, or a type of this program's own where the output layer or the
 //! input vectors are such that no other program computes, so that these refuse it by name.
 //!
@@ -6,9 +6,11 @@
 //! transformers 5 `rope_parameters` and `dtype`. A config that is read may come from anybody, and
 //! may ask for things that this program does not compute: those are refused by name.
 
-use super::error::LoadError;
+use super::generation_config::TokenIds;
+use super::pretty;
+use crate::disk::LoadError;
 use crate::head::HeadConfig;
-use crate::model::{N_PARTS_MAX, check_ngrams};
+use crate::model::{ConfigError, ModelConfig, N_PARTS_MAX, check_ngrams};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::Path;
@@ -19,47 +21,6 @@ const OWN_TYPE: &str = "crystalline";
 
 /// The largest `config.json` that is worth reading; real ones have a few kilobytes.
 pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
-
-/// What a model folder says about its model, in this program's words.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HfConfig {
-    /// Distinct tokens, V.
-    pub vocab_size: usize,
-    /// Width of the residual stream, C.
-    pub model_dim: usize,
-    /// Blocks, L.
-    pub n_layers: usize,
-    /// Query heads, H.
-    pub n_heads: usize,
-    /// Key/value heads, K; a divisor of H.
-    pub n_kv_heads: usize,
-    /// Width of a head, D.
-    pub head_dim: usize,
-    /// Width of the gated MLP, F.
-    pub ffn_dim: usize,
-    /// Longest sequence, T.
-    pub max_seq_len: usize,
-    /// Base of the rotary frequencies.
-    pub rope_theta: f32,
-    /// Added to the mean square in every RMSNorm.
-    pub norm_eps: f32,
-    /// Whether the output matrix is the embedding table.
-    pub tie_embeddings: bool,
-    /// Whether queries and keys are normalised per head, which makes it a Qwen3.
-    pub qk_norm: bool,
-    /// Rows of the table of parts that input vectors are composed of; 0 if they are not.
-    pub n_parts: usize,
-    /// Tables of n-grams whose rows are added to input vectors.
-    pub ngrams: Vec<NgramHead>,
-    /// The output layer.
-    pub head: HeadConfig,
-    /// The token before a text, if there is one.
-    pub bos_id: Option<u32>,
-    /// The token after a text, if there is one.
-    pub eos_id: Option<u32>,
-    /// The token that fills up batches, if there is one.
-    pub pad_id: Option<u32>,
-}
 
 /// The file as it is written, in this order.
 #[derive(Serialize)]
@@ -109,7 +70,7 @@ struct RopeParameters {
 }
 
 /// The text of `config.json`.
-pub fn config_json(config: &HfConfig) -> String {
+pub fn config_json(config: &ModelConfig, ids: &TokenIds) -> String {
     let is_plain = config.head.is_plain() && config.n_parts == 0 && config.ngrams.is_empty();
     let is_own = !is_plain;
     let (architecture, model_type) = match (is_own, config.qk_norm) {
@@ -128,7 +89,7 @@ pub fn config_json(config: &HfConfig) -> String {
         num_key_value_heads: config.n_kv_heads,
         head_dim: config.head_dim,
         intermediate_size: config.ffn_dim,
-        max_position_embeddings: config.max_seq_len,
+        max_position_embeddings: config.seq_len,
         hidden_act: "silu",
         rms_norm_eps: config.norm_eps,
         rope_theta,
@@ -143,28 +104,13 @@ pub fn config_json(config: &HfConfig) -> String {
         head: is_own.then_some(&config.head),
         initializer_range: 0.02,
         tie_word_embeddings: config.tie_embeddings,
-        bos_token_id: config.bos_id,
-        eos_token_id: config.eos_id,
-        pad_token_id: config.pad_id,
+        bos_token_id: ids.bos,
+        eos_token_id: ids.eos,
+        pad_token_id: ids.pad,
         use_cache: true,
         dtype: "float32",
         torch_dtype: "float32",
     })
-}
-
-/// The text of `generation_config.json`.
-pub fn generation_config_json(config: &HfConfig) -> String {
-    pretty(&serde_json::json!({
-        "_from_model_config": true,
-        "bos_token_id": config.bos_id,
-        "eos_token_id": config.eos_id,
-        "pad_token_id": config.pad_id,
-    }))
-}
-
-fn pretty(value: &impl Serialize) -> String {
-    let json = serde_json::to_string_pretty(value).expect("plain structs always have a JSON form");
-    json + "\n"
 }
 
 /// Upper bounds of what is accepted, so that no size computed from them overflows.
@@ -224,19 +170,19 @@ enum TokenId {
 /// # Errors
 /// [`LoadError::Damaged`] if it is not a config or contradicts itself, [`LoadError::TooLarge`]
 /// beyond the limits, [`LoadError::Unsupported`] naming what this program does not compute.
-pub fn parse_config(bytes: &[u8], path: &Path) -> Result<HfConfig, LoadError> {
+pub fn parse_config(bytes: &[u8], path: &Path) -> Result<(ModelConfig, TokenIds), LoadError> {
     let read: Read = serde_json::from_slice(bytes)
         .map_err(|error| LoadError::damaged(path, "content", error, "a model's config"))?;
     let reader = Reader { path };
     let qk_norm = reader.check_features(&read)?;
-    let [vocab_size, model_dim, n_layers, n_heads, n_kv_heads, head_dim, ffn_dim, max_seq_len] =
+    let [vocab_size, model_dim, n_layers, n_heads, n_kv_heads, head_dim, ffn_dim, seq_len] =
         reader.sizes(&read)?;
     let (rope_theta, norm_eps) = reader.constants(&read)?;
     let token = |field, id| reader.token(field, id, vocab_size);
     let head = reader.head(&read, vocab_size)?;
     let n_parts = reader.n_parts(&read)?;
     let ngrams = reader.ngrams(&read)?;
-    Ok(HfConfig {
+    let config = ModelConfig {
         vocab_size,
         model_dim,
         n_layers,
@@ -244,7 +190,7 @@ pub fn parse_config(bytes: &[u8], path: &Path) -> Result<HfConfig, LoadError> {
         n_kv_heads,
         head_dim,
         ffn_dim,
-        max_seq_len,
+        seq_len,
         rope_theta,
         norm_eps,
         // As transformers has it where the file is silent.
@@ -253,10 +199,13 @@ pub fn parse_config(bytes: &[u8], path: &Path) -> Result<HfConfig, LoadError> {
         n_parts,
         ngrams,
         head,
-        bos_id: token("bos_token_id", &read.bos_token_id)?,
-        eos_id: token("eos_token_id", &read.eos_token_id)?,
-        pad_id: token("pad_token_id", &read.pad_token_id)?,
-    })
+    };
+    let ids = TokenIds {
+        bos: token("bos_token_id", &read.bos_token_id)?,
+        eos: token("eos_token_id", &read.eos_token_id)?,
+        pad: token("pad_token_id", &read.pad_token_id)?,
+    };
+    Ok((config, ids))
 }
 
 /// Checks the parts of one file.
@@ -382,7 +331,7 @@ impl Reader<'_> {
     fn head(&self, read: &Read, vocab_size: usize) -> Result<HeadConfig, LoadError> {
         match (&read.head, read.model_type.as_deref()) {
             (Some(head), Some(OWN_TYPE)) => {
-                let wrong = |error: crate::model::ConfigError| {
+                let wrong = |error: ConfigError| {
                     LoadError::damaged(self.path, error.field, error.found, error.expected)
                 };
                 head.check(vocab_size).map_err(wrong)?;
@@ -410,7 +359,7 @@ impl Reader<'_> {
     fn ngrams(&self, read: &Read) -> Result<Vec<NgramHead>, LoadError> {
         let is_own = read.model_type.as_deref() == Some(OWN_TYPE);
         let heads = read.ngrams.clone().filter(|_| is_own).unwrap_or_default();
-        let wrong = |error: crate::model::ConfigError| {
+        let wrong = |error: ConfigError| {
             LoadError::damaged(self.path, error.field, error.found, error.expected)
         };
         check_ngrams(&heads).map(|()| heads).map_err(wrong)

@@ -1,4 +1,4 @@
-//! safetensors files: named tensors of numbers, written as a stream and read back with distrust.
+//! Safetensors files: named tensors of numbers, written as a stream and read back with distrust.
 //!
 //! The format: a little-endian u64 `n`; `n` bytes of JSON that give each tensor's dtype, shape and
 //! byte range; then the numbers, without gaps. See <https://github.com/huggingface/safetensors>.

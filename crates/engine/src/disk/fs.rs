@@ -1,9 +1,10 @@
-//! The file operations of everything durable, behind a trait so that tests can make each one fail.
+//! File operations of everything durable, behind a trait so that tests can make each one fail.
 //!
 //! Saving, pruning, exporting and appending reach the disk through [`Fs`] alone. [`RealFs`] is the
 //! disk; the tests have a simulated one that counts operations, fails or stops at any of them, and
 //! forgets what was not synced.
 
+use super::error::LoadError;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek};
 use std::path::Path;
@@ -82,6 +83,28 @@ pub fn write_all(file: &mut dyn WriteFile, mut bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The content of a file of at most `bytes_max` bytes.
+///
+/// # Errors
+/// [`LoadError::TooLarge`], [`LoadError::Io`].
+pub fn read_file(fs: &dyn Fs, path: &Path, bytes_max: u64) -> Result<Vec<u8>, LoadError> {
+    let file = fs.open(path).map_err(LoadError::io("open", path))?;
+    let mut bytes = Vec::new();
+    file.take(bytes_max.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(LoadError::io("read", path))?;
+    if bytes.len() as u64 > bytes_max {
+        let (path, field) = (path.to_owned(), "size".to_string());
+        return Err(LoadError::TooLarge {
+            path,
+            field,
+            found: bytes.len() as u64,
+            limit: bytes_max,
+        });
+    }
+    Ok(bytes)
 }
 
 /// Makes `dir` and the folders above it where they are missing, each durable in the one above.

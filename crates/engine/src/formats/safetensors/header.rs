@@ -1,8 +1,8 @@
-//! The header of a safetensors file that somebody else may have written: every number in it is
+//! Header of a safetensors file that somebody else may have written: every number in it is
 //! checked against the limits and the real file size before it is used.
 
 use super::METADATA;
-use crate::checkpoint::error::LoadError;
+use crate::disk::LoadError;
 use rustc_hash::FxHashSet;
 use safetensors::Dtype;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};

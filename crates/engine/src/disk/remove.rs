@@ -1,0 +1,54 @@
+//! Removal of folders that a crash cannot leave half done, and of what a crash did leave.
+
+use super::commit::{is_temp_name, random_hex};
+use super::error::SaveError;
+use super::fs::{Fs, remove_tree};
+use std::path::{Path, PathBuf};
+
+/// What stands in front of the name of a folder that is being removed.
+const DELETED: &str = ".del-";
+
+/// Removes what a crash left in `dir`: temporary names, and removals that were not finished.
+/// Returns what was removed. Call it while holding the run's lock, so that none is in use.
+///
+/// # Errors
+/// [`SaveError::Io`]. Some may then be removed and others not.
+pub fn clean(fs: &dyn Fs, dir: &Path) -> Result<Vec<PathBuf>, SaveError> {
+    let mut removed = Vec::new();
+    for entry in fs.list(dir).map_err(SaveError::io("list", dir))? {
+        let is_deleted = entry.is_dir && entry.name.starts_with(DELETED);
+        if !(is_deleted || is_temp_name(&entry.name)) {
+            continue;
+        }
+        let path = dir.join(&entry.name);
+        let result = match entry.is_dir {
+            true => remove_tree(fs, &path),
+            false => fs.remove_file(&path),
+        };
+        result.map_err(SaveError::io("remove", &path))?;
+        removed.push(path);
+    }
+    Ok(removed)
+}
+
+/// Removes folders of `dir` in the order given. Their names go first, durably, so that a crash
+/// leaves no half of one under its name.
+///
+/// # Errors
+/// [`SaveError::Io`]. Some may then be removed and others not.
+pub fn remove_folders(fs: &dyn Fs, dir: &Path, folders: &[PathBuf]) -> Result<(), SaveError> {
+    let mut renamed = Vec::with_capacity(folders.len());
+    for folder in folders {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        let deleted = dir.join(format!("{DELETED}{name}-{}", random_hex()));
+        fs.rename(folder, &deleted).map_err(SaveError::io("rename", folder))?;
+        renamed.push(deleted);
+    }
+    if !renamed.is_empty() {
+        fs.sync_dir(dir).map_err(SaveError::io("sync", dir))?;
+    }
+    for folder in renamed {
+        remove_tree(fs, &folder).map_err(SaveError::io("remove", &folder))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,210 @@
+//! Model folder: configuration, parameters, tokeniser and side files, each read when asked for.
+//!
+//! [`ModelFolder::at`] takes the folder itself. Where a run keeps its models is the checkpoints'
+//! knowledge: `ModelFolder::open`, in [`crate::checkpoint`], takes any path that a user may give.
+
+use super::file::FileEntry;
+use super::hf::{
+    CONFIG_NAME, ConstantFiles, TOKENIZER_NAME, params_file, read_config, read_params,
+};
+use crate::disk::{LoadError, RealFs, Rejected, SaveError, commit_folder};
+use crate::model::{
+    ConfigError, InputLayer, Layout, Model, ModelConfig, OwnedModel, SideFileError,
+};
+use kernels::{AlignedVec, Pool, Precision};
+use std::path::{Path, PathBuf};
+use text::tokenizer::{TextError, Tokenizer};
+use text::vocab::morphemes::Codes;
+use text::vocab::{CodeFileError, read_codes};
+
+/// A folder with a model in it; nothing but its place is in memory.
+#[derive(Debug)]
+pub struct ModelFolder {
+    path: PathBuf,
+    rejected: Vec<Rejected>,
+}
+
+/// A model in memory, its tokeniser, and where they came from.
+#[derive(Debug)]
+pub struct LoadedModel {
+    /// The model, ready to predict and to measure losses.
+    pub model: OwnedModel,
+    /// Its tokeniser.
+    pub tokenizer: Tokenizer,
+    /// The folder.
+    pub folder: PathBuf,
+}
+
+/// Why a model folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelFolderError {
+    /// There is no model at a path.
+    #[error(
+        "{}: no model here; give a run's folder, such as runs/book, or a folder with \
+         config.json and model.safetensors", path.display()
+    )]
+    NoModel {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A file that cannot be read, or no checkpoint that can be used.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A shape that no model can have.
+    #[error("{}: {why}", path.display())]
+    Shape {
+        /// The configuration.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: ConfigError,
+    },
+    /// The tokeniser.
+    #[error(transparent)]
+    Tokenizer(#[from] TextError),
+    /// A tokeniser of another model.
+    #[error(
+        "{}: the tokeniser has {n_tokens} tokens, the model {vocab_size}", path.display()
+    )]
+    OtherTokenizer {
+        /// The folder.
+        path: PathBuf,
+        /// Tokens of the tokeniser.
+        n_tokens: usize,
+        /// Tokens that the model knows.
+        vocab_size: usize,
+    },
+    /// A file that the input layer needs.
+    #[error(transparent)]
+    Inputs(#[from] SideFileError),
+}
+
+impl ModelFolder {
+    /// The model folder `path`.
+    ///
+    /// # Errors
+    /// [`ModelFolderError::NoModel`] if it has no configuration.
+    pub fn at(path: &Path) -> Result<ModelFolder, ModelFolderError> {
+        match path.join(CONFIG_NAME).is_file() {
+            true => Ok(ModelFolder::of_checkpoint(path.to_owned(), Vec::new())),
+            false => Err(ModelFolderError::NoModel { path: path.to_owned() }),
+        }
+    }
+
+    /// The folder of a checkpoint that was verified, chosen after the `rejected` ones.
+    pub(crate) fn of_checkpoint(path: PathBuf, rejected: Vec<Rejected>) -> ModelFolder {
+        ModelFolder { path, rejected }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The checkpoints that would have been chosen before this one but cannot be used; tell the user.
+    pub fn rejected(&self) -> &[Rejected] {
+        &self.rejected
+    }
+
+    /// The model's numbers.
+    ///
+    /// # Errors
+    /// [`LoadError`] as [`super::parse_config`].
+    pub fn config(&self) -> Result<ModelConfig, LoadError> {
+        Ok(read_config(&self.path)?.0)
+    }
+
+    /// The table of tensors.
+    ///
+    /// # Errors
+    /// [`ModelFolderError::Load`], [`ModelFolderError::Shape`].
+    pub fn layout(&self) -> Result<Layout, ModelFolderError> {
+        let path = || self.path.join(CONFIG_NAME);
+        Layout::new(&self.config()?).map_err(|why| ModelFolderError::Shape { path: path(), why })
+    }
+
+    /// The tokeniser, whatever the model.
+    ///
+    /// # Errors
+    /// [`TextError`] if it is missing or damaged.
+    pub fn tokenizer(&self) -> Result<Tokenizer, TextError> {
+        Tokenizer::load(&self.path.join(TOKENIZER_NAME))
+    }
+
+    /// The tokeniser, all of whose tokens the model with this table knows.
+    ///
+    /// # Errors
+    /// [`ModelFolderError::Tokenizer`], [`ModelFolderError::OtherTokenizer`].
+    pub fn tokenizer_for(&self, layout: &Layout) -> Result<Tokenizer, ModelFolderError> {
+        let tokenizer = self.tokenizer()?;
+        let (n_tokens, vocab_size) = (tokenizer.vocab_size(), layout.config.vocab_size);
+        if n_tokens > vocab_size {
+            let path = self.path.clone();
+            return Err(ModelFolderError::OtherTokenizer { path, n_tokens, vocab_size });
+        }
+        Ok(tokenizer)
+    }
+
+    /// The parameters, in the places that the table gives them.
+    ///
+    /// # Errors
+    /// [`LoadError`] naming the tensor that is missing or has another shape than the table's.
+    pub fn params(&self, layout: &Layout) -> Result<AlignedVec<f32>, LoadError> {
+        read_params(&self.path, layout)
+    }
+
+    /// What makes input vectors of tokens.
+    ///
+    /// # Errors
+    /// [`SideFileError`] if a file that the model needs is missing or damaged.
+    pub fn inputs(
+        &self,
+        tokenizer: &Tokenizer,
+        layout: &Layout,
+    ) -> Result<InputLayer, SideFileError> {
+        InputLayer::open(&self.path, tokenizer, tokenizer.hash().as_bytes(), layout)
+    }
+
+    /// The codes of words, if the folder has them.
+    ///
+    /// # Errors
+    /// [`CodeFileError`] if they are damaged or of another tokeniser.
+    pub fn codes(&self, tokenizer: &Tokenizer) -> Result<Option<Codes>, CodeFileError> {
+        read_codes(&self.path, tokenizer)
+    }
+
+    /// The whole model, its matrices packed in `precision`.
+    ///
+    /// # Errors
+    /// [`ModelFolderError`] naming the first file that cannot be used.
+    pub fn load(
+        &self,
+        precision: Precision,
+        pool: &mut Pool,
+    ) -> Result<LoadedModel, ModelFolderError> {
+        let layout = self.layout()?;
+        let tokenizer = self.tokenizer_for(&layout)?;
+        let params = self.params(&layout)?;
+        let inputs = self.inputs(&tokenizer, &layout)?;
+        let model = OwnedModel::new(layout, params, inputs, precision, pool);
+        Ok(LoadedModel { model, tokenizer, folder: self.path.clone() })
+    }
+
+    /// Writes a model folder, which holds what other programs read and nothing of a run.
+    ///
+    /// # Errors
+    /// [`SaveError::Exists`] if there is something at `path`, or as it goes when files are written;
+    /// there is then no folder.
+    pub fn write(
+        path: &Path,
+        model: Model<'_>,
+        tokenizer: &Tokenizer,
+        codes: Option<&Codes>,
+    ) -> Result<(), SaveError> {
+        let config = &model.layout.config;
+        let constant = ConstantFiles::new(config, tokenizer, codes, model.inputs);
+        let mut files: Vec<FileEntry<'_>> = constant.entries();
+        files.push(params_file(model));
+        commit_folder(&RealFs, path, &files, None).map(drop)
+    }
+}

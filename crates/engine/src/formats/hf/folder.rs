@@ -1,0 +1,102 @@
+//! Files of a Hugging Face model folder: their names, those that training leaves alone, parameters.
+
+use super::config::{CONFIG_BYTES_MAX, config_json, parse_config};
+use super::generation_config::{TokenIds, generation_config_json};
+use crate::disk::{LoadError, RealFs, read_file};
+use crate::formats::file::{FileContents, FileEntry};
+use crate::formats::safetensors::{TensorFile, TensorRef};
+use crate::model::{InputLayer, Layout, Model, ModelConfig, Tensor};
+use kernels::AlignedVec;
+use std::path::Path;
+use std::sync::Arc;
+use text::tokenizer::Tokenizer;
+use text::vocab::morphemes::Codes;
+use text::vocab::{CODES_NAME, codes_json};
+
+/// The model's numbers.
+pub const CONFIG_NAME: &str = "config.json";
+
+/// The tokeniser.
+pub const TOKENIZER_NAME: &str = "tokenizer.json";
+
+const GENERATION_CONFIG_NAME: &str = "generation_config.json";
+const TOKENIZER_CONFIG_NAME: &str = "tokenizer_config.json";
+const PARAMS_NAME: &str = "model.safetensors";
+
+/// The files of a model folder that training does not change: all but the parameters.
+pub struct ConstantFiles {
+    files: Vec<(&'static str, Arc<[u8]>)>,
+    tokenizer_blake3: String,
+}
+
+impl ConstantFiles {
+    /// The files of a model; those of word-level vocabularies have codes, but for old ones.
+    pub fn new(
+        model: &ModelConfig,
+        tokenizer: &Tokenizer,
+        codes: Option<&Codes>,
+        inputs: &InputLayer,
+    ) -> ConstantFiles {
+        let ids = TokenIds { eos: tokenizer.eos_id(), ..TokenIds::default() };
+        let json = tokenizer.to_json();
+        let hash = blake3::hash(&json);
+        let mut files: Vec<(&str, Arc<[u8]>)> = vec![
+            (CONFIG_NAME, config_json(model, &ids).into_bytes().into()),
+            (GENERATION_CONFIG_NAME, generation_config_json(&ids).into_bytes().into()),
+            (TOKENIZER_NAME, json.into()),
+            (TOKENIZER_CONFIG_NAME, tokenizer.config_json().into()),
+        ];
+        files.extend(codes.map(|codes| (CODES_NAME, codes_json(codes, tokenizer).into())));
+        let side_files = inputs.side_files(hash.as_bytes());
+        files.extend(side_files.map(|(name, bytes)| (name, bytes.into())));
+        ConstantFiles { files, tokenizer_blake3: hash.to_hex().to_string() }
+    }
+
+    /// The files, ready to be written.
+    pub fn entries<'a>(&self) -> Vec<FileEntry<'a>> {
+        let entry = |(name, bytes): &(&str, Arc<[u8]>)| FileEntry {
+            name: name.to_string(),
+            contents: FileContents::Bytes(Arc::clone(bytes)),
+        };
+        self.files.iter().map(entry).collect()
+    }
+
+    /// BLAKE3 of the tokeniser's file, in hexadecimal digits.
+    pub fn tokenizer_blake3(&self) -> &str {
+        &self.tokenizer_blake3
+    }
+}
+
+/// The file of a model's parameters, ready to be written.
+pub fn params_file(model: Model<'_>) -> FileEntry<'_> {
+    let tensor = |t: &Tensor| TensorRef {
+        name: t.name.clone(),
+        shape: t.shape.clone(),
+        data: t.span.of(model.params),
+    };
+    let tensors = model.layout.tensors.iter().map(tensor).collect();
+    FileEntry { name: PARAMS_NAME.to_string(), contents: FileContents::Tensors(tensors) }
+}
+
+/// Reads the parameters of a model folder.
+///
+/// # Errors
+/// [`LoadError`] naming the tensor that is missing or has another shape than the table's.
+pub fn read_params(folder: &Path, layout: &Layout) -> Result<AlignedVec<f32>, LoadError> {
+    let mut params = AlignedVec::zeroed(layout.len);
+    let mut file = TensorFile::open(&RealFs, &folder.join(PARAMS_NAME))?;
+    file.expect_exactly(layout.tensors.iter().map(|t| (t.name.as_str(), &t.shape[..])))?;
+    for t in &layout.tensors {
+        file.read(&t.name, &t.shape, t.span.of_mut(&mut params))?;
+    }
+    Ok(params)
+}
+
+/// Reads the configuration of a model folder.
+///
+/// # Errors
+/// [`LoadError::Io`], and as [`parse_config`].
+pub fn read_config(folder: &Path) -> Result<(ModelConfig, TokenIds), LoadError> {
+    let path = folder.join(CONFIG_NAME);
+    parse_config(&read_file(&RealFs, &path, CONFIG_BYTES_MAX)?, &path)
+}

@@ -1,0 +1,17 @@
+//! Hugging Face model folders: which files they have, and what is in them.
+
+mod config;
+mod folder;
+mod generation_config;
+
+pub use config::{CONFIG_BYTES_MAX, config_json, parse_config};
+pub(super) use folder::{CONFIG_NAME, TOKENIZER_NAME, read_config};
+pub use folder::{ConstantFiles, params_file, read_params};
+pub use generation_config::{TokenIds, generation_config_json};
+use serde::Serialize;
+
+/// The text of a JSON file, indented as other programs write it.
+fn pretty(value: &impl Serialize) -> String {
+    let json = serde_json::to_string_pretty(value).expect("plain structs always have a JSON form");
+    json + "\n"
+}
