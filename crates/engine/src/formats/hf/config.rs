@@ -340,7 +340,7 @@ impl Reader<'_> {
             (None, Some(OWN_TYPE)) => {
                 Err(LoadError::damaged(self.path, "head", "missing", "an output layer"))
             }
-            _ => Ok(HeadConfig::Full),
+            _ => Ok(HeadConfig::default()),
         }
     }
 
