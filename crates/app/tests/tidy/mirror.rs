@@ -1,5 +1,5 @@
-//! Mirror: rule that each step `// F7` of the forward pass has its `// B7`, and backward runs in
-//! reverse order; decoding has the same steps in the same order as forward.
+//! Mirror: rule that each step `// F7` of the forward pass has its `// B7`, in reverse order, and
+//! that decoding has the same steps in the same order as forward.
 
 use crate::repo::{Repo, assert_caught, assert_none};
 
