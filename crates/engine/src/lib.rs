@@ -5,8 +5,8 @@
 //!
 //! Reading order: `train/step.rs` is one optimiser step and calls the rest.
 //!
-//! - [`model`]: configuration, the table of tensors, the forward pass and the backward pass that
-//!   mirrors it.
+//! - [`model`]: configuration, the table of tensors, the forward pass, the backward pass that mirrors
+//!   it, and the same blocks over texts in progress.
 //! - [`head`]: output layers and their losses.
 //! - [`train`]: batches over lanes, the optimiser, and a run from its settings to its end.
 //! - [`disk`]: files that survive crashes, whatever is in them.

@@ -26,6 +26,9 @@ fn broken_mirror(repo: &Repo) -> Vec<String> {
             complaints.push(format!("{path}: label {label} was used before"));
         }
     }
+    if !complaints.is_empty() {
+        return complaints;
+    }
     let reversed: Vec<String> = forward.iter().rev().cloned().collect();
     complaints.extend(differences(&forward, BACKWARD, 'B', &backward, &reversed));
     complaints.extend(differences(&forward, DECODE, 'F', &decode, &forward));

@@ -3,8 +3,9 @@
 //! The labelled list is that of `forward.rs`, and a test compares them. Two things differ. Keys and
 //! values go to a cache, where attention reads those of earlier tokens. And all threads of a pool
 //! share each product, by rows where there are many (prefill) and by panels of the weight where there
-//! is one (decoding). The rows of all sequences are multiplied together; positions, cache and
-//! attention are each sequence's own. Neither sharing nor company changes a bit of a sequence.
+//! are few (decoding). The rows of all sequences are multiplied together; positions, cache and
+//! attention are each sequence's own. Neither the threads nor the other sequences change a bit of a
+//! sequence.
 
 use super::activations::{as_rows, to_rows};
 use super::forward::Model;
