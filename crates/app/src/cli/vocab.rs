@@ -133,7 +133,7 @@ fn one_class(
         bail!(
             "{}: there are no classes, the output layer is one softmax; `crystalline train --head \
              factor` makes them",
-            vocabulary.folder.display()
+            vocabulary.folder.path().display()
         );
     };
     if class >= paths.n_classes() {
