@@ -1,11 +1,11 @@
 //! `crystalline convert`: a plain Llama from a model with a factored output layer.
 
-use super::bench::PrecisionArg;
+use super::options::{PrecisionArg, threads};
 use super::progress::duration;
 use super::quantity::parse_time;
 use super::say::say;
 use super::signals::Signals;
-use super::{file_tokens, measure, model, threads};
+use super::{file_tokens, measure, model};
 use anyhow::{Context, Result, bail};
 use engine::convert::{FitBudget, FitProgress, Fitting, Tuning};
 use engine::model::{InputLayer, Layout, OwnedModel};

@@ -1,11 +1,11 @@
 //! `crystalline demo`: a model learns to write from the built-in stories in about a minute.
 
-use super::generate::fresh_seed;
+use super::options::{PrecisionArg, fresh_seed, threads};
 use super::progress::Progress;
 use super::quantity::parse_time;
 use super::say::say;
 use super::signals::Signals;
-use super::{chat, data, model, threads, train};
+use super::{chat, data, model, train};
 use crate::demo::grade;
 use anyhow::{Context, Result};
 use engine::generate::{Request, Sampling};
@@ -73,7 +73,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     drop(run);
 
     let mut pool = kernels::Pool::new(threads);
-    let precision = super::bench::PrecisionArg::Auto.resolve();
+    let precision = PrecisionArg::Auto.resolve();
     let opened = model::open(&dir, precision, &mut pool)?;
     let text = std::fs::read_to_string(&corpus)
         .with_context(|| format!("cannot read {}", corpus.display()))?;

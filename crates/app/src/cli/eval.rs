@@ -1,8 +1,8 @@
 //! `crystalline eval`: loss, perplexity and bits per byte of a model on a text.
 
-use super::bench::PrecisionArg;
 use super::model::Opened;
-use super::{file_tokens, logits, measure, model, threads};
+use super::options::{PrecisionArg, threads};
+use super::{file_tokens, logits, measure, model};
 use anyhow::{Result, bail};
 use engine::head::LossSum;
 use engine::train::run::TRAIN_NAME;

@@ -1,7 +1,7 @@
 //! `crystalline inspect`: the table of tensors and the memory plan of a model.
 
-use super::bench::PrecisionArg;
 use super::model;
+use super::options::PrecisionArg;
 use anyhow::Result;
 use engine::model::{Layout, MicroShape, PackedWeights};
 use engine::train::{AdamW, AdamWOptions, Lanes, LanesSpec, Optimizer};

@@ -1,8 +1,9 @@
 //! `crystalline resume`: go on where a run was stopped, to the same end.
 
+use super::options::threads;
 use super::progress::Progress;
 use super::signals::Signals;
-use super::{threads, train};
+use super::train;
 use anyhow::Result;
 use engine::train::Run;
 use std::path::PathBuf;
