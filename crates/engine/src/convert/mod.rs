@@ -81,6 +81,18 @@ pub enum FitError {
     Step(#[from] StepError),
 }
 
+impl FitError {
+    /// Its stable code, of the list in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            FitError::NotFactored => "not-factored",
+            FitError::Composed => "not-convertible",
+            FitError::NotFinite { .. } => "not-finite",
+            FitError::Step(error) => error.code(),
+        }
+    }
+}
+
 /// Tokens that the start is computed from.
 const START_TOKENS: usize = 8192;
 

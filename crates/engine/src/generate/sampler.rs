@@ -54,6 +54,13 @@ pub struct SamplerError {
     pub expected: &'static str,
 }
 
+impl SamplerError {
+    /// Its stable code, of the list in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        "sampling-refused"
+    }
+}
+
 /// Chooses tokens; allocates when made, not when used.
 #[derive(Debug)]
 pub struct Sampler {
