@@ -12,6 +12,7 @@
 //! - [`checkpoint`]: everything that is written to disk, and read back.
 //! - [`generate`]: tokens from a trained model, one after another.
 //! - [`convert`]: a model with another output layer, fitted to the first.
+//! - [`nearest`]: the rows of a table that are nearest to a vector.
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;
@@ -19,4 +20,5 @@ pub mod convert;
 pub mod generate;
 pub mod head;
 pub mod model;
+pub mod nearest;
 pub mod train;

@@ -24,7 +24,7 @@ pub struct Args {
     /// The shape to measure.
     #[arg(long, value_enum, default_value = "nano")]
     shape: Shape,
-    /// Format of matrix-product operands.
+    /// Format of matrix-product operands: f32, bf16 or auto.
     #[arg(long, value_name = "FORMAT", default_value = "auto", hide_possible_values = true)]
     precision: PrecisionArg,
     /// Time writing from an empty context, one token after another, instead of training.
@@ -48,8 +48,8 @@ pub struct Args {
     /// Steps or rounds to time, after some that are not.
     #[arg(long, default_value = "20")]
     steps: NonZeroUsize,
-    /// Threads.
-    #[arg(long)]
+    /// Threads [default: one per core].
+    #[arg(long, value_name = "N")]
     threads: Option<usize>,
     /// Data-parallel lanes.
     #[arg(long, default_value_t = 2)]

@@ -34,7 +34,7 @@ pub struct StoriesArgs {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Threads; the text does not depend on them.
-    #[arg(long)]
+    #[arg(long, value_name = "N")]
     threads: Option<usize>,
 }
 

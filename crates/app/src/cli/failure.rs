@@ -1,12 +1,13 @@
 //! Exit codes: how a command failed, by the stable code of its error.
 
 use engine::checkpoint::{LoadError, LockError, SaveError};
-use engine::convert::FitError;
+use engine::convert::ConvertError;
 use engine::generate::SamplerError;
 use engine::model::{ConfigError, SideFileError};
 use engine::train::{RunError, StepError};
 use std::error::Error;
 use std::io::ErrorKind;
+use text::FileTokensError;
 use text::corpus::Error as DataError;
 use text::tokenizer::TextError;
 use text::vocab::classes::ClassError;
@@ -40,12 +41,13 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<&'static str> {
         LoadError,
         SaveError,
         LockError,
-        FitError,
+        ConvertError,
         StepError,
         SamplerError,
         ConfigError,
         SideFileError,
         DataError,
+        FileTokensError,
         TextError,
         ClassError,
         MorphemeError,

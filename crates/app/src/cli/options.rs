@@ -35,37 +35,37 @@ impl PrecisionArg {
 #[derive(Debug, clap::Args)]
 pub struct SamplingArgs {
     /// Tokens to write at most.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, value_name = "N", default_value_t = 200)]
     pub max_tokens: usize,
     /// 0 always takes the likeliest token; higher is more varied.
-    #[arg(long, default_value_t = 0.8)]
+    #[arg(long, value_name = "X", default_value_t = 0.8)]
     temperature: f32,
     /// Only the k likeliest tokens; 0 is all.
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, value_name = "K", default_value_t = 50)]
     top_k: usize,
     /// Only the likeliest tokens that reach p together.
-    #[arg(long, default_value_t = 0.95)]
+    #[arg(long, value_name = "P", default_value_t = 0.95)]
     top_p: f32,
     /// Only tokens at least this many times as likely as the likeliest.
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
     min_p: f32,
     /// Above 1 makes tokens already in the text less likely.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
     repetition_penalty: f32,
-    /// Seed; the same seed writes the same text.
-    #[arg(long)]
+    /// Seed; the same seed writes the same text [default: another each time].
+    #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// A string that ends the text; may be given several times.
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
-    /// Write on where the model would end the text.
+    /// Keep writing after an end-of-text token.
     #[arg(long)]
     ignore_end: bool,
     /// Number format of matrix products.
-    #[arg(long, default_value = "auto")]
+    #[arg(long, value_name = "FORMAT", default_value = "auto")]
     pub precision: PrecisionArg,
-    /// Threads.
-    #[arg(long)]
+    /// Threads [default: one per core].
+    #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
 }
 

@@ -9,6 +9,7 @@ mod inputs;
 #[cfg(test)]
 mod tests;
 mod tune;
+mod whole;
 
 use crate::head::{HeadConfig, PlainFit, micro_rows};
 use crate::model::{Layout, Model, ModelConfig};
@@ -18,6 +19,7 @@ use kernels::adamw::AdamwStep;
 use kernels::{AlignedVec, Pool};
 use std::time::{Duration, Instant};
 pub use tune::Tuning;
+pub use whole::{ConvertError, ConvertEvent, Stage, hold_out, run};
 
 /// How long to fit.
 #[derive(Clone, Copy, Debug)]

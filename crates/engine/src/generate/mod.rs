@@ -6,10 +6,12 @@ mod sampler;
 mod scoring;
 mod session;
 mod stop;
+mod story_grade;
 mod writer;
 
 pub use candidates::Candidate;
 pub use sampler::{Sampler, SamplerError, Sampling};
 pub use session::{ContextFull, Session};
 pub use stop::StopScanner;
+pub use story_grade::{StoryGrade, grade_stories};
 pub use writer::{Finish, Request, Usage, Written, generate};
