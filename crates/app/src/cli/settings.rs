@@ -182,7 +182,9 @@ pub fn read(
     for setting in set {
         lay_over(&mut all, setting.clone());
     }
-    lay_over(&mut all, Table::try_from(flags)?);
+    let flags_table = Table::try_from(flags)
+        .context("a number is larger than settings hold, which is 9223372036854775807")?;
+    lay_over(&mut all, flags_table);
     let mut settings: Settings = all.try_into()?;
     if !files.is_empty() {
         settings.data.files = Some(files.to_vec());

@@ -27,7 +27,7 @@ pub struct Args {
     #[arg(value_name = "FILE", display_order = 0)]
     files: Vec<PathBuf>,
     /// Folder of the run [default: runs/ and the name of the first file].
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", display_order = 1)]
     out: Option<PathBuf>,
     /// A TOML file of settings (docs/settings.md); --set and flags win over it.
     #[arg(long, value_name = "FILE")]
