@@ -56,7 +56,7 @@ def main():
     for steps in options.steps:
         cells = []
         for kind in kinds:
-            ngrams = ["--ngram-min-count", str(kind)] if kind else []
+            ngrams = ["--set", f"vocab.ngram_min_count={kind}"] if kind else []
             found = []
             for seed in options.seeds:
                 flags = ["--steps", str(steps), "--seed", str(seed), *ngrams, *of_train]

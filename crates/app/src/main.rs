@@ -3,8 +3,6 @@
 
 mod bench;
 mod cli;
-mod demo;
-mod nearest;
 
 use std::process::ExitCode;
 

@@ -14,6 +14,7 @@
 //! - [`checkpoint`]: model folders with the state of a run, written and found again.
 //! - [`generate`]: tokens from a trained model, one after another.
 //! - [`convert`]: a model with another output layer, fitted to the first.
+//! - [`nearest`]: the rows of a table that are nearest to a vector.
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;
@@ -23,4 +24,5 @@ pub mod formats;
 pub mod generate;
 pub mod head;
 pub mod model;
+pub mod nearest;
 pub mod train;

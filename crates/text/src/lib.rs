@@ -15,8 +15,10 @@
 
 pub mod corpus;
 mod digits;
+mod file_tokens;
 pub mod stories;
 pub mod tokenizer;
 pub mod vocab;
 
 pub use digits::thousands;
+pub use file_tokens::{FileTokensError, file_tokens};

@@ -1,15 +1,14 @@
 //! `crystalline bench`: how fast this machine trains and generates, as a share of what it can do.
 
-use super::{model, parse_name};
+use super::model;
+use super::options::{PrecisionArg, parse_name, threads};
 use crate::bench::generation::{self, Phase};
 use crate::bench::training::Setup;
 use crate::bench::verified::{self, PathState};
 use crate::bench::{Shape, codes, orders, training, writing};
 use anyhow::{Result, bail};
-use clap::ValueEnum;
 use engine::head::HeadName;
 use engine::train::IdleRows;
-use engine::train::settings::PrecisionName;
 use kernels::{Isa, Precision};
 use serde::Serialize;
 use std::fmt::Display;
@@ -25,8 +24,8 @@ pub struct Args {
     /// The shape to measure.
     #[arg(long, value_enum, default_value = "nano")]
     shape: Shape,
-    /// Format of matrix-product operands.
-    #[arg(long, value_enum, default_value = "auto")]
+    /// Format of matrix-product operands: f32, bf16 or auto.
+    #[arg(long, value_name = "FORMAT", default_value = "auto", hide_possible_values = true)]
     precision: PrecisionArg,
     /// Time writing from an empty context, one token after another, instead of training.
     #[arg(long)]
@@ -49,8 +48,8 @@ pub struct Args {
     /// Steps or rounds to time, after some that are not.
     #[arg(long, default_value = "20")]
     steps: NonZeroUsize,
-    /// Threads.
-    #[arg(long)]
+    /// Threads [default: one per core].
+    #[arg(long, value_name = "N")]
     threads: Option<usize>,
     /// Data-parallel lanes.
     #[arg(long, default_value_t = 2)]
@@ -102,28 +101,6 @@ fn parse_samples(text: &str) -> Result<usize, String> {
     }
 }
 
-/// `--precision`.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum PrecisionArg {
-    /// Single precision.
-    F32,
-    /// Operands rounded to bf16.
-    Bf16,
-    /// bf16 where the processor has it.
-    Auto,
-}
-
-impl PrecisionArg {
-    /// What it stands for on this machine.
-    pub fn resolve(self) -> kernels::Precision {
-        match self {
-            PrecisionArg::F32 => kernels::Precision::F32,
-            PrecisionArg::Bf16 => kernels::Precision::Bf16,
-            PrecisionArg::Auto => PrecisionName::auto().kernels(),
-        }
-    }
-}
-
 /// What `--json` prints, a line for each report.
 #[derive(Serialize)]
 struct Output<'a, R> {
@@ -137,7 +114,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if let Some(refusal) = refusal(Isa::active(), Isa::best(), is_forced, args.any_path) {
         bail!(refusal);
     }
-    let (threads, steps) = (super::threads(args.threads), args.steps.get());
+    let (threads, steps) = (threads(args.threads), args.steps.get());
     if args.codes {
         return print(&[codes::measure(steps)], args.json);
     }

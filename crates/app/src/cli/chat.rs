@@ -1,9 +1,10 @@
 //! `crystalline chat`: a plain terminal loop. You write, the model goes on.
 
-use super::generate::SamplingArgs;
+use super::model;
+use super::options::SamplingArgs;
+use super::options::threads;
 use super::say::say;
 use super::signals::Signals;
-use super::{model, threads};
 use anyhow::Result;
 use engine::formats::LoadedModel;
 use engine::generate::{Request, Session, Written, generate};

@@ -1,25 +1,24 @@
 //! `crystalline convert`: a plain Llama from a model with a factored output layer.
 
-use super::bench::PrecisionArg;
+use super::model;
+use super::options::{PrecisionArg, threads};
 use super::progress::duration;
 use super::quantity::parse_time;
 use super::say::say;
 use super::signals::Signals;
-use super::{file_tokens, measure, model, threads};
 use anyhow::{Context, Result, bail};
-use engine::convert::{FitBudget, FitProgress, Fitting, Tuning};
+use engine::convert::{self, ConvertEvent, FitBudget, FitProgress, Stage, hold_out};
 use engine::formats::{LoadedModel, ModelFolder};
-use engine::model::{InputLayer, Layout, OwnedModel};
-use engine::train::SequenceSource;
+use engine::model::OwnedModel;
 use engine::train::run::{TRAIN_NAME, VALID_NAME};
-use kernels::{AlignedVec, Pool};
+use kernels::Pool;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use text::corpus::{Batches, TokenFile, TokenSource};
-use text::thousands;
+use text::corpus::{TokenFile, TokenSource};
 use text::vocab::read_codes;
+use text::{file_tokens, thousands};
 
 /// Write a model with a factored output layer as a plain Llama, which other programs can read.
 ///
@@ -33,7 +32,7 @@ pub struct Args {
     /// A run's folder or a model folder.
     model: PathBuf,
     /// The output layer of the result.
-    #[arg(long, value_enum, default_value = "full")]
+    #[arg(long, value_name = "HEAD", default_value = "full")]
     head: HeadArg,
     /// Folder of the result, which must not exist.
     #[arg(long, value_name = "DIR")]
@@ -44,32 +43,22 @@ pub struct Args {
     /// How long to fit, such as 90s or 5m.
     #[arg(long, value_parser = parse_time, default_value = "5m", conflicts_with = "steps")]
     time: Duration,
-    /// How many steps to fit.
+    /// How many steps to fit, instead of a time.
     #[arg(long)]
     steps: Option<u64>,
     /// Number format of matrix products.
-    #[arg(long, default_value = "auto")]
+    #[arg(long, value_name = "FORMAT", default_value = "auto")]
     precision: PrecisionArg,
-    /// Threads.
-    #[arg(long)]
+    /// Threads [default: one per core].
+    #[arg(long, value_name = "N")]
     threads: Option<usize>,
 }
 
 /// `--head`.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum HeadArg {
-    /// One softmax over the vocabulary.
     Full,
 }
-
-/// Share of the budget for the output matrix alone.
-const FIT_SHARE: f64 = 0.25;
-
-/// Tokens of a batch.
-const BATCH_TOKENS: usize = 2048;
-
-/// Share of a text that is held out.
-const HELD_OUT: f64 = 0.05;
 
 /// Tokens of a run's folder, or of a text.
 enum Tokens {
@@ -90,18 +79,6 @@ impl TokenSource for Tokens {
             Tokens::File(file) => file.read(start, out),
             Tokens::Memory(tokens) => tokens[..].read(start, out),
         }
-    }
-}
-
-/// What is fitted to.
-struct Windows<'a> {
-    tokens: &'a Tokens,
-    batches: Batches,
-}
-
-impl SequenceSource for Windows<'_> {
-    fn fill(&self, step: u64, index: usize, tokens: &mut [u32], targets: &mut [u32]) {
-        self.batches.fill(self.tokens, step, index, tokens, targets);
     }
 }
 
@@ -144,8 +121,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
 
 /// The tokens to fit to and those held out: of the text that was named, or of the run.
 fn tokens(args: &Args, opened: &LoadedModel) -> Result<(Tokens, Tokens)> {
-    let mut all = match &args.text {
-        Some(path) => file_tokens::tokens(path, &opened.tokenizer, threads(args.threads))?,
+    let all = match &args.text {
+        Some(path) => file_tokens(path, &opened.tokenizer, threads(args.threads))?,
         None => {
             let [train, valid] = [TRAIN_NAME, VALID_NAME].map(|name| args.model.join(name));
             if !train.exists() {
@@ -163,9 +140,8 @@ fn tokens(args: &Args, opened: &LoadedModel) -> Result<(Tokens, Tokens)> {
             all
         }
     };
-    let n_valid = (all.len() as f64 * HELD_OUT) as usize;
-    let valid = all.split_off(all.len() - n_valid);
-    Ok((Tokens::Memory(all), Tokens::Memory(valid)))
+    let (train, valid) = hold_out(all);
+    Ok((Tokens::Memory(train), Tokens::Memory(valid)))
 }
 
 /// Fits a full output layer, and says what it loses.
@@ -177,50 +153,36 @@ fn fit(
     signals: &Signals,
     pool: &mut Pool,
 ) -> Result<OwnedModel> {
-    let (teacher, precision) = (opened.model.model(), opened.model.model().packed.precision());
-    let seq_len = teacher.layout.config.seq_len;
-    let batch_seqs = BATCH_TOKENS.div_ceil(seq_len);
-    let batches = Batches::new(train.len(), seq_len, batch_seqs, 0)?;
-    let source = Windows { tokens: train, batches };
-    let threads = pool.threads();
-    let factored = loss(&opened.model, valid, threads)?;
-    say!("factored  held-out loss {factored:.4} nats, perplexity {:.2}", factored.exp());
-    let say_full = |name: &str, model: &OwnedModel| -> Result<()> {
-        let full = loss(model, valid, threads)?;
-        let (perplexity, above) = (full.exp(), full - factored);
-        say!(
-            "{name:<9} held-out loss {full:.4} nats, perplexity {perplexity:.2}, {above:+.4} nats"
-        );
-        Ok(())
-    };
-    let mut fitting = Fitting::new(teacher, &source, batch_seqs, pool)?;
-    let model = |(layout, params): (Layout, AlignedVec<f32>), pool: &mut Pool| {
-        let inputs = InputLayer::new(&layout, None, None);
-        OwnedModel::new(layout, params, inputs, precision, pool)
-    };
-    say_full("start", &model(fitting.model(), pool))?;
-    let mut lines = Lines::new();
-    fitting.run(&source, budget.part(FIT_SHARE), pool, &mut |p| {
-        lines.report(p, "nats above the factored layer");
+    let (mut lines, mut factored) = (Lines::new(), f64::NAN);
+    let mut report = |event: ConvertEvent| {
+        match event {
+            ConvertEvent::Measured(Stage::Factored, loss) => {
+                factored = loss;
+                say!("factored  held-out loss {loss:.4} nats, perplexity {:.2}", loss.exp());
+            }
+            ConvertEvent::Measured(stage, loss) => {
+                let (perplexity, above) = (loss.exp(), loss - factored);
+                say!(
+                    "{:<9} held-out loss {loss:.4} nats, perplexity {perplexity:.2}, {above:+.4} nats",
+                    name(stage)
+                );
+                lines = Lines::new();
+            }
+            ConvertEvent::Fitted(p) => lines.report(p, "nats above the factored layer"),
+            ConvertEvent::Tuned(p) => lines.report(p, "nats"),
+        }
         !signals.came()
-    })?;
-    say_full("fitted", &model(fitting.model(), pool))?;
-    let (layout, params) = fitting.model();
-    let mut tuning = Tuning::new(layout, params, precision, batch_seqs, threads);
-    let mut lines = Lines::new();
-    tuning.run(&source, fitting.n_steps(), budget.part(1.0 - FIT_SHARE), &mut |p| {
-        lines.report(p, "nats");
-        !signals.came()
-    })?;
-    let result = model(tuning.into_model(), pool);
-    say_full("full", &result)?;
-    Ok(result)
+    };
+    Ok(convert::run(&opened.model, train, valid, budget, pool, &mut report)?)
 }
 
-/// Nats per token.
-fn loss(model: &OwnedModel, tokens: &Tokens, threads: usize) -> Result<f64> {
-    let sum = measure::loss(model, tokens, None, threads)?;
-    Ok(sum.nats / sum.n_tok as f64)
+fn name(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Factored => "factored",
+        Stage::Start => "start",
+        Stage::Fitted => "fitted",
+        Stage::Full => "full",
+    }
 }
 
 /// Seconds between lines.

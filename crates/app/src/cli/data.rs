@@ -1,9 +1,9 @@
 //! `crystalline data`: text to train on that needs no download.
 
+use super::options::threads;
 use super::quantity::parse_size;
 use super::say::say;
 use super::signals::Signals;
-use super::threads;
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{BufWriter, Write};
@@ -34,7 +34,7 @@ pub struct StoriesArgs {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Threads; the text does not depend on them.
-    #[arg(long)]
+    #[arg(long, value_name = "N")]
     threads: Option<usize>,
 }
 

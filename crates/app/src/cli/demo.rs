@@ -1,14 +1,13 @@
 //! `crystalline demo`: a model learns to write from the built-in stories in about a minute.
 
-use super::generate::fresh_seed;
+use super::options::{PrecisionArg, fresh_seed, threads};
 use super::progress::Progress;
 use super::quantity::parse_time;
 use super::say::say;
 use super::signals::Signals;
-use super::{chat, data, model, threads, train};
-use crate::demo::grade;
+use super::{chat, data, model, train};
 use anyhow::{Context, Result};
-use engine::generate::{Request, Sampling};
+use engine::generate::{Request, Sampling, grade_stories};
 use engine::train::run::Budget;
 use engine::train::settings::Settings;
 use std::io::{IsTerminal, Write};
@@ -22,17 +21,17 @@ use std::time::{Duration, Instant};
     before_help = "Examples:\n  crystalline demo\n  crystalline demo --time 5m      a longer training writes better"
 )]
 pub struct Args {
-    /// How long to train, such as 60s or 5m; by default a minute, or what a slow machine needs.
+    /// How long to train, such as 60s or 5m [default: 1m, or what a slow machine needs].
     #[arg(long, value_parser = parse_time)]
     time: Option<Duration>,
     /// Seed of the stories, the weights and the samples.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Folder of the run; by default runs/demo, with a number if that is taken.
+    /// Folder of the run [default: runs/demo, with a number if that is taken].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Threads.
-    #[arg(long)]
+    /// Threads [default: one per core].
+    #[arg(long, value_name = "N")]
     threads: Option<usize>,
 }
 
@@ -73,11 +72,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
     drop(run);
 
     let mut pool = kernels::Pool::new(threads);
-    let precision = super::bench::PrecisionArg::Auto.resolve();
+    let precision = PrecisionArg::Auto.resolve();
     let opened = model::open(&dir, precision, &mut pool)?;
     let text = std::fs::read_to_string(&corpus)
         .with_context(|| format!("cannot read {}", corpus.display()))?;
-    let grade = grade(&opened, &text, args.seed, &mut pool)?;
+    let grade = grade_stories(&opened.model, &opened.tokenizer, &text, args.seed, &mut pool)?;
     say!("{grade}");
     writeln!(std::io::stdout(), "{}", dir.display())?;
     if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {

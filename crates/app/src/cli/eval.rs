@@ -1,16 +1,18 @@
 //! `crystalline eval`: loss, perplexity and bits per byte of a model on a text.
 
-use super::bench::PrecisionArg;
-use super::{file_tokens, logits, measure, model, threads};
+use super::options::{PrecisionArg, threads};
+use super::{logits, model};
 use anyhow::{Result, bail};
 use engine::formats::LoadedModel;
 use engine::head::LossSum;
+use engine::train::measure_loss;
 use engine::train::run::TRAIN_NAME;
 use kernels::Pool;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use text::corpus::{TokenFile, TokenSource};
+use text::file_tokens;
 use text::vocab::runs::{WordCounts, WordRuns};
 
 /// Measure a model on a text: loss, perplexity, bits per byte.
@@ -24,10 +26,10 @@ pub struct Args {
     /// A text file.
     file: PathBuf,
     /// Number format of matrix products.
-    #[arg(long, default_value = "auto")]
+    #[arg(long, value_name = "FORMAT", default_value = "auto")]
     precision: PrecisionArg,
-    /// Threads.
-    #[arg(long)]
+    /// Threads [default: one per core].
+    #[arg(long, value_name = "N")]
     threads: Option<usize>,
     /// Also measure on the words that the text to train on has fewer than N times.
     #[arg(long, value_name = "N")]
@@ -66,7 +68,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let precision = args.precision.resolve();
     let mut pool = Pool::new(threads);
     let mut opened = model::open(&args.model, precision, &mut pool)?;
-    let tokens = file_tokens::tokens(&args.file, &opened.tokenizer, threads)?;
+    let tokens = file_tokens(&args.file, &opened.tokenizer, threads)?;
     if tokens.len() < 2 {
         bail!("{}: too short to measure, it has {} tokens", args.file.display(), tokens.len());
     }
@@ -78,7 +80,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     drop(pool);
     opened.model.inputs.add_words(&tokens);
     let measure = |is_target: Option<&[bool]>| -> Result<Measured> {
-        let sum = measure::loss(&opened.model, &tokens[..], is_target, threads)?;
+        let sum = measure_loss(&opened.model, &tokens[..], is_target, threads)?;
         let counted = (1..tokens.len()).filter(|t| is_target.is_none_or(|is| is[*t]));
         let n_bytes = counted.map(|t| opened.tokenizer.token_bytes(tokens[t])).sum();
         Ok(Measured::new(sum, n_bytes))

@@ -2,7 +2,7 @@
 
 use super::columns::fit;
 use super::quantity::{parse_time, show_time};
-use super::vocabulary::{Parts, Vocabulary, shown};
+use super::vocabulary::Vocabulary;
 use anyhow::{Result, anyhow, bail};
 use lattice::factorise::{Unfinished, factor_big};
 use lattice::primes::primes_below;
@@ -11,6 +11,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use text::vocab::{Parts, shown};
 
 /// Show the prime factors of a word or of a number, and what they stand for in a model.
 #[derive(Debug, clap::Args)]

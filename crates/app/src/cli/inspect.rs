@@ -1,7 +1,7 @@
 //! `crystalline inspect`: the table of tensors and the memory plan of a model.
 
-use super::bench::PrecisionArg;
 use super::model;
+use super::options::PrecisionArg;
 use anyhow::Result;
 use engine::model::{MicroShape, PackedWeights};
 use engine::train::{AdamW, AdamWOptions, Lanes, LanesSpec, Optimizer};
@@ -19,7 +19,7 @@ pub struct Args {
     /// A run's folder or a model folder.
     model: PathBuf,
     /// Number format of matrix products in training.
-    #[arg(long, default_value = "auto")]
+    #[arg(long, value_name = "FORMAT", default_value = "auto")]
     precision: PrecisionArg,
     /// Data-parallel lanes in training.
     #[arg(long, default_value_t = 2)]

@@ -8,16 +8,19 @@ mod data;
 mod demo;
 mod eval;
 mod factor;
-mod file_tokens;
+mod failure;
 mod generate;
 mod inspect;
 mod logits;
-mod measure;
 pub mod model;
+mod moved;
+mod options;
 mod progress;
 mod quantity;
+mod remedies;
 mod resume;
 mod say;
+mod settings;
 mod signals;
 mod similar;
 mod tokenizer;
@@ -27,7 +30,6 @@ mod vocabulary;
 
 use clap::{Parser, Subcommand};
 use say::say;
-use serde::de::{DeserializeOwned, IntoDeserializer};
 use std::process::ExitCode;
 
 /// Train a language model of your own on the CPU you have, and talk to it.
@@ -67,7 +69,14 @@ enum Command {
 
 /// Runs the command that was typed; the exit code says how it went.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let Some(remedy) = moved::remedy(&error) else { error.exit() };
+            say!("error: {remedy}");
+            return ExitCode::from(2);
+        }
+    };
     if let Err(message) = kernels::isa::requested() {
         say!("error: {message}");
         return ExitCode::from(2);
@@ -92,61 +101,30 @@ pub fn main() -> ExitCode {
         Command::Data(command) => data::run(command),
         Command::Bench(args) => bench::run(args),
     };
-    match result {
-        Ok(code) => code,
-        // The reader of our output left: nothing to say, and nobody to say it to.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        // On its own it is of a standard stream: whatever has a path comes with it.
-        Err(error) if error.is::<std::io::Error>() && error.chain().count() == 1 => {
-            say!("error: cannot read or write a standard stream: {error}");
-            ExitCode::from(exit_code(&error))
-        }
-        Err(error) => {
-            say!("error: {error:#}");
-            ExitCode::from(exit_code(&error))
-        }
+    result.unwrap_or_else(|error| report(&error))
+}
+
+/// Says what went wrong and what to do; the exit code is of the error's kind.
+fn report(error: &anyhow::Error) -> ExitCode {
+    // The reader of our output left: nothing to say, and nobody to say it to.
+    if is_broken_pipe(error) {
+        return ExitCode::SUCCESS;
     }
+    // On its own it is of a standard stream: whatever has a path comes with it.
+    if error.is::<std::io::Error>() && error.chain().count() == 1 {
+        say!("error: cannot read or write a standard stream: {error}");
+    } else {
+        say!("error: {error:#}");
+    }
+    let command = std::env::args_os().nth(1).unwrap_or_default();
+    let command = command.to_string_lossy();
+    if let Some(remedy) = failure::code(error).and_then(|code| remedies::remedy(code, &command)) {
+        say!("  {remedy}");
+    }
+    ExitCode::from(failure::exit_code(error))
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let io = error.downcast_ref::<std::io::Error>();
     io.is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
-}
-
-fn is_disk_full(error: &anyhow::Error) -> bool {
-    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-    let is_full = |io: &std::io::Error| matches!(io.kind(), StorageFull | QuotaExceeded);
-    let saving = error.downcast_ref::<engine::train::RunError>();
-    matches!(saving, Some(engine::train::RunError::Save(error)) if error.is_no_space())
-        || error.chain().any(|cause| cause.downcast_ref().is_some_and(is_full))
-}
-
-/// 2 where the user asked for something that cannot be, 28 for a full disk, else 1.
-fn exit_code(error: &anyhow::Error) -> u8 {
-    use engine::disk::LoadError;
-    use engine::train::RunError;
-    match error.downcast_ref::<RunError>() {
-        _ if is_disk_full(error) => 28,
-        Some(
-            RunError::Setting { .. }
-            | RunError::Config(_)
-            | RunError::ConfigFile { .. }
-            | RunError::TooLarge { .. }
-            | RunError::CorpusChanged { .. }
-            | RunError::Exists { .. }
-            | RunError::Load(LoadError::Mismatch { .. }),
-        ) => 2,
-        _ => 1,
-    }
-}
-
-/// A value by the name that it has in files; a complaint lists the names there are.
-fn parse_name<T: DeserializeOwned>(name: &str) -> Result<T, serde::de::value::Error> {
-    T::deserialize(name.into_deserializer())
-}
-
-/// Threads to use: as many as the machine has cores for us, unless told otherwise.
-fn threads(given: Option<usize>) -> usize {
-    let cores = || std::thread::available_parallelism().map_or(1, |n| n.get());
-    given.unwrap_or_else(cores).clamp(1, 1024)
 }

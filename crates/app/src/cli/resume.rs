@@ -1,8 +1,9 @@
 //! `crystalline resume`: go on where a run was stopped, to the same end.
 
+use super::options::threads;
 use super::progress::Progress;
 use super::signals::Signals;
-use super::{threads, train};
+use super::train;
 use anyhow::Result;
 use engine::train::Run;
 use std::path::PathBuf;
@@ -16,14 +17,14 @@ use std::process::ExitCode;
 pub struct Args {
     /// Folder of the run.
     run: PathBuf,
-    /// Stop in order after this step, as Ctrl-C would.
+    /// Stop cleanly after this step, as Ctrl-C would.
     #[arg(long, value_name = "STEP", value_parser = clap::value_parser!(u64).range(1..))]
     stop_at: Option<u64>,
-    /// Go on although a text file is not what it was: with the text as it was when the run began.
+    /// Resume although a text file changed; the run keeps using its first copy.
     #[arg(long)]
     allow_changed_corpus: bool,
-    /// Threads; changes the speed, never the result.
-    #[arg(long)]
+    /// Threads; change the speed, never the result [default: one per core].
+    #[arg(long, value_name = "N")]
     threads: Option<usize>,
 }
 

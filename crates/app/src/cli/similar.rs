@@ -3,9 +3,9 @@
 use super::columns::fit;
 use super::quantity::show_time;
 use super::say::say;
-use super::vocabulary::{Parts, Vocabulary, all_shown};
-use crate::nearest::{DotTable, normalise};
+use super::vocabulary::Vocabulary;
 use anyhow::{Result, bail};
+use engine::nearest::{DotTable, normalise};
 use lattice::{CodeIndex, FactorCode, Searcher};
 use serde::Serialize;
 use std::io::Write;
@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 use text::thousands;
+use text::vocab::{Parts, all_shown};
 
 /// Find the words most like a word: by the primes they share, and by their embeddings.
 #[derive(Debug, clap::Args)]

@@ -1,7 +1,8 @@
 //! `crystalline tokenizer`: make one, and see what it does.
 
+use super::model;
+use super::options::{parse_name, threads};
 use super::say::say;
-use super::{model, parse_name, threads};
 use anyhow::{Context, Result};
 use engine::disk::{RealFs, commit_file};
 use std::io::{Read, Write};

@@ -1,13 +1,13 @@
 //! `crystalline vocab`: a model's vocabulary: classes, the spiral of ids, the commonest parts.
 
 use super::columns::fit;
-use super::vocabulary::{Parts, Vocabulary};
+use super::vocabulary::Vocabulary;
 use anyhow::{Result, bail};
 use std::io::{Result as IoResult, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use text::thousands;
-use text::vocab::PathCodes;
+use text::vocab::{Parts, PathCodes};
 
 /// Show a model's vocabulary: its classes, its ids on Ulam's spiral, what words are made of.
 #[derive(Debug, clap::Args)]

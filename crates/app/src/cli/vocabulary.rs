@@ -15,8 +15,8 @@ use std::time::Instant;
 use text::corpus::TokenFile;
 use text::tokenizer::{Control, Tokenizer, TokenizerKind};
 use text::vocab::classes::count_tokens;
-use text::vocab::morphemes::{Codes, Feature, FeatureKind};
-use text::vocab::{CODES_NAME, PathCodes, PrimeCodes, learn_codes};
+use text::vocab::morphemes::Codes;
+use text::vocab::{CODES_NAME, Parts, PathCodes, learn_codes};
 
 /// A vocabulary, and what is known of its tokens.
 pub struct Vocabulary {
@@ -30,12 +30,6 @@ pub struct Vocabulary {
     pub parts: Option<Parts>,
     /// Where tokens stand in the output tree, with a factored output layer.
     pub paths: Option<PathCodes>,
-}
-
-/// The codes of all tokens, as numbers of features and as integers.
-pub struct Parts {
-    pub codes: Codes,
-    pub primes: PrimeCodes,
 }
 
 impl Vocabulary {
@@ -54,7 +48,7 @@ impl Vocabulary {
             true => Some(codes(&folder, &tokenizer, counts.as_deref())?),
             false => None,
         };
-        let parts = codes.map(|codes| Parts { primes: PrimeCodes::new(&codes), codes });
+        let parts = codes.map(Parts::new);
         let paths = layout.config.head.class_starts().map(PathCodes::new);
         Ok(Vocabulary { folder, layout, tokenizer, counts, parts, paths })
     }
@@ -104,48 +98,6 @@ impl Vocabulary {
             Some(word) => word.to_owned(),
             None => text,
         }
-    }
-}
-
-impl Parts {
-    /// The feature of a prime, for display.
-    pub fn shown(&self, prime: u64) -> String {
-        let feature = self.primes.feature(prime);
-        feature.map_or_else(|| "?".to_owned(), |f| shown(&self.codes.features()[f as usize]))
-    }
-
-    /// The features of a code, for display.
-    pub fn all_shown(&self, code: &FactorCode) -> Vec<String> {
-        let numbers = code.primes().iter().filter_map(|&prime| self.primes.feature(prime));
-        all_shown(numbers.map(|number| &self.codes.features()[number as usize]))
-    }
-}
-
-/// Features, for display: prefixes, stems and suffixes in the order that words have them, then what
-/// else there is to say.
-pub fn all_shown<'a>(features: impl Iterator<Item = &'a Feature>) -> Vec<String> {
-    let place = |feature: &&Feature| match feature.kind {
-        FeatureKind::Prefix => 0,
-        FeatureKind::Stem | FeatureKind::Piece | FeatureKind::Token => 1,
-        FeatureKind::Suffix => 2,
-        FeatureKind::Case | FeatureKind::Joint | FeatureKind::Class => 3,
-    };
-    let mut features: Vec<&Feature> = features.collect();
-    features.sort_by_key(place);
-    features.into_iter().map(shown).collect()
-}
-
-/// A feature, for display: `run`, `-ing`, `re-`, `(upper)`.
-pub fn shown(feature: &Feature) -> String {
-    let text = feature.text.escape_debug();
-    match feature.kind {
-        FeatureKind::Stem => text.to_string(),
-        FeatureKind::Prefix => format!("{text}-"),
-        FeatureKind::Suffix => format!("-{text}"),
-        FeatureKind::Piece => format!("?{text}"),
-        FeatureKind::Case | FeatureKind::Class => format!("({text})"),
-        FeatureKind::Joint => "(no blank)".to_owned(),
-        FeatureKind::Token => format!("“{text}”"),
     }
 }
 

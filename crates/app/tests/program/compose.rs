@@ -7,7 +7,7 @@ use serde_json::Value;
 #[test]
 fn a_composed_model_is_trained_measured_and_writes() {
     let scene = Scene::new();
-    let flags = "--tokenizer word --vocab 400 --compose";
+    let flags = "--tokenizer word --vocab 400 --set vocab.compose=true";
     let ended: Ended = scene.train("run", flags).output().unwrap().into();
     ended.assert_success();
     let shown = run(scene.path(), &["inspect", "run"]);
@@ -38,9 +38,9 @@ fn a_composed_model_is_trained_measured_and_writes() {
 #[test]
 fn what_a_composed_model_needs_is_asked_for_by_name() {
     let scene = Scene::new();
-    let ended: Ended = scene.train("char", "--compose").output().unwrap().into();
+    let ended: Ended = scene.train("char", "--set vocab.compose=true").output().unwrap().into();
     assert_eq!(ended.complaint(2, &["vocab.compose", "characters have no parts"]), None);
-    let flags = "--tokenizer word --vocab 400 --compose --stop-at 5";
+    let flags = "--tokenizer word --vocab 400 --set vocab.compose=true --stop-at 5";
     let ended: Ended = scene.train("run", flags).output().unwrap().into();
     ended.assert_success();
     let checkpoint = scene.checkpoints("run").join("step-00000005");

@@ -6,7 +6,7 @@ use crate::scene::Scene;
 /// A scene with a finished factored run in `run`.
 fn scene() -> Scene {
     let scene = Scene::new();
-    let flags = "--head factor --classes 5 --tokenizer word --save-every 60";
+    let flags = "--head factor --set vocab.n_classes=5 --tokenizer word --save-every 60";
     let ended: Ended = scene.train("run", flags).output().unwrap().into();
     ended.assert_success();
     scene

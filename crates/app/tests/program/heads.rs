@@ -31,17 +31,17 @@ fn the_layer_is_chosen_unless_asked_for_and_the_plan_says_so() {
         ("chars", "--tokenizer char", &["output    softmax over all", "%"], "llama"),
         (
             "classes",
-            "--tokenizer char --classes 5",
+            "--tokenizer char --set vocab.n_classes=5",
             &["factored, ", " classes by exchange"],
             "crystalline",
         ),
         (
             "clusters",
-            "--tokenizer char --cutoffs 9,20",
+            "--tokenizer char --set vocab.cutoffs=[9,20]",
             &["9 frequent", "2 clusters"],
             "crystalline",
         ),
-        ("sample", "--tokenizer char --samples 7", &["trained on 7 of them"], "llama"),
+        ("sample", "--tokenizer char --set vocab.n_samples=7", &["trained on 7 of them"], "llama"),
     ] {
         let ended = train(&scene, out, flags);
         let missing = parts.iter().find(|part| !ended.stderr.contains(**part));
@@ -63,7 +63,7 @@ fn every_layer_works_with_every_tokeniser() {
     for tokenizer in ["char", "word", "split", "bpe"] {
         for head in ["full", "factor", "adaptive", "sampled"] {
             let out = format!("{tokenizer}-{head}");
-            train(&scene, &out, &format!("--tokenizer {tokenizer} --head {head}"));
+            train(&scene, &out, &format!("--tokenizer {tokenizer} --set vocab.head={head}"));
             let written = run(scene.path(), &["generate", &out, "Once", "--max-tokens", "3"]);
             written.assert_success();
             assert!(written.stdout.contains("Once"), "{out}: {}", written.stdout);
@@ -77,9 +77,9 @@ fn a_layer_that_is_none_is_refused_by_name() {
     let scene = Scene::new();
     let cases: [(&str, &[&str]); 4] = [
         ("--head half", &["--head", "half", "`full`, `factor`"]),
-        ("--cutoffs 20,9", &["head.cutoffs", "rise from 1 or more to below"]),
-        ("--cutoffs 9,x", &["--cutoffs", "x"]),
-        ("--samples 1000", &["vocab.n_samples = 1000", "fewer than the vocabulary"]),
+        ("--set vocab.cutoffs=[20,9]", &["head.cutoffs", "rise from 1 or more to below"]),
+        ("--set vocab.cutoffs=[9,x]", &["vocab.cutoffs", "x"]),
+        ("--set vocab.n_samples=1000", &["vocab.n_samples = 1000", "fewer than the vocabulary"]),
     ];
     for (flags, parts) in cases {
         let usual = ["train", "text.txt", "--tokenizer", "char", "--out", "run"];

@@ -15,6 +15,7 @@ mod old_runs;
 mod old_settings;
 mod process;
 mod scene;
+mod settings;
 mod signals;
 mod texts;
 mod vocabulary;

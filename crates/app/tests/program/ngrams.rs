@@ -35,8 +35,8 @@ fn write(scene: &Scene, model: &str) {
 #[test]
 fn rows_of_ngrams_are_trained_resumed_measured_and_write() {
     let scene = Scene::new();
-    let straight = scene.straight("straight", "--ngram-embed");
-    let ended = stopped(&scene, "run", "--ngram-embed");
+    let straight = scene.straight("straight", "--set vocab.ngram_embed=true");
+    let ended = stopped(&scene, "run", "--set vocab.ngram_embed=true");
     assert!(ended.stderr.contains("rows of n-grams seen 8 times"), "{}", ended.stderr);
     scene.finish("run");
     assert!(scene.end("run") == straight, "stopped and resumed it came to another end");
@@ -60,9 +60,12 @@ fn rows_of_ngrams_are_trained_resumed_measured_and_write() {
 fn every_output_layer_takes_them_and_so_do_composed_vectors() {
     let scene = Scene::new();
     let heads = ["full", "factor", "adaptive", "sampled"];
-    let flags =
-        heads.map(|head| format!("--tokenizer word --vocab 400 --head {head} --ngram-embed"));
-    let composed = "--tokenizer word --vocab 400 --compose --ngram-min-count 1".to_string();
+    let flags = heads.map(|head| {
+        format!("--tokenizer word --vocab 400 --set vocab.head={head} --set vocab.ngram_embed=true")
+    });
+    let composed =
+        "--tokenizer word --vocab 400 --set vocab.compose=true --set vocab.ngram_min_count=1"
+            .to_string();
     for (i, flags) in flags.into_iter().chain([composed]).enumerate() {
         let out = format!("run-{i}");
         let ended = stopped(&scene, &out, &flags);
@@ -91,7 +94,7 @@ fn nothing_of_ngrams_is_in_a_model_without() {
 #[test]
 fn a_lost_or_damaged_list_is_named() {
     let scene = Scene::new();
-    stopped(&scene, "run", "--ngram-embed");
+    stopped(&scene, "run", "--set vocab.ngram_embed=true");
     let model = moved(&scene, "run");
     write(&scene, "run-moved");
     let list = |folder: &Path| folder.join("ngrams.bin");
@@ -124,12 +127,12 @@ fn a_lost_or_damaged_list_is_named() {
 #[test]
 fn what_cannot_be_is_refused_by_name() {
     let scene = Scene::new();
-    let ended: Ended = scene.train("run", "--ngram-min-count 0").output().unwrap().into();
+    let ended: Ended = scene.train("run", "--set vocab.ngram_min_count=0").output().unwrap().into();
     assert_eq!(ended.complaint(2, &["vocab.ngram_min_count = 0", "at least 1"]), None);
     std::fs::write(scene.path().join("few.toml"), "[vocab]\nngram_rows = 4").unwrap();
     let ended: Ended = scene.train("run", "--config few.toml").output().unwrap().into();
     assert_eq!(ended.complaint(2, &["vocab.ngram_rows = 4", "64 to"]), None);
-    let flags = "--tokenizer word --vocab 400 --head factor --ngram-embed";
+    let flags = "--tokenizer word --vocab 400 --head factor --set vocab.ngram_embed=true";
     stopped(&scene, "run", flags);
     let ended = run(scene.path(), &["convert", "run", "--out", "new"]);
     assert_eq!(ended.complaint(1, &["rows of n-grams", "no plain model"]), None);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use text::stories;
 
 /// A model of a few thousand parameters with all that a model can have; more is in [`Scene::train`].
-const TRAIN: &str = "train text.txt --steps 60 --dim 16 --layers 2 --heads 2 --kv-heads 1 \
+const TRAIN: &str = "train text.txt --steps 60 --dim 16 --layers 2 --heads 2 --set model.n_kv_heads=1 \
     --seq-len 16 --batch 4 --lanes 2 --holdout 0.2 \
     --eval-every 11 --sample-every 25 --threads 1";
 
@@ -102,6 +102,12 @@ impl Scene {
 
     pub fn checkpoints(&self, out: &str) -> PathBuf {
         self.path().join(out).join("checkpoints")
+    }
+
+    /// The configuration of a run.
+    pub fn read_config(&self, out: &str) -> toml::Table {
+        let path = self.path().join(out).join("config.toml");
+        std::fs::read_to_string(path).unwrap().parse().unwrap()
     }
 
     /// What the run left at its end.

@@ -17,6 +17,19 @@ pub fn code_of(source: &str) -> String {
     code
 }
 
+/// The source with its comments blanked; every line keeps its number.
+pub fn without_comments(source: &str) -> String {
+    let (mut kept, mut rest) = (String::with_capacity(source.len()), source);
+    while let Some(first) = rest.chars().next() {
+        let len = not_code_len(rest, kept.chars().next_back()).max(first.len_utf8());
+        let is_comment = rest.starts_with("//") || rest.starts_with("/*");
+        let blank = |c| if c == '\n' { '\n' } else { ' ' };
+        kept.extend(rest[..len].chars().map(|c| if is_comment { blank(c) } else { c }));
+        rest = &rest[len..];
+    }
+    kept
+}
+
 /// Bytes of the comment or literal at the start of `rest`; 0 if code stands there.
 fn not_code_len(rest: &str, previous: Option<char>) -> usize {
     match rest.as_bytes() {

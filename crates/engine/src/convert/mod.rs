@@ -9,6 +9,7 @@ mod inputs;
 #[cfg(test)]
 mod tests;
 mod tune;
+mod whole;
 
 use crate::head::{HeadConfig, PlainFit, micro_rows};
 use crate::model::{Layout, Model, ModelConfig};
@@ -18,6 +19,7 @@ use kernels::adamw::AdamwStep;
 use kernels::{AlignedVec, Pool};
 use std::time::{Duration, Instant};
 pub use tune::Tuning;
+pub use whole::{ConvertError, ConvertEvent, Stage, hold_out, run};
 
 /// How long to fit.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +81,18 @@ pub enum FitError {
     /// A step of training the whole model was refused.
     #[error("learning the text: {0}")]
     Step(#[from] StepError),
+}
+
+impl FitError {
+    /// Its stable code, of the list in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            FitError::NotFactored => "not-factored",
+            FitError::Composed => "not-convertible",
+            FitError::NotFinite { .. } => "not-finite",
+            FitError::Step(error) => error.code(),
+        }
+    }
 }
 
 /// Tokens that the start is computed from.

@@ -64,11 +64,25 @@ pub enum SaveError {
         source: LoadError,
     },
     /// The thread that writes checkpoints is gone.
-    #[error("the thread that writes checkpoints has stopped; restart the program with `resume`")]
+    #[error("the thread that writes checkpoints has stopped; resume the run")]
     WriterStopped,
 }
 
 impl SaveError {
+    /// Its stable code, of the list in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            _ if self.is_no_space() => "disk-full",
+            SaveError::Io { .. } => "file-unwritable",
+            SaveError::NoSpace { .. } => "disk-full",
+            SaveError::NotFinite { .. } => "not-finite",
+            SaveError::Exists { .. } => "file-exists",
+            SaveError::Invalid { .. } => "save-refused",
+            SaveError::KeptUnverified { .. } => "checkpoint-unverified",
+            SaveError::WriterStopped => "writer-stopped",
+        }
+    }
+
     /// Turns the error of an operation `doing` on `path` into a [`SaveError`].
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SaveError {
         let path = path.to_owned();
@@ -173,6 +187,19 @@ pub enum LoadError {
 }
 
 impl LoadError {
+    /// Its stable code, of the list in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            LoadError::Io { .. } => "file-unreadable",
+            LoadError::Damaged { .. } => "file-damaged",
+            LoadError::Mismatch { .. } => "file-mismatch",
+            LoadError::TooLarge { .. } => "file-too-large",
+            LoadError::Unsupported { .. } => "file-unsupported",
+            LoadError::NewerVersion { .. } => "file-of-newer-version",
+            LoadError::NoCheckpoint { .. } => "no-checkpoint",
+        }
+    }
+
     /// Turns the error of an operation `doing` on `path` into a [`LoadError`].
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LoadError {
         let path = path.to_owned();

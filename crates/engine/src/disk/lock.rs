@@ -55,6 +55,16 @@ pub enum LockError {
     },
 }
 
+impl LockError {
+    /// Its stable code, of the list in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            LockError::Held { .. } => "run-locked",
+            LockError::Io { .. } => "file-unwritable",
+        }
+    }
+}
+
 struct Holder<'a>(&'a Option<Owner>);
 
 impl std::fmt::Display for Holder<'_> {

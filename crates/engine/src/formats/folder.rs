@@ -79,6 +79,20 @@ pub enum ModelFolderError {
     Inputs(#[from] SideFileError),
 }
 
+impl ModelFolderError {
+    /// Its stable code, of the list in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            ModelFolderError::NoModel { .. } => "no-model",
+            ModelFolderError::Load(error) => error.code(),
+            ModelFolderError::Shape { .. } => "shape-refused",
+            ModelFolderError::Tokenizer(error) => error.code(),
+            ModelFolderError::OtherTokenizer { .. } => "file-mismatch",
+            ModelFolderError::Inputs(error) => error.code(),
+        }
+    }
+}
+
 impl ModelFolder {
     /// The model folder `path`.
     ///

@@ -3,6 +3,7 @@
 mod sampler;
 mod session;
 mod stop;
+mod story_grade;
 mod workspace;
 mod writer;
 
@@ -10,5 +11,6 @@ pub use crate::model::{ContextFull, NewTokens, Sequence};
 pub use sampler::{Sampler, SamplerError, Sampling};
 pub use session::Session;
 pub use stop::StopScanner;
+pub use story_grade::{StoryGrade, grade_stories};
 pub use workspace::{Following, Workspace};
 pub use writer::{Finish, Request, Usage, Written, generate};

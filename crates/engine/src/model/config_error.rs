@@ -11,3 +11,10 @@ pub struct ConfigError {
     /// What it must be.
     pub expected: String,
 }
+
+impl ConfigError {
+    /// Its stable code, of the list in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        "shape-refused"
+    }
+}

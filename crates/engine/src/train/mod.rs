@@ -2,6 +2,7 @@
 
 pub mod events;
 mod lanes;
+mod measure;
 mod optim;
 mod plan;
 pub mod run;
@@ -12,6 +13,7 @@ mod trainer;
 
 pub(crate) use lanes::read_sequences;
 pub use lanes::{Lanes, LanesSpec, SequenceSource};
+pub use measure::measure_loss;
 pub use optim::{
     AdamW, AdamWOptions, IdleRows, Optimizer, Pieces, ReadTensor, RestoreError, StateTensor,
     StepGradients,

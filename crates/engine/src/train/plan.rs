@@ -62,3 +62,13 @@ pub enum StepError {
         grad_norm: f64,
     },
 }
+
+impl StepError {
+    /// Its stable code, of the list in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            StepError::NoTargets { .. } => "step-without-targets",
+            StepError::NotFinite { .. } => "not-finite",
+        }
+    }
+}

@@ -18,7 +18,8 @@ fn assert_refused(dir: &Path, file: &Path) {
     assert!(matches!(error, RunError::CorpusChanged { .. }), "{error}");
     let message = error.to_string();
     assert!(message.contains(&file.display().to_string()), "{message}");
-    assert!(message.contains("--allow-changed-corpus"), "{message}");
+    assert!(message.contains("go on with the text as it was when the run began"), "{message}");
+    assert_eq!(error.code(), "corpus-changed");
 }
 
 #[test]

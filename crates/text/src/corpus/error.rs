@@ -50,7 +50,7 @@ pub enum Error {
     /// A byte that no UTF-8 text has at that place.
     #[error(
         "{path}: not UTF-8 at byte {offset} (0x{byte:02x}); convert it (iconv -t UTF-8), \
-         or have such bytes replaced: --replace-invalid-utf8",
+         or have such bytes replaced",
         path = path.display()
     )]
     NotUtf8 {
@@ -64,7 +64,7 @@ pub enum Error {
     /// A zero byte, which text files do not have.
     #[error(
         "{path}: zero byte at {offset}: this looks like a binary file; give plain text, \
-         or have such bytes replaced: --replace-invalid-utf8",
+         or have such bytes replaced",
         path = path.display()
     )]
     ZeroByte {
@@ -108,7 +108,7 @@ pub enum Error {
     /// A text too short to hold the asked share of it out.
     #[error(
         "the text has {found} bytes, too few to hold some out for validation; \
-         give more text, a file to validate with (--valid), or hold nothing out (--holdout 0)"
+         give more text, a file to validate with, or hold nothing out"
     )]
     TooShortToSplit {
         /// Bytes that there are.
@@ -145,6 +145,29 @@ pub enum Error {
 }
 
 impl Error {
+    /// Its stable code, of the list in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::NoFiles => "no-text",
+            Error::Missing { .. } => "text-missing",
+            Error::Folder { .. } => "text-is-folder",
+            Error::NotRegular { .. } => "text-not-regular",
+            Error::Unreadable { .. } => "text-unreadable",
+            Error::Empty { .. } => "text-empty",
+            Error::Utf16 { .. } => "text-utf16",
+            Error::NotUtf8 { .. } => "text-not-utf8",
+            Error::ZeroByte { .. } => "text-binary",
+            Error::Changed { .. } => "text-changed",
+            Error::TooFewTokens { .. } => "text-too-few-tokens",
+            Error::BadFraction { .. } => "holdout-refused",
+            Error::TooShortToSplit { .. } => "text-too-short-to-split",
+            Error::TokenFile { .. } => "token-file-damaged",
+            Error::TokenOutside { .. } => "token-outside-vocabulary",
+            Error::Unwritable { .. } if self.is_disk_full() => "disk-full",
+            Error::Unwritable { .. } => "file-unwritable",
+        }
+    }
+
     /// Whether the cause is that no space is left where a file was to be written.
     pub fn is_disk_full(&self) -> bool {
         use std::io::ErrorKind::{QuotaExceeded, StorageFull};

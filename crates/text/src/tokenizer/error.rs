@@ -30,8 +30,8 @@ pub enum TextError {
 
     /// A tokenizer.json that is no JSON, or lacks a field.
     #[error(
-        "not a readable tokenizer.json: {found}. Write it again with \
-         `crystalline tokenizer train`, or copy it again from where it came"
+        "not a readable tokenizer.json: {found}. Train the tokeniser again, or copy the file again \
+         from where it came"
     )]
     Json {
         /// What the parser met and where.
@@ -41,7 +41,7 @@ pub enum TextError {
     /// A tokenizer.json of a form that this program does not read.
     #[error(
         "field `{field}` of the tokeniser: found {found}, expected {expected}. Only the four \
-         kinds that `crystalline tokenizer train` writes can be read"
+         kinds that this program writes can be read"
     )]
     Format {
         /// The field, as a path into the JSON.
@@ -97,6 +97,21 @@ pub enum TextError {
 }
 
 impl TextError {
+    /// Its stable code, of the list in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            TextError::Read { .. } => "file-unreadable",
+            TextError::InFile { source, .. } => source.code(),
+            TextError::Json { .. } => "tokenizer-damaged",
+            TextError::Format { .. } => "tokenizer-unsupported",
+            TextError::TooLarge { .. } => "tokenizer-too-large",
+            TextError::Option { .. } => "tokenizer-refused",
+            TextError::NoWords { .. } => "text-without-words",
+            TextError::Learn { .. } => "tokenizer-bug",
+            TextError::Cancelled => "cancelled",
+        }
+    }
+
     /// [`TextError::Format`], with a value from a file cut to a readable length.
     pub(super) fn format(
         field: impl Into<String>,

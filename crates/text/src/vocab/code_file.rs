@@ -47,6 +47,17 @@ pub enum CodeFileError {
     },
 }
 
+impl CodeFileError {
+    /// Its stable code, of the list in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            CodeFileError::Read { .. } => "file-unreadable",
+            CodeFileError::Missing { .. } => "file-missing",
+            CodeFileError::Content { source, .. } => source.code(),
+        }
+    }
+}
+
 /// Learns the codes of a tokeniser's tokens.
 ///
 /// `counts` (V) is how often each token is a whole word of the training text

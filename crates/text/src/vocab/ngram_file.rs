@@ -52,6 +52,17 @@ pub enum NgramFileError {
     },
 }
 
+impl NgramFileError {
+    /// Its stable code, of the list in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            NgramFileError::Read { .. } => "file-unreadable",
+            NgramFileError::Missing { .. } => "file-missing",
+            NgramFileError::Content { .. } => "file-damaged",
+        }
+    }
+}
+
 /// The bytes of `ngrams.bin`: always the same for the same n-grams and tokeniser.
 pub fn ngrams_bytes(ngrams: &Ngrams, of: &TokenizerHash) -> Vec<u8> {
     let known = ngrams.known();

@@ -2,7 +2,7 @@
 
 use super::random::{Random, codes_of};
 use super::{CLAIM, Line, NAME_WIDTH, Timed, measure_lines};
-use crate::nearest::DotTable;
+use engine::nearest::DotTable;
 use kernels::Precision;
 use lattice::arith::{gcd, gcd_big, gcd_binary, gcd_u128};
 use lattice::similarity::{by_bits, by_factors, common};

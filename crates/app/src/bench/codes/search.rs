@@ -2,7 +2,7 @@
 
 use super::random::{Random, codes_of};
 use super::{CLAIM, Line, NAME_WIDTH, Timed, measure_lines};
-use crate::nearest::{DotTable, largest};
+use engine::nearest::{DotTable, largest};
 use kernels::Precision;
 use lattice::{CodeIndex, FactorCode, PrimeBase, Searcher, SignatureRows, nearest_by_scan};
 use serde::Serialize;

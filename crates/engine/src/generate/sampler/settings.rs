@@ -46,6 +46,13 @@ pub struct SamplerError {
     pub expected: &'static str,
 }
 
+impl SamplerError {
+    /// Its stable code, of the list in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        "sampling-refused"
+    }
+}
+
 impl Sampling {
     /// Finds the first setting that makes no sense.
     pub(super) fn check(&self) -> Result<(), SamplerError> {

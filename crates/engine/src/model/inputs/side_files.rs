@@ -20,6 +20,16 @@ pub enum SideFileError {
     Ngrams(#[from] NgramFileError),
 }
 
+impl SideFileError {
+    /// Its stable code, of the list in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            SideFileError::Codes(error) => error.code(),
+            SideFileError::Ngrams(error) => error.code(),
+        }
+    }
+}
+
 impl InputLayer {
     /// The input layer of the model in `folder`, a run's or a model's, for tokens of the tokeniser
     /// with this hash.

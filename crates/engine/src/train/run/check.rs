@@ -65,7 +65,7 @@ pub(super) fn check_train(train: &TrainConfig, model: &ModelConfig) -> Result<()
     }
     let has_tables = Layout::new(model)?.shares_tables();
     if optimizer.idle_rows == IdleRows::Lazy && !has_tables {
-        let expected = "dense: a full output layer uses every row of its table (try --head factor)";
+        let expected = "dense: a full output layer uses every row of its table (choose vocab.head = \"factor\")";
         return refuse("train.optimizer.idle_rows", "lazy", expected);
     }
     if optimizer.idle_rows == IdleRows::Lazy && optimizer.beta1 >= optimizer.beta2 {

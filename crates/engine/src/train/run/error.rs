@@ -20,9 +20,7 @@ pub enum RunError {
     #[error(transparent)]
     Text(#[from] TextError),
     /// The text is not what it was when the run began.
-    #[error(
-        "{source}; or go on with the text as it was when the run began: --allow-changed-corpus"
-    )]
+    #[error("{source}; or go on with the text as it was when the run began")]
     CorpusChanged {
         /// Which file, and what it was.
         source: text::corpus::Error,
@@ -82,20 +80,20 @@ pub enum RunError {
         message: String,
     },
     /// The run's folder has something in it.
-    #[error("{}: there is a run here already; go on with `crystalline resume`, or choose another --out", dir.display())]
+    #[error("{}: there is a run here already; resume it, or choose another folder", dir.display())]
     Exists {
         /// The folder.
         dir: PathBuf,
     },
     /// There is no run in the folder.
-    #[error("{}: no run here ({CONFIG} is missing); give the folder that `crystalline train` printed", dir.display(), CONFIG = super::CONFIG_NAME)]
+    #[error("{}: no run here ({CONFIG} is missing); give the folder of a run", dir.display(), CONFIG = super::CONFIG_NAME)]
     NoRun {
         /// The folder.
         dir: PathBuf,
     },
     /// Too many steps in a row were not finite.
     #[error(
-        "{n} steps in a row were skipped, the last because {last}; the last good state is saved; try a lower --lr"
+        "{n} steps in a row were skipped, the last because {last}; the last good state is saved; try a lower learning rate"
     )]
     Diverged {
         /// Skipped steps.
@@ -119,6 +117,35 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// Its stable code, of the list in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        match self {
+            RunError::Data(error) => error.code(),
+            RunError::Text(error) => error.code(),
+            RunError::CorpusChanged { .. } => "corpus-changed",
+            RunError::Classes(error) => error.code(),
+            RunError::Codes(error) => error.code(),
+            RunError::Inputs(error) => error.code(),
+            RunError::Config(error) => error.code(),
+            RunError::Load(error) => error.code(),
+            RunError::Save(error) => error.code(),
+            RunError::Lock(error) => error.code(),
+            RunError::Sampler(error) => error.code(),
+            RunError::Setting { .. } => "setting-refused",
+            RunError::TooLarge { .. } => "model-too-large",
+            RunError::ConfigFile { .. } => "settings-unreadable",
+            RunError::Exists { .. } => "run-exists",
+            RunError::NoRun { .. } => "no-run",
+            RunError::Diverged { .. } => "diverged",
+            RunError::Cancelled => "cancelled",
+            RunError::Io { source, .. } => match source.kind() {
+                StorageFull | QuotaExceeded => "disk-full",
+                _ => "file-refused",
+            },
+        }
+    }
+
     /// A function that wraps what the system said about `path`.
     pub(super) fn io<'a>(
         what: &'static str,

@@ -47,3 +47,15 @@ pub enum ClassError {
     #[error("cancelled")]
     Cancelled,
 }
+
+impl ClassError {
+    /// Its stable code, of the list in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            ClassError::Option { .. } => "classes-refused",
+            ClassError::Token { .. } => "token-outside-vocabulary",
+            ClassError::Stored { .. } => "classes-damaged",
+            ClassError::Cancelled => "cancelled",
+        }
+    }
+}

@@ -29,6 +29,14 @@ pub enum MorphemeError {
 }
 
 impl MorphemeError {
+    /// Its stable code, of the list in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            MorphemeError::Format { .. } => "codes-damaged",
+            MorphemeError::Cancelled => "cancelled",
+        }
+    }
+
     /// [`MorphemeError::Format`], with a value from a file cut to a readable length.
     pub(in crate::vocab) fn format(
         field: impl Into<String>,

@@ -20,9 +20,9 @@ use lazy::LazyTables;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// Constants of the optimiser.
+/// Constants of the optimiser; those that a file does not have are the defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct AdamWOptions {
     /// Decay of the first moment.
     pub beta1: f32,

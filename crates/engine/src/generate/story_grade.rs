@@ -1,12 +1,12 @@
-//! How well the demo's model writes: its sentences against the grammar that wrote its text.
+//! Grade of a model of the built-in stories: its sentences against the grammar that wrote its text.
 
-use anyhow::Result;
-use engine::formats::LoadedModel;
-use engine::generate::{Request, Sampling, Session, Written, generate};
+use super::{Request, SamplerError, Sampling, Session, Written, generate};
+use crate::model::OwnedModel;
 use kernels::Pool;
 use std::collections::HashSet;
 use std::fmt;
 use text::stories::{parse_sentence, split_sentences};
+use text::tokenizer::Tokenizer;
 
 /// Sentences that are looked at.
 const N_SENTENCES: usize = 200;
@@ -16,13 +16,16 @@ const TEXT_TOKENS: usize = 120;
 
 /// Of so many sentences, how many are sentences of the grammar, and how many are new.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Grade {
+pub struct StoryGrade {
+    /// Sentences.
     pub n: usize,
+    /// Those that the grammar accepts.
     pub n_grammatical: usize,
+    /// Those that the text does not have.
     pub n_new: usize,
 }
 
-impl fmt::Display for Grade {
+impl fmt::Display for StoryGrade {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let percent = |n: usize| 100.0 * n as f64 / self.n.max(1) as f64;
         write!(
@@ -36,16 +39,25 @@ impl fmt::Display for Grade {
     }
 }
 
-/// Lets the model write until there are enough sentences, and looks at them.
-pub fn grade(opened: &LoadedModel, corpus: &str, seed: u64, pool: &mut Pool) -> Result<Grade> {
+/// Lets a model write until there are enough sentences, and looks at them beside its text, `corpus`.
+///
+/// # Errors
+/// [`SamplerError`], which the usual sampling never has.
+pub fn grade_stories(
+    model: &OwnedModel,
+    tokenizer: &Tokenizer,
+    corpus: &str,
+    seed: u64,
+    pool: &mut Pool,
+) -> Result<StoryGrade, SamplerError> {
     let known: HashSet<&str> = split_sentences(corpus).into_iter().collect();
-    let sentences = sentences(opened, seed, pool)?;
+    let sentences = sentences(model, tokenizer, seed, pool)?;
     Ok(judge(&sentences, &known))
 }
 
-fn judge(sentences: &[String], known: &HashSet<&str>) -> Grade {
+fn judge(sentences: &[String], known: &HashSet<&str>) -> StoryGrade {
     let count = |is: &dyn Fn(&str) -> bool| sentences.iter().filter(|s| is(s)).count();
-    Grade {
+    StoryGrade {
         n: sentences.len(),
         n_grammatical: count(&|s| parse_sentence(s).is_ok()),
         n_new: count(&|s| !known.contains(s)),
@@ -53,12 +65,17 @@ fn judge(sentences: &[String], known: &HashSet<&str>) -> Grade {
 }
 
 /// Whole sentences from beginnings of stories.
-fn sentences(opened: &LoadedModel, seed: u64, pool: &mut Pool) -> Result<Vec<String>> {
-    let model = opened.model.model();
+fn sentences(
+    owned: &OwnedModel,
+    tokenizer: &Tokenizer,
+    seed: u64,
+    pool: &mut Pool,
+) -> Result<Vec<String>, SamplerError> {
+    let model = owned.model();
     let precision = model.packed.precision();
-    let max_len = opened.model.max_len();
-    let mut session = Session::new(opened.model.layout(), precision, max_len, pool.threads());
-    let prompt = opened.tokenizer.encode_ordinary("\n\n");
+    let max_len = owned.max_len();
+    let mut session = Session::new(owned.layout(), precision, max_len, pool.threads());
+    let prompt = tokenizer.encode_ordinary("\n\n");
     let mut sentences = Vec::new();
     for text_seed in seed.. {
         let sampling = Sampling { seed: text_seed, ..Sampling::default() };
@@ -69,7 +86,7 @@ fn sentences(opened: &LoadedModel, seed: u64, pool: &mut Pool) -> Result<Vec<Str
             text.push_str(written.text());
             true
         };
-        generate(&mut session, model, pool, &opened.tokenizer, &prompt, &request, &mut report)?;
+        generate(&mut session, model, pool, tokenizer, &prompt, &request, &mut report)?;
         let mut whole = split_sentences(&text);
         // The last is cut off where the tokens ended.
         whole.pop();
@@ -95,10 +112,10 @@ mod tests {
             split_sentences(&story).into_iter().map(str::to_owned).collect();
         let n = sentences.len();
         let known = HashSet::from([sentences[0].as_str()]);
-        assert_eq!(judge(&sentences, &known), Grade { n, n_grammatical: n, n_new: n - 1 });
+        assert_eq!(judge(&sentences, &known), StoryGrade { n, n_grammatical: n, n_new: n - 1 });
         drop(known);
         sentences.push("The the of was.".to_string());
         let grade = judge(&sentences, &HashSet::new());
-        assert_eq!(grade, Grade { n: n + 1, n_grammatical: n, n_new: n + 1 });
+        assert_eq!(grade, StoryGrade { n: n + 1, n_grammatical: n, n_new: n + 1 });
     }
 }

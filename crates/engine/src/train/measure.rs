@@ -1,11 +1,10 @@
-//! The loss of a model on tokens, in windows side by side.
+//! Loss of a model on tokens, measured in windows side by side.
 
-use anyhow::Result;
-use engine::head::LossSum;
-use engine::model::{MicroShape, OwnedModel};
-use engine::train::{Lanes, SequenceSource};
+use super::{Lanes, SequenceSource};
+use crate::head::LossSum;
+use crate::model::{MicroShape, OwnedModel};
 use kernels::cross_entropy::IGNORE;
-use text::corpus::{EvalWindows, TokenSource};
+use text::corpus::{Error, EvalWindows, TokenSource};
 
 /// Windows over tokens.
 struct Windows<'a, S: ?Sized> {
@@ -30,13 +29,13 @@ impl<S: TokenSource + Sync + ?Sized> SequenceSource for Windows<'_, S> {
 /// The loss of all but the first of `tokens`, or of those of them that are targets.
 ///
 /// # Errors
-/// If there are fewer than two.
-pub fn loss<S>(
+/// [`Error::TooFewTokens`] if there are fewer than two.
+pub fn measure_loss<S>(
     model: &OwnedModel,
     tokens: &S,
     is_target: Option<&[bool]>,
     threads: usize,
-) -> Result<LossSum>
+) -> Result<LossSum, Error>
 where
     S: TokenSource + Sync + ?Sized,
 {

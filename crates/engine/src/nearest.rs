@@ -5,6 +5,7 @@ use kernels::rows::store_rows;
 use kernels::{Accum, AlignedVec, Precision, Rows, RowsMut};
 
 /// Rows packed for the kernels' matrix products.
+#[derive(Debug)]
 pub struct DotTable {
     words: AlignedVec<u32>,
     precision: Precision,

@@ -1,0 +1,117 @@
+//! Exit codes: how a command failed, by the stable code of its error.
+
+use engine::convert::ConvertError;
+use engine::disk::{LoadError, LockError, SaveError};
+use engine::formats::ModelFolderError;
+use engine::generate::SamplerError;
+use engine::model::{ConfigError, SideFileError};
+use engine::train::{RunError, StepError};
+use std::error::Error;
+use std::io::ErrorKind;
+use text::FileTokensError;
+use text::corpus::Error as DataError;
+use text::tokenizer::TextError;
+use text::vocab::classes::ClassError;
+use text::vocab::morphemes::MorphemeError;
+use text::vocab::{CodeFileError, NgramFileError};
+
+/// What cannot be, whatever is tried: the settings, or what they are to work on, must change.
+const REFUSED: [&str; 7] = [
+    "corpus-changed",
+    "file-mismatch",
+    "model-too-large",
+    "run-exists",
+    "setting-refused",
+    "settings-unreadable",
+    "shape-refused",
+];
+
+/// The code of the outermost error that has one (`docs/errors.md`).
+pub fn code(error: &anyhow::Error) -> Option<&'static str> {
+    error.chain().find_map(code_of)
+}
+
+fn code_of(cause: &(dyn Error + 'static)) -> Option<&'static str> {
+    macro_rules! first_of {
+        ($($kind:ty),*) => {
+            None$(.or_else(|| cause.downcast_ref::<$kind>().map(<$kind>::code)))*
+        };
+    }
+    first_of!(
+        RunError,
+        LoadError,
+        SaveError,
+        LockError,
+        ConvertError,
+        StepError,
+        SamplerError,
+        ModelFolderError,
+        ConfigError,
+        SideFileError,
+        DataError,
+        FileTokensError,
+        TextError,
+        ClassError,
+        MorphemeError,
+        CodeFileError,
+        NgramFileError
+    )
+}
+
+/// 2 where the user asked for something that cannot be, 28 for a full disk, else 1.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    match code(error) {
+        Some("disk-full") => 28,
+        _ if error.chain().any(is_disk_full) => 28,
+        Some(code) if REFUSED.contains(&code) => 2,
+        _ => 1,
+    }
+}
+
+fn is_disk_full(cause: &(dyn Error + 'static)) -> bool {
+    let io = cause.downcast_ref::<std::io::Error>();
+    io.is_some_and(|io| matches!(io.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    #[test]
+    fn the_same_fault_ends_every_command_with_the_same_code() {
+        let mismatch = || LoadError::Mismatch {
+            path: PathBuf::from("x"),
+            field: "size".to_owned(),
+            found: "1".to_owned(),
+            expected: "2".to_owned(),
+        };
+        let of_run = anyhow::Error::from(RunError::Load(mismatch()));
+        let alone = anyhow::Error::from(mismatch()).context("opening");
+        for error in [of_run, alone] {
+            assert_eq!((code(&error), exit_code(&error)), (Some("file-mismatch"), 2));
+        }
+        assert_eq!(exit_code(&anyhow::anyhow!("no text given")), 1);
+        let full = anyhow::Error::from(std::io::Error::from(ErrorKind::StorageFull));
+        assert_eq!(exit_code(&full.context("x")), 28);
+    }
+
+    #[test]
+    fn the_page_of_errors_has_the_exit_codes() {
+        let page = include_str!("../../../../docs/errors.md");
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
+        let mut n_refused = 0;
+        for row in rows {
+            let (code, rest) = row.split_once("` | ").unwrap();
+            let exit = rest.split(" |").next().unwrap().trim();
+            let expected = match code {
+                "disk-full" => "28",
+                code if REFUSED.contains(&code) => "2",
+                _ => "1",
+            };
+            assert_eq!(exit, expected, "{code}");
+            n_refused += usize::from(expected == "2");
+        }
+        assert_eq!(n_refused, REFUSED.len());
+    }
+}

@@ -1,0 +1,219 @@
+//! Settings of a run from the command line: the flags of `train`, over `--set`, over a settings file.
+//!
+//! A group of flags is a section of a settings file, its fields renamed to the keys there: the groups
+//! are serialised and laid over the file, so there is no second list of them.
+
+use super::options::{PrecisionArg, parse_name};
+use anyhow::{Context, Result};
+use engine::head::HeadName;
+use engine::train::RunError;
+use engine::train::settings::Settings;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use text::tokenizer::TokenizerKind;
+use toml::{Table, Value};
+
+/// Flags that are settings.
+#[derive(Debug, clap::Args, Serialize)]
+pub struct Flags {
+    #[command(flatten)]
+    data: DataFlags,
+    #[command(flatten)]
+    tokenizer: TokenizerFlags,
+    #[command(flatten)]
+    model: ModelFlags,
+    #[command(flatten)]
+    vocab: VocabFlags,
+    #[command(flatten)]
+    train: TrainFlags,
+}
+
+#[derive(Debug, clap::Args, Serialize)]
+#[command(next_help_heading = "Text")]
+struct DataFlags {
+    /// A file to validate with, instead of holding out part of the text.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)] // a path need not be text; `read` takes it
+    valid: Option<PathBuf>,
+    /// Share of the text to hold out for validation [default: 0.05].
+    #[arg(long, value_name = "SHARE")]
+    holdout: Option<f64>,
+    /// Read bytes that are not UTF-8 as U+FFFD instead of refusing them.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    replace_invalid_utf8: bool,
+}
+
+#[derive(Debug, clap::Args, Serialize)]
+#[command(next_help_heading = "Text")]
+struct TokenizerFlags {
+    /// word, split, bpe or char [default: word, or char below 20 kB].
+    #[arg(long, value_name = "KIND", value_parser = parse_name::<TokenizerKind>)]
+    #[serde(rename = "kind")]
+    tokenizer: Option<TokenizerKind>,
+    /// Largest vocabulary [default: from the size of the text].
+    #[arg(long, value_name = "N")]
+    #[serde(rename = "vocab_size")]
+    vocab: Option<usize>,
+}
+
+#[derive(Debug, clap::Args, Serialize)]
+#[command(next_help_heading = "Model")]
+struct ModelFlags {
+    /// Width of the model [default: 96 to 384, from the size of the text].
+    #[arg(long, value_name = "N")]
+    #[serde(rename = "model_dim")]
+    dim: Option<usize>,
+    /// Layers [default: 3 to 6, from the size of the text].
+    #[arg(long, value_name = "N")]
+    #[serde(rename = "n_layers")]
+    layers: Option<usize>,
+    /// Attention heads [default: one per 32 of the width, per 64 from 384 on].
+    #[arg(long, value_name = "N")]
+    #[serde(rename = "n_heads")]
+    heads: Option<usize>,
+    /// Tokens of a training sequence [default: 128].
+    #[arg(long, value_name = "N")]
+    seq_len: Option<usize>,
+}
+
+#[derive(Debug, clap::Args, Serialize)]
+#[command(next_help_heading = "Model")]
+struct VocabFlags {
+    /// Output layer, full or factor [default: factor if expected to train 1.5x faster].
+    #[arg(long, value_parser = parse_head)]
+    head: Option<HeadName>,
+}
+
+#[derive(Debug, clap::Args, Serialize)]
+#[command(next_help_heading = "Training")]
+struct TrainFlags {
+    /// Sequences in a batch [default: 1,024 or 4,096 tokens' worth].
+    #[arg(long, value_name = "N")]
+    #[serde(rename = "batch_seqs")]
+    batch: Option<usize>,
+    /// Peak learning rate [default: 0.005, less for a model wider than 128].
+    #[arg(long)]
+    lr: Option<f32>,
+    /// Residual dropout, from 0 to below 1 [default: 0.1 above 4 epochs, else 0].
+    #[arg(long, value_name = "SHARE")]
+    dropout: Option<f32>,
+    /// Seed of weights, data order and dropout [default: 1].
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Number format of matrix products: f32, bf16 or auto.
+    #[arg(
+        long,
+        help_heading = "Machine",
+        value_name = "FORMAT",
+        default_value = "auto",
+        hide_possible_values = true
+    )]
+    #[serde(skip_serializing_if = "PrecisionArg::is_auto")]
+    precision: PrecisionArg,
+    /// Data-parallel lanes, part of the run [default: the number of threads].
+    #[arg(long, help_heading = "Machine", value_name = "N")]
+    #[serde(rename = "n_lanes")]
+    lanes: Option<usize>,
+    /// What samples continue [default: nothing].
+    #[arg(long, help_heading = "While it trains", value_name = "TEXT")]
+    #[serde(rename = "sample_prompt")]
+    prompt: Option<String>,
+    /// Steps between evaluations [default: a twelfth of all].
+    #[arg(long, help_heading = "While it trains", value_name = "STEPS")]
+    eval_every: Option<u64>,
+    /// Steps between checkpoints [default: a sixth of all].
+    #[arg(long, help_heading = "While it trains", value_name = "STEPS")]
+    save_every: Option<u64>,
+    /// Steps between samples [default: a sixth of all].
+    #[arg(long, help_heading = "While it trains", value_name = "STEPS")]
+    sample_every: Option<u64>,
+}
+
+/// `--head`: of the output layers the two that are worth choosing between.
+fn parse_head(name: &str) -> Result<HeadName, String> {
+    match name {
+        "adaptive" | "sampled" => Err(format!(
+            "that is a setting now: --set vocab.head={name}, or head = {name:?} under [vocab] in a \
+             file given by --config"
+        )),
+        "full" | "factor" => parse_name::<HeadName>(name).map_err(|error| error.to_string()),
+        _ => Err("expected one of `full`, `factor`".to_owned()),
+    }
+}
+
+/// `--set`: one setting, as the tables that it stands in.
+pub type Setting = Table;
+
+/// Reads `section.key=value`; a value that is no TOML is a string.
+///
+/// # Errors
+/// If there is no such key, or not of such a value; says what would do.
+pub fn parse_setting(text: &str) -> Result<Setting, String> {
+    let (key, value) =
+        text.split_once('=').ok_or("expected a key and a value, such as vocab.compose=true")?;
+    let parsed = format!("value = {value}").parse::<Table>().ok().filter(|table| table.len() == 1);
+    let value = parsed.and_then(|mut table| table.remove("value"));
+    let value = value.unwrap_or_else(|| Value::String(text[key.len() + 1..].to_owned()));
+    let tables = key
+        .trim()
+        .rsplit('.')
+        .fold(value, |value, part| Value::Table(Table::from_iter([(part.to_owned(), value)])));
+    match tables {
+        Value::Table(setting) => {
+            let checked: Result<Settings, toml::de::Error> = setting.clone().try_into();
+            checked.map(|_| setting).map_err(|error| error.message().to_owned())
+        }
+        _ => unreachable!("a key has a part at least"),
+    }
+}
+
+/// The settings of a run: of `file`, then those that were `set`, then `files` and `flags`.
+///
+/// # Errors
+/// If the file cannot be read, or is no settings file.
+pub fn read(
+    file: Option<&Path>,
+    set: &[Setting],
+    files: &[PathBuf],
+    flags: &Flags,
+) -> Result<Settings> {
+    let mut all = file.map_or(Ok(Table::new()), read_file)?;
+    for setting in set {
+        lay_over(&mut all, setting.clone());
+    }
+    let flags_table = Table::try_from(flags)
+        .context("a number is larger than settings hold, which is 9223372036854775807")?;
+    lay_over(&mut all, flags_table);
+    let mut settings: Settings = all.try_into()?;
+    if !files.is_empty() {
+        settings.data.files = Some(files.to_vec());
+    }
+    if flags.data.valid.is_some() {
+        settings.data.valid.clone_from(&flags.data.valid);
+    }
+    Ok(settings)
+}
+
+/// The settings in a file, which may be wrong together with others only.
+fn read_file(path: &Path) -> Result<Table> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the settings {}", path.display()))?;
+    let checked = toml::from_str::<Settings>(&text).and_then(|_| text.parse());
+    checked.map_err(|error| {
+        let (path, message) = (path.to_owned(), error.to_string());
+        RunError::ConfigFile { path, message }.into()
+    })
+}
+
+/// Puts `over` into `under`, key by key; what both have is that of `over`.
+fn lay_over(under: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (under.get_mut(&key), value) {
+            (Some(Value::Table(under)), Value::Table(over)) => lay_over(under, over),
+            (_, value) => {
+                under.insert(key, value);
+            }
+        }
+    }
+}
