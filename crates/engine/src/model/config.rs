@@ -2,7 +2,7 @@
 
 use super::config_error::ConfigError;
 use crate::head::HeadConfig;
-use lattice::primality::is_prime;
+use lattice::numbers::primality::is_prime;
 use serde::{Deserialize, Serialize};
 use text::vocab::ngrams::{N_ROWS_MAX, NGRAM_MAX, NgramHead};
 

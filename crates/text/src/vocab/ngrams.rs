@@ -38,7 +38,7 @@ pub struct NgramHead {
 /// # Panics
 /// If there are not so many primes below.
 pub fn ngram_heads(n_rows: usize) -> Vec<NgramHead> {
-    let primes = lattice::primes::primes_below(n_rows);
+    let primes = lattice::numbers::primes::primes_below(n_rows);
     let n_heads = HEADS_EACH * (NGRAM_MAX - 1);
     assert!(primes.len() >= n_heads, "ngram_heads: {n_rows} rows are too few");
     let largest = primes.iter().rev().take(n_heads);
@@ -128,7 +128,7 @@ mod tests {
         let heads = ngram_heads(1000);
         let expected = [(2, 997), (2, 991), (3, 983), (3, 977)];
         assert_eq!(heads.iter().map(|h| (h.n, h.n_rows)).collect::<Vec<_>>(), expected);
-        assert!(heads.iter().all(|head| lattice::primality::is_prime(head.n_rows.into())));
+        assert!(heads.iter().all(|head| lattice::numbers::primality::is_prime(head.n_rows.into())));
     }
 
     /// The n-grams that end at each place, by whether they have rows: of bigrams, of trigrams.

@@ -3,7 +3,7 @@
 use super::{Mark, TokenOrder};
 use crate::corpus::permutation::Permutation;
 use kernels::rng::{Purpose, Rng};
-use lattice::{hilbert, spiral};
+use lattice::curves::{hilbert, spiral};
 use std::cmp::Reverse;
 
 /// The indices of `marks` in an order; ties go to the lower index. `lot` tells apart the random

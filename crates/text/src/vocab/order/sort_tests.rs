@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::corpus::permutation::check_exactly_once;
-use lattice::spiral::{position, ring};
+use lattice::curves::spiral::{position, ring};
 
 /// `n` marks with Zipf's counts in no order, at random places of the square from -1 to 1; the last
 /// tenth by count does not occur.
