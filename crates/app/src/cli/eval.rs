@@ -11,7 +11,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use text::corpus::{TokenFile, TokenSource};
-use text::vocab::runs::{WordCounts, WordRuns};
+use text::vocab::word_spans::{WordCounts, WordSpans};
 
 /// Measure a model on a text: loss, perplexity, bits per byte.
 #[derive(Debug, clap::Args)]
@@ -103,7 +103,7 @@ fn is_rare(path: &Path, opened: &Opened, n: u64, tokens: &[u32]) -> Result<Vec<b
     }
     let mut ids = vec![0; TokenSource::len(&file)];
     file.read(0, &mut ids);
-    Ok(WordCounts::new(WordRuns::new(&opened.tokenizer), &ids).is_below(n, tokens))
+    Ok(WordCounts::new(WordSpans::new(&opened.tokenizer), &ids).is_below(n, tokens))
 }
 
 fn report(args: &Args, folder: &Path, all: &Measured, rare: Option<&Measured>) -> Result<()> {

@@ -12,7 +12,7 @@ use crate::model::{N_PARTS_MAX, check_ngrams};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::Path;
-use text::vocab::ngrams::NgramHead;
+use text::vocab::ngrams::NgramTable;
 
 /// The type of models whose output layer or input vectors are this program's own.
 const OWN_TYPE: &str = "crystalline";
@@ -50,7 +50,7 @@ pub struct HfConfig {
     /// Rows of the table of parts that input vectors are composed of; 0 if they are not.
     pub n_parts: usize,
     /// Tables of n-grams whose rows are added to input vectors.
-    pub ngrams: Vec<NgramHead>,
+    pub ngrams: Vec<NgramTable>,
     /// The output layer.
     pub head: HeadConfig,
     /// The token before a text, if there is one.
@@ -89,7 +89,7 @@ struct Written<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     n_parts: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    ngrams: Option<&'a [NgramHead]>,
+    ngrams: Option<&'a [NgramTable]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     head: Option<&'a HeadConfig>,
     initializer_range: f32,
@@ -202,7 +202,7 @@ struct Read {
     use_sliding_window: Option<bool>,
     qk_norm: Option<bool>,
     n_parts: Option<u64>,
-    ngrams: Option<Vec<NgramHead>>,
+    ngrams: Option<Vec<NgramTable>>,
     head: Option<HeadConfig>,
     partial_rotary_factor: Option<f64>,
     quantization_config: Option<Value>,
@@ -407,7 +407,7 @@ impl Reader<'_> {
     }
 
     /// Tables of n-grams, which only a model of this program's own type may have.
-    fn ngrams(&self, read: &Read) -> Result<Vec<NgramHead>, LoadError> {
+    fn ngrams(&self, read: &Read) -> Result<Vec<NgramTable>, LoadError> {
         let is_own = read.model_type.as_deref() == Some(OWN_TYPE);
         let heads = read.ngrams.clone().filter(|_| is_own).unwrap_or_default();
         let wrong = |error: crate::model::ConfigError| {

@@ -1,9 +1,9 @@
-//! How a sequence of tokens is printed, and how printed text is cut into tokens and sentences.
+//! Surface text: printing of tokens, and cutting of printed text into tokens and sentences.
 //!
 //! Tokens are words, punctuation marks, and the quotation marks “ and ”, both printed as `"`.
 //! One rule for spaces, capitals and "an", [`Printer`], serves the writer and the parser.
 
-/// Prints tokens: spaces, capital letters, and "an" before a vowel.
+/// Printer of tokens, with spaces, capital letters, and "an" before a vowel.
 #[derive(Debug, Default)]
 pub struct Printer {
     /// The text so far.
@@ -69,7 +69,8 @@ impl Printer {
     }
 }
 
-/// Whether "an" stands before `word`: by its letter, but for the exceptions among our words.
+/// Whether "an" is used before `word`: by its first letter, except for the exceptions among the
+/// words of the stories.
 fn begins_with_vowel_sound(word: &str) -> bool {
     let is_vowel = |c: char| "aeiouAEIOU".contains(c);
     match word {
