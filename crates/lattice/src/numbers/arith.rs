@@ -86,7 +86,8 @@ pub fn mul_mod(a: u64, b: u64, modulus: u64) -> u64 {
 /// # Panics
 /// If `modulus` is 0.
 pub fn pow_mod(base: u64, exponent: u64, modulus: u64) -> u64 {
-    let (mut square, mut power) = (base % modulus, 1 % modulus);
+    let mut square = base % modulus;
+    let mut power = 1 % modulus;
     let mut rest = exponent;
     while rest != 0 {
         if rest & 1 == 1 {

@@ -162,7 +162,8 @@ fn rho(
             if !goes_on() {
                 return Err(Stopped);
             }
-            let (start, n_steps) = (y, BATCH.min(length - done));
+            let start = y;
+            let n_steps = BATCH.min(length - done);
             let mut product = field.one();
             for _ in 0..n_steps {
                 y = step(y);

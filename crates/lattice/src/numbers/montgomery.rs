@@ -83,7 +83,9 @@ impl Montgomery {
 
     /// `base ^ exponent`.
     pub fn pow(&self, base: u128, exponent: u128) -> u128 {
-        let (mut square, mut power, mut rest) = (base, self.one, exponent);
+        let mut square = base;
+        let mut power = self.one;
+        let mut rest = exponent;
         while rest != 0 {
             if rest & 1 == 1 {
                 power = self.mul(power, square);

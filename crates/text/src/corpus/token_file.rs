@@ -197,7 +197,8 @@ fn verify(file: &[u8]) -> Result<(TokenOrigin, usize), Wrong> {
 fn check_tokens(tokens: &[u8], origin: &TokenOrigin, hash: &[u8; 32]) -> Result<(), Wrong> {
     const BLOCK_TOKENS: usize = 1 << 14;
     let width = origin.width();
-    let (mut hasher, mut max) = (blake3::Hasher::new(), 0);
+    let mut hasher = blake3::Hasher::new();
+    let mut max = 0;
     let mut ids = vec![0; BLOCK_TOKENS];
     for block in tokens.chunks(BLOCK_TOKENS * width) {
         hasher.update(block);

@@ -68,7 +68,8 @@ pub fn write_corpus(
     writer: &mut dyn Write,
     progress: &mut dyn FnMut(u64) -> bool,
 ) -> std::io::Result<u64> {
-    let (threads, mut n_written) = (threads.max(1) as u64, 0);
+    let threads = threads.max(1) as u64;
+    let mut n_written = 0;
     for round in 0.. {
         let first = round * threads * LOT as u64;
         for story in lots(seed, first, threads).into_iter().flatten() {

@@ -336,7 +336,8 @@ impl Search<'_> {
 
     /// The positions reached from any of the positions `from` over one symbol.
     fn advance(&mut self, from: u64, part: ProductionPart) -> u64 {
-        let (mut left, mut reached) = (from, 0);
+        let mut left = from;
+        let mut reached = 0;
         while left != 0 {
             let start = left.trailing_zeros() as usize;
             left &= left - 1;

@@ -92,7 +92,8 @@ impl Reader {
         let value = self.word_value(class);
         let is_one = |gender: &u8| genders.contains(GENDERS[usize::from(*gender)]);
         let genders = (0..4).filter(is_one).collect();
-        let (class, look) = (self.class(class), look.map(|look| self.class(look)));
+        let class = self.class(class);
+        let look = look.map(|look| self.class(look));
         self.grammar.kinds.push(Kind { class, look, genders, value });
     }
 
@@ -120,7 +121,8 @@ impl Reader {
         }
         self.grammar.story = self.phrase("Story");
         for rule in rules {
-            let (name, is_sentence) = (rule.name.clone(), rule.is_sentence);
+            let name = rule.name.clone();
+            let is_sentence = rule.is_sentence;
             let read = |tokens: &Vec<String>| self.alternative(&rule.name, tokens);
             let alternatives = rule.alternatives.iter().map(read).collect();
             self.grammar.phrases.push(Phrase { name, is_sentence, alternatives });

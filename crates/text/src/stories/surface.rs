@@ -84,7 +84,9 @@ fn begins_with_vowel_sound(word: &str) -> bool {
 /// capital letter at its place.
 pub fn tokens(sentence: &str) -> Vec<(&str, bool)> {
     let mut tokens = Vec::new();
-    let (mut rest, mut is_quoted, mut is_capital) = (sentence.trim_start(), false, true);
+    let mut rest = sentence.trim_start();
+    let mut is_quoted = false;
+    let mut is_capital = true;
     while let Some(first) = rest.chars().next() {
         let is_word_char = |c: char| c.is_alphanumeric() || c == '\'' || c == '-';
         let len = match rest.find(|c| !is_word_char(c)) {
@@ -115,7 +117,9 @@ pub fn split_sentences(text: &str) -> Vec<&str> {
 
 fn split_line(line: &str) -> Vec<&str> {
     let mut sentences = Vec::new();
-    let (mut start, mut is_quoted, mut last) = (0, false, ' ');
+    let mut start = 0;
+    let mut is_quoted = false;
+    let mut last = ' ';
     for (i, c) in line.char_indices() {
         let is_stop = |c: char| matches!(c, '.' | '?' | '!');
         let after = &line[i + c.len_utf8()..];

@@ -23,7 +23,8 @@ pub fn logical_lines(files: &[&str]) -> Vec<String> {
 
 /// The rules among the lines, once for each type that a template is for.
 pub fn rules(lines: &[String], grammar: &Grammar) -> Vec<GrammarRule> {
-    let (mut rules, mut types) = (Vec::new(), Vec::new());
+    let mut rules = Vec::new();
+    let mut types = Vec::new();
     for line in lines {
         if line.is_empty() {
             types.clear();

@@ -74,7 +74,8 @@ impl<'g> Writer<'g> {
             return 0;
         }
         for is_repeat_allowed in [false, true] {
-            let (mut chosen, mut total) = (None, 0);
+            let mut chosen = None;
+            let mut total = 0;
             for (i, alternative) in phrase.alternatives.iter().enumerate() {
                 let is_used = phrase.is_sentence && self.is_used[usize::from(alternative.number)];
                 let is_allowed = (is_repeat_allowed || !is_used)

@@ -194,7 +194,8 @@ impl MergeQueue {
     /// Compacts the remaining symbols. The first is never merged into another, so the list starts
     /// there.
     fn collect(&self, symbols: &mut Vec<u32>) {
-        let (mut at, mut len) = (0, 0);
+        let mut at = 0;
+        let mut len = 0;
         while at != NONE {
             symbols[len] = symbols[at as usize];
             len += 1;

@@ -80,7 +80,8 @@ impl WordSpans {
     /// If an id is not of the tokeniser.
     pub fn find(&self, ids: &[u32], mut found: impl FnMut(usize, Option<usize>)) {
         // Start of the previous word, if it can continue.
-        let (mut before, mut word) = (After::Fragment, None);
+        let mut before = After::Fragment;
+        let mut word = None;
         for (t, id) in ids.iter().enumerate() {
             let edges = self.edges[*id as usize];
             let start = match before {

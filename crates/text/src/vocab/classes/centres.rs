@@ -71,7 +71,8 @@ fn draw(distances: &[f32], weights: &[f32], shares: &[f64]) -> [usize; N_TRIALS]
     let total: f64 = (0..distances.len()).map(term).sum();
     // If rounding leaves the last share above the sum, the last point is drawn.
     let mut drawn = [distances.len() - 1; N_TRIALS];
-    let (mut sum, mut n_drawn) = (0.0, 0);
+    let mut sum = 0.0;
+    let mut n_drawn = 0;
     for i in 0..distances.len() {
         sum += term(i);
         while n_drawn < shares.len() && sum > shares[n_drawn] * total {

@@ -185,7 +185,8 @@ impl<'a> ClassBigrams<'a> {
     /// cell changes twice, which needs neighbours in `b`: see [`Self::crossings`]. Cost: the number
     /// of classes around the word times C, mostly additions of rows. Accuracy: the rounding of f32.
     pub fn gains(&self, word: u32, around: &Neighbourhood, scratch: &mut GainScratch) {
-        let (n, f) = (self.n_classes, &self.f);
+        let n = self.n_classes;
+        let f = &self.f;
         let own = self.class_of[word as usize] as usize;
         let GainScratch { ones, gains } = scratch;
         ones.clear();

@@ -13,7 +13,9 @@ pub fn frequency_bins(counts: &[u64], limits: Limits) -> Vec<u32> {
     let Limits { n_classes, size_cap } = limits;
     let root = |count: u64| (count as f64).sqrt();
     let mut mass_left: f64 = counts.iter().map(|count| root(*count)).sum();
-    let (mut bin, mut size, mut mass) = (0, 0, 0.0);
+    let mut bin = 0;
+    let mut size = 0;
+    let mut mass = 0.0;
     let mut bins = Vec::with_capacity(counts.len());
     for (i, &count) in counts.iter().enumerate() {
         bins.push(bin as u32);

@@ -62,7 +62,8 @@ const STEM_CHARS_MIN: usize = 3;
 
 /// The control: repeatedly cuts off the longest suffix of a fixed list, while a stem is left.
 pub fn suffix_list_cuts(word: &str) -> Vec<usize> {
-    let (mut stem, mut cuts) = (word, Vec::new());
+    let mut stem = word;
+    let mut cuts = Vec::new();
     let rest_of = |stem: &str, suffix: &str| {
         let rest = stem.strip_suffix(suffix)?;
         (rest.chars().count() >= STEM_CHARS_MIN).then_some(rest.len())

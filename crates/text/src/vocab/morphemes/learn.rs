@@ -253,7 +253,8 @@ impl<'w, 'a> Learner<'w, 'a> {
     /// M step: all rates from the shares.
     fn maximise(&mut self) {
         self.fit_latent();
-        let (words, choices) = (self.words, &self.found.choices);
+        let words = self.words;
+        let choices = &self.found.choices;
         let mut n_suffix = vec![0.0; self.n_suffix.len()];
         let mut n_prefix = vec![0.0; self.n_prefix.len()];
         let mut n_site = vec![0.0; self.found.changes.n_sites()];
@@ -307,7 +308,8 @@ impl<'w, 'a> Learner<'w, 'a> {
     }
 
     fn fit_magnitudes(&mut self) {
-        let (bins, choices) = (&self.words.bins, &self.found.choices);
+        let bins = &self.words.bins;
+        let choices = &self.found.choices;
         let roots = bins.iter().zip(&self.roots).map(|(&bin, &root)| (bin, 0, root));
         self.of_roots.fit(roots);
         let shares = |id: usize| choices[id].iter().map(move |&choice| (id, choice));

@@ -128,7 +128,8 @@ impl PartLexicon {
         let Some(mut place) = reached.iter().filter(is_end).min_by(cheaper) else {
             return WordParts::whole(PartKind::Piece, word);
         };
-        let (mut parts, mut cuts) = (Vec::new(), Vec::new());
+        let mut parts = Vec::new();
+        let mut cuts = Vec::new();
         while let Some((kind, text)) = &place.part {
             parts.push(WordPart::new(*kind, text));
             place = &reached[place.from];
@@ -150,7 +151,8 @@ impl PartLexicon {
             from: 0,
             part: None,
         };
-        let (mut reached, mut at_char) = (vec![start], vec![Vec::new(); ends.len() + 1]);
+        let mut reached = vec![start];
+        let mut at_char = vec![Vec::new(); ends.len() + 1];
         at_char[0].push(0);
         for at in 0..ends.len() {
             for from in std::mem::take(&mut at_char[at]) {

@@ -44,7 +44,8 @@ impl Spelling {
     pub(super) fn new<'s>(strings: impl Iterator<Item = &'s str>) -> Spelling {
         let (mut chars, mut triples) = (Interned::default(), Interned::default());
         chars.id(None);
-        let (mut members, mut starts) = (Vec::new(), vec![0]);
+        let mut members = Vec::new();
+        let mut starts = vec![0];
         for string in strings {
             let (mut a, mut b) = (EDGE, EDGE);
             for c in string.chars().map(Some).chain([None]) {
