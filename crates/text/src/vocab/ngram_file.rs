@@ -160,7 +160,7 @@ mod tests {
             (&bytes[..bytes.len() - 8], "hashes"),
             (&bytes[..bytes.len() - 1], "hashes"),
             (&flipped, "another checksum"),
-            (&swapped, "do not rise"),
+            (&swapped, "out of order"),
             (&newer, "version 2"),
             (&ngrams_bytes(&ngrams, &[8; 32]), "another tokeniser"),
         ] {
