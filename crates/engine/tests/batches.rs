@@ -6,7 +6,7 @@ use engine::head::HeadConfig;
 use engine::model::{InputLayer, Layout, ModelConfig, OwnedModel};
 use kernels::rng::{Purpose, Rng};
 use kernels::{AlignedVec, Pool, Precision};
-use text::vocab::ngrams::{Ngrams, ngram_heads};
+use text::vocab::ngrams::{Ngrams, ngram_tables};
 
 const VOCAB: usize = 37;
 const CONTEXT: usize = 48;
@@ -33,9 +33,9 @@ fn model(head: HeadConfig, precision: Precision, is_full: bool) -> OwnedModel {
     config.head = head;
     let text: Vec<u32> = (0..200).map(|i| i * 5 % 11).collect();
     // N-grams look at the tokens before: each sequence's own.
-    let ngrams = is_full.then(|| Ngrams::learn(&ngram_heads(24), &text, 2));
+    let ngrams = is_full.then(|| Ngrams::learn(&ngram_tables(24), &text, 2));
     if is_full {
-        config.ngrams = ngram_heads(24);
+        config.ngrams = ngram_tables(24);
     }
     let layout = Layout::new(&config).unwrap();
     let mut params = AlignedVec::zeroed(layout.len);

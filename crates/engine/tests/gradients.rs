@@ -21,7 +21,7 @@ use kernels::complex::{Complex, complex, derivatives, zeros};
 use kernels::rng::{Purpose, Rng};
 use kernels::{AlignedVec, Precision};
 use text::vocab::compose::Composer;
-use text::vocab::ngrams::{Ngrams, ngram_heads};
+use text::vocab::ngrams::{Ngrams, ngram_tables};
 
 /// What is differentiated: grouped heads, two lanes, of which the second has two micro-batches.
 #[derive(Clone, Copy, Debug)]
@@ -127,7 +127,7 @@ impl Variant {
                 HeadName::Adaptive => HeadConfig::Adaptive { cutoffs: vec![3, 6] },
             },
             n_parts: if self.composes { words::N_PARTS } else { 0 },
-            ngrams: if self.has_ngrams { ngram_heads(12) } else { vec![] },
+            ngrams: if self.has_ngrams { ngram_tables(12) } else { vec![] },
             ..ModelConfig::new(VOCAB, 12, 2, 2)
         };
         let is_sampled = self.head == HeadName::Sampled;
@@ -175,7 +175,7 @@ impl Variant {
         for (s, tokens) in text.chunks_exact_mut(T).enumerate() {
             self.text().fill(STEP, s, tokens, &mut [0; T]);
         }
-        self.has_ngrams.then(|| Ngrams::learn(&ngram_heads(12), &text, 1))
+        self.has_ngrams.then(|| Ngrams::learn(&ngram_tables(12), &text, 1))
     }
 
     /// What composes the input vectors, with every word of the text.

@@ -52,7 +52,7 @@ struct Moved {
 fn marks(vocab_size: usize) -> Marks {
     let mark = |i: u64| Mark {
         count: i * 7919 % 101,
-        place: [(i * 31 % 37) as f64 - 18.0, (i * 17 % 37) as f64 - 18.0],
+        position: [(i * 31 % 37) as f64 - 18.0, (i * 17 % 37) as f64 - 18.0],
     };
     Marks { marks: (0..vocab_size as u64).map(mark).collect(), seed: 1 }
 }

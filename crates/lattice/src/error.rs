@@ -1,8 +1,8 @@
-//! What can be wrong with the numbers that a code is made from.
+//! Errors of codes: numbers that make no valid code.
 
 use dashu_int::UBig;
 
-/// Why there is no such code.
+/// A number, or a list of primes, that is not a valid code.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodeError {
@@ -13,7 +13,7 @@ pub enum CodeError {
         found: u64,
     },
     /// A prime occurs twice.
-    #[error("the prime {prime} occurs more than once: a code has a feature or has it not")]
+    #[error("the prime {prime} occurs more than once: a code has each feature at most once")]
     Repeated {
         /// The prime.
         prime: u64,
@@ -24,18 +24,18 @@ pub enum CodeError {
         /// The prime.
         prime: u128,
     },
-    /// A prime is not among those that codes are made of here.
-    #[error("the prime {prime} is not among the first {n_primes}, which codes are made of here")]
+    /// A prime is not in the base.
+    #[error("the prime {prime} is not among the first {n_primes} primes, the base of these codes")]
     OutsideBase {
         /// The prime.
         prime: u64,
-        /// Primes in the base.
+        /// Number of primes in the base.
         n_primes: usize,
     },
-    /// A number has other prime factors than those it may have; 0 has no factorisation at all.
-    #[error("the number is not a product of the primes given: {cofactor} is left of it")]
+    /// A number has prime factors outside the base; 0 has no factorisation at all.
+    #[error("the number is not a product of the given primes: the factor {cofactor} is left")]
     LeftOver {
-        /// What no prime divides.
+        /// The remaining factor, which no prime of the base divides.
         cofactor: UBig,
     },
 }

@@ -1,33 +1,22 @@
-//! The exact integers of Crystalline: primes, codes that are products of them, and plane curves.
+//! Exact integers of Crystalline: primes, codes that are products of primes, and plane curves.
 //!
-//! A [`FactorCode`] is a set of features, written as one integer: each feature is a prime, the
-//! code is their product. Two codes are as similar as their greatest common divisor is large
-//! ([`similarity`]), and [`CodeIndex`] finds the most similar of many. [`spiral`] and [`hilbert`]
-//! number the points of the plane. Everything is decided in integers; the only floats are scores.
+//! A [`FactorCode`] is a set of features as one integer: each feature is a prime, and the code is
+//! their product. The larger the greatest common divisor of two codes, the more similar they are
+//! ([`codes::similarity`]); [`CodeIndex`] finds the most similar of many. [`curves::spiral`] and
+//! [`curves::hilbert`] number the points of the plane. All decisions are made in integers; only
+//! scores are floats.
 #![forbid(unsafe_code)]
 
-pub mod arith;
-pub mod bit_code;
-pub mod bits;
-pub mod code_index;
+pub mod codes;
+pub mod curves;
 pub mod error;
-pub mod factor_code;
-pub mod factorise;
-pub mod hilbert;
-mod montgomery;
-pub mod neighbours;
-pub mod primality;
-pub mod prime_base;
-pub mod primes;
-pub mod signature;
-pub mod similarity;
-pub mod spiral;
+pub mod numbers;
 
-pub use bit_code::BitCode;
-pub use code_index::CodeIndex;
+pub use codes::bit_code::BitCode;
+pub use codes::code_index::CodeIndex;
+pub use codes::factor_code::FactorCode;
+pub use codes::neighbours::{Neighbour, Searcher, nearest_by_scan};
+pub use codes::prime_base::PrimeBase;
+pub use codes::signature::{Signature, SignatureRows};
 pub use dashu_int::UBig;
 pub use error::CodeError;
-pub use factor_code::FactorCode;
-pub use neighbours::{Neighbour, Searcher, nearest_by_scan};
-pub use prime_base::PrimeBase;
-pub use signature::{Signature, SignatureRows};

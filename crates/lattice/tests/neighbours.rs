@@ -1,4 +1,4 @@
-//! Searches by inverted lists and by signatures find exactly what comparing with all codes finds.
+//! Nearest-neighbour searches by posting lists and by signatures: equal to a scan of all codes.
 
 use lattice::{
     CodeIndex, FactorCode, Neighbour, PrimeBase, Searcher, SignatureRows, nearest_by_scan,
@@ -6,15 +6,15 @@ use lattice::{
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
-/// What a search must give, and does not.
+/// The difference between a search result and the expected one, if any.
 fn difference(found: &[Neighbour], expected: &[Neighbour]) -> Option<String> {
     let bits = |list: &[Neighbour]| -> Vec<(usize, u64)> {
-        list.iter().map(|n| (n.place, n.similarity.to_bits())).collect()
+        list.iter().map(|n| (n.index, n.similarity.to_bits())).collect()
     };
     (bits(found) != bits(expected)).then(|| format!("found {found:?}, expected {expected:?}"))
 }
 
-/// Searches both ways for each query and each k, and compares.
+/// Runs both searches for each query and each k, and compares with the scan.
 fn check(codes: &[FactorCode], queries: &[FactorCode], ks: &[usize]) {
     let index = CodeIndex::new(codes);
     let rows = SignatureRows::new(&index);
@@ -31,7 +31,7 @@ fn check(codes: &[FactorCode], queries: &[FactorCode], ks: &[usize]) {
     }
 }
 
-/// Numbers from 0 to `n - 1`; low ones are frequent, about as Zipf has it.
+/// Numbers from 0 to `n - 1`, distributed roughly by Zipf's law.
 fn zipf(n: usize) -> impl Strategy<Value = usize> {
     (0..1u32 << 20).prop_map(move |u| {
         let share = f64::from(u) / f64::from(1u32 << 20);
@@ -49,7 +49,7 @@ fn code_lists(n_primes: usize, max_codes: usize) -> impl Strategy<Value = Vec<Fa
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Few primes: many codes are equal or tie, and the bounds are often met exactly.
+    /// Few primes: many codes are equal or tie, and bounds are often attained exactly.
     #[test]
     fn searches_among_codes_of_few_primes(
         codes in code_lists(9, 200),
@@ -59,7 +59,7 @@ proptest! {
         check(&codes, &codes[..codes.len().min(8)], &[1, 5]);
     }
 
-    /// Many primes: most lists are short, and signatures have bits in common by chance.
+    /// Many primes: most lists are short, and signatures share bits by chance.
     #[test]
     fn searches_among_codes_of_many_primes(
         codes in code_lists(2_000, 400),
@@ -70,7 +70,7 @@ proptest! {
     }
 }
 
-/// Codes like those of words: a stem that is rare, an ending that is frequent, a class.
+/// Codes like those of words: a rare stem, a frequent ending, a class.
 #[test]
 fn searches_among_codes_of_words() {
     let base = PrimeBase::first(3_000);
@@ -82,34 +82,34 @@ fn searches_among_codes_of_words() {
             codes.push(FactorCode::from_indices(&base, features).expect("a set repeats nothing"));
         }
     }
-    // The last of results that are all there are shows codes that only seemed to share a prime.
+    // With k = all codes, false positives of the signatures would show up in the result.
     let queries: Vec<FactorCode> = codes.iter().step_by(211).cloned().collect();
     check(&codes, &queries, &[1, 10, 100, codes.len()]);
 }
 
 #[test]
-fn equal_codes_come_in_their_order() {
+fn equal_codes_keep_the_given_order() {
     let code = |n| FactorCode::from_integer(n).expect("squarefree");
     let codes = [code(6), code(10), code(6), code(35), code(6)];
     let index = CodeIndex::new(&codes);
-    let places = |query, k| {
+    let indices = |query, k| {
         let found = Searcher::new(&index).nearest(&code(query), k);
-        found.iter().map(|n| n.place).collect::<Vec<_>>()
+        found.iter().map(|n| n.index).collect::<Vec<_>>()
     };
-    assert_eq!(places(6, 2), [0, 2]);
-    assert_eq!(places(6, 9), [0, 2, 4, 1]);
-    assert_eq!(places(143, 9), [0usize; 0]);
+    assert_eq!(indices(6, 2), [0, 2]);
+    assert_eq!(indices(6, 9), [0, 2, 4, 1]);
+    assert_eq!(indices(143, 9), [0usize; 0]);
 }
 
 #[test]
 fn the_comparison_finds_planted_errors() {
-    let right = [Neighbour { place: 3, similarity: 0.5 }, Neighbour { place: 1, similarity: 0.25 }];
+    let right = [Neighbour { index: 3, similarity: 0.5 }, Neighbour { index: 1, similarity: 0.25 }];
     assert_eq!(difference(&right, &right), None);
     let next = f64::from_bits(0.25f64.to_bits() + 1);
     let wrong: [&[Neighbour]; 4] = [
         &right[..1],
         &[right[1], right[0]],
-        &[right[0], Neighbour { place: 2, ..right[1] }],
+        &[right[0], Neighbour { index: 2, ..right[1] }],
         &[right[0], Neighbour { similarity: next, ..right[1] }],
     ];
     for found in wrong {

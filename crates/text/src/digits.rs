@@ -1,4 +1,4 @@
-//! Digits of large numbers, in groups that a person can read.
+//! Digit grouping of large numbers.
 
 /// 1234567 as "1,234,567".
 pub fn thousands(n: usize) -> String {

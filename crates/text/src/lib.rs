@@ -1,16 +1,15 @@
-//! Text and what is made of it before any model: strings, token ids and counts.
+//! Text processing: corpora, tokenisers, batches, and the structure of a vocabulary.
 //!
-//! Files of text become token ids, token ids become batches, and the vocabulary gets a structure:
-//! classes, orders, parts of words, n-grams. Nothing here knows a tensor or a model. Threads, mapped
-//! files and random numbers come from `kernels`, exact integers from `lattice`.
+//! Text files become token ids, token ids become batches, and the vocabulary gets a structure:
+//! classes, orders, parts of words, n-grams. This crate knows no tensors and no models. Threads,
+//! mapped files and random numbers come from `kernels`, exact integers from `lattice`.
 //!
 //! Reading order, each module before those that use it:
 //!
-//! - [`corpus`]: text files checked and read, the part held out for validation, token files, and
-//!   which tokens a training step sees.
-//! - [`tokenizer`]: text to token ids and back; how a vocabulary is chosen.
+//! - [`corpus`]: text files, held-out text, token files, and the tokens of each training step.
+//! - [`tokenizer`]: text to token ids and back; choice of a vocabulary.
 //! - [`stories`]: the built-in corpus, short stories from a grammar, and a parser for them.
-//! - [`vocab`]: which tokens belong together, what words are made of, which n-grams are frequent.
+//! - [`vocab`]: classes and orders of tokens, parts of words, frequent n-grams.
 #![forbid(unsafe_code)]
 
 pub mod corpus;

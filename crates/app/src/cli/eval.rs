@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use text::corpus::{TokenFile, TokenSource};
 use text::file_tokens;
-use text::vocab::runs::{WordCounts, WordRuns};
+use text::vocab::word_spans::{WordCounts, WordSpans};
 
 /// Measure a model on a text: loss, perplexity, bits per byte.
 #[derive(Debug, clap::Args)]
@@ -105,7 +105,7 @@ fn is_rare(path: &Path, opened: &LoadedModel, n: u64, tokens: &[u32]) -> Result<
     }
     let mut ids = vec![0; TokenSource::len(&file)];
     file.read(0, &mut ids);
-    Ok(WordCounts::new(WordRuns::new(&opened.tokenizer), &ids).is_below(n, tokens))
+    Ok(WordCounts::new(WordSpans::new(&opened.tokenizer), &ids).is_below(n, tokens))
 }
 
 fn report(args: &Args, folder: &Path, all: &Measured, rare: Option<&Measured>) -> Result<()> {

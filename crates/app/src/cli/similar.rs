@@ -139,12 +139,12 @@ fn by_code(
         thousands(index.len()),
         show_time(made)
     );
-    let others = found.into_iter().filter(|neighbour| Some(neighbour.place as u32) != id);
+    let others = found.into_iter().filter(|neighbour| Some(neighbour.index as u32) != id);
     let row = |neighbour: lattice::Neighbour| ByCode {
-        id: neighbour.place as u32,
-        word: vocabulary.name(neighbour.place as u32),
+        id: neighbour.index as u32,
+        word: vocabulary.name(neighbour.index as u32),
         similarity: neighbour.similarity,
-        shared: parts.all_shown(&code.gcd(&parts.primes.all()[neighbour.place])),
+        shared: parts.all_shown(&code.gcd(&parts.primes.all()[neighbour.index])),
     };
     others.take(top).map(row).collect()
 }

@@ -67,7 +67,7 @@ fn spiral(out: &mut impl Write, vocabulary: &Vocabulary) -> IoResult<()> {
     )?;
     for y in (-RINGS..=RINGS).rev() {
         let cell = |x: i64| {
-            let id = lattice::spiral::number(x, y).and_then(|n| u32::try_from(n).ok());
+            let id = lattice::curves::spiral::number(x, y).and_then(|n| u32::try_from(n).ok());
             let id = id.filter(|&id| (id as usize) < vocabulary.tokenizer.vocab_size());
             fit(&id.map_or_else(String::new, |id| vocabulary.name(id)), CELL - 1) + " "
         };

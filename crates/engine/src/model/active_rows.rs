@@ -139,14 +139,14 @@ mod tests {
     use crate::head::{HeadConfig, LossSpec};
     use crate::model::{MicroShape, ModelConfig};
     use kernels::Precision;
-    use text::vocab::ngrams::ngram_heads;
+    use text::vocab::ngrams::ngram_tables;
 
     #[test]
     fn rows_of_inputs_and_of_classes_with_a_target_are_active() {
         for (tie_embeddings, all) in [(true, 0.5), (false, 0.35)] {
             let config = ModelConfig {
                 head: HeadConfig::Factor { class_starts: vec![0, 3, 4, 10] },
-                ngrams: ngram_heads(12),
+                ngrams: ngram_tables(12),
                 tie_embeddings,
                 ..ModelConfig::new(10, 8, 1, 2)
             };

@@ -2,9 +2,9 @@
 
 use super::config_error::ConfigError;
 use crate::head::HeadConfig;
-use lattice::primality::is_prime;
+use lattice::numbers::primality::is_prime;
 use serde::{Deserialize, Serialize};
-use text::vocab::ngrams::{N_ROWS_MAX, NGRAM_MAX, NgramHead};
+use text::vocab::ngrams::{N_ROWS_MAX, NGRAM_MAX, NgramTable};
 
 /// Shape and constants of a decoder; everything else about it follows from these.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,7 +39,7 @@ pub struct ModelConfig {
     pub n_parts: usize,
     /// Tables of n-grams whose rows are added to input vectors.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ngrams: Vec<NgramHead>,
+    pub ngrams: Vec<NgramTable>,
     /// The output layer; files from before there was a choice do not name it.
     #[serde(default, skip_serializing_if = "HeadConfig::is_plain")]
     pub head: HeadConfig,
@@ -154,13 +154,13 @@ impl ModelConfig {
 ///
 /// # Errors
 /// `ngrams` with the size or the number that cannot be.
-pub(crate) fn check_ngrams(heads: &[NgramHead]) -> Result<(), ConfigError> {
+pub(crate) fn check_ngrams(heads: &[NgramTable]) -> Result<(), ConfigError> {
     let bad = |found, expected: String| Err(ConfigError { field: "ngrams", found, expected });
     if heads.len() > N_NGRAM_HEADS_MAX {
         return bad(heads.len(), format!("at most {N_NGRAM_HEADS_MAX} tables"));
     }
     for (i, head) in heads.iter().enumerate() {
-        let NgramHead { n, n_rows } = *head;
+        let NgramTable { n, n_rows } = *head;
         let is_prime = n_rows <= N_ROWS_MAX && is_prime(n_rows.into());
         if !is_prime || heads[..i].iter().any(|other| other.n_rows == n_rows) {
             let expected = format!("primes up to {N_ROWS_MAX}, each once");
@@ -196,7 +196,7 @@ mod tests {
     fn impossible_shapes_are_named() {
         let good = ModelConfig::new(100, 64, 2, 4);
         let with_ngrams = |heads: &[(usize, u32)]| ModelConfig {
-            ngrams: heads.iter().map(|&(n, n_rows)| NgramHead { n, n_rows }).collect(),
+            ngrams: heads.iter().map(|&(n, n_rows)| NgramTable { n, n_rows }).collect(),
             ..good.clone()
         };
         with_ngrams(&[(2, 97), (3, 89)]).check().unwrap();

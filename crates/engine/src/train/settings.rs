@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use text::tokenizer::TokenizerKind;
 use text::vocab::classes::ClassMethod;
-use text::vocab::ngrams::NgramHead;
+use text::vocab::ngrams::NgramTable;
 use text::vocab::order::TokenOrder;
 
 /// Settings as a user gives them; what is missing is chosen from the text and the machine.
@@ -86,7 +86,7 @@ pub struct ModelSettings {
     pub rope_theta: Option<f32>,
     pub norm_eps: Option<f32>,
     pub n_parts: Option<usize>,
-    pub ngrams: Option<Vec<NgramHead>>,
+    pub ngrams: Option<Vec<NgramTable>>,
     pub head: Option<HeadConfig>,
 }
 

@@ -12,7 +12,7 @@ use engine::train::{
 use kernels::rng::{Purpose, Rng};
 use kernels::{AlignedVec, Precision};
 use text::vocab::compose::Composer;
-use text::vocab::ngrams::{Ngrams, ngram_heads};
+use text::vocab::ngrams::{Ngrams, ngram_tables};
 
 /// What to train.
 #[derive(Clone, Debug)]
@@ -105,7 +105,7 @@ impl Tiny {
             tie_embeddings: self.tie_embeddings && self.head.can_be_tied(),
             head: self.head.clone(),
             n_parts: if self.composes { words::N_PARTS } else { 0 },
-            ngrams: if self.has_ngrams { ngram_heads(24) } else { vec![] },
+            ngrams: if self.has_ngrams { ngram_tables(24) } else { vec![] },
             ..ModelConfig::new(self.vocab_size, 32, 2, 4)
         }
     }
@@ -161,7 +161,7 @@ impl Tiny {
     /// Finds n-grams: those of [`Cycle`] that come from half of all tokens.
     pub fn ngrams(&self) -> Option<Ngrams> {
         let text: Vec<u32> = (0..self.vocab_size / 2).flat_map(|token| self.text(token)).collect();
-        self.has_ngrams.then(|| Ngrams::learn(&ngram_heads(24), &text, 2))
+        self.has_ngrams.then(|| Ngrams::learn(&ngram_tables(24), &text, 2))
     }
 
     /// The text of [`Cycle`] from a token on.

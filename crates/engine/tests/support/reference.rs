@@ -31,11 +31,11 @@ pub fn loss<S: Scalar>(
     let c = layout.config.model_dim;
     let mut x = input_vectors(layout, composer, params, tokens);
     if let (Some(span), Some(ngrams)) = (layout.inputs.ngrams, ngrams) {
-        let mut rows = vec![0; tokens.len() * ngrams.n_heads()];
-        let rows_of = rows.chunks_exact_mut(layout.config.seq_len * ngrams.n_heads());
+        let mut rows = vec![0; tokens.len() * ngrams.n_tables()];
+        let rows_of = rows.chunks_exact_mut(layout.config.seq_len * ngrams.n_tables());
         let sequences = tokens.chunks_exact(layout.config.seq_len).zip(rows_of);
         sequences.for_each(|(tokens, rows)| ngrams.rows(tokens, rows));
-        row_sums_forward(&mut x, span.of(params), &rows, ngrams.n_heads());
+        row_sums_forward(&mut x, span.of(params), &rows, ngrams.n_tables());
     }
     for (l, slots) in layout.layers.iter().enumerate() {
         let branch = attention_branch(layout, slots, params, &x);

@@ -3,7 +3,7 @@
 use serde_json::json;
 use text::vocab::compose::Composer;
 use text::vocab::morphemes::Codes;
-use text::vocab::runs::WordRuns;
+use text::vocab::word_spans::WordSpans;
 
 /// Stems, of which tokens and words are made.
 const STEMS: [&str; 8] = ["aa", "bb", "cc", "dd", "ee", "ff", "gg", "hh"];
@@ -41,6 +41,6 @@ pub fn composer(vocab_size: usize) -> Composer {
             _ => ",".to_string(),
         })
         .collect();
-    let runs = WordRuns::of_tokens(tokens.iter().map(|token| (token.as_bytes(), false)));
+    let runs = WordSpans::of_tokens(tokens.iter().map(|token| (token.as_bytes(), false)));
     Composer::new(Codes::from_json(&codes).unwrap(), runs).unwrap()
 }

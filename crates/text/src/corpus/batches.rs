@@ -1,9 +1,9 @@
-//! Which tokens a training step sees: a pure function of (seed, step, place in the batch).
+//! Batches of training windows: a pure function of (seed, step, index in the batch).
 //!
-//! The tokens are cut into windows of `seq_len` tokens plus the one that follows, which is the
-//! last one's target. Each epoch shifts the cuts by an offset of its own and visits its windows
-//! in an order of its own, each exactly once. Batches run on across the end of an epoch. There is
-//! no state: to resume is to ask for the next step.
+//! The tokens are cut into windows of `seq_len` tokens plus the one that follows, the target of the
+//! last. Each epoch shifts the cuts by a random offset and visits its windows in a random order,
+//! each exactly once. A batch may cross the end of an epoch. There is no state: a resumed run asks
+//! for the next step.
 
 use super::Error;
 use super::permutation::Permutation;
@@ -24,11 +24,11 @@ pub struct Batches {
 impl Batches {
     /// Windows of `seq_len` tokens over `n_tokens`, `batch_sequences` of them in each step.
     ///
-    /// One window fewer than would fit is used, so that every epoch has room to shift the cuts by
-    /// up to `seq_len - 1` tokens and all epochs have equally many windows.
+    /// There is one window fewer than would fit, so that every epoch can shift the cuts by up to
+    /// `seq_len - 1` tokens and all epochs have the same number of windows.
     ///
     /// # Errors
-    /// [`Error::TooFewTokens`] if not even one window and its last target fit.
+    /// [`Error::TooFewTokens`] if one window and its last target do not fit.
     ///
     /// # Panics
     /// If `seq_len` or `batch_sequences` is 0.
@@ -48,18 +48,18 @@ impl Batches {
         Ok(Batches { seq_len, batch_sequences, n_windows, offset_max, seed })
     }
 
-    /// Windows in each epoch.
+    /// Number of windows in each epoch.
     pub fn n_windows(&self) -> usize {
         self.n_windows
     }
 
-    /// Sequences in each step.
+    /// Number of sequences in each step.
     pub fn batch_sequences(&self) -> usize {
         self.batch_sequences
     }
 
-    /// The epoch and the place within it of sequence `i` of `step`.
-    fn place(&self, step: u64, i: usize) -> (u64, u64) {
+    /// The epoch of sequence `i` of `step`, and its index within the epoch.
+    fn epoch_index(&self, step: u64, i: usize) -> (u64, u64) {
         assert!(i < self.batch_sequences, "Batches: sequence {i} of {}", self.batch_sequences);
         let sequence = u128::from(step) * self.batch_sequences as u128 + i as u128;
         let n_windows = self.n_windows as u128;
@@ -68,18 +68,18 @@ impl Batches {
 
     /// The epoch, from 0, that the first sequence of `step` belongs to.
     pub fn epoch(&self, step: u64) -> u64 {
-        self.place(step, 0).0
+        self.epoch_index(step, 0).0
     }
 
-    /// Epoch and window number (`0..n_windows`) of sequence `i` of `step`: what a run logs to
-    /// show that it saw each window once.
+    /// Epoch and window number (`0..n_windows`) of sequence `i` of `step`. A run logs these to show
+    /// that it saw each window once.
     ///
     /// # Panics
     /// If `i` is not below `batch_sequences`.
     pub fn window_id(&self, step: u64, i: usize) -> (u64, u64) {
-        let (epoch, place) = self.place(step, i);
+        let (epoch, index) = self.epoch_index(step, i);
         let order = Permutation::new(self.n_windows as u64, &self.epoch_rng(epoch));
-        (epoch, order.at(place))
+        (epoch, order.at(index))
     }
 
     /// Position of the first token of sequence `i` of `step`.
@@ -93,11 +93,11 @@ impl Batches {
         offset as usize + window as usize * self.seq_len
     }
 
-    /// Writes sequence `i` of `step`: `tokens` (T) and, one place further on, `targets` (T).
+    /// Writes sequence `i` of `step`: `tokens` (T) and `targets` (T), which are one position ahead.
     ///
     /// # Panics
     /// If a slice is not `seq_len` long, `i` is not below `batch_sequences`, or `source` has
-    /// fewer tokens than this order was made for.
+    /// fewer tokens than given to [`Batches::new`].
     pub fn fill<S: TokenSource + ?Sized>(
         &self,
         source: &S,
@@ -118,8 +118,7 @@ impl Batches {
     }
 }
 
-/// Windows side by side over held-out tokens, in order: every token but the first is a target
-/// exactly once.
+/// Consecutive windows over held-out tokens: every token but the first is a target exactly once.
 #[derive(Clone, Debug)]
 pub struct EvalWindows {
     n_tokens: usize,
@@ -130,7 +129,7 @@ impl EvalWindows {
     /// Windows of `seq_len` tokens over `n_tokens`.
     ///
     /// # Errors
-    /// [`Error::TooFewTokens`] if there is no token that has a successor.
+    /// [`Error::TooFewTokens`] if there are fewer than two tokens.
     ///
     /// # Panics
     /// If `seq_len` is 0.
@@ -142,13 +141,13 @@ impl EvalWindows {
         Ok(EvalWindows { n_tokens, seq_len })
     }
 
-    /// The number of windows; the last may be partly filled.
+    /// Number of windows; the last may be partly filled.
     pub fn n_windows(&self) -> usize {
         (self.n_tokens - 1).div_ceil(self.seq_len)
     }
 
-    /// Writes window `w` and returns how many of its targets are real. The rest of a last window
-    /// has token 0 and target [`IGNORE`].
+    /// Writes window `w` and returns its number of real targets. The last window is padded with
+    /// token 0 and target [`IGNORE`].
     ///
     /// # Panics
     /// If `w` is not below `n_windows`, or a slice is not `seq_len` long.
@@ -171,7 +170,7 @@ impl EvalWindows {
         n_targets
     }
 
-    /// At most `n` window numbers, spread evenly over all: a fixed sample for frequent evaluation.
+    /// At most `n` window numbers, evenly spaced: a fixed sample for frequent evaluation.
     pub fn evenly_spaced(&self, n: usize) -> impl ExactSizeIterator<Item = usize> + Clone + use<> {
         let all = self.n_windows();
         let n = n.min(all);

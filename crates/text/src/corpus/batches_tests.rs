@@ -1,11 +1,11 @@
-//! Each window once per epoch, in any order of asking, with every token reached.
+//! Batch tests: each window once per epoch, in any order of queries, and every token reached.
 
 use super::*;
 use crate::corpus::permutation::{NotOnce, check_exactly_once};
 use kernels::rng::{Purpose, Rng};
 use proptest::prelude::{prop_assert, prop_assert_eq, prop_assume, proptest};
 
-/// The windows of `epoch`, asked for one by one.
+/// The windows of `epoch`, queried one by one.
 fn epoch_windows(batches: &Batches, epoch: u64) -> Vec<u64> {
     let per_step = batches.batch_sequences() as u64;
     let n_windows = batches.n_windows() as u64;
@@ -62,12 +62,12 @@ proptest! {
 
 /// A run stopped at 100 random steps and resumed sees the same windows as one that never stopped.
 #[test]
-fn stops_neither_repeat_nor_miss_a_window() {
+fn resumed_runs_neither_repeat_nor_miss_a_window() {
     let make = || Batches::new(10_007, 16, 7, 5).unwrap();
     let (mut log, mut step) = (Vec::new(), 0);
     let stops = Rng::new(1, Purpose::Test, 0);
     for stop in 0..100 {
-        let batches = make(); // nothing but the configuration and the step survives a stop
+        let batches = make(); // only the configuration and the step survive a stop
         for _ in 0..stops.below_at(stop, 12) {
             log.extend((0..7).map(|i| batches.window_id(step, i)));
             step += 1;
@@ -79,14 +79,14 @@ fn stops_neither_repeat_nor_miss_a_window() {
         let seen = log.iter().filter(|(e, _)| *e == epoch).map(|(_, w)| *w);
         assert_eq!(check_exactly_once(make().n_windows(), seen), Ok(()));
     }
-    // The defect that a resume with a lost cursor makes: the step before the stop comes again.
+    // The defect of a resume with a lost cursor: the step before the stop is repeated.
     let again = log.iter().chain(&log[..7]).filter(|(e, _)| *e == 0).map(|(_, w)| *w);
     let found = check_exactly_once(make().n_windows(), again);
     assert!(matches!(found, Err(NotOnce::Repeated(_))));
 }
 
 #[test]
-fn tokens_and_targets_are_the_same_text_one_place_apart() {
+fn targets_are_the_tokens_one_position_ahead() {
     let source: Vec<u32> = (0..1000).map(|t| t * 3).collect();
     let batches = Batches::new(source.len(), 32, 4, 11).unwrap();
     let (mut tokens, mut targets) = ([0; 32], [0; 32]);
@@ -113,7 +113,7 @@ fn the_order_never_changes() {
 }
 
 #[test]
-fn too_short_a_text_is_an_error_and_the_shortest_works() {
+fn a_text_that_is_too_short_is_an_error_and_the_shortest_works() {
     assert!(matches!(
         Batches::new(16, 16, 4, 0),
         Err(Error::TooFewTokens { found: 16, seq_len: 16 })

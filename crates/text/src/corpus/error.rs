@@ -1,15 +1,15 @@
-//! What can be wrong with the text and the token files that a user gives.
+//! Errors of text files and token files.
 
 use std::path::PathBuf;
 
-/// An error about data; each says what was found, what was expected, and what to do.
+/// An error about data. Each message says what was found, what was expected, and what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// No path was given.
     #[error("no text file was given; name at least one")]
     NoFiles,
-    /// There is nothing at a path.
+    /// A path does not exist.
     #[error("{path}: there is no such file; check the spelling and the current folder", path = path.display())]
     Missing {
         /// The path given.
@@ -35,7 +35,7 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A file has no bytes besides a byte order mark.
+    /// A file has no bytes other than a byte order mark.
     #[error("{path}: the file is empty; give a file with text", path = path.display())]
     Empty {
         /// The path given.
@@ -47,7 +47,7 @@ pub enum Error {
         /// The path given.
         path: PathBuf,
     },
-    /// A byte that no UTF-8 text has at that place.
+    /// A byte that is not valid UTF-8 at that position.
     #[error(
         "{path}: not UTF-8 at byte {offset} (0x{byte:02x}); convert it (iconv -t UTF-8), \
          or have such bytes replaced",
@@ -56,12 +56,12 @@ pub enum Error {
     NotUtf8 {
         /// The path given.
         path: PathBuf,
-        /// Where, in bytes from the start of the file.
+        /// Offset in bytes from the start of the file.
         offset: u64,
-        /// The first byte that does not fit.
+        /// The first invalid byte.
         byte: u8,
     },
-    /// A zero byte, which text files do not have.
+    /// A zero byte, which text files do not contain.
     #[error(
         "{path}: zero byte at {offset}: this looks like a binary file; give plain text, \
          or have such bytes replaced",
@@ -70,10 +70,10 @@ pub enum Error {
     ZeroByte {
         /// The path given.
         path: PathBuf,
-        /// Where, in bytes from the start of the file.
+        /// Offset in bytes from the start of the file.
         offset: u64,
     },
-    /// A file is no longer what it was when it was first read.
+    /// A file has changed since it was first read.
     #[error(
         "{path}: the file changed (it had {expected}, it has {found}); \
          restore it, or start a new run",
@@ -82,9 +82,9 @@ pub enum Error {
     Changed {
         /// The path given.
         path: PathBuf,
-        /// Size and hash that were recorded.
+        /// Recorded size and hash.
         expected: String,
-        /// Size and hash now.
+        /// Current size and hash.
         found: String,
     },
     /// Not enough tokens for one window and its last target.
@@ -94,24 +94,24 @@ pub enum Error {
         seq_len + 1
     )]
     TooFewTokens {
-        /// Tokens that there are.
+        /// Number of tokens found.
         found: usize,
-        /// Tokens of a window.
+        /// Number of tokens in a window.
         seq_len: usize,
     },
-    /// A share of held-out text that leaves nothing to train on, or is no share at all.
+    /// A fraction of held-out text outside [0, 1).
     #[error("validation fraction: found {found}, expected at least 0 and below 1")]
     BadFraction {
         /// The fraction given.
         found: f64,
     },
-    /// A text too short to hold the asked share of it out.
+    /// A text too short to hold out the requested fraction.
     #[error(
         "the text has {found} bytes, too few to hold some out for validation; \
          give more text, a file to validate with, or hold nothing out"
     )]
     TooShortToSplit {
-        /// Bytes that there are.
+        /// Number of bytes found.
         found: u64,
     },
     /// A token file that is damaged or of another kind.
@@ -119,22 +119,22 @@ pub enum Error {
     TokenFile {
         /// The token file.
         path: PathBuf,
-        /// Which part of it is wrong.
+        /// The wrong field.
         field: &'static str,
-        /// What stands there.
+        /// Its value.
         found: String,
-        /// What should stand there.
+        /// The expected value.
         expected: String,
     },
-    /// A token that the vocabulary does not have.
+    /// A token outside the vocabulary.
     #[error("token {found} is outside the vocabulary of {vocab_size}; the tokenizer does not fit")]
     TokenOutside {
         /// The token.
         found: u32,
-        /// Tokens of the vocabulary.
+        /// Number of tokens in the vocabulary.
         vocab_size: u64,
     },
-    /// Writing a file failed; nothing of it is left and no older file was touched.
+    /// Writing a file failed. No partial file is left, and an older file is unchanged.
     #[error("{path}: cannot be written ({source}); check the free space and the permissions", path = path.display())]
     Unwritable {
         /// The file that was to be written.
@@ -168,7 +168,7 @@ impl Error {
         }
     }
 
-    /// Whether the cause is that no space is left where a file was to be written.
+    /// Whether the cause is a full disk or quota.
     pub fn is_disk_full(&self) -> bool {
         use std::io::ErrorKind::{QuotaExceeded, StorageFull};
         matches!(self, Error::Unwritable { source, .. }

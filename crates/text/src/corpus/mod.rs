@@ -1,4 +1,4 @@
-//! Corpora: text files as they are checked and read, token files, and the batches made of them.
+//! Corpora: checking and reading text files, held-out text, token files, and batches.
 
 pub mod batches;
 mod error;
@@ -12,8 +12,10 @@ mod token_source;
 
 pub use batches::{Batches, EvalWindows};
 pub use error::Error;
-pub use split::{Place, Span, Split, hold_out};
-pub use text_files::{Corpus, FileReport, Fingerprint, InvalidBytes, LineEnds, Piece, TextRules};
+pub use split::{Split, TextPosition, TextSpan, hold_out};
+pub use text_files::{
+    Corpus, FileFingerprint, FileReport, InvalidBytes, LineEnds, Piece, TextRules,
+};
 pub use token_file::{TokenFile, TokenOrigin};
 pub use token_file_writer::TokenFileWriter;
 pub use token_source::TokenSource;

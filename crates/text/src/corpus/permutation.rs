@@ -1,4 +1,4 @@
-//! A keyed permutation of `0..len` that gives any element in constant time and memory.
+//! Keyed permutation of `0..len`, with any element in constant time and memory.
 //!
 //! A Feistel network permutes the smallest power of four that holds `len`; an image outside the
 //! range is permuted again until it falls inside ("cycle walking": Black and Rogaway, "Ciphers
@@ -6,7 +6,7 @@
 
 use kernels::rng::Rng;
 
-/// Enough that small domains mix too; four suffice for large ones (Luby and Rackoff, 1988).
+/// Enough to mix small domains too; four suffice for large ones (Luby and Rackoff, 1988).
 const ROUNDS: usize = 8;
 
 /// Below six bits the halves are too small to mix, so the walk starts in a larger domain.
@@ -65,46 +65,46 @@ fn mix(mut word: u64) -> u64 {
     word ^ word >> 31
 }
 
-/// The permutation that undoes `order`: where it has `i`, and at which place. For ids, from the old id
-/// of every new one to the new id of every old one.
+/// The inverse of permutation `order`: element `i` is the index at which `order` has `i`. Turns a
+/// list of the old id of each new id into a list of the new id of each old id.
 ///
 /// # Panics
 /// If `order` is not a permutation of `0..order.len()`.
 pub fn inverse(order: &[u32]) -> Vec<u32> {
-    let mut places = vec![u32::MAX; order.len()];
-    for (place, &i) in (0..).zip(order) {
-        assert_eq!(places[i as usize], u32::MAX, "inverse: argument order has {i} twice");
-        places[i as usize] = place;
+    let mut inverse = vec![u32::MAX; order.len()];
+    for (index, &i) in (0..).zip(order) {
+        assert_eq!(inverse[i as usize], u32::MAX, "inverse: argument order has {i} twice");
+        inverse[i as usize] = index;
     }
-    places
+    inverse
 }
 
-/// How a sequence that should visit each of `0..len` exactly once fails to.
+/// A sequence that does not visit each of `0..len` exactly once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotOnce {
-    /// A value came a second time.
+    /// A value was visited twice.
     #[error("{0} was visited twice")]
     Repeated(u64),
     /// A value is not below `len`.
     #[error("{0} is outside the range")]
     Outside(u64),
-    /// A value never came.
+    /// A value was never visited.
     #[error("{0} was never visited")]
     Missed(u64),
 }
 
-/// Checks that `visited` holds each of `0..len` exactly once, in any order.
+/// Checks that `visited` contains each of `0..len` exactly once, in any order.
 ///
 /// # Errors
-/// The first value that came twice or is outside, or else the smallest that never came.
+/// The first value that is repeated or outside, or else the smallest that is missing.
 pub fn check_exactly_once(
     len: usize,
     visited: impl IntoIterator<Item = u64>,
 ) -> Result<(), NotOnce> {
     let mut seen = vec![false; len];
     for value in visited {
-        let place = usize::try_from(value).ok().and_then(|v| seen.get_mut(v));
-        match place {
+        let flag = usize::try_from(value).ok().and_then(|v| seen.get_mut(v));
+        match flag {
             None => return Err(NotOnce::Outside(value)),
             Some(true) => return Err(NotOnce::Repeated(value)),
             Some(seen) => *seen = true,
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "has 1 twice")]
-    fn what_is_no_permutation_has_no_inverse() {
+    fn a_list_with_repetitions_has_no_inverse() {
         inverse(&[0, 1, 1]);
     }
 

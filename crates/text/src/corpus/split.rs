@@ -1,44 +1,44 @@
-//! Holds the end of a corpus out for validation, cut where the text itself has a boundary.
+//! Held-out text: the end of a corpus, cut at a boundary of the text.
 
 use super::{Corpus, Error};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
-/// A place in a corpus: before byte `byte` of file number `file`.
+/// A position in a corpus: before byte `byte` of file number `file`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    /// Number of the file, from 0; the number of files, at byte 0, is the end.
+pub struct TextPosition {
+    /// Number of the file, from 0. The end of the corpus is byte 0 of file `n_files`.
     pub file: usize,
     /// Bytes from the start of the file.
     pub byte: u64,
 }
 
-/// The part of a corpus between two places.
+/// The text of a corpus between two positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    /// Where it starts.
-    pub start: Place,
-    /// Where it ends; not before `start`.
-    pub end: Place,
+pub struct TextSpan {
+    /// Start, inclusive.
+    pub start: TextPosition,
+    /// End, exclusive; not before `start`.
+    pub end: TextPosition,
 }
 
-/// Text to train on, and text that is held out.
+/// Training text and held-out text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Split {
     /// The text to train on.
-    pub train: Span,
-    /// The text to validate with, or nothing.
-    pub validation: Option<Span>,
+    pub train: TextSpan,
+    /// The text to validate with, if any.
+    pub validation: Option<TextSpan>,
 }
 
-/// A better boundary is looked for this far on each side of the exact place.
+/// Distance on each side of the exact position within which a better boundary is searched.
 const SEARCH_BYTES: u64 = 1 << 16;
 
 /// Holds the last `fraction` of `corpus` out; 0 holds nothing out.
 ///
-/// The cut is moved to the nearest boundary of the best kind within 64 KiB, or half of either
-/// part if that is less: the start of a file or of a paragraph, else of a line, else the blank
-/// before a word, else between any two characters.
+/// The cut moves to the nearest boundary of the best kind within 64 KiB, or within half of either
+/// part if that is less. Kinds, best first: start of a file, of a paragraph, of a line; the blank
+/// before a word; between any two characters.
 ///
 /// # Errors
 /// [`Error::BadFraction`] unless `0 <= fraction < 1`; [`Error::TooShortToSplit`] if a part would
@@ -59,18 +59,18 @@ pub fn hold_out(corpus: &Corpus, fraction: f64) -> Result<Split, Error> {
     let reach = SEARCH_BYTES.min(n_held / 2).min((n_bytes - n_held) / 2);
     let cut = find_boundary(corpus, n_bytes - n_held, reach)?
         .ok_or(Error::TooShortToSplit { found: n_bytes })?;
-    let (train, validation) = (Span { end: cut, ..all }, Span { start: cut, ..all });
+    let (train, validation) = (TextSpan { end: cut, ..all }, TextSpan { start: cut, ..all });
     Ok(Split { train, validation: Some(validation) })
 }
 
 /// The best boundary within `reach` bytes of byte `wanted` of the corpus.
-fn find_boundary(corpus: &Corpus, wanted: u64, reach: u64) -> Result<Option<Place>, Error> {
+fn find_boundary(corpus: &Corpus, wanted: u64, reach: u64) -> Result<Option<TextPosition>, Error> {
     let mut file_start = 0;
     for (file, report) in corpus.files().iter().enumerate() {
         let size = report.fingerprint.bytes;
         if wanted < file_start + size {
             let local = wanted - file_start;
-            // Four bytes more than asked for hold a whole character, whatever the reach.
+            // At least four bytes on each side contain a whole character, whatever the reach.
             let window = local.saturating_sub(reach.max(4))..(local + reach.max(4)).min(size);
             let unreadable = |source| Error::Unreadable { path: report.path.clone(), source };
             let mut bytes = vec![0; (window.end - window.start) as usize];
@@ -79,17 +79,17 @@ fn find_boundary(corpus: &Corpus, wanted: u64, reach: u64) -> Result<Option<Plac
             source.read_exact(&mut bytes).map_err(unreadable)?;
             let is_start_in_reach = file > 0 && window.start == 0;
             if is_start_in_reach {
-                return Ok(Some(Place { file, byte: 0 }));
+                return Ok(Some(TextPosition { file, byte: 0 }));
             }
             let found = best_cut(&bytes, (local - window.start) as usize);
-            return Ok(found.map(|cut| Place { file, byte: window.start + cut as u64 }));
+            return Ok(found.map(|cut| TextPosition { file, byte: window.start + cut as u64 }));
         }
         file_start += size;
     }
     Ok(None)
 }
 
-/// The cut inside `bytes`, at neither end, of the best kind and then nearest to `wanted`.
+/// The cut strictly inside `bytes`, of the best kind and then nearest to `wanted`.
 fn best_cut(bytes: &[u8], wanted: usize) -> Option<usize> {
     let is_break = |b: u8| b == b'\n' || b == b'\r';
     let starts_line = |i: usize| bytes[i - 1] == b'\n';
@@ -126,7 +126,7 @@ mod tests {
         (folder, corpus)
     }
 
-    fn text(corpus: &Corpus, span: Span) -> String {
+    fn text(corpus: &Corpus, span: TextSpan) -> String {
         let mut text = String::new();
         let each = |piece: Piece<'_>| {
             text.push_str(match piece {
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_starts_a_better_part_than_a_paragraph() {
+    fn the_start_of_a_file_is_preferred_to_a_paragraph() {
         let (train, validation) = parts(&["one\n\ntwo\n", "three\n\nfour\n", "five\n"], 0.5);
         assert_eq!(
             (train.as_str(), validation.as_str()),
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_join_to_the_whole_and_have_about_the_asked_size() {
+    fn parts_join_to_the_whole_and_have_about_the_requested_size() {
         let story = "A line of some words.\nAnd another line, of more words.\n\n".repeat(200);
         for fraction in [0.01, 0.05, 0.1, 0.5, 0.9] {
             let (train, validation) = parts(&[&story], fraction);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_cannot_be_split() {
+    fn refuses_texts_and_fractions_that_cannot_be_split() {
         let (_folder, corpus) = corpus(&["x"]);
         assert!(matches!(hold_out(&corpus, 0.1), Err(Error::TooShortToSplit { found: 1 })));
         for found in [-0.1, 1.0, 2.0, f64::NAN] {

@@ -1,51 +1,50 @@
-//! The user's text files: checked, measured and fingerprinted once, then read as often as needed.
+//! Text files of a corpus: checked, measured and fingerprinted once, then read repeatedly.
 
 use super::text_reader::TextReader;
 pub use super::text_reader::{InvalidBytes, LineEnds, TextRules};
-use super::{Error, Place, Span};
+use super::{Error, TextPosition, TextSpan};
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-/// Size and hash of a file's bytes: what a run stores to recognise its text.
+/// Size and hash of a file's bytes. A run stores them to recognise its text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fingerprint {
+pub struct FileFingerprint {
     /// Size in bytes.
     pub bytes: u64,
     /// BLAKE3 of all bytes, in lower-case hexadecimal.
     pub blake3: String,
 }
 
-impl std::fmt::Display for Fingerprint {
+impl std::fmt::Display for FileFingerprint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} bytes, BLAKE3 {}", self.bytes, self.blake3)
     }
 }
 
-/// What was found in one file.
+/// Report on one checked file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileReport {
     /// The path as given.
     pub path: PathBuf,
-    /// Of the bytes as they are in the file.
-    pub fingerprint: Fingerprint,
-    /// Line feeds.
+    /// Fingerprint of the raw bytes.
+    pub fingerprint: FileFingerprint,
+    /// Number of line feeds.
     pub n_lines: u64,
-    /// Invalid byte sequences, for each of which U+FFFD is read.
+    /// Number of invalid byte sequences, each replaced by U+FFFD.
     pub n_replaced: u64,
 }
 
 /// A piece of a corpus, in reading order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
-    /// Some text, about a mebibyte or less, cut where splitters into words cut too (see
-    /// [`Corpus::read`]).
+    /// Text of about a mebibyte or less, cut where word splitters cut too (see [`Corpus::read`]).
     Text(&'a str),
-    /// The end of a file, or of the part of it that was asked for.
+    /// The end of a file, or of the requested part of it.
     EndOfFile,
 }
 
-/// One or more text files that were read and found good.
+/// One or more checked text files.
 #[derive(Clone, Debug)]
 pub struct Corpus {
     files: Vec<FileReport>,
@@ -56,9 +55,9 @@ impl Corpus {
     /// Reads all of `paths` once, to check and fingerprint them.
     ///
     /// # Errors
-    /// [`Error::NoFiles`], or what is wrong with the first file that cannot be used: missing, a
-    /// folder, not a regular file, unreadable, empty, UTF-16, or (unless `rules` say to replace
-    /// them) bytes that are not UTF-8 or zero.
+    /// [`Error::NoFiles`], or the error of the first unusable file: missing, a folder, not a
+    /// regular file, unreadable, empty, UTF-16, or (unless `rules` replace them) with bytes that
+    /// are zero or not UTF-8.
     pub fn open(paths: &[PathBuf], rules: TextRules) -> Result<Corpus, Error> {
         if paths.is_empty() {
             return Err(Error::NoFiles);
@@ -67,18 +66,17 @@ impl Corpus {
         Ok(Corpus { files, rules })
     }
 
-    /// What was found in each file.
+    /// Reports on the files.
     pub fn files(&self) -> &[FileReport] {
         &self.files
     }
 
-    /// Bytes of all files.
+    /// Total number of bytes of the files.
     pub fn n_bytes(&self) -> u64 {
         self.files.iter().map(|f| f.fingerprint.bytes).sum()
     }
 
-    /// A hash of every file's content, of their order, and of the rules: equal exactly where the
-    /// text read is equal for the same reason.
+    /// A hash of the contents and order of the files, and of the rules. Paths do not matter.
     pub fn hash(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&[self.rules.invalid_bytes as u8, self.rules.line_ends as u8]);
@@ -89,31 +87,34 @@ impl Corpus {
         hasher.finalize().into()
     }
 
-    /// All of the text.
-    pub fn all(&self) -> Span {
-        Span { start: Place { file: 0, byte: 0 }, end: Place { file: self.files.len(), byte: 0 } }
+    /// The span of the whole text.
+    pub fn all(&self) -> TextSpan {
+        TextSpan {
+            start: TextPosition { file: 0, byte: 0 },
+            end: TextPosition { file: self.files.len(), byte: 0 },
+        }
     }
 
-    /// Hands the text of `span` to `each`, piece by piece, until it breaks or the text ends.
+    /// Passes the text of `span` to `each`, piece by piece, until it breaks or the text ends.
     ///
-    /// A piece ends with its file, or after a single line feed or before a single space that
-    /// stand between two other characters. Only text without any such place in 64 KiB is cut
-    /// between two characters just anywhere.
+    /// A piece ends with its file, or after a single line feed or before a single space between two
+    /// other characters. Only text without any such position in 64 KiB is cut between two arbitrary
+    /// characters.
     ///
     /// # Errors
-    /// [`Error::Changed`] if a file has another size than before, [`Error::Unreadable`], or any
-    /// error of [`Corpus::open`] that a change of the text causes.
+    /// [`Error::Changed`] if the size of a file has changed, [`Error::Unreadable`], or any error of
+    /// [`Corpus::open`] that a change of the text causes.
     ///
     /// # Panics
-    /// If a place of `span` is not in this corpus.
+    /// If a position of `span` is outside this corpus.
     pub fn read(
         &self,
-        span: Span,
+        span: TextSpan,
         mut each: impl FnMut(Piece<'_>) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         for (f, file) in self.files.iter().enumerate() {
             let size = file.fingerprint.bytes;
-            let clamp = |place: Place| match f.cmp(&place.file) {
+            let clamp = |place: TextPosition| match f.cmp(&place.file) {
                 std::cmp::Ordering::Less => size,
                 std::cmp::Ordering::Equal => place.byte,
                 std::cmp::Ordering::Greater => 0,
@@ -137,13 +138,15 @@ impl Corpus {
         Ok(())
     }
 
-    /// Checks that the files are those of an earlier run, by size and hash, in the same order.
+    /// Checks that the files are the same as in an earlier run, by size and hash, in order.
     ///
     /// # Errors
     /// [`Error::Changed`] with the first file that differs, is missing, or was added.
-    pub fn check_same(&self, earlier: &[Fingerprint]) -> Result<(), Error> {
-        let changed = |path: &Path, expected: Option<&Fingerprint>, found: Option<&Fingerprint>| {
-            let show = |f: Option<&Fingerprint>| f.map_or("no file".into(), |f| f.to_string());
+    pub fn check_same(&self, earlier: &[FileFingerprint]) -> Result<(), Error> {
+        let changed = |path: &Path,
+                       expected: Option<&FileFingerprint>,
+                       found: Option<&FileFingerprint>| {
+            let show = |f: Option<&FileFingerprint>| f.map_or("no file".into(), |f| f.to_string());
             Error::Changed { path: path.to_owned(), expected: show(expected), found: show(found) }
         };
         for i in 0..self.files.len().max(earlier.len()) {
@@ -157,14 +160,15 @@ impl Corpus {
         Ok(())
     }
 
-    /// Reads all files again and checks that they still are what they were: to be called after
-    /// work that took a while and whose result is recorded under this corpus's hash.
+    /// Reads all files again and checks that they have not changed. To be called after long work
+    /// whose result is recorded under this corpus's hash.
     ///
     /// # Errors
     /// As [`Corpus::open`] and [`Corpus::check_same`].
     pub fn check_unchanged(&self) -> Result<(), Error> {
         let paths: Vec<PathBuf> = self.files.iter().map(|f| f.path.clone()).collect();
-        let earlier: Vec<Fingerprint> = self.files.iter().map(|f| f.fingerprint.clone()).collect();
+        let earlier: Vec<FileFingerprint> =
+            self.files.iter().map(|f| f.fingerprint.clone()).collect();
         Corpus::open(&paths, self.rules)?.check_same(&earlier)
     }
 }
@@ -172,7 +176,7 @@ impl Corpus {
 /// The size of the regular file at `path`, or why there is none.
 fn regular_file_size(path: &Path) -> Result<u64, Error> {
     let path_buf = || path.to_owned();
-    // Asked before opening: to open a named pipe would wait for a writer.
+    // Before opening: opening a named pipe would block until a writer comes.
     let metadata = std::fs::metadata(path).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => Error::Missing { path: path_buf() },
         _ => Error::Unreadable { path: path_buf(), source },
@@ -201,7 +205,7 @@ fn examine(path: &Path, rules: TextRules) -> Result<FileReport, Error> {
     if n_chars_bytes == 0 {
         return Err(Error::Empty { path: path.to_owned() });
     }
-    let fingerprint = Fingerprint { bytes, blake3: hasher.finalize().to_hex().to_string() };
+    let fingerprint = FileFingerprint { bytes, blake3: hasher.finalize().to_hex().to_string() };
     Ok(FileReport { path: path.to_owned(), fingerprint, n_lines, n_replaced: reader.n_replaced })
 }
 

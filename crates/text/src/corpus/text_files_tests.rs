@@ -1,4 +1,4 @@
-//! Every way in which a text file can be unusable, and what is read from those that are.
+//! Text file tests: unusable files are refused, and usable ones are read as specified.
 
 use super::*;
 
@@ -68,12 +68,12 @@ fn paths_without_a_readable_file_are_refused() {
         assert!(matches!(open(&ring), Err(Error::Unreadable { .. })));
         let secret = write(&folder, "secret", "text");
         std::fs::set_permissions(&secret, PermissionsExt::from_mode(0o000)).unwrap();
-        // The superuser may read it all the same.
+        // The superuser can still read it.
         assert!(matches!(open(&secret), Ok(_) | Err(Error::Unreadable { .. })));
     }
 }
 
-/// Opening a named pipe would wait for a writer for ever.
+/// Opening a named pipe would block until a writer comes.
 #[cfg(unix)]
 #[test]
 fn a_named_pipe_is_refused_at_once() {
@@ -109,7 +109,7 @@ fn files_are_read_in_order_and_reported() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_name_that_is_not_unicode_is_a_name() {
+fn a_file_name_that_is_not_unicode_works() {
     use std::os::unix::ffi::OsStrExt;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9.txt"));
@@ -136,7 +136,7 @@ fn thirty_changes_of_the_text_are_noticed() {
     let original = "The same text, again and again.\n".repeat(9);
     let path = write(&folder, "text", &original);
     let earlier = open(&path).unwrap();
-    let fingerprints: Vec<Fingerprint> =
+    let fingerprints: Vec<FileFingerprint> =
         earlier.files().iter().map(|f| f.fingerprint.clone()).collect();
     assert!(earlier.check_unchanged().is_ok());
     for mutation in 0..30 {

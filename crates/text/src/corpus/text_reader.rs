@@ -1,8 +1,8 @@
-//! Reads a part of a text file as a stream of checked UTF-8, in pieces cut where no tokeniser
-//! would notice.
+//! Text reader: part of a file as a stream of checked UTF-8, in pieces whose cuts do not change the
+//! tokens.
 //!
-//! Memory is bounded whatever the file is: a gigabyte in one line costs a few pieces. Files are
-//! read, not mapped, because a user may truncate one while it is being read.
+//! Memory is bounded for any file: a gigabyte in one line takes a few pieces. Files are read, not
+//! mapped, because a user may truncate one while it is being read.
 
 use super::Error;
 use std::fs::File;
@@ -10,7 +10,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
 
-/// Bytes asked of the system at a time, and about the size of the pieces handed on.
+/// Bytes per read, and the approximate size of a piece.
 const PIECE_BYTES: usize = 1 << 20;
 
 /// Pieces are cut at whitespace if any lies within this many bytes of the end.
@@ -18,30 +18,30 @@ const CUT_SEARCH_BYTES: usize = 1 << 16;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// What to do with bytes that are not UTF-8, and with zero bytes, which no text has.
+/// Treatment of bytes that are not UTF-8 and of zero bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InvalidBytes {
     /// Refuse the file, naming the first such byte.
     #[default]
     Refuse,
-    /// Put U+FFFD for each invalid sequence, as the Unicode standard recommends (chapter 3.9,
+    /// Replace each invalid sequence by U+FFFD, as the Unicode standard recommends (chapter 3.9,
     /// "substitution of maximal subparts"), keep zero bytes, and count the replacements.
     Replace,
 }
 
-/// What to do with the line ends of other systems.
+/// Treatment of line ends of other systems.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LineEnds {
     /// Leave them as they are.
     #[default]
     Keep,
-    /// Turn each carriage return that stands before a line feed into nothing.
+    /// Remove each carriage return before a line feed.
     Unify,
 }
 
-/// How text files are to be read. A byte order mark at the start of a file is always dropped.
+/// Rules for reading text files. A byte order mark at the start of a file is always dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct TextRules {
     /// Bytes that are not UTF-8.
@@ -57,12 +57,12 @@ pub(super) struct TextReader<'a> {
     rules: TextRules,
     /// At least 2, so that a piece can always end before a carriage return.
     piece_bytes: usize,
-    /// Raw bytes that are still to come, and the place in the file of the next one.
+    /// Raw bytes not read yet, and the file offset of the first byte not decoded.
     n_left: u64,
     offset: u64,
-    /// Bytes read but not decoded: the start of a character that is cut by the read.
+    /// Bytes read but not decoded: the start of a character cut by the read.
     raw: Vec<u8>,
-    /// Text decoded but not handed on, after the first `n_given` bytes.
+    /// Decoded text; its first `n_given` bytes have been returned.
     text: String,
     n_given: usize,
     /// Invalid sequences replaced so far.
@@ -81,7 +81,6 @@ impl<'a> TextReader<'a> {
         let mut file = File::open(path).map_err(unreadable)?;
         file.seek(SeekFrom::Start(range.start)).map_err(unreadable)?;
         let n_left = range.end.saturating_sub(range.start);
-        let (raw, text) = (Vec::new(), String::new());
         Ok(TextReader {
             path,
             file,
@@ -89,18 +88,18 @@ impl<'a> TextReader<'a> {
             piece_bytes: PIECE_BYTES,
             n_left,
             offset: range.start,
-            raw,
-            text,
+            raw: Vec::new(),
+            text: String::new(),
             n_given: 0,
             n_replaced: 0,
         })
     }
 
-    /// The next piece, or `None` at the end. `seen` is shown the raw bytes in order.
+    /// The next piece, or `None` at the end. `seen` receives the raw bytes in order.
     ///
-    /// Unless the text has no whitespace for long, a piece ends after a lone line feed or before
-    /// a lone space, each between two other characters: a place where splitters, which join at
-    /// most one space to the word after it, cut too.
+    /// If there is whitespace near the end, a piece ends after a single line feed or before a
+    /// single space, each between two other characters. Splitters join at most one space to the
+    /// word after it, so they cut there too.
     pub fn next_piece(&mut self, seen: &mut dyn FnMut(&[u8])) -> Result<Option<&str>, Error> {
         self.text.drain(..self.n_given);
         self.n_given = 0;
@@ -111,7 +110,7 @@ impl<'a> TextReader<'a> {
         Ok((self.n_given > 0).then(|| &self.text[..self.n_given]))
     }
 
-    /// Reads once, and decodes what is complete.
+    /// Reads once and decodes the complete characters.
     fn read_more(&mut self, seen: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
         let n_carried = self.raw.len();
         let n_wanted = usize::try_from(self.n_left).unwrap_or(usize::MAX).min(self.piece_bytes);
@@ -131,7 +130,7 @@ impl<'a> TextReader<'a> {
         Ok(())
     }
 
-    /// Appends the text of `raw` and returns the bytes that cannot be decoded before more is read.
+    /// Appends the text of `raw` and returns the bytes that need more input to be decoded.
     fn decode(&mut self, raw: Vec<u8>) -> Result<Vec<u8>, Error> {
         let mut rest = &raw[..];
         if self.offset == 0 {
@@ -159,7 +158,7 @@ impl<'a> TextReader<'a> {
         Ok(carried)
     }
 
-    /// Appends valid text by the rules.
+    /// Appends valid text according to the rules.
     fn append(&mut self, valid: &str) -> Result<(), Error> {
         if self.rules.invalid_bytes == InvalidBytes::Refuse
             && let Some(at) = valid.find('\0')
@@ -175,7 +174,7 @@ impl<'a> TextReader<'a> {
         Ok(())
     }
 
-    /// Appends `valid` with "\r\n" turned into "\n", also where a read cut between the two.
+    /// Appends `valid` with "\r\n" replaced by "\n", also across two reads.
     fn append_unified(&mut self, valid: &str) {
         if valid.starts_with('\n') && self.text.ends_with('\r') {
             self.text.pop();
@@ -197,8 +196,8 @@ impl<'a> TextReader<'a> {
     }
 }
 
-/// How much of `bytes` can be decoded without knowing what follows: all but the start of a
-/// character at the very end.
+/// Number of bytes that can be decoded without more input: all but an incomplete character at the
+/// end.
 fn complete_len(bytes: &[u8]) -> usize {
     let is_inside = |byte: u8| byte & 0xC0 == 0x80;
     for back in 1..=bytes.len().min(4) {
@@ -216,8 +215,8 @@ fn complete_len(bytes: &[u8]) -> usize {
     bytes.len()
 }
 
-/// Where to cut `text` when more is to follow; never before a character is complete, and never
-/// after a carriage return, whose line feed may be next.
+/// Position at which to cut `text` when more follows; never right after a carriage return, whose
+/// line feed may be next.
 fn cut_point(text: &str) -> usize {
     let bytes = text.as_bytes();
     let first = bytes.len().saturating_sub(CUT_SEARCH_BYTES);

@@ -1,4 +1,4 @@
-//! Reading in pieces is reading at once, and every kind of bad byte is found at its place.
+//! Text reader tests: pieces join to the whole text, and every bad byte is found at its offset.
 
 use super::*;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
@@ -73,7 +73,7 @@ proptest! {
 }
 
 #[test]
-fn pieces_end_where_splitters_cut() {
+fn pieces_end_where_word_splitters_cut() {
     let lines = "Some words in a line.\nNext\n\nlast ".repeat(20);
     for piece in [64, 100, 333] {
         let (pieces, _) = read(lines.as_bytes(), TextRules::default(), piece).unwrap();
@@ -89,7 +89,7 @@ fn pieces_end_where_splitters_cut() {
 }
 
 #[test]
-fn one_long_line_costs_a_few_pieces_of_memory() {
+fn one_long_line_takes_the_memory_of_a_few_pieces() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let size = 16 * PIECE_BYTES;
     std::fs::write(file.path(), vec![b'a'; size]).unwrap();

@@ -27,17 +27,17 @@ const VERSION: u32 = 1;
 /// Ids up to here fit in two bytes.
 const NARROW_VOCAB_MAX: u64 = 1 << 16;
 
-/// Larger ones would collide with [`kernels::cross_entropy::IGNORE`].
+/// Largest vocabulary: larger ids would collide with [`kernels::cross_entropy::IGNORE`].
 const VOCAB_MAX: u64 = u32::MAX as u64;
 
-/// What a token file's tokens were made from.
+/// Origin of the tokens of a file: tokeniser and text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenOrigin {
-    /// Ids of the vocabulary; at most 2^32 - 1.
+    /// Number of ids in the vocabulary; at most 2^32 - 1.
     pub vocab_size: u64,
     /// Hash of the tokenizer's definition.
     pub tokenizer_hash: [u8; 32],
-    /// Hash of the text, as [`super::Corpus::hash`] gives it.
+    /// Hash of the text: [`super::Corpus::hash`].
     pub text_hash: [u8; 32],
 }
 
@@ -76,7 +76,7 @@ impl TokenFile {
     /// Maps the file at `path` and verifies all of it: sizes, both hashes, every id.
     ///
     /// # Errors
-    /// [`Error::Missing`], [`Error::Unreadable`], or [`Error::TokenFile`] naming what is wrong.
+    /// [`Error::Missing`], [`Error::Unreadable`], or [`Error::TokenFile`] naming the wrong field.
     pub fn open(path: &Path) -> Result<TokenFile, Error> {
         let map = MappedFile::open(path).map_err(|source| match source.kind() {
             std::io::ErrorKind::NotFound => Error::Missing { path: path.to_owned() },
@@ -91,7 +91,7 @@ impl TokenFile {
         Ok(TokenFile { map, n_tokens, origin })
     }
 
-    /// What the tokens were made from.
+    /// Tokeniser and text of the tokens.
     pub fn origin(&self) -> &TokenOrigin {
         &self.origin
     }
@@ -140,7 +140,7 @@ pub(super) fn encode_header(
     header
 }
 
-/// A field that is not what it should be.
+/// A field with an unexpected value.
 struct Wrong {
     field: &'static str,
     found: String,
@@ -163,14 +163,14 @@ fn check(
 fn verify(file: &[u8]) -> Result<(TokenOrigin, usize), Wrong> {
     let size = file.len();
     let Some((header, tokens)) = file.split_at_checked(HEADER_BYTES) else {
-        let expected = format!("at least the {HEADER_BYTES} of a header");
+        let expected = format!("at least {HEADER_BYTES} bytes, the size of a header");
         return check(false, "file size", size, expected).map(|()| unreachable!());
     };
     let array = |start: usize| -> [u8; 32] { std::array::from_fn(|i| header[start + i]) };
     let number = |start: usize, len: usize| {
         header[start..start + len].iter().rev().fold(0u64, |n, b| n << 8 | u64::from(*b))
     };
-    check(header.starts_with(MAGIC), "first bytes", "others", "those of a token file")?;
+    check(header.starts_with(MAGIC), "first bytes", "other bytes", "those of a token file")?;
     check(number(8, 4) == u64::from(VERSION), "format version", number(8, 4), VERSION)?;
     let header_hash = *blake3::hash(&header[..HASHED_HEADER_BYTES]).as_bytes();
     check(header_hash == array(128), "header hash", "a damaged header", "an intact one")?;
@@ -193,11 +193,12 @@ fn verify(file: &[u8]) -> Result<(TokenOrigin, usize), Wrong> {
     Ok((origin, tokens.len() / width))
 }
 
-/// Checks the hash and every id, block by block while each is in the cache.
+/// Checks the hash and every id, block by block to stay in the cache.
 fn check_tokens(tokens: &[u8], origin: &TokenOrigin, hash: &[u8; 32]) -> Result<(), Wrong> {
     const BLOCK_TOKENS: usize = 1 << 14;
     let width = origin.width();
-    let (mut hasher, mut max) = (blake3::Hasher::new(), 0);
+    let mut hasher = blake3::Hasher::new();
+    let mut max = 0;
     let mut ids = vec![0; BLOCK_TOKENS];
     for block in tokens.chunks(BLOCK_TOKENS * width) {
         hasher.update(block);

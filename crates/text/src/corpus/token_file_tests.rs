@@ -1,4 +1,4 @@
-//! Token files come back as they were written, and no damage to one passes.
+//! Token file tests: files are read back as written, and every damage is detected.
 
 use super::*;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ fn folder() -> (tempfile::TempDir, PathBuf) {
 }
 
 #[test]
-fn tokens_come_back_at_every_width_and_length() {
+fn tokens_are_read_back_at_every_width_and_length() {
     let (folder, path) = folder();
     for vocab_size in [1, 2, 256, 65_535, 65_536, 65_537, 1_000_000, VOCAB_MAX] {
         for n_tokens in [0, 1, 2, 1001, 200_003] {
@@ -67,7 +67,7 @@ fn an_unfinished_or_failed_write_leaves_the_old_file() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_is_told_apart() {
+fn a_full_disk_is_distinguished_from_other_errors() {
     if !Path::new("/dev/full").exists() {
         return;
     }
@@ -111,7 +111,7 @@ fn every_flipped_bit_and_every_truncation_is_refused() {
     }
 }
 
-/// Files whose hashes are right, but which lie.
+/// Files with correct hashes and wrong contents.
 #[test]
 fn forged_headers_are_refused_by_the_field_that_is_wrong() {
     let (_folder, path) = folder();
@@ -140,7 +140,7 @@ fn forged_headers_are_refused_by_the_field_that_is_wrong() {
 }
 
 #[test]
-fn what_is_not_there_or_not_a_file_is_refused() {
+fn missing_files_and_folders_are_refused() {
     let (folder, path) = folder();
     assert!(matches!(TokenFile::open(&path), Err(Error::Missing { .. })));
     assert!(matches!(TokenFile::open(folder.path()), Err(Error::Unreadable { .. })));

@@ -1,4 +1,4 @@
-//! Writes a token file beside its final name, and moves it there only when all of it is on disk.
+//! Token file writer: writes to a temporary file, and renames it once all of it is on disk.
 
 use super::token_file::{HEADER_BYTES, encode_header};
 use super::{Error, TokenFile, TokenOrigin};
@@ -6,13 +6,13 @@ use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// Bytes gathered before they are written.
+/// Size of the write buffer, in bytes.
 const BUFFER_BYTES: usize = 1 << 18;
 
-/// A token file being written. Dropped before [`TokenFileWriter::finish`], it leaves nothing.
+/// A token file being written. If dropped before [`TokenFileWriter::finish`], it leaves no file.
 ///
 /// The bytes go to `NAME.tmp-PROCESS` in the same folder, are synchronised, and only then renamed
-/// to `NAME`, so that at any moment `NAME` is the old file, complete, or the new one.
+/// to `NAME`. At any moment `NAME` is either the complete old file or the complete new one.
 #[derive(Debug)]
 pub struct TokenFileWriter {
     path: PathBuf,
@@ -40,7 +40,7 @@ impl TokenFileWriter {
             n_tokens: 0,
             origin,
         };
-        // Its place is kept; what stands there is known at the end.
+        // Reserves space for the header, which is written at the end.
         writer.file.write_all(&[0; HEADER_BYTES]).map_err(unwritable)?;
         Ok(writer)
     }
@@ -54,7 +54,7 @@ impl TokenFileWriter {
     ///
     /// # Errors
     /// [`Error::TokenOutside`] if one is not in the vocabulary; [`Error::Unwritable`]. The writer
-    /// is then of no more use.
+    /// cannot be used afterwards.
     pub fn push(&mut self, tokens: &[u32]) -> Result<(), Error> {
         let vocab_size = self.origin.vocab_size;
         if let Some(found) = tokens.iter().copied().find(|t| u64::from(*t) >= vocab_size) {
@@ -71,11 +71,11 @@ impl TokenFileWriter {
         Ok(())
     }
 
-    /// Puts the file in its place, durably, then opens and verifies it.
+    /// Moves the file to its final name, durably, then opens and verifies it.
     ///
     /// # Errors
-    /// [`Error::Unwritable`]: a file that stood there before is untouched. Or what
-    /// [`TokenFile::open`] finds wrong.
+    /// [`Error::Unwritable`], with an older file of this name unchanged, or an error of
+    /// [`TokenFile::open`].
     pub fn finish(mut self) -> Result<TokenFile, Error> {
         self.flush()?;
         let hash = *self.hasher.finalize().as_bytes();
@@ -89,7 +89,7 @@ impl TokenFileWriter {
         self.file.write_all(header)?;
         self.file.sync_all()?;
         std::fs::rename(&self.temporary, &self.path)?;
-        // The rename itself lasts only once its folder is on disk.
+        // The rename is durable only once the folder is on disk.
         #[cfg(unix)]
         {
             let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty());
@@ -112,7 +112,7 @@ impl TokenFileWriter {
 
 impl Drop for TokenFileWriter {
     fn drop(&mut self) {
-        // After a commit there is no file of this name; a failure to remove one loses only space.
+        // After a commit there is no temporary file; failing to remove one only wastes space.
         let _ = std::fs::remove_file(&self.temporary);
     }
 }

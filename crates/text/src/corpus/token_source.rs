@@ -1,8 +1,8 @@
-//! Anything that tokens can be read from by position: a slice in memory or a token file.
+//! Token sources: random access to token ids, from a slice in memory or a token file.
 
 /// A fixed sequence of token ids.
 pub trait TokenSource {
-    /// How many tokens there are.
+    /// Number of tokens.
     fn len(&self) -> usize;
 
     /// Fills `out` with the tokens from position `start` on.
@@ -11,7 +11,7 @@ pub trait TokenSource {
     /// If fewer than `out.len()` tokens follow `start`.
     fn read(&self, start: usize, out: &mut [u32]);
 
-    /// Whether there are none.
+    /// Whether there are no tokens.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -1,18 +1,18 @@
-//! The grammar of the stories as data: phrases, their alternatives, and what a role may hold.
+//! Grammar of the stories as data: phrases, their alternatives, and roles.
 //!
-//! The same tables serve the [writer](super::writer), which follows conditions and changes, and
-//! the [parser](super::parser), which ignores them. The format of the files stands at the head of
-//! `phrases.txt`; [`super::reader`] reads it.
+//! The same tables serve the [writer](super::writer), which follows conditions and changes, and the
+//! [parser](super::parser), which ignores them. The head of `phrases.txt` describes the format of
+//! the files; [`super::reader`] reads it.
 
-use super::lexicon::Lexicon;
+use super::lexicon::StoryLexicon;
 
-/// Most roles that a grammar may have.
+/// Largest number of roles of a grammar.
 pub const ROLES_MAX: usize = 24;
 
 /// Grammatical genders, in the order of the forms of words that agree: he, she, it, they.
 pub const GENDERS: [char; 4] = ['m', 'f', 'n', 'p'];
 
-/// Values that the program itself gives to variables; each stands at its number in
+/// Values that the program itself assigns to variables; their indices are the same in
 /// [`Grammar::values`].
 pub const FIXED_VALUES: [&str; 10] =
     ["first", "name", "pron", "yes", "no", "none", "m", "f", "n", "p"];
@@ -30,22 +30,22 @@ pub const NO: u8 = 4;
 /// The number of the first of [`GENDERS`] among the values.
 pub const FIRST_GENDER: u8 = 6;
 
-/// Most values that facts may have.
+/// Largest number of values of facts.
 pub const VALUES_MAX: usize = 200;
 
-/// Most facts that there may be.
+/// Largest number of facts.
 pub const FACTS_MAX: usize = 8;
 
-/// A place in a story that somebody or something fills, as named in a rule.
+/// A role in a story, filled by an entity, as named in a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoleRef {
     /// Number of the role.
     pub role: u8,
-    /// Whether it is meant as it is, even inside a phrase that was given other roles.
+    /// Whether it is not substituted inside a phrase that was given other roles.
     pub is_fixed: bool,
 }
 
-/// Which attribute of the entity being referred to a word is.
+/// Attribute of the entity being referred to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attribute {
     /// A person's name.
@@ -73,12 +73,12 @@ pub enum Symbol {
     Break,
 }
 
-/// Something about a story that conditions ask for.
+/// A variable of a story, tested by conditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variable {
     /// A stored fact, about a role or about the whole story.
     Fact { fact: u8, role: Option<RoleRef> },
-    /// How the entity being referred to is to be called: first, name or pron.
+    /// The form of reference to the current entity: first, name or pron.
     Reference,
     /// The kind of the entity being referred to, or of a role.
     Kind(Option<RoleRef>),
@@ -88,7 +88,7 @@ pub enum Variable {
     Pronoun(RoleRef),
 }
 
-/// What a fact may be: a word of the grammar or a role.
+/// Value of a fact: a word of the grammar or a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value {
     /// Index into [`Grammar::values`].
@@ -149,7 +149,7 @@ pub struct Kind {
     pub value: u8,
 }
 
-/// How a role is filled.
+/// Type of a role.
 #[derive(Clone, Debug)]
 pub struct Role {
     pub name: char,
@@ -170,10 +170,10 @@ impl Role {
     }
 }
 
-/// Everything that is known about the language of the stories.
+/// The whole grammar with its words.
 #[derive(Debug)]
 pub struct Grammar {
-    pub lexicon: Lexicon,
+    pub lexicon: StoryLexicon,
     pub phrases: Vec<Phrase>,
     /// The phrase that is a whole story.
     pub story: u16,

@@ -1,4 +1,4 @@
-//! Regular English inflection: the forms of nouns, names and verbs that are spelled by rule.
+//! Regular English inflection of nouns, names and verbs.
 
 /// Whether `word` ends in a consonant and "y", which turns into "i" before most endings.
 fn ends_in_consonant_y(word: &str) -> bool {

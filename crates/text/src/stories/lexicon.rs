@@ -1,4 +1,4 @@
-//! The words of the stories, in classes, with their forms.
+//! Lexicon of the stories: word classes with their inflected forms.
 
 use super::inflect;
 use rustc_hash::FxHashMap;
@@ -8,7 +8,7 @@ const NAME_FORMS: &[&str] = &["s", "gen"];
 const VERB_FORMS: &[&str] = &["base", "3sg", "past", "part", "ing"];
 const WORD_FORMS: &[&str] = &["s"];
 
-/// A class of words that can stand in the same places.
+/// A class of interchangeable words.
 #[derive(Debug)]
 pub struct Class {
     /// Its name in the grammar.
@@ -19,12 +19,12 @@ pub struct Class {
 }
 
 impl Class {
-    /// How many words it has, whatever their forms.
+    /// Number of words, each with all its forms.
     pub fn n_words(&self) -> usize {
         self.spellings.len() / self.forms.len()
     }
 
-    /// How many forms each word has.
+    /// Number of forms of each word.
     pub fn n_forms(&self) -> usize {
         self.forms.len()
     }
@@ -47,19 +47,19 @@ impl Class {
 
 /// All classes.
 #[derive(Debug, Default)]
-pub struct Lexicon {
+pub struct StoryLexicon {
     /// In the order of the file.
     pub classes: Vec<Class>,
     by_name: FxHashMap<&'static str, usize>,
 }
 
-impl Lexicon {
-    /// Reads a list of words, whose format stands at its head.
+impl StoryLexicon {
+    /// Reads a word list, whose head describes the format.
     ///
     /// # Panics
     /// If a line is not in that format; the lists are part of the program.
-    pub fn read(text: &'static str) -> Lexicon {
-        let mut lexicon = Lexicon::default();
+    pub fn read(text: &'static str) -> StoryLexicon {
+        let mut lexicon = StoryLexicon::default();
         for line in text.lines() {
             let mut tokens = line.split_whitespace();
             if line.starts_with(' ') {

@@ -1,9 +1,9 @@
-//! The built-in corpus: endless short stories from a grammar, and a parser for their sentences.
+//! Story corpus: endless short stories from a grammar, and a parser for their sentences.
 //!
-//! A story is one derivation of a grammar whose alternatives carry conditions on, and changes of,
-//! what is so in the story: who is where, who has what, who feels how and why. So people find
-//! what they lost and are glad of it, and "she" is somebody whom the sentence before was about.
-//! The parser reads the same grammar without the conditions.
+//! A story is one derivation of a grammar whose alternatives have conditions on, and changes of,
+//! the state of the story: who is where, who has what, who feels how and why. People thus find what
+//! they lost and are glad, and "she" refers to somebody in the previous sentence. The parser reads
+//! the same grammar without the conditions.
 //!
 //! The same seed gives the same bytes on every machine: nothing here uses floating point.
 
@@ -51,16 +51,16 @@ pub fn story(seed: u64, number: u64) -> String {
     text
 }
 
-/// Stories that a thread writes before the next lot is dealt out.
+/// Number of stories that a thread writes per batch.
 const LOT: usize = 64;
 
 /// Writes whole stories of `seed`, with a blank line between two, until there are at least
 /// `n_bytes`; returns how many bytes it wrote. The bytes do not depend on `threads`.
 ///
-/// `progress` is told the bytes written so far, and says whether to go on.
+/// `progress` receives the number of bytes written so far and returns whether to continue.
 ///
 /// # Errors
-/// What writing reports.
+/// Errors of `out`.
 pub fn write_corpus(
     n_bytes: u64,
     seed: u64,
@@ -68,7 +68,8 @@ pub fn write_corpus(
     writer: &mut dyn Write,
     progress: &mut dyn FnMut(u64) -> bool,
 ) -> std::io::Result<u64> {
-    let (threads, mut n_written) = (threads.max(1) as u64, 0);
+    let threads = threads.max(1) as u64;
+    let mut n_written = 0;
     for round in 0.. {
         let first = round * threads * LOT as u64;
         for story in lots(seed, first, threads).into_iter().flatten() {
@@ -87,7 +88,7 @@ pub fn write_corpus(
     Ok(n_written)
 }
 
-/// The stories from number `first` on, a lot from each thread, in order.
+/// The stories from number `first` on, a batch from each thread, in order.
 fn lots(seed: u64, first: u64, threads: u64) -> Vec<Vec<String>> {
     let lot = |t: u64| {
         let numbers = first + t * LOT as u64..first + (t + 1) * LOT as u64;
@@ -101,10 +102,11 @@ fn lots(seed: u64, first: u64, threads: u64) -> Vec<Vec<String>> {
     })
 }
 
-/// Checks that `sentence` is one that the stories' grammar can make.
+/// Checks that `sentence` can be derived from the grammar of the stories.
 ///
 /// # Errors
-/// Why it is not: an unknown word, the first word that no sentence goes on with, or its spelling.
+/// The reason if it cannot: an unknown word, the first word with which no sentence continues, or
+/// the spelling.
 pub fn parse_sentence(sentence: &str) -> Result<(), NotASentence> {
     PARSER.parse(sentence)
 }

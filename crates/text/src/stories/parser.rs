@@ -1,35 +1,35 @@
-//! Decides whether a sentence is one that the grammar can make, by the same tables that write.
+//! Recogniser of sentences of the stories' grammar, with the same tables as the writer.
 //!
 //! Roles turn into grammatical gender: an alternative in which words must agree with a role is
-//! written out once for each gender the role may have. What is left is a context-free grammar
-//! without recursion, recognised top-down: the set of places where a phrase that begins at a
-//! place may end is one word of bits, computed once.
+//! written out once for each gender the role may have. The result is a context-free grammar without
+//! recursion, recognised top-down: the set of positions where a phrase that begins at a given
+//! position may end is one word of bits, computed once.
 
 use super::grammar::{GENDERS, Grammar, Role, RoleRef, Symbol};
 use super::surface::{self, Printer};
 use rustc_hash::FxHashMap;
 
-/// Ends of phrases are bits of a word, so that a sentence has at most this many tokens.
+/// Largest number of tokens of a sentence: ends of phrases are bits of a 64-bit word.
 const TOKENS_MAX: usize = u64::BITS as usize - 1;
 
-/// Why a text is not a sentence of the grammar.
+/// The reason why a text is not a sentence of the grammar.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotASentence {
-    /// There is nothing in it.
+    /// It is empty.
     #[error("the sentence is empty")]
     Empty,
     /// It is longer than any sentence of the grammar.
     #[error("the sentence has {0} tokens, more than {TOKENS_MAX}")]
     TooLong(usize),
-    /// A word that the grammar does not have.
+    /// A word that is not in the grammar.
     #[error("unknown word {0:?}")]
     UnknownWord(String),
-    /// No sentence goes on like this.
-    #[error("no sentence goes on with {word:?} after {before:?}")]
+    /// No sentence continues like this.
+    #[error("no sentence continues with {word:?} after {before:?}")]
     Unexpected {
         /// The text up to the word.
         before: String,
-        /// The word, or nothing at the end.
+        /// The word; empty at the end of the text.
         word: String,
     },
     /// The words are right, but not their capitals, spaces, or a choice of "a" or "an".
@@ -37,18 +37,18 @@ pub enum NotASentence {
     Spelling(String),
 }
 
-/// A part of a production: the same as a symbol of the grammar, without roles.
+/// A symbol of the grammar without roles.
 #[derive(Clone, Copy, Debug)]
-enum Part {
+enum ProductionPart {
     Terminal(u16),
     Phrase(u16),
     OptionalPhrase(u16),
 }
 
-/// The grammar of sentences, written out.
+/// The grammar of sentences, expanded by gender.
 #[derive(Debug)]
 pub struct Parser {
-    productions: Vec<Vec<Vec<Part>>>,
+    productions: Vec<Vec<Vec<ProductionPart>>>,
     sentences: Vec<u16>,
     /// The terminals that a spelling may be: literals, then forms of classes.
     terminals: FxHashMap<String, Vec<u16>>,
@@ -90,7 +90,7 @@ impl Parser {
     /// Checks that `text` is one sentence of the grammar, printed as the writer prints it.
     ///
     /// # Errors
-    /// Why it is not.
+    /// The reason if it is not.
     pub fn parse(&self, text: &str) -> Result<(), NotASentence> {
         let tokens = surface::tokens(text);
         match tokens.len() {
@@ -123,7 +123,7 @@ impl Parser {
         if printed == text { Ok(()) } else { Err(NotASentence::Spelling(printed)) }
     }
 
-    /// What the token may be; a capital may be the sentence's or its own.
+    /// The terminals of a token; its capital may be that of the sentence or its own.
     fn terminals_of(&self, token: &str, is_capital: bool) -> Vec<u16> {
         let of = |spelling: &str| self.terminals.get(spelling).cloned().unwrap_or_default();
         let mut found = of(if token == "an" { "a" } else { token });
@@ -168,7 +168,7 @@ fn print(tokens: &[(&str, bool)]) -> String {
 /// Writes out the phrases that sentences are made of.
 struct Builder<'g> {
     grammar: &'g Grammar,
-    productions: Vec<Vec<Vec<Part>>>,
+    productions: Vec<Vec<Vec<ProductionPart>>>,
     is_done: Vec<bool>,
     /// Phrases made here, each a choice between the parts that are its key.
     unions: FxHashMap<Vec<(bool, u16)>, u16>,
@@ -191,7 +191,7 @@ impl Builder<'_> {
                 let gender_of = |role: RoleRef| {
                     genders.iter().find(|(bound, _)| *bound == role).map(|(_, gender)| *gender)
                 };
-                let parts: Option<Vec<Part>> = alternative
+                let parts: Option<Vec<ProductionPart>> = alternative
                     .symbols
                     .iter()
                     .map(|symbol| self.part(symbol, &gender_of, around))
@@ -229,20 +229,24 @@ impl Builder<'_> {
         symbol: &Symbol,
         gender_of: &dyn Fn(RoleRef) -> Option<usize>,
         around: &mut Vec<u16>,
-    ) -> Option<Part> {
+    ) -> Option<ProductionPart> {
         let grammar = self.grammar;
         let genders = |role: RoleRef| match gender_of(role) {
             Some(gender) => vec![gender],
             None => grammar.roles[usize::from(role.role)].genders().to_vec(),
         };
         match symbol {
-            Symbol::Literal(literal) => Some(Part::Terminal(*literal)),
+            Symbol::Literal(literal) => Some(ProductionPart::Terminal(*literal)),
             Symbol::Word { class, form, .. } => {
-                Some(Part::Terminal(class_terminal(grammar, *class, *form)))
+                Some(ProductionPart::Terminal(class_terminal(grammar, *class, *form)))
             }
             Symbol::Phrase { phrase, is_optional, .. } => {
                 self.phrase(*phrase, around);
-                let part = if *is_optional { Part::OptionalPhrase } else { Part::Phrase };
+                let part = if *is_optional {
+                    ProductionPart::OptionalPhrase
+                } else {
+                    ProductionPart::Phrase
+                };
                 Some(part(*phrase))
             }
             Symbol::Mention { role, mention } => {
@@ -261,11 +265,15 @@ impl Builder<'_> {
     }
 
     /// A part that is any one of `choices`: phrases (true) or literals.
-    fn union(&mut self, mut choices: Vec<(bool, u16)>) -> Option<Part> {
+    fn union(&mut self, mut choices: Vec<(bool, u16)>) -> Option<ProductionPart> {
         choices.sort_unstable();
         choices.dedup();
         let part = |(is_phrase, number)| {
-            if is_phrase { Part::Phrase(number) } else { Part::Terminal(number) }
+            if is_phrase {
+                ProductionPart::Phrase(number)
+            } else {
+                ProductionPart::Terminal(number)
+            }
         };
         if choices.len() < 2 {
             return choices.first().map(|choice| part(*choice));
@@ -275,7 +283,7 @@ impl Builder<'_> {
         if number == next {
             self.productions.push(choices.into_iter().map(|choice| vec![part(choice)]).collect());
         }
-        Some(Part::Phrase(number))
+        Some(ProductionPart::Phrase(number))
     }
 }
 
@@ -293,19 +301,19 @@ fn assignments(roles: &[RoleRef], all: &[Role]) -> Vec<Vec<(RoleRef, usize)>> {
     ways
 }
 
-/// The places where phrases of one sentence end.
+/// The positions where phrases of one sentence end.
 struct Search<'p> {
     parser: &'p Parser,
-    /// What each token may be.
+    /// The possible terminals of each token.
     terminals: Vec<Vec<u16>>,
     /// For each phrase and each place where it may begin.
     ends: Vec<Option<u64>>,
-    /// The last token that was asked for in vain.
+    /// The last token at which a terminal was expected and not found.
     furthest: usize,
 }
 
 impl Search<'_> {
-    /// The places, as bits, where a phrase that begins at `start` may end.
+    /// The positions, as bits, where a phrase that begins at `start` may end.
     fn ends(&mut self, phrase: u16, start: usize) -> u64 {
         let place = usize::from(phrase) * (self.terminals.len() + 1) + start;
         if let Some(ends) = self.ends[place] {
@@ -326,14 +334,15 @@ impl Search<'_> {
         ends
     }
 
-    /// The places reached from any of the places `from` over one part.
-    fn advance(&mut self, from: u64, part: Part) -> u64 {
-        let (mut left, mut reached) = (from, 0);
+    /// The positions reached from any of the positions `from` over one symbol.
+    fn advance(&mut self, from: u64, part: ProductionPart) -> u64 {
+        let mut left = from;
+        let mut reached = 0;
         while left != 0 {
             let start = left.trailing_zeros() as usize;
             left &= left - 1;
             reached |= match part {
-                Part::Terminal(terminal) => {
+                ProductionPart::Terminal(terminal) => {
                     let is_there =
                         self.terminals.get(start).is_some_and(|may_be| may_be.contains(&terminal));
                     if !is_there {
@@ -341,8 +350,8 @@ impl Search<'_> {
                     }
                     u64::from(is_there) << (start + 1)
                 }
-                Part::Phrase(phrase) => self.ends(phrase, start),
-                Part::OptionalPhrase(phrase) => self.ends(phrase, start) | 1 << start,
+                ProductionPart::Phrase(phrase) => self.ends(phrase, start),
+                ProductionPart::OptionalPhrase(phrase) => self.ends(phrase, start) | 1 << start,
             };
         }
         reached

@@ -1,18 +1,18 @@
-//! Reads the grammar's files into [`Grammar`]; their format stands at the head of `phrases.txt`.
+//! Reader of the grammar files into [`Grammar`]; the head of `phrases.txt` describes the format.
 //!
-//! The files are part of the program, so that a mistake in them is a bug: it panics, naming the
-//! place, and the first test that makes a story finds it.
+//! The files are part of the program, so a mistake in them is a bug: reading panics with the line,
+//! and the first test that writes a story finds it.
 
 use super::grammar::{
     Alternative, Attribute, Effect, FIXED_VALUES, GENDERS, Grammar, Guard, Kind, Mention, Phrase,
     ROLES_MAX, Role, RoleRef, Symbol, VALUES_MAX, Value, Variable,
 };
-use super::lexicon::Lexicon;
+use super::lexicon::StoryLexicon;
 use super::template;
 use rustc_hash::FxHashMap;
 
-/// A rule as it stands in a file, with templates already written out.
-pub(super) struct Rule {
+/// A rule as written in a file, with templates already expanded.
+pub(super) struct GrammarRule {
     pub name: String,
     pub is_sentence: bool,
     /// Tokens of each alternative.
@@ -22,10 +22,10 @@ pub(super) struct Rule {
 /// Reads words and rules.
 ///
 /// # Panics
-/// If anything in them cannot be read or is not defined.
+/// If anything in them is malformed or undefined.
 pub fn read(words: &'static str, rules: &[&'static str]) -> Grammar {
     let grammar = Grammar {
-        lexicon: Lexicon::read(words),
+        lexicon: StoryLexicon::read(words),
         phrases: Vec::new(),
         story: 0,
         roles: Vec::new(),
@@ -52,7 +52,7 @@ pub fn read(words: &'static str, rules: &[&'static str]) -> Grammar {
     reader.grammar
 }
 
-/// A grammar being read, and what its names stand for.
+/// A grammar being read, with its table of names.
 struct Reader {
     grammar: Grammar,
     phrases: FxHashMap<String, u16>,
@@ -92,7 +92,8 @@ impl Reader {
         let value = self.word_value(class);
         let is_one = |gender: &u8| genders.contains(GENDERS[usize::from(*gender)]);
         let genders = (0..4).filter(is_one).collect();
-        let (class, look) = (self.class(class), look.map(|look| self.class(look)));
+        let class = self.class(class);
+        let look = look.map(|look| self.class(look));
         self.grammar.kinds.push(Kind { class, look, genders, value });
     }
 
@@ -112,7 +113,7 @@ impl Reader {
     }
 
     /// Takes in all rules: first their names, then what they say.
-    fn define(&mut self, rules: &[Rule]) {
+    fn define(&mut self, rules: &[GrammarRule]) {
         for rule in rules {
             let number = self.phrases.len() as u16;
             let earlier = self.phrases.insert(rule.name.clone(), number);
@@ -120,7 +121,8 @@ impl Reader {
         }
         self.grammar.story = self.phrase("Story");
         for rule in rules {
-            let (name, is_sentence) = (rule.name.clone(), rule.is_sentence);
+            let name = rule.name.clone();
+            let is_sentence = rule.is_sentence;
             let read = |tokens: &Vec<String>| self.alternative(&rule.name, tokens);
             let alternatives = rule.alternatives.iter().map(read).collect();
             self.grammar.phrases.push(Phrase { name, is_sentence, alternatives });

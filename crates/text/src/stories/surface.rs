@@ -1,9 +1,9 @@
-//! How a sequence of tokens is printed, and how printed text is cut into tokens and sentences.
+//! Surface text: printing of tokens, and cutting of printed text into tokens and sentences.
 //!
 //! Tokens are words, punctuation marks, and the quotation marks “ and ”, both printed as `"`.
 //! One rule for spaces, capitals and "an", [`Printer`], serves the writer and the parser.
 
-/// Prints tokens: spaces, capital letters, and "an" before a vowel.
+/// Printer of tokens, with spaces, capital letters, and "an" before a vowel.
 #[derive(Debug, Default)]
 pub struct Printer {
     /// The text so far.
@@ -69,7 +69,8 @@ impl Printer {
     }
 }
 
-/// Whether "an" stands before `word`: by its letter, but for the exceptions among our words.
+/// Whether "an" is used before `word`: by its first letter, except for the exceptions among the
+/// words of the stories.
 fn begins_with_vowel_sound(word: &str) -> bool {
     let is_vowel = |c: char| "aeiouAEIOU".contains(c);
     match word {
@@ -83,7 +84,9 @@ fn begins_with_vowel_sound(word: &str) -> bool {
 /// capital letter at its place.
 pub fn tokens(sentence: &str) -> Vec<(&str, bool)> {
     let mut tokens = Vec::new();
-    let (mut rest, mut is_quoted, mut is_capital) = (sentence.trim_start(), false, true);
+    let mut rest = sentence.trim_start();
+    let mut is_quoted = false;
+    let mut is_capital = true;
     while let Some(first) = rest.chars().next() {
         let is_word_char = |c: char| c.is_alphanumeric() || c == '\'' || c == '-';
         let len = match rest.find(|c| !is_word_char(c)) {
@@ -114,7 +117,9 @@ pub fn split_sentences(text: &str) -> Vec<&str> {
 
 fn split_line(line: &str) -> Vec<&str> {
     let mut sentences = Vec::new();
-    let (mut start, mut is_quoted, mut last) = (0, false, ' ');
+    let mut start = 0;
+    let mut is_quoted = false;
+    let mut last = ' ';
     for (i, c) in line.char_indices() {
         let is_stop = |c: char| matches!(c, '.' | '?' | '!');
         let after = &line[i + c.len_utf8()..];

@@ -1,7 +1,7 @@
-//! The lines of the grammar's files: continued lines joined, and templates written out.
+//! Lines and templates of the grammar files: continued lines joined, templates expanded.
 
 use super::grammar::{Grammar, Kind};
-use super::reader::Rule;
+use super::reader::GrammarRule;
 
 /// The files' lines without comments, each joined with the lines that continue it. A blank line,
 /// which ends a template, stays as an empty one.
@@ -22,8 +22,9 @@ pub fn logical_lines(files: &[&str]) -> Vec<String> {
 }
 
 /// The rules among the lines, once for each type that a template is for.
-pub fn rules(lines: &[String], grammar: &Grammar) -> Vec<Rule> {
-    let (mut rules, mut types) = (Vec::new(), Vec::new());
+pub fn rules(lines: &[String], grammar: &Grammar) -> Vec<GrammarRule> {
+    let mut rules = Vec::new();
+    let mut types = Vec::new();
     for line in lines {
         if line.is_empty() {
             types.clear();
@@ -51,7 +52,7 @@ fn kinds_of_type<'g>(type_name: &str, grammar: &'g Grammar) -> Vec<&'g Kind> {
 }
 
 /// The rule on a line, unless the line declares something else.
-fn rule(line: &str, kinds: &[&Kind], grammar: &Grammar) -> Option<Rule> {
+fn rule(line: &str, kinds: &[&Kind], grammar: &Grammar) -> Option<GrammarRule> {
     let (name, body) = line.split_once(" = ")?;
     let (name, is_sentence) =
         name.strip_prefix("sentence ").map_or((name, false), |name| (name, true));
@@ -72,5 +73,5 @@ fn rule(line: &str, kinds: &[&Kind], grammar: &Grammar) -> Option<Rule> {
             alternatives.push(cut(&text));
         }
     }
-    Some(Rule { name: name.into(), is_sentence, alternatives })
+    Some(GrammarRule { name: name.into(), is_sentence, alternatives })
 }

@@ -1,4 +1,4 @@
-//! The stories are what they promise to be: grammatical, coherent, varied, and the same for ever.
+//! Story tests: stories are grammatical, coherent, varied and reproducible.
 
 use super::*;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -71,9 +71,9 @@ fn stories_are_paragraphs_of_plain_text() {
     }
 }
 
-/// "He" and "she" stand only for somebody whom the story has told of before.
+/// "He" and "she" refer only to somebody mentioned before.
 #[test]
-fn pronouns_have_somebody_to_stand_for() {
+fn pronouns_refer_to_somebody_mentioned_before() {
     let class = |name: &str| {
         let class = &GRAMMAR.lexicon.classes[GRAMMAR.lexicon.class(name).unwrap()];
         class.spellings(0).map(str::to_owned).collect::<FxHashSet<String>>()
@@ -118,8 +118,8 @@ fn what_was_lost_is_found() {
     assert!(n_found > 5, "{n_found}");
 }
 
-/// Every place of `from` in the token sequences of real sentences, replaced: how many such
-/// sentences there were, and how many of them still parsed.
+/// Replaces every occurrence of `from` in the token sequences of real sentences. Returns the number
+/// of such sentences, and the number that still parsed.
 fn replace_everywhere(sentences: &[String], from: &[&str], to: &[&str]) -> (usize, usize) {
     let (from, to) = (from.join(" "), to.join(" "));
     let broken: Vec<String> = sentences

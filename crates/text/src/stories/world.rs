@@ -1,4 +1,4 @@
-//! What is so in a story at a moment: who fills each role, who was last spoken of, what happened.
+//! World state of a story: entities in roles, recent mentions, and facts.
 
 use super::grammar::{
     FACTS_MAX, FIRST, FIRST_GENDER, GENDERS, Grammar, Guard, NAME, NO, PRONOUN, ROLES_MAX, Role,
@@ -9,7 +9,7 @@ use kernels::rng::Draws;
 /// What fills each role inside a phrase: numbers of slots.
 pub type Casting = [u8; ROLES_MAX];
 
-/// Nothing is known about a fact.
+/// Marks an unknown fact.
 const UNKNOWN: u8 = u8::MAX;
 
 /// From here on, a fact's value is a slot.
@@ -39,7 +39,7 @@ pub struct Entity {
     pub look: u16,
 }
 
-/// What is being referred to, while a phrase for it is made.
+/// The entity being referred to, while a phrase for it is written.
 #[derive(Clone, Copy, Debug)]
 pub struct Referent {
     pub entity: Entity,
@@ -70,7 +70,7 @@ impl<'g> World<'g> {
         std::array::from_fn(|role| role as u8)
     }
 
-    /// What fills the slot, invented now if the story had no need for it before.
+    /// The entity of the slot, created now if it was not needed before.
     pub fn entity(&mut self, slot: u8, draws: &mut Draws) -> Entity {
         let slot = usize::from(slot);
         if !self.entities[slot].is_made {
@@ -88,7 +88,7 @@ impl<'g> World<'g> {
         self.entities[slot]
     }
 
-    /// Somebody or something for the role, unlike all others if a few tries find one.
+    /// A new entity for the role, different from all others if a few draws find one.
     fn invent(&self, role: &Role, draws: &mut Draws) -> Entity {
         const TRIES: usize = 8;
         let mut entity = Entity::default();
@@ -134,8 +134,8 @@ impl<'g> World<'g> {
         self.entities[usize::from(slot)].last_sentence == self.sentence
     }
 
-    /// Whether a pronoun for the slot would be understood: it was spoken of in this sentence or
-    /// the last, and nothing else for which the same pronoun stands was.
+    /// Whether a pronoun for the slot is unambiguous: the entity was mentioned in this sentence or
+    /// the last, and no other with the same pronoun was.
     pub fn is_pronoun_clear(&self, slot: u8) -> bool {
         let entity = &self.entities[usize::from(slot)];
         let is_recent = |e: &Entity| e.is_made && e.last_sentence + 1 >= self.sentence;
@@ -191,12 +191,12 @@ impl<'g> World<'g> {
         }
     }
 
-    /// Makes the value of a fact so.
+    /// Sets the value of a fact.
     pub fn set(&mut self, fact: u8, role: Option<RoleRef>, value: Value, casting: &Casting) {
         self.facts[usize::from(fact)][place(role, casting)] = encode(value, casting);
     }
 
-    /// How to refer to what fills the slot, in the sentence being made.
+    /// The form of reference to the slot's entity in the current sentence.
     pub fn reference(&self, slot: u8, draws: &mut Draws) -> u8 {
         if !self.entities[usize::from(slot)].is_known {
             FIRST

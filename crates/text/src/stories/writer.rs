@@ -1,11 +1,11 @@
-//! Writes stories: expands the grammar from `Story`, following the conditions on what is so.
+//! Story writer: expands the grammar from `Story`, following conditions on the world state.
 
 use super::grammar::{Attribute, Grammar, Phrase, Symbol};
 use super::surface::Printer;
 use super::world::{Casting, Referent, World, agreeing, draw_word, slot};
 use kernels::rng::{Draws, Purpose, Rng};
 
-/// Redraws of a word that already stands in the sentence.
+/// Number of redraws of a word that is already in the sentence.
 const REDRAWS_MAX: usize = 4;
 
 /// One story being written.
@@ -14,18 +14,17 @@ pub struct Writer<'g> {
     draws: Draws,
     world: World<'g>,
     printer: Printer,
-    /// Which alternatives this story has used; sentences are not made the same way twice while
-    /// there is another.
+    /// The alternatives used by this story; a sentence is not made the same way twice while there
+    /// is another.
     is_used: Vec<bool>,
     /// (class, word) of the words drawn for the sentence being made.
     drawn: Vec<(u16, u16)>,
-    /// Phrases of which no alternative was allowed: mistakes in the grammar.
+    /// Phrases without an allowed alternative: mistakes in the grammar.
     dead_ends: Vec<&'g str>,
 }
 
 impl<'g> Writer<'g> {
-    /// The story numbered `number` under `seed`, and the phrases of which no alternative was
-    /// allowed.
+    /// Story `number` of `seed`, and the phrases without an allowed alternative.
     pub fn story(grammar: &'g Grammar, seed: u64, number: u64) -> (String, Vec<&'g str>) {
         let mut writer = Writer {
             grammar,
@@ -63,8 +62,8 @@ impl<'g> Writer<'g> {
         }
     }
 
-    /// The number of an alternative that is allowed, by weight; for a sentence one that this
-    /// story has not used, if there is one.
+    /// The number of an allowed alternative, drawn by weight; for a sentence one that this story
+    /// has not used, if there is one.
     fn choose(
         &mut self,
         phrase: &'g Phrase,
@@ -75,7 +74,8 @@ impl<'g> Writer<'g> {
             return 0;
         }
         for is_repeat_allowed in [false, true] {
-            let (mut chosen, mut total) = (None, 0);
+            let mut chosen = None;
+            let mut total = 0;
             for (i, alternative) in phrase.alternatives.iter().enumerate() {
                 let is_used = phrase.is_sentence && self.is_used[usize::from(alternative.number)];
                 let is_allowed = (is_repeat_allowed || !is_used)
@@ -142,7 +142,7 @@ impl<'g> Writer<'g> {
         self.printer.token(&self.grammar.literals[usize::from(literal)]);
     }
 
-    /// A word of the class that the sentence does not have yet, if a few draws find one.
+    /// A word of the class that is not yet in the sentence, if a few draws find one.
     fn draw_new_word(&mut self, class: u16) -> usize {
         let n_words = self.grammar.lexicon.classes[usize::from(class)].n_words();
         let mut word = draw_word(n_words, &mut self.draws);

@@ -1,10 +1,10 @@
-//! The tokeniser: trains, reads and writes, encodes and decodes, for all kinds.
+//! Tokeniser of any kind: training, files, encoding and decoding.
 
 use super::bpe::{ByteBpe, ByteEncoder};
 use super::error::TextError;
 use super::options::{TokenizerKind, TrainOptions};
 use super::parallel::{Control, map_in_order};
-use super::specials::{Part, Specials};
+use super::specials::{Specials, TextPart};
 use super::split::WordList;
 use super::stream::StreamDecoder;
 use super::{bpe_train, chars, count, format, json_read, json_write, split, word};
@@ -12,21 +12,21 @@ use crate::corpus::permutation::inverse;
 use std::io::Read;
 use std::path::Path;
 
-/// Turns text into ids and ids into text.
+/// Conversion of text to ids and back.
 ///
-/// In three of the four kinds every text comes back exactly from its ids; `split` keeps words and
-/// line ends only. The ids are meant to be those that the Hugging Face libraries give
-/// with [`Tokenizer::to_json`]; no test compares them yet.
+/// Three of the four kinds are lossless: decoding gives exactly the encoded text. `split` keeps
+/// only words and line ends. The Hugging Face libraries should give the same ids with
+/// [`Tokenizer::to_json`]; no test compares them yet.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
     pub(super) kind: TokenizerKind,
     pub(super) specials: Specials,
-    pub(super) model: Model,
+    pub(super) model: VocabularyModel,
 }
 
 /// The vocabulary of a tokeniser.
 #[derive(Clone, Debug)]
-pub(super) enum Model {
+pub(super) enum VocabularyModel {
     /// Tokens are byte strings.
     Bytes(ByteBpe),
     /// Tokens are words between blanks.
@@ -36,8 +36,8 @@ pub(super) enum Model {
 impl Tokenizer {
     /// Learns a vocabulary from texts. The result does not depend on the number of threads.
     ///
-    /// Counting words is shared out and watched by `control`; learning merges after it is not
-    /// (seconds for gigabytes of text, since it works on distinct words).
+    /// Words are counted in parallel, with progress and cancellation by `control`. Merges are then
+    /// learnt without either (seconds for gigabytes of text, since it works on distinct words).
     ///
     /// # Errors
     /// [`TextError::Option`], [`TextError::NoWords`] or [`TextError::Cancelled`].
@@ -50,15 +50,19 @@ impl Tokenizer {
         let kind = options.kind;
         let mut specials = Specials::new(options.special_names().into_iter().zip(0..).collect());
         let model = match kind {
-            TokenizerKind::Word => Model::Bytes(word::train(options, texts, &specials, control)?),
-            TokenizerKind::Char => Model::Bytes(chars::train(options, texts, &specials, control)?),
+            TokenizerKind::Word => {
+                VocabularyModel::Bytes(word::train(options, texts, &specials, control)?)
+            }
+            TokenizerKind::Char => {
+                VocabularyModel::Bytes(chars::train(options, texts, &specials, control)?)
+            }
             TokenizerKind::Bpe => {
-                Model::Bytes(bpe_train::train(options, texts, &specials, control)?)
+                VocabularyModel::Bytes(bpe_train::train(options, texts, &specials, control)?)
             }
             TokenizerKind::Split => {
                 let (words, with_ids) = split::train(options, texts, &specials, control)?;
                 specials = with_ids;
-                Model::Words(words)
+                VocabularyModel::Words(words)
             }
         };
         Ok(Tokenizer { kind, specials, model })
@@ -75,8 +79,10 @@ impl Tokenizer {
         let specials = specials.map(|(name, id)| (name.clone(), new_ids[*id as usize])).collect();
         let specials = Specials::new(specials);
         let model = match &self.model {
-            Model::Bytes(model) => Model::Bytes(model.reordered(order, |id| specials.contains(id))),
-            Model::Words(model) => Model::Words(model.reordered(order)),
+            VocabularyModel::Bytes(model) => {
+                VocabularyModel::Bytes(model.reordered(order, |id| specials.contains(id)))
+            }
+            VocabularyModel::Words(model) => VocabularyModel::Words(model.reordered(order)),
         };
         Tokenizer { kind: self.kind, specials, model }
     }
@@ -90,13 +96,13 @@ impl Tokenizer {
         let failed = |source| TextError::Read { path: path.to_owned(), source };
         let file = std::fs::File::open(path).map_err(failed)?;
         let mut json = Vec::new();
-        // One byte more than allowed, so that a file that is too long is seen to be.
+        // One byte more than allowed, to detect a file that is too long.
         let limit = json_read::FILE_LEN_MAX as u64 + 1;
         file.take(limit).read_to_end(&mut json).map_err(failed)?;
         Tokenizer::from_json(&json).map_err(|error| error.in_file(path))
     }
 
-    /// Reads the bytes of a tokenizer.json, which need not be trusted.
+    /// Parses the bytes of a tokenizer.json, which may come from an untrusted source.
     ///
     /// # Errors
     /// [`TextError::Json`], [`TextError::Format`] or [`TextError::TooLarge`].
@@ -104,7 +110,7 @@ impl Tokenizer {
         json_read::read(json)
     }
 
-    /// The bytes of tokenizer.json: always the same for the same tokeniser.
+    /// The bytes of tokenizer.json, deterministic.
     pub fn to_json(&self) -> Vec<u8> {
         json_write::write(self)
     }
@@ -118,7 +124,7 @@ impl Tokenizer {
         written
     }
 
-    /// BLAKE3 of [`Tokenizer::to_json`]: the identity of a tokeniser in other files.
+    /// BLAKE3 of [`Tokenizer::to_json`], by which other files identify the tokeniser.
     pub fn hash(&self) -> blake3::Hash {
         blake3::hash(&self.to_json())
     }
@@ -128,11 +134,11 @@ impl Tokenizer {
         self.kind
     }
 
-    /// The number of tokens; ids are below it.
+    /// Number of tokens, V; ids are below it.
     pub fn vocab_size(&self) -> usize {
         match &self.model {
-            Model::Bytes(model) => model.tokens().len(),
-            Model::Words(model) => model.words().len(),
+            VocabularyModel::Bytes(model) => model.tokens().len(),
+            VocabularyModel::Words(model) => model.words().len(),
         }
     }
 
@@ -156,26 +162,29 @@ impl Tokenizer {
         self.specials.contains(id)
     }
 
-    /// The bytes that a token stands for, the name of a special one; none for an unknown id.
+    /// The bytes of a token; for a special token its name; for an unknown id no bytes.
     pub fn token(&self, id: u32) -> &[u8] {
         let bytes = match &self.model {
-            Model::Bytes(model) => model.tokens().get(id as usize).map(|token| &**token),
-            Model::Words(model) => model.words().get(id as usize).map(|word| word.as_bytes()),
+            VocabularyModel::Bytes(model) => model.tokens().get(id as usize).map(|token| &**token),
+            VocabularyModel::Words(model) => {
+                model.words().get(id as usize).map(|word| word.as_bytes())
+            }
         };
         bytes.unwrap_or_default()
     }
 
-    /// The token that stands for exactly this text and is no special one.
+    /// The ordinary (not special) token with exactly this text.
     pub fn id_of(&self, text: &str) -> Option<u32> {
         let id = match &self.model {
-            Model::Bytes(model) => model.id_of(text.as_bytes()),
-            Model::Words(model) => model.id_of(text),
+            VocabularyModel::Bytes(model) => model.id_of(text.as_bytes()),
+            VocabularyModel::Words(model) => model.id_of(text),
         };
         id.filter(|&id| !self.is_special(id))
     }
 
-    /// (V) how often each token is a whole word of `texts`, words being what the kind's split rule
-    /// cuts out: 0 for special tokens, and for pieces that only spell other words.
+    /// Number of times that each token (V) is a whole word of `texts`, where words are the
+    /// pre-tokens of the kind's split rule. 0 for special tokens, and for pieces that only spell
+    /// other words.
     ///
     /// # Errors
     /// [`TextError::Cancelled`].
@@ -185,10 +194,12 @@ impl Tokenizer {
         control: &mut Control,
     ) -> Result<Vec<u64>, TextError> {
         let counted = match &self.model {
-            Model::Bytes(model) => {
+            VocabularyModel::Bytes(model) => {
                 count::count(texts, &self.specials, |text| model.split.split(text), control)?
             }
-            Model::Words(_) => count::count(texts, &self.specials, str::split_whitespace, control)?,
+            VocabularyModel::Words(_) => {
+                count::count(texts, &self.specials, str::split_whitespace, control)?
+            }
         };
         let mut counts = vec![0; self.vocab_size()];
         for (word, count) in counted {
@@ -199,14 +210,14 @@ impl Tokenizer {
         Ok(counts)
     }
 
-    /// The ids of a text. Special tokens that stand in it get their ids.
+    /// The ids of a text. Names of special tokens in it become their ids.
     pub fn encode(&self, text: &str) -> Vec<u32> {
         self.session(true).ids_of(text)
     }
 
-    /// The ids of a text in which special tokens are text like any other: for text from users,
-    /// who must not be able to end a document or a turn. Pre-tokenised text has no other way to
-    /// say `<unk>`, so `split` makes no difference.
+    /// The ids of a text in which names of special tokens are ordinary text: for text from users,
+    /// who must not be able to end a document or a turn. Same as [`Tokenizer::encode`] for `split`,
+    /// since pre-tokenised text has no other way to write `<unk>`.
     pub fn encode_ordinary(&self, text: &str) -> Vec<u32> {
         self.session(self.kind == TokenizerKind::Split).ids_of(text)
     }
@@ -228,8 +239,8 @@ impl Tokenizer {
         Ok(ids)
     }
 
-    /// [`Tokenizer::encode`] of a long text, on several threads, given to `sink` part by part in
-    /// order; only a few parts are in memory at a time.
+    /// [`Tokenizer::encode`] of a long text, on several threads, passed to `sink` chunk by chunk in
+    /// order. Only a few chunks are in memory at a time.
     ///
     /// # Errors
     /// [`TextError::Cancelled`], or what `sink` returns.
@@ -243,16 +254,16 @@ impl Tokenizer {
         map_in_order(&[text], control, start, Session::ids_of, |ids: Vec<u32>| sink(&ids))
     }
 
-    /// The text of ids. Special tokens are written out; an unknown id is left out; bytes that are
-    /// no character become U+FFFD.
+    /// The text of ids. Special tokens become their names, unknown ids are skipped, and bytes that
+    /// are not UTF-8 become U+FFFD.
     pub fn decode(&self, ids: &[u32]) -> String {
         let mut decoder = StreamDecoder::new(self);
         ids.iter().for_each(|&id| decoder.append_bytes(id));
         decoder.take_all()
     }
 
-    /// A token for display: control characters, and bytes that are no character, escaped. Empty
-    /// for an unknown id.
+    /// A token for display: control characters and bytes that are not UTF-8 are escaped. Empty for
+    /// an unknown id.
     pub fn token_text(&self, id: u32) -> String {
         let mut text = String::new();
         for chunk in self.token(id).utf8_chunks() {
@@ -264,29 +275,31 @@ impl Tokenizer {
         text
     }
 
-    /// How many bytes of text a token stands for, for bits per byte: 0 for special tokens. In
-    /// pre-tokenised text a word is counted with one blank, and `<eos>` as a line end.
+    /// Number of bytes of text that a token represents, for bits per byte: 0 for special tokens. In
+    /// pre-tokenised text a word counts with one blank, and `<eos>` as a line end.
     pub fn token_bytes(&self, id: u32) -> usize {
         match &self.model {
-            Model::Bytes(model) if !self.is_special(id) => {
+            VocabularyModel::Bytes(model) if !self.is_special(id) => {
                 model.tokens().get(id as usize).map_or(0, |token| token.len())
             }
-            Model::Bytes(_) => 0,
-            Model::Words(model) if id == model.end_of_line() => 1,
-            Model::Words(model) => model.words().get(id as usize).map_or(0, |word| word.len() + 1),
+            VocabularyModel::Bytes(_) => 0,
+            VocabularyModel::Words(model) if id == model.end_of_line() => 1,
+            VocabularyModel::Words(model) => {
+                model.words().get(id as usize).map_or(0, |word| word.len() + 1)
+            }
         }
     }
 
     fn session<'t>(&self, finds_specials: bool) -> Session<'_, 't> {
         let encoder = match &self.model {
-            Model::Bytes(model) => Encoder::Bytes(Box::new(model.encoder())),
-            Model::Words(model) => Encoder::Words(model),
+            VocabularyModel::Bytes(model) => Encoder::Bytes(Box::new(model.encoder())),
+            VocabularyModel::Words(model) => Encoder::Words(model),
         };
         Session { specials: finds_specials.then_some(&self.specials), encoder }
     }
 }
 
-/// Encoding by one thread.
+/// Encoder state of one thread.
 struct Session<'m, 't> {
     /// The special tokens to look for.
     specials: Option<&'m Specials>,
@@ -306,8 +319,8 @@ impl<'t> Session<'_, 't> {
             Some(specials) => {
                 for part in specials.split(text) {
                     match part {
-                        Part::Text(text) => self.append_ids(text, &mut ids),
-                        Part::Special(id) => ids.push(id),
+                        TextPart::Text(text) => self.append_ids(text, &mut ids),
+                        TextPart::Special(id) => ids.push(id),
                     }
                 }
             }

@@ -1,9 +1,9 @@
-//! The model of three kinds: tokens that are bytes, whole pre-tokens or merged from bytes.
+//! Byte-level BPE encoding: tokens are bytes, whole pre-tokens, or merged from bytes.
 //!
-//! BPE proper merges every pre-token. Word and character level look the whole pre-token up first
-//! (`ignore_merges` in tokenizer.json), and what is not in the vocabulary falls back to merged
-//! pieces and at last to single bytes, of which all 256 are tokens: every text has ids, and the
-//! ids give the text back.
+//! BPE proper merges every pre-token. Word and character level first look up the whole pre-token
+//! (`ignore_merges` in tokenizer.json); pre-tokens outside the vocabulary fall back to merged
+//! pieces and finally to single bytes. All 256 bytes are tokens, so every text can be encoded
+//! losslessly.
 
 use super::bytes;
 use super::error::TextError;
@@ -11,20 +11,20 @@ use super::merge::{self, MergeQueue, Merges};
 use super::pretokenize::SplitRule;
 use rustc_hash::FxHashMap;
 
-/// Longest pre-token that is remembered: longer ones seldom come again.
+/// Longest pre-token that is cached, in bytes: longer ones seldom repeat.
 const REMEMBERED_LEN_MAX: usize = 64;
 
-/// Most pre-tokens that are remembered, so that memory stays bounded.
+/// Largest number of cached pre-tokens, to bound memory.
 const N_REMEMBERED_MAX: usize = 1 << 16;
 
 /// The two tokens of a merge, as bytes.
 pub(super) type TokenPair = (Box<[u8]>, Box<[u8]>);
 
-/// A vocabulary of byte strings, and how text becomes a sequence of them.
+/// A vocabulary of byte strings with its split rule and merges.
 #[derive(Clone, Debug)]
 pub(super) struct ByteBpe {
     pub(super) split: SplitRule,
-    /// Whether a pre-token that is in the vocabulary is taken whole, whatever the merges say.
+    /// Whether a pre-token of the vocabulary is one token regardless of the merges.
     pub(super) whole_first: bool,
     tokens: Vec<Box<[u8]>>,
     ids: FxHashMap<Box<[u8]>, u32>,
@@ -33,12 +33,12 @@ pub(super) struct ByteBpe {
 }
 
 impl ByteBpe {
-    /// A model over `tokens` (token id = position); `is_special` ones are never met in text, and
-    /// may hold anything. `merges` are pairs of tokens, in the order they were learnt.
+    /// A model over `tokens` (token id = index). Special tokens are never looked up in text and may
+    /// have any bytes. `merges` are pairs of tokens in the order in which they were learnt.
     ///
     /// # Errors
-    /// [`TextError::Format`] if a token stands twice, a byte is missing, or a merge is of tokens
-    /// that do not exist or forms none.
+    /// [`TextError::Format`] if a token is repeated, a byte is missing, or a merge has a part or a
+    /// result that is not a token.
     pub(super) fn new(
         split: SplitRule,
         tokens: Vec<Box<[u8]>>,
@@ -97,17 +97,17 @@ impl ByteBpe {
         &self.tokens
     }
 
-    /// The token that is these bytes, unless it is a special one.
+    /// The ordinary (not special) token with these bytes.
     pub(super) fn id_of(&self, bytes: &[u8]) -> Option<u32> {
         self.ids.get(bytes).copied()
     }
 
-    /// The pairs of tokens that were learnt, in order.
+    /// The merges, as pairs of token ids, in the order learnt.
     pub(super) fn merges(&self) -> &[(u32, u32)] {
         self.merges.pairs()
     }
 
-    /// Starts encoding; what is returned remembers pre-tokens it has met.
+    /// An encoder, which caches pre-tokens.
     pub(super) fn encoder<'t>(&self) -> ByteEncoder<'_, 't> {
         ByteEncoder {
             model: self,
@@ -119,10 +119,10 @@ impl ByteBpe {
     }
 }
 
-/// Encodes text `'t` with a model `'m`, and remembers pre-tokens.
+/// Encoder of text `'t` with a model `'m`; caches pre-tokens.
 pub(super) struct ByteEncoder<'m, 't> {
     model: &'m ByteBpe,
-    /// Where the ids of a pre-token stand in `known_ids`: start and end.
+    /// Start and end of the ids of a cached pre-token in `known_ids`.
     known: FxHashMap<&'t str, (u32, u32)>,
     known_ids: Vec<u32>,
     symbols: Vec<u32>,
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_words_are_taken_first_only_where_the_kind_says_so() {
+    fn whole_words_take_precedence_over_merges_at_word_level_only() {
         let (more, merges) = (["ab", "bc", "abc"], [("a", "b"), ("b", "c")]);
         let words = model(SplitRule::Words, &more, &merges).unwrap();
         assert_eq!(encode(&words, "abc"), [258]);
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_could_not_encode_everything_is_refused() {
+    fn a_model_that_cannot_encode_every_text_is_refused() {
         assert!(model(SplitRule::Gpt2, &["a"], &[]).is_err(), "a token twice");
         assert!(model(SplitRule::Gpt2, &["ab"], &[("a", "bc")]).is_err(), "unknown right");
         assert!(model(SplitRule::Gpt2, &["ab"], &[("b", "a")]).is_err(), "unknown product");

@@ -1,4 +1,4 @@
-//! Learning merges, by the trainer of the `tokenizers` crate, and byte-level BPE proper.
+//! BPE training: merges from the trainer of the `tokenizers` crate, and byte-level BPE proper.
 
 use super::bpe::{ByteBpe, TokenPair};
 use super::bytes;
@@ -12,10 +12,10 @@ use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 
-/// Tokens that were learnt: the 256 bytes in alphabet order, then what merges formed.
-pub(super) struct Learnt {
+/// Learnt tokens (the 256 bytes in alphabet order, then the results of merges) and merges.
+pub(super) struct LearntMerges {
     pub(super) tokens: Vec<Box<[u8]>>,
-    /// Pairs of tokens, in the order they were learnt.
+    /// Pairs of tokens, in the order learnt.
     pub(super) merges: Vec<TokenPair>,
 }
 
@@ -35,12 +35,16 @@ pub(super) fn train(
     ByteBpe::new(SplitRule::Gpt2, tokens, |id| specials.contains(id), &learnt.merges)
 }
 
-/// Learns at most `n_tokens` tokens, the 256 bytes among them, from pre-tokens and their counts;
-/// a pair is merged only if it occurs `min_count` times.
+/// Learns at most `n_tokens` tokens, including the 256 bytes, from pre-tokens and their counts. A
+/// pair is merged only if it occurs at least `min_count` times.
 ///
 /// # Errors
-/// [`TextError::Learn`], which the trainer has no known reason for.
-pub(super) fn learn(counts: &Counts, n_tokens: usize, min_count: u64) -> Result<Learnt, TextError> {
+/// [`TextError::Learn`] if the trainer fails, for which no cause is known.
+pub(super) fn learn(
+    counts: &Counts,
+    n_tokens: usize,
+    min_count: u64,
+) -> Result<LearntMerges, TextError> {
     let failed = |found: String| TextError::Learn { found };
     let divisor = divisor(counts);
     let trainer = BpeTrainer::builder()
@@ -66,20 +70,20 @@ pub(super) fn learn(counts: &Counts, n_tokens: usize, min_count: u64) -> Result<
     let mut vocab: Vec<(&String, &u32)> = trained.vocab.iter().collect();
     vocab.sort_unstable_by_key(|&(_, id)| id);
     let tokens = vocab.into_iter().map(|(token, _)| read(token));
-    Ok(Learnt {
+    Ok(LearntMerges {
         tokens: tokens.collect::<Result<_, _>>()?,
         merges: merges.collect::<Result<_, _>>()?,
     })
 }
 
-/// What all counts are divided by, because the trainer sums them in `i32`.
+/// Divisor of all counts, needed because the trainer sums them in `i32`.
 fn divisor(counts: &Counts) -> u64 {
     let n_pairs = |word: &str| word.len().saturating_sub(1) as u64;
     let total: u64 = counts.iter().map(|&(word, count)| n_pairs(word).saturating_mul(count)).sum();
     total.div_ceil(i32::MAX as u64).max(1)
 }
 
-/// The part of the trainer's result that is needed. Only its file format gives the merges.
+/// The trainer's result, read from its JSON: there is no other access to the merges.
 #[derive(Deserialize)]
 struct Trained {
     vocab: FxHashMap<String, u32>,
@@ -90,7 +94,7 @@ struct Trained {
 mod tests {
     use super::*;
 
-    fn strings(learnt: &Learnt) -> Vec<String> {
+    fn strings(learnt: &LearntMerges) -> Vec<String> {
         learnt.tokens[256..].iter().map(|t| String::from_utf8_lossy(t).into_owned()).collect()
     }
 

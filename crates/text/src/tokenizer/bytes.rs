@@ -1,7 +1,7 @@
-//! The byte-level alphabet of GPT-2: every byte as one printable character, and back.
+//! Byte-level alphabet of GPT-2: every byte as one printable character, and back.
 //!
-//! A tokenizer.json stores strings, and a token may be half a character. So each byte is written
-//! as a character: the printable ones of Latin-1 as themselves, the other 68 as U+0100 onwards in
+//! A tokenizer.json stores strings, and a token may be half a character. Each byte is therefore
+//! written as a character: printable Latin-1 bytes as themselves, the other 68 as U+0100 onwards in
 //! the order of their values. A blank becomes `Ġ` (U+0120), a newline `Ċ` (U+010A).
 
 /// One past the largest character of the alphabet.
@@ -36,7 +36,7 @@ pub(super) fn char_of(byte: u8) -> char {
     char::from_u32(CHARS[byte as usize].into()).expect("below U+0144, so never a surrogate")
 }
 
-/// The byte that `c` stands for, if it is of the alphabet.
+/// The byte that `c` stands for, if it is in the alphabet.
 pub(super) fn byte_of(c: char) -> Option<u8> {
     u8::try_from(*BYTES.get(c as usize)?).ok()
 }
@@ -46,12 +46,12 @@ pub(super) fn to_alphabet(bytes: &[u8]) -> String {
     bytes.iter().map(|&byte| char_of(byte)).collect()
 }
 
-/// Reads bytes written by [`to_alphabet`]; `None` if a character is not of the alphabet.
+/// Reads bytes written by [`to_alphabet`]; `None` if a character is not in the alphabet.
 pub(super) fn from_alphabet(text: &str) -> Option<Vec<u8>> {
     text.chars().map(byte_of).collect()
 }
 
-/// All bytes in the order of their characters, which is the order GPT-2 gives them ids in.
+/// All bytes in the order of their characters, which is the order of their ids in GPT-2.
 pub(super) fn in_alphabet_order() -> impl Iterator<Item = u8> {
     BYTES.iter().filter_map(|&byte| u8::try_from(byte).ok())
 }
@@ -62,7 +62,7 @@ mod tests {
     use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
     #[test]
-    fn every_byte_has_a_character_of_its_own_and_comes_back() {
+    fn every_byte_has_its_own_character_and_is_read_back() {
         for byte in 0..=255 {
             assert_eq!(byte_of(char_of(byte)), Some(byte));
         }

@@ -1,7 +1,7 @@
-//! Character level: which characters make the vocabulary.
+//! Character-level training: choice of the characters in the vocabulary.
 //!
-//! A character is its bytes in UTF-8, so an ASCII character is a byte and costs no further token.
-//! Ids: special tokens, characters by falling count, the bytes that are no characters.
+//! A character is its bytes in UTF-8, so an ASCII character is a byte and needs no further token.
+//! Order of ids: special tokens, characters by descending count, bytes that are not characters.
 
 use super::bpe::ByteBpe;
 use super::bytes;
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frequent_characters_come_first_and_every_byte_is_there() {
+    fn frequent_characters_come_first_and_every_byte_is_a_token() {
         let specials = Specials::new(vec![("<|endoftext|>".into(), 0)]);
         let train = |vocab_size, min_count| {
             let kind = TokenizerKind::Char;

@@ -1,27 +1,26 @@
-//! How often each pre-token of a text occurs.
+//! Pre-token counts of a text.
 
 use super::error::TextError;
 use super::parallel::{Control, map_in_order};
 use super::pretokenize::SplitRule;
-use super::specials::{Part, Specials};
+use super::specials::{Specials, TextPart};
 use rustc_hash::FxHashMap;
 
-/// Longest pre-token that is learnt from as one, in bytes. A longer one (a drawn line, a sentence
-/// without blanks) is cut into parts of this length, so that no token, and no memory, grows
-/// beyond it.
+/// Longest pre-token in training, in bytes. Longer ones (a drawn line, a sentence without blanks)
+/// are cut into parts of this length, which bounds tokens and memory.
 pub(super) const LEARNT_LEN_MAX: usize = 256;
 
-/// Most distinct pre-tokens that are learnt from: the most frequent ones. The rest is noise, and
-/// learning merges takes a few hundred bytes for each.
+/// Largest number of distinct pre-tokens in training: the most frequent ones. The rest is noise,
+/// and learning merges takes a few hundred bytes for each.
 pub(super) const N_LEARNT_MAX: usize = 1 << 21;
 
-/// Distinct pre-tokens with their counts: falling counts, then rising bytes.
+/// Distinct pre-tokens with their counts, by descending count, then ascending bytes.
 pub(super) type Counts<'t> = Vec<(&'t str, u64)>;
 
-/// Counts the pre-tokens into which `split` cuts text; special tokens are left out.
+/// Counts the pre-tokens into which `split` cuts the texts; special tokens are skipped.
 ///
-/// Memory grows with the number of distinct pre-tokens only; the text is not copied. The result is
-/// the same for any number of threads.
+/// Memory is proportional to the number of distinct pre-tokens; the text is not copied. The result
+/// does not depend on the number of threads.
 ///
 /// # Errors
 /// [`TextError::Cancelled`].
@@ -35,7 +34,7 @@ pub(super) fn count<'t, I: Iterator<Item = &'t str>>(
     let count_chunk = |(): &mut (), chunk| {
         let mut counts: FxHashMap<&str, u64> = FxHashMap::default();
         for part in specials.split(chunk) {
-            if let Part::Text(text) = part {
+            if let TextPart::Text(text) = part {
                 split(text).for_each(|piece| *counts.entry(piece).or_default() += 1);
             }
         }
@@ -51,7 +50,7 @@ pub(super) fn count<'t, I: Iterator<Item = &'t str>>(
     Ok(in_order(total.into_iter().collect()))
 }
 
-/// The counted pre-tokens of a rule, of which there must be some.
+/// [`count`] with a split rule, for texts with at least one pre-token.
 ///
 /// # Errors
 /// [`TextError::NoWords`], [`TextError::Cancelled`].
@@ -69,7 +68,7 @@ pub(super) fn count_some<'t>(
     Ok(counts)
 }
 
-/// What merges are learnt from: parts of at most [`LEARNT_LEN_MAX`] bytes, at most
+/// Counts to learn merges from: parts of at most [`LEARNT_LEN_MAX`] bytes, at most
 /// [`N_LEARNT_MAX`] of them.
 pub(super) fn limited<'t>(counts: &Counts<'t>) -> Counts<'t> {
     let mut total: FxHashMap<&str, u64> = FxHashMap::default();

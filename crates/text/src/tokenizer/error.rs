@@ -1,9 +1,9 @@
-//! What can go wrong with text and tokenisers, and what to do about it.
+//! Errors of tokenisers: training, reading and use.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-/// Longest piece of a file that an error message repeats, in characters.
+/// Longest quotation from a file in an error message, in characters.
 const FOUND_CHARS_MAX: usize = 60;
 
 /// Errors of training, reading and using a tokeniser.
@@ -28,17 +28,17 @@ pub enum TextError {
         source: Box<TextError>,
     },
 
-    /// A tokenizer.json that is no JSON, or lacks a field.
+    /// A tokenizer.json that is not JSON, or lacks a field.
     #[error(
-        "not a readable tokenizer.json: {found}. Train the tokeniser again, or copy the file again \
-         from where it came"
+        "not a readable tokenizer.json: {found}. Train the tokeniser again, or copy it again from its \
+         source"
     )]
     Json {
-        /// What the parser met and where.
+        /// Message of the parser, with the position.
         found: String,
     },
 
-    /// A tokenizer.json of a form that this program does not read.
+    /// A tokenizer.json with contents that this program does not support.
     #[error(
         "field `{field}` of the tokeniser: found {found}, expected {expected}. Only the four \
          kinds that this program writes can be read"
@@ -46,48 +46,48 @@ pub enum TextError {
     Format {
         /// The field, as a path into the JSON.
         field: String,
-        /// What stands there.
+        /// Its value.
         found: String,
-        /// What may stand there.
+        /// The accepted values.
         expected: String,
     },
 
-    /// Something larger than a file from elsewhere may make it.
+    /// A count above the limit for files.
     #[error("the tokeniser has {found} {what}; at most {limit} are allowed")]
     TooLarge {
         /// What is counted.
         what: &'static str,
-        /// How many there are, as far as they were counted.
+        /// The count, or the point at which counting stopped.
         found: usize,
-        /// How many there may be.
+        /// The largest count allowed.
         limit: usize,
     },
 
-    /// An option that makes no sense.
+    /// An invalid option.
     #[error("option `{field}`: found {found}, expected {expected}")]
     Option {
         /// The option.
         field: &'static str,
         /// Its value.
         found: String,
-        /// What it may be.
+        /// The accepted values.
         expected: String,
     },
 
-    /// Text without anything to learn a vocabulary from.
+    /// A text with nothing to learn a vocabulary from.
     #[error(
-        "the text has nothing to learn a vocabulary from: it is empty, or no word of it occurs \
+        "the text has nothing to learn a vocabulary from: it is empty, or none of its words occurs \
          {min_count} times. Give more text, or a smaller `min_count`"
     )]
     NoWords {
-        /// The count that a word needs.
+        /// The smallest count of a word in the vocabulary.
         min_count: u64,
     },
 
-    /// The library that learns merges refused.
+    /// The library that learns merges failed.
     #[error("learning merges failed: {found}. This is a bug: please report it with the text")]
     Learn {
-        /// What it said.
+        /// Its message.
         found: String,
     },
 
@@ -125,7 +125,7 @@ impl TextError {
         }
     }
 
-    /// The same error, saying which file it is about.
+    /// The same error with the file that it is about.
     pub(super) fn in_file(self, path: &Path) -> TextError {
         TextError::InFile { path: path.to_owned(), source: Box::new(self) }
     }

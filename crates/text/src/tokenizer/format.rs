@@ -1,11 +1,11 @@
-//! The parts of tokenizer.json that tell the kinds apart, and tokenizer_config.json.
+//! Sections of tokenizer.json that distinguish the kinds, and tokenizer_config.json.
 
 use super::options::TokenizerKind;
 use super::pretokenize::{CHARACTERS_PATTERN, SplitRule, WORDS_PATTERN};
 use super::specials::{END_OF_LINE, END_OF_TEXT, UNKNOWN};
 use serde_json::{Value, json};
 
-/// What happens to text before and after the model, as tokenizer.json says it.
+/// The sections of tokenizer.json for the processing before and after the model.
 pub(super) struct Sections {
     pub(super) normalizer: Value,
     pub(super) pre_tokenizer: Value,
@@ -61,8 +61,8 @@ pub(super) fn end_name(kind: TokenizerKind) -> &'static str {
     if kind == TokenizerKind::Split { END_OF_LINE } else { END_OF_TEXT }
 }
 
-/// tokenizer_config.json. Without the input names, transformers would also hand `token_type_ids`
-/// to a model that takes none.
+/// Contents of tokenizer_config.json. Without the input names, transformers would also pass
+/// `token_type_ids` to a model that takes none.
 pub(super) fn config(kind: TokenizerKind, has_end: bool) -> Value {
     let mut config = json!({
         "tokenizer_class": "PreTrainedTokenizerFast",

@@ -1,10 +1,11 @@
-//! Reads tokenizer.json, which may come from anywhere: every size is limited, nothing recurses
-//! but the parser (to its own depth limit), and what this program cannot do exactly is refused.
+//! Reader of tokenizer.json from untrusted sources.
 //!
-//! The four kinds are recognised by their sections, so files that other programs wrote with the
-//! same sections (GPT-2's own, or ours saved again by transformers) are read as well.
+//! Every size is limited, only the parser recurses (to its own depth limit), and any setting that
+//! this program cannot reproduce exactly is refused. The four kinds are recognised by their
+//! sections, so files of other programs with the same sections (GPT-2's own, or ours saved again by
+//! transformers) are read as well.
 
-use super::any_kind::{Model, Tokenizer};
+use super::any_kind::{Tokenizer, VocabularyModel};
 use super::bpe::{ByteBpe, TokenPair};
 use super::bytes;
 use super::error::{TextError, shorten};
@@ -18,13 +19,13 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use std::fmt;
 
-/// Largest file: twice what a vocabulary and merges of the largest size usually take.
+/// Largest file, in bytes: twice the usual size of the largest vocabulary and merges.
 pub(super) const FILE_LEN_MAX: usize = 128 << 20;
 /// Longest token, in bytes.
 const TOKEN_LEN_MAX: usize = 4096;
-/// Most merges.
+/// Largest number of merges.
 const N_MERGES_MAX: usize = 1 << 21;
-/// Longest section, in bytes: the patterns are the longest thing in them.
+/// Longest section, in bytes; patterns take most of it.
 const SECTION_LEN_MAX: usize = 1 << 16;
 
 #[derive(serde::Deserialize)]
@@ -65,7 +66,7 @@ struct ModelFile {
     unk_token: Option<String>,
     continuing_subword_prefix: Option<String>,
     end_of_word_suffix: Option<String>,
-    // Without meaning where every byte is a token.
+    // No effect where every byte is a token.
     #[serde(default, rename = "fuse_unk")]
     _fuse_unk: bool,
     #[serde(default, rename = "byte_fallback")]
@@ -95,18 +96,18 @@ pub(super) fn read(json: &[u8]) -> Result<Tokenizer, TextError> {
             check_bpe(&file.model, kind)?;
             let tokens = bytes_of_names(&names, &specials)?;
             let merges = merges_of(&file.model.merges)?;
-            Model::Bytes(ByteBpe::new(rule, tokens, |id| specials.contains(id), &merges)?)
+            VocabularyModel::Bytes(ByteBpe::new(rule, tokens, |id| specials.contains(id), &merges)?)
         }
         None => {
             expect("model.type", &file.model.r#type, "WordLevel")?;
             expect("model.unk_token", file.model.unk_token.as_deref().unwrap_or("null"), UNKNOWN)?;
-            Model::Words(WordList::new(names)?)
+            VocabularyModel::Words(WordList::new(names)?)
         }
     };
     Ok(Tokenizer { kind, specials, model })
 }
 
-/// Recognises the kind by what splits the text, and checks that all else fits it.
+/// Recognises the kind by its pre-tokeniser, and checks that all other sections fit it.
 fn kind_of(file: &File) -> Result<TokenizerKind, TextError> {
     let found = section("pre_tokenizer", file.pre_tokenizer)?;
     let is_kind = |kind: &TokenizerKind| {
@@ -130,7 +131,7 @@ fn kind_of(file: &File) -> Result<TokenizerKind, TextError> {
             return Err(TextError::format(field, found, expected.to_string()));
         }
     }
-    // Neither can change ids; of the decoder only its type matters.
+    // Neither decoder nor post-processor changes ids; only the type of the decoder matters.
     let decoder = section("decoder", file.decoder)?;
     if decoder["type"] != expected.decoder["type"] {
         return Err(TextError::format("decoder", decoder, expected.decoder["type"].to_string()));
@@ -142,7 +143,7 @@ fn kind_of(file: &File) -> Result<TokenizerKind, TextError> {
     Ok(kind)
 }
 
-/// Parses a section, without what only concerns offsets.
+/// Parses a section, without the fields that concern only offsets.
 fn section(field: &str, raw: Option<&RawValue>) -> Result<Value, TextError> {
     let Some(raw) = raw else { return Ok(Value::Null) };
     if raw.get().len() > SECTION_LEN_MAX {
@@ -214,7 +215,7 @@ fn expect(field: &str, found: &str, expected: &str) -> Result<(), TextError> {
     Err(TextError::format(field, format!("{found:?}"), format!("{expected:?}")))
 }
 
-/// The names of the tokens by id: those of the vocabulary, and added tokens beyond it.
+/// The names of the tokens by id: the vocabulary, then added tokens beyond it.
 fn names_by_id(file: &File) -> Result<Vec<Box<str>>, TextError> {
     let vocab = &file.model.vocab.0;
     let in_vocab: FxHashMap<&str, u32> = vocab.iter().map(|(name, id)| (&**name, *id)).collect();
@@ -241,7 +242,7 @@ fn names_by_id(file: &File) -> Result<Vec<Box<str>>, TextError> {
     for (name, id) in in_vocab.into_iter().chain(beyond) {
         let is_fine = (1..=2 * TOKEN_LEN_MAX).contains(&name.len());
         match names.get_mut(id as usize) {
-            Some(place @ None) if is_fine => *place = Some(name.into()),
+            Some(slot @ None) if is_fine => *slot = Some(name.into()),
             _ => {
                 let found = format!("{name:?} with id {id}");
                 let expected = format!("one token of at most 4096 bytes for each id below {n}");
@@ -254,9 +255,12 @@ fn names_by_id(file: &File) -> Result<Vec<Box<str>>, TextError> {
 
 /// The bytes of each token, from names in the alphabet.
 fn bytes_of_names(names: &[Box<str>], specials: &Specials) -> Result<Vec<Box<[u8]>>, TextError> {
-    let bytes_of = |(id, name): (u32, &str)| match specials.contains(id) {
-        true => Ok(name.as_bytes().into()),
-        false => bytes_of_name("model.vocab", name),
+    let bytes_of = |(id, name): (u32, &str)| {
+        if specials.contains(id) {
+            Ok(name.as_bytes().into())
+        } else {
+            bytes_of_name("model.vocab", name)
+        }
     };
     (0..).zip(names.iter().map(|name| &**name)).map(bytes_of).collect()
 }
@@ -281,16 +285,17 @@ fn merges_of(merges: &Merges) -> Result<Vec<TokenPair>, TextError> {
     merges.0.iter().map(|merge| &**merge).enumerate().map(pair_of).collect()
 }
 
-/// An error of the parser may quote a long string of the file; the position stands at its end.
+/// Shortens a parser's message, which may quote a long string of the file, but keeps the position
+/// at its end.
 fn shorten_middle(message: &str) -> String {
     match message.rsplit_once(" at line ") {
-        Some((what, place)) => format!("{} at line {place}", shorten(what)),
+        Some((what, position)) => format!("{} at line {position}", shorten(what)),
         None => shorten(message),
     }
 }
 
 // ------------------------------------------------------------------------------------------------
-// The two long lists, with their limits kept while they are read.
+// The two long lists, with their limits enforced during parsing.
 
 struct Vocab(Vec<(Box<str>, u32)>);
 
@@ -320,7 +325,7 @@ impl<'de> Deserialize<'de> for Vocab {
     }
 }
 
-/// Merges as "left right", the older of the two ways to write them.
+/// Merges as "left right", the older of the two notations.
 #[derive(Default)]
 struct Merges(Vec<Box<str>>);
 

@@ -1,12 +1,12 @@
-//! Writes tokenizer.json in the form of the Hugging Face `tokenizers` crate.
+//! Writer of tokenizer.json in the format of the Hugging Face `tokenizers` crate.
 
-use super::any_kind::{Model, Tokenizer};
+use super::any_kind::{Tokenizer, VocabularyModel};
 use super::bytes;
 use super::format::{Sections, sections};
 use super::specials::UNKNOWN;
 use serde_json::{Map, Value, json};
 
-/// The file, always the same bytes for the same tokeniser.
+/// The bytes of the file, deterministic.
 pub(super) fn write(tokenizer: &Tokenizer) -> Vec<u8> {
     let Sections { normalizer, pre_tokenizer, decoder } = sections(tokenizer.kind);
     let file = json!({
@@ -45,15 +45,18 @@ fn added_tokens(tokenizer: &Tokenizer) -> Vec<Value> {
 
 fn model(tokenizer: &Tokenizer) -> Value {
     match &tokenizer.model {
-        Model::Words(model) => {
+        VocabularyModel::Words(model) => {
             let words = model.words().iter().map(|word| word.to_string());
             json!({ "type": "WordLevel", "vocab": vocab(words), "unk_token": UNKNOWN })
         }
-        Model::Bytes(model) => {
-            // A special token is written as it is, any other in the byte-level alphabet.
-            let name = |(id, token): (u32, &[u8])| match tokenizer.specials.contains(id) {
-                true => String::from_utf8_lossy(token).into_owned(),
-                false => bytes::to_alphabet(token),
+        VocabularyModel::Bytes(model) => {
+            // Special tokens are written verbatim, others in the byte-level alphabet.
+            let name = |(id, token): (u32, &[u8])| {
+                if tokenizer.specials.contains(id) {
+                    String::from_utf8_lossy(token).into_owned()
+                } else {
+                    bytes::to_alphabet(token)
+                }
             };
             let names: Vec<String> =
                 (0..).zip(model.tokens()).map(|(id, token)| name((id, &**token))).collect();

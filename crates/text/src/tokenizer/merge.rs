@@ -1,38 +1,37 @@
-//! Byte-pair merges of one pre-token: the definition, and the same with a queue for long ones.
+//! Byte-pair merges of one pre-token: by definition, and with a queue for long ones.
 //!
 //! Sennrich, Haddow and Birch 2016 (arXiv 1508.07909), section 3.2: while two neighbours form a
-//! pair that was learnt, merge the pair learnt first, the leftmost where it stands more than once.
-//! The definition looks at every pair again after each merge, so its time grows with the square of
-//! the length. The queue keeps, for each pair, the list of places where it stands, and goes through
-//! the lists from left to right: memory is read in order, which a heap of all places would not do,
-//! and a text twice as long takes twice the time.
+//! learnt pair, merge the pair learnt first, and of several occurrences the leftmost. The
+//! definition checks every pair again after each merge, in quadratic time. The queue keeps a list
+//! of positions for each pair and processes each list from left to right, in linear time. Unlike a
+//! heap of all positions, it reads memory in order.
 
 use super::error::TextError;
 use rustc_hash::FxHashMap;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Up to this many symbols, looking again is faster than keeping a queue.
+/// Up to this number of symbols, repeated scans are faster than a queue.
 const SHORT: usize = 24;
 
 /// Longest pre-token merged as one, in bytes; longer ones are cut, so that a position fits `u32`.
 pub(super) const LEN_MAX: usize = 1 << 30;
 
-/// No neighbour.
+/// Marks a missing neighbour.
 const NONE: u32 = u32::MAX;
 
-/// What became of a pair: the order in which it was learnt, and the token it forms.
+/// A learnt pair: its rank in the order of learning, and the token it forms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Merge {
     rank: u32,
     merged: u32,
 }
 
-/// The pairs that were learnt.
+/// The learnt pairs.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Merges {
     by_pair: FxHashMap<(u32, u32), Merge>,
-    /// The pairs in the order they were learnt.
+    /// The pairs in the order learnt.
     pairs: Vec<(u32, u32)>,
 }
 
@@ -40,7 +39,7 @@ impl Merges {
     /// Adds the next pair and the token it forms.
     ///
     /// # Errors
-    /// If the pair is known already: its rank would be ambiguous.
+    /// If the pair was added before: its rank would be ambiguous.
     pub(super) fn push(&mut self, pair: (u32, u32), merged: u32) -> Result<(), TextError> {
         let rank = self.pairs.len() as u32;
         if self.by_pair.insert(pair, Merge { rank, merged }).is_some() {
@@ -51,7 +50,7 @@ impl Merges {
         Ok(())
     }
 
-    /// The pairs in the order they were learnt.
+    /// The pairs in the order learnt.
     pub(super) fn pairs(&self) -> &[(u32, u32)] {
         &self.pairs
     }
@@ -70,7 +69,7 @@ impl Merges {
         self.by_pair.get(&(left, right)).copied()
     }
 
-    /// The definition.
+    /// Applies merges by the definition: scans all pairs after each merge.
     fn apply_by_looking(&self, symbols: &mut Vec<u32>) {
         loop {
             let pairs = symbols.windows(2).enumerate();
@@ -82,17 +81,17 @@ impl Merges {
         }
     }
 
-    /// The same with a queue. A place is stale, and skipped, when the pair that now stands there
-    /// has another rank; a symbol only ever grows, so no pair can come back.
+    /// Applies merges with a queue. A queued position is stale, and skipped, if its pair now has
+    /// another rank. Symbols only grow, so a pair cannot reappear at a position.
     fn apply_by_queue(&self, symbols: &mut Vec<u32>, queue: &mut MergeQueue) {
         queue.fill(self, symbols);
         while let Some(Reverse(rank)) = queue.ranks.pop() {
             queue.current = Some(rank);
-            let mut places = queue.places.remove(&rank).unwrap_or_default();
-            if !places.is_sorted() {
-                places.sort_unstable();
+            let mut positions = queue.positions.remove(&rank).unwrap_or_default();
+            if !positions.is_sorted() {
+                positions.sort_unstable();
             }
-            for at in places {
+            for at in positions {
                 while let Some((rank, earlier)) = queue.pop_urgent_before((rank, at)) {
                     self.merge_at(rank, earlier, symbols, queue);
                 }
@@ -105,7 +104,7 @@ impl Merges {
         queue.collect(symbols);
     }
 
-    /// Merges the pair of this rank at `at`, if it still stands there, and queues the new pairs.
+    /// Merges the pair of this rank at `at`, if it is still there, and queues the new pairs.
     fn merge_at(&self, rank: u32, at: u32, symbols: &mut [u32], queue: &mut MergeQueue) {
         let Some(right) = queue.right_of(at) else { return };
         let merge = self.get(symbols[at as usize], symbols[right as usize]);
@@ -123,18 +122,18 @@ impl Merges {
     }
 }
 
-/// Scratch of [`Merges::apply`]: where pairs stand, by rank, and the chain of symbols.
+/// Scratch of [`Merges::apply`]: positions of pairs by rank, and the linked list of symbols.
 #[derive(Debug, Default)]
 pub(super) struct MergeQueue {
-    /// Where the pairs of each rank stand: the position of the left symbol.
-    places: FxHashMap<u32, Vec<u32>>,
-    /// The ranks that have places.
+    /// By rank: positions of the pair, given by its left symbol.
+    positions: FxHashMap<u32, Vec<u32>>,
+    /// The ranks that have positions.
     ranks: BinaryHeap<Reverse<u32>>,
-    /// The rank whose places are being gone through.
+    /// The rank whose positions are being processed.
     current: Option<u32>,
-    /// New pairs, as rank and position, that come before some of those places. Merges learnt from
-    /// text give none (a pair is learnt after its parts), but other files might, and so might
-    /// two merges that form the same token.
+    /// New pairs, as rank and position, that precede some of those positions. Merges learnt from
+    /// text give none (a pair is learnt after its parts), but other files may, and so may two
+    /// merges that form the same token.
     urgent: BinaryHeap<Reverse<(u32, u32)>>,
     prev: Vec<u32>,
     next: Vec<u32>,
@@ -159,11 +158,11 @@ impl MergeQueue {
         if self.current.is_some_and(|current| rank <= current) {
             return self.urgent.push(Reverse((rank, at)));
         }
-        let places = self.places.entry(rank).or_default();
-        if places.is_empty() {
+        let positions = self.positions.entry(rank).or_default();
+        if positions.is_empty() {
             self.ranks.push(Reverse(rank));
         }
-        places.push(at);
+        positions.push(at);
     }
 
     fn pop_urgent_before(&mut self, limit: (u32, u32)) -> Option<(u32, u32)> {
@@ -175,27 +174,28 @@ impl MergeQueue {
         Some(first)
     }
 
-    /// The right neighbour of `at`; `None` if it is the last or was merged into its left one.
+    /// The right neighbour of `at`; `None` if `at` is the last, or was merged into its left one.
     fn right_of(&self, at: u32) -> Option<u32> {
         let right = self.next[at as usize];
         (right != NONE && right != at).then_some(right)
     }
 
-    /// Takes `right`, the right neighbour of `at`, out of the chain.
+    /// Removes `right`, the right neighbour of `at`, from the linked list.
     fn unlink(&mut self, at: u32, right: u32) {
         let after = self.next[right as usize];
         self.next[at as usize] = after;
         if after != NONE {
             self.prev[after as usize] = at;
         }
-        // A symbol that is its own neighbour is gone.
+        // A removed symbol is marked as its own neighbour.
         self.next[right as usize] = right;
     }
 
-    /// Moves the symbols that are left together. The first is never merged into another, so the
-    /// chain starts there.
+    /// Compacts the remaining symbols. The first is never merged into another, so the list starts
+    /// there.
     fn collect(&self, symbols: &mut Vec<u32>) {
-        let (mut at, mut len) = (0, 0);
+        let mut at = 0;
+        let mut len = 0;
         while at != NONE {
             symbols[len] = symbols[at as usize];
             len += 1;
@@ -210,7 +210,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// All words of up to six letters `a` and `b`; their places are the ids, so `a` is 0, `b` 1.
+    /// All words of up to six letters `a` and `b`; the index is the id, so `a` is 0, `b` 1.
     fn words() -> Vec<String> {
         let mut words = vec![String::new()];
         for at in 0..63 {
@@ -219,14 +219,14 @@ mod tests {
         words.split_off(1)
     }
 
-    /// Merges in any order: pairs may be learnt before their parts can exist, and several pairs may
-    /// form the same token, as in no file that was trained but in files that can be written.
+    /// Merges in any order: pairs may be learnt before their parts exist, and several pairs may
+    /// form the same token. Training produces no such file, but one can be written.
     fn merges_of(choices: &[(usize, usize)]) -> Merges {
         let (words, mut merges) = (words(), Merges::default());
         for &(left, right) in choices {
             let merged = words[left].clone() + &words[right];
             if let Some(id) = words.iter().position(|word| *word == merged) {
-                // A pair chosen twice is refused, which is as good as not choosing it.
+                // A pair chosen twice is refused, with the same effect as choosing it once.
                 let _ = merges.push((left as u32, right as u32), id as u32);
             }
         }
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pair_learnt_first_goes_first_and_the_leftmost_of_equals() {
+    fn the_pair_learnt_first_is_merged_first_from_left_to_right() {
         let mut merges = Merges::default();
         merges.push((1, 2), 10).unwrap();
         merges.push((0, 1), 11).unwrap();
@@ -249,7 +249,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
-        fn the_queue_gives_what_the_definition_gives(
+        fn the_queue_agrees_with_the_definition(
             choices in prop::collection::vec((0..30usize, 0..30usize), 0..60),
             symbols in prop::collection::vec(0..2u32, 1..80),
         ) {

@@ -2,17 +2,17 @@
 //!
 //! Text is cut at special tokens (`specials`), split into pre-tokens by a hand-written scanner
 //! (`pretokenize`, `unicode`), and each pre-token becomes ids: looked up, or merged from bytes
-//! (`bpe`, `merge`). A kind is a split rule and a way to choose the vocabulary:
+//! (`bpe`, `merge`). A kind is a split rule and a method of choosing the vocabulary:
 //!
 //! | kind    | split into               | vocabulary                        | file       |
 //! |---------|--------------------------|-----------------------------------|------------|
 //! | `word`  | words, numbers, marks    | frequent words, pieces, 256 bytes | `word`     |
-//! | `split` | what blanks separate     | all words, `<eos>`, `<unk>`       | `split`    |
+//! | `split` | words between blanks     | all words, `<eos>`, `<unk>`       | `split`    |
 //! | `bpe`   | by GPT-2's rule          | 256 bytes and merges of them      | `bpe_train`|
 //! | `char`  | characters               | frequent characters, 256 bytes    | `chars`    |
 //!
-//! All are written as tokenizer.json (`json_write`, `json_read`, `format`), meant to give the same ids
-//! in the Hugging Face libraries; no test compares them with those yet.
+//! All are written as tokenizer.json (`json_write`, `json_read`, `format`). The Hugging Face
+//! libraries should give the same ids; no test compares them yet.
 
 mod any_kind;
 mod bpe;

@@ -1,4 +1,4 @@
-//! What a tokeniser is to be: its kind, and the limits of its vocabulary.
+//! Tokeniser options: the kind, and the limits of the vocabulary.
 
 use super::error::TextError;
 use super::specials::{self, END_OF_LINE, END_OF_TEXT, N_SPECIALS_MAX, UNKNOWN};
@@ -8,17 +8,17 @@ use std::fmt;
 /// Largest vocabulary, read or trained.
 pub const VOCAB_SIZE_MAX: usize = 1 << 20;
 
-/// How text becomes tokens.
+/// Kind of tokeniser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenizerKind {
-    /// Words with the blank before them, numbers, punctuation; the rest in pieces and bytes.
+    /// Words with the blank before them, numbers, punctuation; other text as pieces and bytes.
     Word,
-    /// Pre-tokenised text as it is: split on blanks, `<eos>` at each end of line.
+    /// Pre-tokenised text: split at blanks, `<eos>` at each end of line.
     Split,
     /// Byte-level BPE with GPT-2's split rule.
     Bpe,
-    /// Characters; rare ones in bytes.
+    /// Characters; rare ones as bytes.
     Char,
 }
 
@@ -27,7 +27,7 @@ impl TokenizerKind {
     pub const ALL: [TokenizerKind; 4] =
         [TokenizerKind::Word, TokenizerKind::Split, TokenizerKind::Bpe, TokenizerKind::Char];
 
-    /// Whether tokens are words, which have parts in common, and not pieces of words.
+    /// Whether most tokens are whole words, which can share parts.
     pub fn is_word_level(self) -> bool {
         matches!(self, TokenizerKind::Word | TokenizerKind::Split)
     }
@@ -49,21 +49,20 @@ impl fmt::Display for TokenizerKind {
     }
 }
 
-/// What to learn from a text.
+/// Options of training a tokeniser.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrainOptions {
     /// The kind of tokeniser.
     pub kind: TokenizerKind,
     /// Largest number of tokens, special ones and bytes included.
     pub vocab_size: usize,
-    /// A word or character occurs at least this often to be in the vocabulary, a pair to be
-    /// merged.
+    /// Smallest count of a word or character in the vocabulary, or of a pair to be merged.
     pub min_count: u64,
-    /// Word level only: how many of `vocab_size` are fallback pieces of several bytes. By default
-    /// a quarter: half of that costs 1 to 2 % in the length of unseen text, twice gains under 1 %
-    /// (plays and Wikipedia, vocabularies of 4,096 to 32,768).
+    /// Word level only: number of fallback pieces of several bytes, out of `vocab_size`. The
+    /// default is a quarter. Half as many lengthen unseen text by 1 to 2 %, twice as many shorten
+    /// it by less than 1 % (plays and Wikipedia, vocabularies of 4,096 to 32,768).
     pub n_pieces: Option<usize>,
-    /// Special tokens beside those that the kind has anyway; for instance `<|user|>`.
+    /// Special tokens in addition to those of the kind; for instance `<|user|>`.
     pub specials: Vec<String>,
 }
 
@@ -79,13 +78,13 @@ impl TrainOptions {
         TrainOptions { kind, vocab_size, min_count, n_pieces: None, specials: Vec::new() }
     }
 
-    /// [`TrainOptions::n_pieces`], or its default; 0 where a kind has none.
+    /// [`TrainOptions::n_pieces`], or its default; 0 for kinds without pieces.
     pub(super) fn n_pieces(&self) -> usize {
         let word_level = self.kind == TokenizerKind::Word;
         if word_level { self.n_pieces.unwrap_or(self.vocab_size / 4) } else { 0 }
     }
 
-    /// The names of all special tokens. Those of the kind come first.
+    /// The names of all special tokens, those of the kind first.
     pub(super) fn special_names(&self) -> Vec<String> {
         let own: &[&str] = match self.kind {
             TokenizerKind::Split => &[END_OF_LINE, UNKNOWN],
@@ -94,6 +93,8 @@ impl TrainOptions {
         own.iter().map(|&name| name.to_owned()).chain(self.specials.iter().cloned()).collect()
     }
 
+    /// Checks all options.
+    ///
     /// # Errors
     /// [`TextError::Option`], naming the field.
     pub(super) fn check(&self) -> Result<(), TextError> {
@@ -101,7 +102,7 @@ impl TrainOptions {
         for (i, name) in names.iter().enumerate() {
             specials::check_name(name)?;
             if names[..i].contains(name) {
-                let found = format!("{name:?} twice, or a name that the kind has anyway");
+                let found = format!("{name:?} twice, or a name that the kind already has");
                 let expected = "each name once".into();
                 return Err(TextError::Option { field: "specials", found, expected });
             }
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_make_sense_and_nonsense_is_named() {
+    fn the_defaults_are_valid_and_invalid_options_are_refused() {
         for kind in TokenizerKind::ALL {
             let options = TrainOptions::new(kind);
             options.check().unwrap();

@@ -1,28 +1,28 @@
-//! Large text in chunks: cut where cutting changes nothing, worked on by threads, put in order.
+//! Parallel processing of large texts in chunks, with results in order.
 //!
-//! No split rule looks past a place where a blank follows a non-blank (`pretokenize` tests it),
-//! and special tokens have no blanks; so the ids of the chunks, one after the other, are the ids
-//! of the whole. Chunk `i` goes to thread `i mod n` and comes back through that thread's own short
-//! channel, so that results arrive in order, and only a few chunks are in memory at a time.
+//! No split rule looks past a position where a blank follows a non-blank (tested in `pretokenize`),
+//! and special tokens have no blanks. The concatenated ids of the chunks are therefore the ids of
+//! the whole text. Chunk `i` is processed by thread `i mod n` and returned through that thread's
+//! bounded channel, so results arrive in order and only a few chunks are in memory at a time.
 
 use super::error::TextError;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-/// A chunk is at least this long, in bytes: about 20 ms of work.
+/// Smallest chunk, in bytes: about 20 ms of work.
 const CHUNK_LEN: usize = 1 << 20;
 
-/// Chunks that a thread may be ahead of the consumer.
+/// Number of chunks that a thread may be ahead of the consumer.
 const N_AHEAD: usize = 2;
 
-/// How a long piece of work is shared out, watched and stopped.
+/// Threads, cancellation and progress of long work.
 #[derive(Default)]
 pub struct Control<'a> {
     /// Number of threads; 0 counts as 1. Results never depend on it.
     pub threads: usize,
-    /// Looked at before every chunk; once true, the work ends with [`TextError::Cancelled`].
+    /// Checked before every chunk; once true, the work ends with [`TextError::Cancelled`].
     pub cancel: Option<&'a AtomicBool>,
-    /// Called after every chunk with the bytes done and the bytes in all.
+    /// Called after every chunk with the number of bytes done and the total.
     pub progress: Option<&'a mut dyn FnMut(u64, u64)>,
 }
 
@@ -33,7 +33,7 @@ impl std::fmt::Debug for Control<'_> {
 }
 
 impl Control<'_> {
-    /// This many threads, nobody watching.
+    /// The given number of threads, without cancellation or progress.
     pub fn threads(threads: usize) -> Control<'static> {
         Control { threads, ..Control::default() }
     }
@@ -63,7 +63,7 @@ pub(super) fn chunks_of<'t>(texts: &[&'t str], len_min: usize) -> Vec<&'t str> {
     chunks
 }
 
-/// The first safe place to cut at `from` or later; the end of the text if there is none.
+/// The first safe position to cut at `from` or later; the end of the text if there is none.
 fn safe_cut(text: &str, from: usize) -> usize {
     if from >= text.len() {
         return text.len();
@@ -79,11 +79,11 @@ fn safe_cut(text: &str, from: usize) -> usize {
     text.len()
 }
 
-/// Applies `work` to the chunks of `texts` on the threads of `control`, each with a state of its
-/// own from `start`, and gives the results to `sink` in order on the calling thread.
+/// Applies `work` to the chunks of `texts` on the threads of `control`, each with its own state
+/// from `start`, and passes the results to `sink` in order on the calling thread.
 ///
 /// # Errors
-/// [`TextError::Cancelled`], or what `sink` returns; the threads have ended by then.
+/// [`TextError::Cancelled`], or the error of `sink`; all threads have ended by then.
 pub(super) fn map_in_order<'t, S, R: Send, E: From<TextError>>(
     texts: &[&'t str],
     control: &mut Control,
@@ -126,12 +126,12 @@ pub(super) fn map_in_order<'t, S, R: Send, E: From<TextError>>(
             .collect();
         for (i, chunk) in chunks.iter().enumerate() {
             control.check()?;
-            // A thread stops early only when cancelled, or by a panic, which the scope passes on.
+            // A thread stops early only if cancelled, or on a panic, which the scope propagates.
             let result = receivers[i % n_threads].recv().map_err(|_| TextError::Cancelled)?;
             finish(control, chunk, result)?;
         }
         Ok(())
-        // Here the receivers go, which stops the threads that still want to send.
+        // The receivers are dropped here, which stops the threads that are still sending.
     })
 }
 

@@ -1,14 +1,14 @@
-//! The split rules: where one pre-token ends and the next begins, without a regular expression.
+//! Pre-tokenisation by split rules, without regular expressions.
 //!
-//! A pre-token is what merges never cross: a word with the blank before it, a number, a run of
-//! punctuation, a run of blanks. Each rule has the regular expression that stands for it in
-//! tokenizer.json, and a scanner that finds the same boundaries in one pass and a few bytes of
-//! stack. No rule looks behind, and no match depends on what follows a place where a non-blank
-//! meets a blank; `parallel` cuts text there.
+//! Merges never cross the boundary of a pre-token: a word with the blank before it, a number, a run
+//! of punctuation, a run of blanks. Each rule has a regular expression for tokenizer.json, and a
+//! scanner that finds the same boundaries in one pass without allocation. No rule looks behind, and
+//! no match depends on the text after a position where a blank follows a non-blank; `parallel` cuts
+//! text there.
 
-use super::unicode::{Classes, LETTER, MARK, NUMBER, OTHER, SPACE};
+use super::unicode::{CharClasses, LETTER, MARK, NUMBER, OTHER, SPACE};
 
-/// How text is split before the vocabulary is asked.
+/// Rule for splitting text into pre-tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SplitRule {
     /// GPT-2's rule, which `ByteLevel` with `use_regex` applies.
@@ -25,7 +25,7 @@ pub(super) const GPT2_PATTERN: &str =
     r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 
 /// The rule of words as a regular expression: clitics; words with their marks; numbers;
-/// punctuation; line ends; blanks, of which the last is left to a word that follows.
+/// punctuation; line ends; blanks, the last of which is left to the word that follows.
 pub(super) const WORDS_PATTERN: &str = concat!(
     r"['’](?:[sS]|[tT]|[mM]|[dD]|[rR][eE]|[vV][eE]|[lL][lL])(?![\p{L}\p{M}])",
     r"| ?[\p{L}\p{M}]+| ?\p{N}+| ?[^\s\p{L}\p{M}\p{N}]+|[\r\n]+|[^\S\r\n]+(?!\S)|\s",
@@ -37,7 +37,7 @@ pub(super) const CHARACTERS_PATTERN: &str = r"[\s\S]";
 impl SplitRule {
     /// The pre-tokens of `text`, in order and without gaps.
     pub(super) fn split(self, text: &str) -> Pretokens<'_> {
-        Pretokens { rule: self, scanner: Scanner { text, classes: Classes::get() }, start: 0 }
+        Pretokens { rule: self, scanner: Scanner { text, classes: CharClasses::get() }, start: 0 }
     }
 }
 
@@ -68,7 +68,7 @@ impl<'t> Iterator for Pretokens<'t> {
 /// Text and the classes of its characters. Positions are bytes, always between characters.
 struct Scanner<'t> {
     text: &'t str,
-    classes: &'static Classes,
+    classes: &'static CharClasses,
 }
 
 impl Scanner<'_> {
@@ -105,7 +105,7 @@ impl Scanner<'_> {
         }
         let is_blank = |c| self.classes.of(c) == SPACE && !is_line_end(c);
         let end = start + rest.find(|c| !is_blank(c)).unwrap_or(rest.len());
-        // What stops the run is a line end, the end of the text, or the start of a word.
+        // The run is ended by a line end, the end of the text, or the start of a word.
         let stops_at_word = end < self.text.len() && self.class_at(end) != SPACE;
         if stops_at_word { self.leave_last(start, end) } else { end }
     }
@@ -135,7 +135,7 @@ impl Scanner<'_> {
         (!goes_on).then_some(end)
     }
 
-    /// `start`, or the position after it if a blank stands there and is not the last character.
+    /// `start`, or the position after it if there is a blank that is not the last character.
     fn after_blank(&self, start: usize) -> usize {
         let bytes = self.text.as_bytes();
         start + (bytes[start] == b' ' && start + 1 < bytes.len()) as usize
@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(ours, theirs);
     }
 
-    /// Every code point of the planes in use, beside letters, digits, blanks and apostrophes.
+    /// Every code point of the planes in use, next to letters, digits, blanks and apostrophes.
     #[test]
     fn rules_match_their_patterns_on_every_character() {
         let all: Vec<char> = ('\0'..'\u{34000}').chain('\u{e0000}'..'\u{e0200}').collect();
@@ -252,7 +252,7 @@ mod tests {
         }
     }
 
-    /// Text in which the alternatives of the patterns meet often.
+    /// Text in which the alternatives of the patterns are often adjacent.
     fn tricky_text() -> impl Strategy<Value = String> {
         let piece = prop_oneof![
             Just("'"),
@@ -295,7 +295,7 @@ mod tests {
             assert_rules_match_their_patterns(&text);
         }
 
-        /// What `parallel` relies on.
+        /// The property that `parallel` relies on.
         #[test]
         fn a_cut_before_a_blank_changes_nothing(text in tricky_text()) {
             for (at, c) in text.char_indices().skip(1) {

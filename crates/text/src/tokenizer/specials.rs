@@ -1,7 +1,7 @@
-//! Special tokens, and where they stand in text.
+//! Special tokens, and the search for them in text.
 //!
-//! They are found before anything is split, as the `tokenizers` crate does it: the leftmost first,
-//! the longest of those that start at the same place, never overlapping.
+//! They are found before any splitting, like in the `tokenizers` crate: leftmost first, the longest
+//! of those that start at the same position, without overlap.
 
 use super::error::TextError;
 
@@ -9,10 +9,10 @@ use super::error::TextError;
 pub const END_OF_TEXT: &str = "<|endoftext|>";
 /// Ends a line, in pre-tokenised text.
 pub const END_OF_LINE: &str = "<eos>";
-/// Stands for words outside the vocabulary, in pre-tokenised text.
+/// Replaces words outside the vocabulary, in pre-tokenised text.
 pub const UNKNOWN: &str = "<unk>";
 
-/// Most special tokens of a tokeniser: each one costs a pass over the text.
+/// Largest number of special tokens of a tokeniser: each costs a pass over the text.
 pub(super) const N_SPECIALS_MAX: usize = 256;
 
 /// The special tokens of a tokeniser with their ids.
@@ -21,9 +21,9 @@ pub(super) struct Specials {
     tokens: Vec<(String, u32)>,
 }
 
-/// A stretch of text, or a special token that stood in it.
+/// A part of a text: ordinary text, or a special token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part<'t> {
+pub(super) enum TextPart<'t> {
     Text(&'t str),
     Special(u32),
 }
@@ -33,7 +33,7 @@ impl Specials {
         Specials { tokens }
     }
 
-    /// All of them, as text and id.
+    /// All special tokens, as name and id.
     pub(super) fn tokens(&self) -> &[(String, u32)] {
         &self.tokens
     }
@@ -47,15 +47,15 @@ impl Specials {
     }
 
     /// Cuts `text` at the special tokens in it.
-    pub(super) fn split<'s, 't>(&'s self, text: &'t str) -> Parts<'s, 't> {
+    pub(super) fn split<'s, 't>(&'s self, text: &'t str) -> TextParts<'s, 't> {
         let next = self.tokens.iter().map(|(token, _)| find_from(text, 0, token)).collect();
-        Parts { specials: self, text, at: 0, next, pending: None }
+        TextParts { specials: self, text, at: 0, next, pending: None }
     }
 }
 
-/// Refuses names that could be anything but special: with blanks, text is cut inside them when
-/// work is shared out, and a bare word or mark could be a token of the vocabulary as well. A name
-/// in angle brackets with a letter in it spans three pre-tokens under every rule.
+/// Refuses names that could be ordinary text. Parallel encoding could cut a name with blanks, and a
+/// bare word or mark could also be a token of the vocabulary. A name in angle brackets with a
+/// letter in it spans three pre-tokens under every rule.
 pub(super) fn check_name(name: &str) -> Result<(), TextError> {
     let inner = name.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
     let is_fine = inner.is_some_and(|inner| {
@@ -72,22 +72,22 @@ pub(super) fn check_name(name: &str) -> Result<(), TextError> {
 }
 
 /// Iterator over the parts of a text.
-pub(super) struct Parts<'s, 't> {
+pub(super) struct TextParts<'s, 't> {
     specials: &'s Specials,
     text: &'t str,
     at: usize,
-    /// Where each special token occurs next, at `at` or later.
+    /// Next occurrence of each special token, at `at` or later.
     next: Vec<Option<usize>>,
-    /// The special token that ends the stretch just returned.
+    /// The special token after the text just returned.
     pending: Option<u32>,
 }
 
-impl<'t> Iterator for Parts<'_, 't> {
-    type Item = Part<'t>;
+impl<'t> Iterator for TextParts<'_, 't> {
+    type Item = TextPart<'t>;
 
-    fn next(&mut self) -> Option<Part<'t>> {
+    fn next(&mut self) -> Option<TextPart<'t>> {
         if let Some(id) = self.pending.take() {
-            return Some(Part::Special(id));
+            return Some(TextPart::Special(id));
         }
         if self.at == self.text.len() {
             return None;
@@ -95,18 +95,18 @@ impl<'t> Iterator for Parts<'_, 't> {
         let start = self.at;
         let Some((found, length, id)) = self.nearest() else {
             self.at = self.text.len();
-            return Some(Part::Text(&self.text[start..]));
+            return Some(TextPart::Text(&self.text[start..]));
         };
         self.at = found + length;
         if found == start {
-            return Some(Part::Special(id));
+            return Some(TextPart::Special(id));
         }
         self.pending = Some(id);
-        Some(Part::Text(&self.text[start..found]))
+        Some(TextPart::Text(&self.text[start..found]))
     }
 }
 
-impl Parts<'_, '_> {
+impl TextParts<'_, '_> {
     /// Position, length and id of the special token that comes next.
     fn nearest(&mut self) -> Option<(usize, usize, u32)> {
         let mut nearest: Option<(usize, usize, u32)> = None;
@@ -133,7 +133,7 @@ fn find_from(text: &str, start: usize, token: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn split(text: &str) -> Vec<Part<'_>> {
+    fn split(text: &str) -> Vec<TextPart<'_>> {
         let names = ["<a>", "<a>b>", "<c>"].into_iter().zip(0..);
         let specials = Specials::new(names.map(|(name, id)| (name.to_owned(), id)).collect());
         specials.split(text).collect()
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn leftmost_then_longest() {
-        use Part::{Special, Text};
+        use TextPart::{Special, Text};
         assert_eq!(split(""), []);
         assert_eq!(split("plain"), [Text("plain")]);
         assert_eq!(split("<c><a>b>"), [Special(2), Special(1)]);

@@ -1,16 +1,16 @@
-//! Pre-tokenised text as it is: words between blanks, `<eos>` for each end of line.
+//! Word list of pre-tokenised text: words between blanks, `<eos>` for each end of line.
 //!
-//! For corpora that come as tokens, such as WikiText: what stands between blanks is a word,
-//! `<unk>` in the text is the unknown word, and the vocabulary of the training text is exactly
-//! that of the literature. Blanks are not kept, so the text comes back with single ones.
+//! For corpora that are published as tokens, such as WikiText: each word between blanks is a token,
+//! `<unk>` in the text is the unknown word, and the vocabulary of the training text is exactly that
+//! of the literature. Decoded text has single blanks.
 //!
-//! Ids: everything by falling count, special tokens included.
+//! Order of ids: descending count, special tokens included.
 
 use super::count;
 use super::error::TextError;
 use super::options::TrainOptions;
 use super::parallel::Control;
-use super::specials::{END_OF_LINE, Part, Specials, UNKNOWN};
+use super::specials::{END_OF_LINE, Specials, TextPart, UNKNOWN};
 use rustc_hash::FxHashMap;
 
 /// A vocabulary of words.
@@ -23,10 +23,10 @@ pub(super) struct WordList {
 }
 
 impl WordList {
-    /// A model over `words` (id = position), special tokens among them.
+    /// A model over `words` (id = index), including the special tokens.
     ///
     /// # Errors
-    /// [`TextError::Format`] if a word stands twice, or `<eos>` or `<unk>` is missing.
+    /// [`TextError::Format`] if a word is repeated, or `<eos>` or `<unk>` is missing.
     pub(super) fn new(words: Vec<Box<str>>) -> Result<WordList, TextError> {
         let mut ids: FxHashMap<Box<str>, u32> = FxHashMap::default();
         for (id, word) in (0..).zip(&words) {
@@ -77,7 +77,7 @@ impl WordList {
     }
 }
 
-/// Trains: counts words, and gives ids by falling count. Dropped words count as `<unk>`.
+/// Trains: counts words, and assigns ids by descending count. Dropped words count as `<unk>`.
 pub(super) fn train(
     options: &TrainOptions,
     texts: &[&str],
@@ -106,7 +106,7 @@ pub(super) fn train(
     Ok((model, specials))
 }
 
-/// How often each special token stands in the text; `<eos>` counts the ends of lines too.
+/// Number of occurrences of each special token in the text; `<eos>` also counts line ends.
 fn count_specials(
     texts: &[&str],
     specials: &Specials,
@@ -119,14 +119,14 @@ fn count_specials(
         control.check()?;
         for part in specials.split(text) {
             match part {
-                Part::Text(text) => {
+                TextPart::Text(text) => {
                     let n_lines = text.bytes().filter(|&byte| byte == b'\n').count() as u64;
                     for ((_, count), is_end) in counts.iter_mut().zip(&is_end_of_line) {
                         *count += if *is_end { n_lines } else { 0 };
                     }
                 }
-                // Before training, the id of a special token is its place in the list.
-                Part::Special(id) => counts[id as usize].1 += 1,
+                // Before training, the id of a special token is its index in the list.
+                TextPart::Special(id) => counts[id as usize].1 += 1,
             }
         }
     }
@@ -154,13 +154,13 @@ mod tests {
     fn ids_fall_with_counts_and_special_tokens_count() {
         let text = " a b a <unk> c\n \n a <unk> b\n";
         assert_eq!(words(&trained(text, 100, 1)), ["<eos>", "a", "<unk>", "b", "c"]);
-        // Three words of two kinds are dropped, which makes five <unk>.
+        // Two distinct words with three occurrences are dropped, which makes five <unk>.
         assert_eq!(words(&trained(text, 3, 1)), ["<unk>", "<eos>", "a"]);
         assert_eq!(words(&trained(text, 100, 2)), ["<eos>", "<unk>", "a", "b"]);
     }
 
     #[test]
-    fn every_word_is_itself_and_every_line_has_an_end() {
+    fn words_and_line_ends_are_encoded() {
         let model = trained("a b\n\n c", 100, 1);
         let mut ids = Vec::new();
         model.encode("c  a\t\r\n\n d b", &mut ids);

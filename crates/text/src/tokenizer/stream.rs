@@ -1,27 +1,27 @@
-//! Text from tokens one at a time, as a model writes them.
+//! Streaming decoder: text from tokens one at a time, during generation.
 
-use super::any_kind::{Model, Tokenizer};
+use super::any_kind::{Tokenizer, VocabularyModel};
 
-/// Turns ids into text as they come. Never gives out half a character: its bytes wait for the
-/// rest. All that was given out, put together, is [`Tokenizer::decode`] of all ids.
+/// Decoder of ids one by one. Bytes of an incomplete character are held back until the rest
+/// arrives. The concatenated output equals [`Tokenizer::decode`] of all ids.
 #[derive(Debug)]
 pub struct StreamDecoder<'a> {
     tokenizer: &'a Tokenizer,
-    /// The beginning of a character.
+    /// Bytes of an incomplete character.
     pending: Vec<u8>,
-    /// Whether a word needs a blank before it; in pre-tokenised text only.
+    /// Whether the next word needs a blank before it; in pre-tokenised text only.
     is_inside_line: bool,
 }
 
 impl<'a> StreamDecoder<'a> {
-    /// A decoder at the beginning of a text. To go on from a prompt, push the prompt's ids first
-    /// and drop what they give.
+    /// A decoder at the beginning of a text. To continue a prompt, push the prompt's ids first and
+    /// discard their text.
     pub fn new(tokenizer: &'a Tokenizer) -> StreamDecoder<'a> {
         StreamDecoder { tokenizer, pending: Vec::new(), is_inside_line: false }
     }
 
-    /// The text that is complete with this token. An unknown id gives nothing; bytes that are no
-    /// character give U+FFFD.
+    /// The text completed by this token. An unknown id gives no text; bytes that are not UTF-8 give
+    /// U+FFFD.
     pub fn push(&mut self, id: u32) -> String {
         self.append_bytes(id);
         self.take_complete()
@@ -35,12 +35,12 @@ impl<'a> StreamDecoder<'a> {
     /// Adds the bytes of a token to those pending.
     pub(super) fn append_bytes(&mut self, id: u32) {
         match &self.tokenizer.model {
-            Model::Bytes(model) => {
+            VocabularyModel::Bytes(model) => {
                 if let Some(token) = model.tokens().get(id as usize) {
                     self.pending.extend_from_slice(token);
                 }
             }
-            Model::Words(model) => {
+            VocabularyModel::Words(model) => {
                 let Some(word) = model.words().get(id as usize) else { return };
                 if id == model.end_of_line() {
                     self.pending.push(b'\n');
@@ -62,7 +62,7 @@ impl<'a> StreamDecoder<'a> {
         String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into())
     }
 
-    /// Takes everything pending but the beginning of a character at its end.
+    /// Takes everything pending except an incomplete character at the end.
     fn take_complete(&mut self) -> String {
         let mut text = String::new();
         let mut n_taken = 0;
@@ -81,7 +81,7 @@ impl<'a> StreamDecoder<'a> {
     }
 }
 
-/// Whether bytes that are no character could become one when more follow.
+/// Whether these invalid bytes could become a character if more follow.
 fn may_go_on(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
 }

@@ -1,7 +1,7 @@
-//! Classes of characters that the split rules ask for, as a table over all code points.
+//! Unicode character classes of the split rules, as a table over all code points.
 //!
-//! The ranges come from `regex-syntax`, which the `tokenizers` crate's own regular expressions
-//! use: both then agree on every character, of whatever Unicode version.
+//! The ranges come from `regex-syntax`, which the regular expressions of the `tokenizers` crate use
+//! too. Both therefore agree on every character, independent of the Unicode version.
 
 use regex_syntax::hir::{Class, HirKind};
 use std::sync::LazyLock;
@@ -20,19 +20,19 @@ pub(crate) const OTHER: u8 = 16;
 const BLOCK: usize = 256;
 const N_CODE_POINTS: usize = 0x11_0000;
 
-/// The class of each code point in two stages, since most blocks of 256 are alike.
-pub(crate) struct Classes {
+/// Two-stage table of the class of each code point; most blocks of 256 are equal.
+pub(crate) struct CharClasses {
     ascii: [u8; 128],
-    /// Where the block of a code point starts in `classes`, divided by [`BLOCK`].
+    /// By block of code points: offset in `classes`, divided by [`BLOCK`].
     blocks: Vec<u16>,
     classes: Vec<u8>,
 }
 
-static CLASSES: LazyLock<Classes> = LazyLock::new(Classes::build);
+static CLASSES: LazyLock<CharClasses> = LazyLock::new(CharClasses::build);
 
-impl Classes {
+impl CharClasses {
     /// The table, built on the first call.
-    pub(crate) fn get() -> &'static Classes {
+    pub(crate) fn get() -> &'static CharClasses {
         &CLASSES
     }
 
@@ -50,7 +50,7 @@ impl Classes {
         self.ascii[byte as usize]
     }
 
-    fn build() -> Classes {
+    fn build() -> CharClasses {
         let mut flat = vec![OTHER; N_CODE_POINTS];
         for (pattern, class) in
             [(r"\p{L}", LETTER), (r"\p{M}", MARK), (r"\p{N}", NUMBER), (r"\s", SPACE)]
@@ -59,7 +59,7 @@ impl Classes {
                 flat[first as usize..=last as usize].fill(class);
             }
         }
-        let mut table = Classes { ascii: [0; 128], blocks: Vec::new(), classes: Vec::new() };
+        let mut table = CharClasses { ascii: [0; 128], blocks: Vec::new(), classes: Vec::new() };
         table.ascii.copy_from_slice(&flat[..128]);
         for block in flat.chunks_exact(BLOCK) {
             let seen = table.classes.chunks_exact(BLOCK).position(|known| known == block);
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn classes_of_well_known_characters() {
-        let classes = Classes::get();
+        let classes = CharClasses::get();
         for (c, class) in [
             ('a', LETTER),
             ('Ж', LETTER),
@@ -116,11 +116,11 @@ mod tests {
         }
     }
 
-    /// White space is a closed set, so that here the standard library must agree.
+    /// White space is a closed set, so the standard library must agree.
     #[test]
     fn space_is_white_space() {
         for c in '\0'..=char::MAX {
-            assert_eq!(Classes::get().of(c) == SPACE, c.is_whitespace(), "{c:?}");
+            assert_eq!(CharClasses::get().of(c) == SPACE, c.is_whitespace(), "{c:?}");
         }
     }
 }

@@ -1,20 +1,20 @@
-//! Word level: which words, bytes and pieces make the vocabulary.
+//! Word-level training: choice of the words, bytes and pieces in the vocabulary.
 //!
-//! A blank belongs to the word after it, as in GPT-2: ` house`. Blanks of their own would make
-//! every text 1.6 to 1.8 times as long, and a mark for "no blank here" cannot be written in
-//! tokenizer.json. The price is that a word that also stands without a blank (after a line end, a
-//! quote, a bracket) has two forms. A form is in the vocabulary only if it occurs `min_count`
-//! times itself, so at counts of 2 to 5 second forms are 6 to 12 % of the vocabulary (plays,
-//! Wikipedia); a rare form is spelt by pieces, which cost nothing twice.
+//! A blank belongs to the word after it, as in GPT-2: ` house`. Separate blanks would make every
+//! text 1.6 to 1.8 times as long, and tokenizer.json cannot express a mark for "no blank here". The
+//! cost is that a word that also occurs without a blank (after a line end, a quote, a bracket) has
+//! two forms. A form is in the vocabulary only if it occurs `min_count` times itself, so with
+//! counts of 2 to 5 second forms are 6 to 12 % of the vocabulary (plays, Wikipedia). Rare forms are
+//! spelt by pieces, which both forms share.
 //!
-//! Clitics (`'s`, `'ll`) are words of their own, lest every noun come twice; marks (`\p{M}`)
-//! belong to their letter; a run of line ends is one token; a run of punctuation is one if it is
-//! frequent, like any other word.
+//! Clitics (`'s`, `'ll`) are separate words, so that nouns do not need a second form with them.
+//! Marks (`\p{M}`) belong to their letter. A run of line ends is one token. A run of punctuation is
+//! one token if it is frequent, like any other word.
 //!
-//! Ids: special tokens, words by falling count, the bytes that are no words, the pieces.
+//! Order of ids: special tokens, words by descending count, bytes that are not words, pieces.
 
 use super::bpe::ByteBpe;
-use super::bpe_train::{self, Learnt};
+use super::bpe_train::{self, LearntMerges};
 use super::count::{self, Counts, LEARNT_LEN_MAX};
 use super::error::TextError;
 use super::options::TrainOptions;
@@ -36,15 +36,15 @@ pub(super) fn train(
     ByteBpe::new(SplitRule::Words, tokens, |id| specials.contains(id), &learnt.merges)
 }
 
-/// Learns pieces from every distinct word counted once: what has to be spelt later are words
-/// that are rare or new, and those are most like the other rare words, which are most words.
-fn learn_pieces(counts: &Counts, n_pieces: usize) -> Result<Learnt, TextError> {
+/// Learns pieces from every distinct word counted once: pieces spell rare and new words, and these
+/// resemble other rare words, which are most of the distinct words.
+fn learn_pieces(counts: &Counts, n_pieces: usize) -> Result<LearntMerges, TextError> {
     let mut once = count::limited(counts);
     once.iter_mut().for_each(|(_, count)| *count = 1);
     bpe_train::learn(&once, 256 + n_pieces, 2)
 }
 
-/// The tokens by id. A word that is a byte or a piece as well costs no further token.
+/// The tokens by id. A word that is also a byte or a piece needs no further token.
 fn choose(
     options: &TrainOptions,
     counts: &Counts,
@@ -89,13 +89,13 @@ mod tests {
     }
 
     #[test]
-    fn words_come_by_falling_count_then_bytes_then_pieces() {
+    fn ids_are_words_by_descending_count_then_bytes_then_pieces() {
         let found = tokens("the cat. the dog, the cow. the the cat", 400, 1, 2);
         assert_eq!(
             found[..9],
             ["<|endoftext|>", " the", " cat", ".", " cow", " dog", ",", "the", "!"]
         );
-        // Four words are neither bytes nor pieces; "he" and "the" were learnt as pieces.
+        // Four words are neither bytes nor pieces; "he" and "the" are learnt as pieces.
         assert_eq!(found.len(), 1 + 256 + 4 + 2);
         assert_eq!(found.last().unwrap(), "he");
     }

@@ -1,29 +1,28 @@
-//! `codes.json`: the codes of a tokeniser's words, kept beside `tokenizer.json`.
+//! Code file `codes.json`: the codes of a tokeniser's words, next to `tokenizer.json`.
 //!
-//! The file names the tokeniser that it is of by its hash, so that codes of other tokens are never
-//! taken for those of these.
+//! The file contains the hash of its tokeniser, so codes of other tokens are never used by mistake.
 
 use super::compose::Composer;
 use super::morphemes::{Codes, MorphemeError, Token};
-use super::runs::WordRuns;
+use super::word_spans::WordSpans;
 use crate::tokenizer::{Control, Tokenizer};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-/// The file's name, beside `tokenizer.json`.
+/// Name of the file, next to `tokenizer.json`.
 pub const CODES_NAME: &str = "codes.json";
 
-/// Largest file that is read, in bytes; 33,278 words take 640,810.
+/// Largest accepted file, in bytes; 33,278 words take 640,810.
 const FILE_LEN_MAX: u64 = 1 << 28;
 
-/// The entry of the tokeniser's hash.
+/// The field with the hash of the tokeniser.
 const TOKENIZER_FIELD: &str = "tokenizer_blake3";
 
-/// Why `codes.json` cannot be used.
+/// Errors of reading `codes.json`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodeFileError {
-    /// The system does not let it be read.
+    /// The file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {
         /// The file.
@@ -31,18 +30,18 @@ pub enum CodeFileError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// There is none, where one is needed.
-    #[error("{}: not there, and the model is composed of the parts that it lists", path.display())]
+    /// The file is missing, and the model needs it.
+    #[error("{}: no such file, and the model needs the parts of words that it lists", path.display())]
     Missing {
         /// The file.
         path: PathBuf,
     },
-    /// Something in it cannot be.
+    /// The contents are invalid.
     #[error("{}: {source}", path.display())]
     Content {
         /// The file.
         path: PathBuf,
-        /// What, and what to do.
+        /// The cause and remedy.
         source: MorphemeError,
     },
 }
@@ -60,14 +59,15 @@ impl CodeFileError {
 
 /// Learns the codes of a tokeniser's tokens.
 ///
-/// `counts` (V) is how often each token is a whole word of the training text
-/// ([`Tokenizer::count_words`]); without it every token counts once. Takes 0.2 s for 33,000 words.
+/// `counts` (V) are the numbers of times that each token is a whole word of the training text
+/// ([`Tokenizer::count_words`]); without them every token counts once. Takes 0.2 s for 33,000
+/// words.
 ///
 /// # Errors
 /// [`MorphemeError::Cancelled`].
 ///
 /// # Panics
-/// If there is not a count for each token.
+/// If `counts` is not (V).
 pub fn learn_codes(
     tokenizer: &Tokenizer,
     counts: Option<&[u64]>,
@@ -84,7 +84,7 @@ pub fn learn_codes(
     Codes::learn(&tokens, control)
 }
 
-/// The bytes of `codes.json`: always the same for the same codes and tokeniser.
+/// The bytes of `codes.json`, deterministic.
 pub fn codes_json(codes: &Codes, tokenizer: &Tokenizer) -> Vec<u8> {
     let mut json = codes.to_json();
     json[TOKENIZER_FIELD] = tokenizer.hash().to_hex().as_str().into();
@@ -96,7 +96,7 @@ pub fn codes_json(codes: &Codes, tokenizer: &Tokenizer) -> Vec<u8> {
 /// Reads the `codes.json` in `folder`, if there is one: the codes of `tokenizer`.
 ///
 /// # Errors
-/// [`CodeFileError`], also if the codes are of another tokeniser.
+/// [`CodeFileError`], also if the codes belong to another tokeniser.
 pub fn read_codes(folder: &Path, tokenizer: &Tokenizer) -> Result<Option<Codes>, CodeFileError> {
     let path = folder.join(CODES_NAME);
     let bytes = match read(&path) {
@@ -107,11 +107,11 @@ pub fn read_codes(folder: &Path, tokenizer: &Tokenizer) -> Result<Option<Codes>,
     parse(&bytes, tokenizer).map(Some).map_err(|source| CodeFileError::Content { path, source })
 }
 
-/// What composes the input vectors of a model that has `n_parts` rows of parts, from the files in
-/// its folder; nothing if it has none.
+/// The composer of a model with `n_parts` rows of parts, from the files in its folder; `None` if
+/// `n_parts` is 0.
 ///
 /// # Errors
-/// [`CodeFileError`], also if there are other parts, or no file.
+/// [`CodeFileError`], also if the file is missing or has another number of parts.
 pub fn read_composer(
     folder: &Path,
     tokenizer: &Tokenizer,
@@ -124,8 +124,8 @@ pub fn read_composer(
     let Some(codes) = read_codes(folder, tokenizer)? else {
         return Err(CodeFileError::Missing { path });
     };
-    let composer = Composer::new(codes, WordRuns::new(tokenizer)).and_then(|composer| {
-        let expected = format!("{n_parts}, which the model has rows for");
+    let composer = Composer::new(codes, WordSpans::new(tokenizer)).and_then(|composer| {
+        let expected = format!("{n_parts}, the number of rows in the model");
         let found = format!("{} that are parts", composer.n_parts());
         let is_same = composer.n_parts() == n_parts;
         if is_same { Ok(composer) } else { Err(MorphemeError::format("features", found, expected)) }
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_come_back_from_their_file() {
+    fn codes_are_read_back_from_their_file() {
         for kind in [TokenizerKind::Word, TokenizerKind::Split] {
             let tokenizer = tokenizer(kind, TEXT);
             let codes = codes(&tokenizer);
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_other_tokenisers_and_damaged_ones_are_refused_by_name() {
+    fn damaged_files_and_files_of_other_tokenisers_are_refused() {
         let mine = tokenizer(TokenizerKind::Split, TEXT);
         let other = tokenizer(TokenizerKind::Split, "other words");
         let bytes = codes_json(&codes(&mine), &mine);

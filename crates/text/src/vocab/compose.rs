@@ -1,66 +1,67 @@
-//! What input vectors are made of, where words are composed of their parts.
+//! Composed inputs: token rows plus the rows of the parts of a word.
 //!
 //! The vector of a token is its own row and the mean of the rows of its parts: stem, affixes, case
 //! (fastText's subwords, Bojanowski et al. 2017, arXiv:1607.04606, with morphemes for n-grams). A
-//! word that is spelt by several tokens has parts too: each of its tokens but the first carries
-//! those of what is spelt so far, so that the last has the whole word's. The first could not: a
-//! model that predicts the next token must not see it.
+//! word spelt by several tokens has parts too. Each of its tokens except the first has the parts of
+//! the prefix spelt so far, so the last token has those of the whole word. Earlier tokens must not
+//! have them: the model predicts the next token and must not see it.
 //!
-//! What stands at a place is thus a token, or a word so far. Both are numbered as *inputs*: those
-//! below V are the tokens, the others the words that [`Composer::add_words`] has met.
+//! The *input* at a position is therefore a token or a word prefix. Inputs below V are the tokens;
+//! the others are the word prefixes added by [`Composer::add_words`].
 
 use super::morphemes::{Codes, Feature, FeatureKind, MorphemeError};
-use super::runs::{RUN_MAX, WordRuns};
+use super::word_spans::{WORD_SPAN_MAX, WordSpans};
 use crate::corpus::TokenSource;
 use kernels::composed::Composition;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
-/// Stands for features that have no row.
+/// Marks features without a row.
 const NO_ROW: u32 = u32::MAX;
 
-/// Tokens of a text that are looked at together.
+/// Number of tokens of a text that are processed at once.
 const PIECE_LEN: usize = 1 << 16;
 
-/// Turns token ids into inputs, and knows the parts of each.
+/// Map from token ids to inputs, with the parts of each input.
 #[derive(Clone, Debug)]
 pub struct Composer {
     known: Arc<Known>,
-    /// (I) the token of each input.
+    /// (I) last token of each input.
     own: Vec<u32>,
-    /// (I + 1) where the parts of each input begin.
+    /// (I + 1) offsets of each input's parts in `parts`.
     starts: Vec<u32>,
-    /// Rows of the table of parts.
+    /// Row indices into the table of parts.
     parts: Vec<u32>,
-    /// The input that an input and a token after it make.
+    /// The input formed by an input and the token after it.
     longer: FxHashMap<(u32, u32), u32>,
 }
 
-/// What does not change as words are met.
+/// The data that does not change when words are added.
 #[derive(Debug)]
 struct Known {
     codes: Codes,
-    runs: WordRuns,
+    runs: WordSpans,
     /// The row of each feature.
     rows: Vec<u32>,
 }
 
-/// Whether a feature is a part, which has a row. That a token is itself its own row says.
+/// Whether a feature is a part, which has a row. The identity of a token has none: the token's own
+/// row represents it.
 fn is_part(feature: &Feature) -> bool {
     feature.kind != FeatureKind::Token
 }
 
-/// Rows of the table of parts that these codes need.
+/// Number of rows of the table of parts for these codes.
 pub fn n_parts(codes: &Codes) -> usize {
     codes.features().iter().filter(|feature| is_part(feature)).count()
 }
 
 impl Composer {
-    /// A composer of the tokens, and of no other words yet.
+    /// A composer whose only inputs are the tokens.
     ///
     /// # Errors
-    /// [`MorphemeError::Format`] if the codes are not those of as many tokens.
-    pub fn new(codes: Codes, runs: WordRuns) -> Result<Composer, MorphemeError> {
+    /// [`MorphemeError::Format`] if `codes` has another number of tokens.
+    pub fn new(codes: Codes, runs: WordSpans) -> Result<Composer, MorphemeError> {
         let (found, expected) = (codes.n_tokens(), runs.n_tokens());
         if found != expected {
             return Err(MorphemeError::Format {
@@ -90,7 +91,7 @@ impl Composer {
         Ok(composer)
     }
 
-    /// A new input, of token `own` and the parts in `code`.
+    /// Adds an input with token `own` and the parts in `code`.
     fn push(&mut self, own: u32, code: &[u32]) -> u32 {
         let rows = code.iter().map(|feature| self.known.rows[*feature as usize]);
         self.parts.extend(rows.filter(|row| *row != NO_ROW));
@@ -99,8 +100,8 @@ impl Composer {
         self.own.len() as u32 - 1
     }
 
-    /// Makes inputs of the words in `ids` that are spelt by several tokens. Words that are there
-    /// already cost nothing.
+    /// Adds inputs for the words in `ids` that are spelt by several tokens. Known words are not
+    /// added again.
     ///
     /// # Panics
     /// If an id is not of the tokeniser.
@@ -122,20 +123,19 @@ impl Composer {
         });
     }
 
-    /// The same for a whole text of tokens.
+    /// [`Composer::add_words`] for a whole text.
     pub fn add_words_of<T: TokenSource + ?Sized>(&mut self, tokens: &T) {
         let mut piece = vec![0; PIECE_LEN.min(tokens.len())];
-        // Pieces overlap by a word, so that each is whole in one of them.
-        for start in (0..tokens.len()).step_by(PIECE_LEN - RUN_MAX) {
+        // Pieces overlap by the longest word, so every word is whole in one of them.
+        for start in (0..tokens.len()).step_by(PIECE_LEN - WORD_SPAN_MAX) {
             let piece = &mut piece[..PIECE_LEN.min(tokens.len() - start)];
             tokens.read(start, piece);
             self.add_words(piece);
         }
     }
 
-    /// Writes the inputs that stand for the ids of one sequence. A word that
-    /// [`Composer::add_words`] did not meet is taken token by token: what fills up a last, short
-    /// sequence may look like one.
+    /// Writes the inputs (T) of one sequence of ids (T). A word that was not added is read token by
+    /// token: padding of a last, short sequence may look like one.
     ///
     /// # Panics
     /// If an id is not of the tokeniser.
@@ -143,7 +143,7 @@ impl Composer {
         assert_eq!(ids.len(), inputs.len(), "Composer::inputs: one for each id");
         let n_tokens = self.known.runs.n_tokens() as u32;
         self.known.runs.find(ids, |t, start| {
-            // The word up to here: one token, or an input of its own if it was met.
+            // The word prefix before `t`: one token, or an input if it was added.
             let before = start.filter(|start| *start < t).map(|start| (start, inputs[t - 1]));
             let is_met = |&(start, before): &(usize, u32)| start + 1 == t || before >= n_tokens;
             let longer =
@@ -152,17 +152,17 @@ impl Composer {
         });
     }
 
-    /// What inputs are made of.
+    /// Own rows and parts of all inputs.
     pub fn composition(&self) -> Composition<'_> {
         Composition { own: &self.own, starts: &self.starts, parts: &self.parts }
     }
 
-    /// Inputs so far, I.
+    /// Number of inputs so far, I.
     pub fn n_inputs(&self) -> usize {
         self.own.len()
     }
 
-    /// Rows of the table of parts.
+    /// Number of rows of the table of parts.
     pub fn n_parts(&self) -> usize {
         n_parts(&self.known.codes)
     }
@@ -198,10 +198,10 @@ mod tests {
         });
         let tokens = tokens.iter().map(|token| (token.as_bytes(), *token == "<end>"));
         let codes = Codes::from_json(&codes).unwrap();
-        Composer::new(codes, WordRuns::of_tokens(tokens)).unwrap()
+        Composer::new(codes, WordSpans::of_tokens(tokens)).unwrap()
     }
 
-    /// Own row and parts of every place.
+    /// Own row and parts of every position.
     fn made_of(composer: &Composer, ids: &[u32]) -> Vec<(u32, Vec<u32>)> {
         let mut inputs = vec![0; ids.len()];
         composer.inputs(ids, &mut inputs);
@@ -214,17 +214,17 @@ mod tests {
     }
 
     #[test]
-    fn tokens_have_the_rows_of_their_parts_but_none_of_themselves() {
+    fn tokens_have_the_rows_of_their_parts_but_none_for_their_identity() {
         let composer = composer();
         assert_eq!((composer.n_inputs(), composer.n_parts()), (8, 6));
         let found = made_of(&composer, &[0, 1, 2, 7]);
-        // Features behind the token `<end>` have a row less than their number.
+        // Features after that of the token `<end>` have a row one below their number.
         assert_eq!(found, [(0, vec![3]), (1, vec![0]), (2, vec![0, 1]), (7, vec![4])]);
     }
 
-    /// The parts of a word come with the token that completes them, never before.
+    /// A token has the parts of the prefix that it completes, never later ones.
     #[test]
-    fn a_spelt_word_has_the_parts_of_what_is_spelt_so_far() {
+    fn tokens_of_a_spelt_word_have_the_parts_of_the_prefix_so_far() {
         let mut composer = composer();
         let ids = [0, 5, 6, 3, 7, 1, 3, 0, 6, 3];
         composer.add_words(&ids);
@@ -239,9 +239,9 @@ mod tests {
         assert_eq!(composer.n_inputs(), known);
     }
 
-    /// What stands at a place does not depend on what follows it, nor on what else was met.
+    /// The input at a position depends neither on later tokens nor on other words added.
     #[test]
-    fn nothing_looks_ahead() {
+    fn inputs_do_not_depend_on_later_tokens() {
         let ids = [1, 3, 7, 5, 6, 3, 3, 0, 3, 4, 1];
         let (fresh, mut other) = (composer(), composer());
         other.add_words(&[7, 6, 4, 3]);
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_were_not_met_are_taken_token_by_token() {
+    fn words_that_were_not_added_are_read_token_by_token() {
         let mut composer = composer();
         composer.add_words(&[1, 3, 7, 7, 3, 6]);
         let found = made_of(&composer, &[1, 4, 3, 6]);
@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn codes_of_another_vocabulary_are_refused() {
         let composer = composer();
-        let runs = WordRuns::of_tokens([(&b"a"[..], false)].into_iter());
+        let runs = WordSpans::of_tokens([(&b"a"[..], false)].into_iter());
         let codes = composer.known.codes.clone();
         let error = Composer::new(codes, runs).unwrap_err().to_string();
         assert!(error.contains("found 8 codes, expected 1, one for each token"), "{error}");

@@ -1,4 +1,4 @@
-//! The vocabulary as a structure: which tokens belong together, and what words are made of.
+//! Vocabulary structure: classes and orders of tokens, parts of words, word spans, n-grams.
 
 pub mod classes;
 mod code_file;
@@ -9,7 +9,7 @@ pub mod ngrams;
 pub mod order;
 mod parts;
 mod prime_codes;
-pub mod runs;
+pub mod word_spans;
 
 pub use code_file::{
     CODES_NAME, CodeFileError, codes_json, learn_codes, read_codes, read_composer,

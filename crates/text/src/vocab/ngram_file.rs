@@ -1,31 +1,31 @@
-//! `ngrams.bin`: the hashes of the n-grams that have rows, beside the model.
+//! N-gram file `ngrams.bin`: the hashes of the n-grams that have rows, next to the model.
 //!
-//! Little-endian: 8 bytes `crysngr` and a zero byte, the version of the format (8 bytes, 1), the number
-//! of hashes (8 bytes), the BLAKE3 of `tokenizer.json` (32 bytes), since the hashes are of its ids, the
-//! hashes (8 bytes each), ascending, and the BLAKE3 of all that (32 bytes).
+//! Little-endian: 8 bytes `crysngr` and a zero byte, the version of the format (8 bytes, 1), the
+//! number of hashes (8 bytes), the BLAKE3 of `tokenizer.json` (32 bytes), to whose ids the hashes
+//! refer, the hashes (8 bytes each), ascending, and the BLAKE3 of everything before it (32 bytes).
 
-use super::ngrams::{NgramHead, Ngrams};
+use super::ngrams::{NgramTable, Ngrams};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// The file's name, beside `tokenizer.json`.
+/// Name of the file, next to `tokenizer.json`.
 pub const NGRAMS_NAME: &str = "ngrams.bin";
 
 const MAGIC: u64 = u64::from_le_bytes(*b"crysngr\0");
 const VERSION: u64 = 1;
 
-/// Bytes before the hashes, and behind them.
+/// Number of bytes before the hashes, and after them.
 const HEADER_BYTES: usize = 24 + blake3::OUT_LEN;
 const CHECKSUM_BYTES: usize = blake3::OUT_LEN;
 
 /// BLAKE3 of `tokenizer.json`.
 type TokenizerHash = [u8; blake3::OUT_LEN];
 
-/// Why `ngrams.bin` cannot be used.
+/// Errors of reading `ngrams.bin`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NgramFileError {
-    /// The system does not let it be read.
+    /// The file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {
         /// The file.
@@ -33,21 +33,21 @@ pub enum NgramFileError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// There is none, where one is needed.
+    /// The file is missing, and the model needs it.
     #[error("{}: not there, and the model adds rows of the n-grams that it lists; copy it from where \
              the model came", path.display())]
     Missing {
         /// The file.
         path: PathBuf,
     },
-    /// Something in it cannot be.
+    /// The contents are invalid.
     #[error("{}: {found}, expected {expected}; copy it again from where it came", path.display())]
     Content {
         /// The file.
         path: PathBuf,
-        /// What stands there.
+        /// The value found.
         found: String,
-        /// What may stand there.
+        /// The accepted value.
         expected: &'static str,
     },
 }
@@ -63,7 +63,7 @@ impl NgramFileError {
     }
 }
 
-/// The bytes of `ngrams.bin`: always the same for the same n-grams and tokeniser.
+/// The bytes of `ngrams.bin`, deterministic.
 pub fn ngrams_bytes(ngrams: &Ngrams, of: &TokenizerHash) -> Vec<u8> {
     let known = ngrams.known();
     let mut bytes = Vec::with_capacity(HEADER_BYTES + 8 * known.len() + CHECKSUM_BYTES);
@@ -77,17 +77,17 @@ pub fn ngrams_bytes(ngrams: &Ngrams, of: &TokenizerHash) -> Vec<u8> {
     bytes
 }
 
-/// Reads the `ngrams.bin` in `folder` for a model with these heads and a tokeniser of this hash;
-/// nothing if it has no heads.
+/// Reads the `ngrams.bin` in `folder` for a model with these tables and a tokeniser of this hash;
+/// `None` if there are no tables.
 ///
 /// # Errors
 /// [`NgramFileError`].
 pub fn read_ngrams(
     folder: &Path,
-    heads: &[NgramHead],
+    tables: &[NgramTable],
     of: &TokenizerHash,
 ) -> Result<Option<Ngrams>, NgramFileError> {
-    if heads.is_empty() {
+    if tables.is_empty() {
         return Ok(None);
     }
     let path = folder.join(NGRAMS_NAME);
@@ -99,12 +99,12 @@ pub fn read_ngrams(
         Err(source) => return Err(NgramFileError::Read { path, source }),
     };
     match parse(&bytes, of) {
-        Ok(known) => Ok(Some(Ngrams::new(heads, known.into_iter().collect()))),
+        Ok(known) => Ok(Some(Ngrams::new(tables, known.into_iter().collect()))),
         Err((found, expected)) => Err(NgramFileError::Content { path, found, expected }),
     }
 }
 
-/// The hashes, or what was found and what was expected.
+/// The hashes, or the found and the expected value.
 fn parse(bytes: &[u8], of: &TokenizerHash) -> Result<Vec<u64>, (String, &'static str)> {
     let Some((header, rest)) = bytes.split_at_checked(HEADER_BYTES) else {
         return Err((format!("{} bytes", bytes.len()), "a file of n-grams"));
@@ -123,35 +123,36 @@ fn parse(bytes: &[u8], of: &TokenizerHash) -> Result<Vec<u64>, (String, &'static
         return Err((format!("{} bytes for {n} hashes", bytes.len()), "8 bytes each, and 88"));
     }
     if blake3::hash(&bytes[..bytes.len() - checksum.len()]).as_bytes() != checksum {
-        return Err(("another checksum".to_string(), "that of what stands before it"));
+        return Err(("another checksum".to_string(), "the checksum of the contents"));
     }
     if header[24..] != of[..] {
         return Err(("n-grams of another tokeniser's ids".to_string(), "those of tokenizer.json"));
     }
     let known: Vec<u64> = hashes.iter().map(|hash| u64::from_le_bytes(*hash)).collect();
-    match known.is_sorted_by(|a, b| a < b) {
-        true => Ok(known),
-        false => Err(("hashes that do not rise".to_string(), "each once, in order")),
+    if known.is_sorted_by(|a, b| a < b) {
+        Ok(known)
+    } else {
+        Err(("hashes out of order".to_string(), "ascending hashes, each once"))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::ngrams::ngram_heads;
+    use super::super::ngrams::ngram_tables;
     use super::*;
 
     #[test]
-    fn ngrams_come_back_from_their_file_and_damage_is_refused_by_name() {
-        let heads = ngram_heads(100);
-        let ngrams = Ngrams::learn(&heads, &[1, 2, 3, 1, 2, 3], 2);
+    fn ngrams_are_read_back_and_damaged_files_are_refused() {
+        let tables = ngram_tables(100);
+        let ngrams = Ngrams::learn(&tables, &[1, 2, 3, 1, 2, 3], 2);
         let bytes = ngrams_bytes(&ngrams, &[7; 32]);
         let folder = tempfile::tempdir().unwrap();
-        let missing = read_ngrams(folder.path(), &heads, &[7; 32]).unwrap_err().to_string();
+        let missing = read_ngrams(folder.path(), &tables, &[7; 32]).unwrap_err().to_string();
         assert!(missing.contains("not there") && missing.contains(NGRAMS_NAME), "{missing}");
         assert_eq!(read_ngrams(folder.path(), &[], &[7; 32]).unwrap(), None);
         let read = |bytes: &[u8]| {
             std::fs::write(folder.path().join(NGRAMS_NAME), bytes).unwrap();
-            read_ngrams(folder.path(), &heads, &[7; 32])
+            read_ngrams(folder.path(), &tables, &[7; 32])
         };
         let body = &bytes[..bytes.len() - CHECKSUM_BYTES];
         let (first, second) = (HEADER_BYTES, HEADER_BYTES + 8);
@@ -170,7 +171,7 @@ mod tests {
             (&bytes[..bytes.len() - 8], "hashes"),
             (&bytes[..bytes.len() - 1], "hashes"),
             (&flipped, "another checksum"),
-            (&swapped, "do not rise"),
+            (&swapped, "out of order"),
             (&newer, "version 2"),
             (&ngrams_bytes(&ngrams, &[8; 32]), "another tokeniser"),
         ] {

@@ -1,14 +1,15 @@
-//! Tokens as exact integers: the primes of their parts, and those of their path in the output tree.
+//! Prime codes of tokens: the primes of their parts, and of their path in the output tree.
 //!
 //! The code of a token's parts is the product of the primes of its features ([`Codes`]): the
-//! greatest common divisor of two codes is what the tokens have in common. With a factored output
-//! layer a token has a path too, class and place within the class, and its integer is the product
-//! of a class prime and a member prime. Factorising either integer gives its meaning back.
+//! greatest common divisor of two codes has the features that the tokens share. With a factored
+//! output layer a token also has a path, its class and its index within the class, whose integer is
+//! the product of a class prime and a member prime. Factorising an integer recovers the features or
+//! the path.
 
 use super::morphemes::Codes;
 use lattice::{FactorCode, PrimeBase};
 
-/// The codes of a vocabulary's tokens, by their parts.
+/// The codes of all tokens of a vocabulary, by their parts.
 #[derive(Clone, Debug)]
 pub struct PrimeCodes {
     base: PrimeBase,
@@ -16,7 +17,7 @@ pub struct PrimeCodes {
 }
 
 impl PrimeCodes {
-    /// The integers of `codes`: feature number i is the prime number i.
+    /// The integers of `codes`: feature i has prime i.
     pub fn new(codes: &Codes) -> PrimeCodes {
         let base = PrimeBase::first(codes.features().len());
         let ids = 0..codes.n_tokens() as u32;
@@ -30,10 +31,10 @@ impl PrimeCodes {
     }
 
     /// The code of a text outside the vocabulary ([`Codes::code_text`]): its known features, and
-    /// `n_unknown` others, which get primes that no token has.
+    /// `n_unknown` others with primes that no token has.
     ///
     /// # Panics
-    /// If there is no feature of a number, or one occurs twice.
+    /// If a feature does not exist or occurs twice.
     pub fn of_text(&self, features: &[u32], n_unknown: usize) -> FactorCode {
         let n_known = self.base.len();
         let base = PrimeBase::first(n_known + n_unknown);
@@ -50,12 +51,12 @@ impl PrimeCodes {
         self.base.prime(feature as usize)
     }
 
-    /// The feature of a prime, if it is one's.
+    /// The feature with this prime, if any.
     pub fn feature(&self, prime: u64) -> Option<u32> {
         self.base.index(prime).map(|index| index as u32)
     }
 
-    /// All primes that features have, ascending.
+    /// The primes of all features, ascending.
     pub fn primes(&self) -> &[u64] {
         self.base.primes()
     }
@@ -66,16 +67,16 @@ fn product(base: &PrimeBase, features: &[u32]) -> FactorCode {
     FactorCode::from_indices(base, indices).expect("a code holds each feature once")
 }
 
-/// A token's place in the output tree.
+/// The path of a token in the output tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenPath {
-    /// Its class.
+    /// The class.
     pub class: usize,
-    /// Its place within the class.
+    /// The index within the class.
     pub member: usize,
     /// The prime of the class.
     pub class_prime: u64,
-    /// The prime of the place.
+    /// The prime of the index.
     pub member_prime: u64,
 }
 
@@ -86,8 +87,8 @@ impl TokenPath {
     }
 }
 
-/// The paths of a factored output layer. Classes have the first primes, places the next: both
-/// stand in the order of falling frequency, so frequent tokens have small integers.
+/// The paths of a factored output layer. Classes have the first primes, indices within classes the
+/// next. Both are in order of descending frequency, so frequent tokens have small integers.
 #[derive(Clone, Debug)]
 pub struct PathCodes {
     base: PrimeBase,
@@ -95,10 +96,10 @@ pub struct PathCodes {
 }
 
 impl PathCodes {
-    /// The paths of classes of which class c has the ids from `starts[c]` to `starts[c + 1]`.
+    /// The paths of contiguous classes: class c has the ids `starts[c]..starts[c + 1]`.
     ///
     /// # Panics
-    /// If the numbers do not rise from 0.
+    /// If `starts` does not ascend strictly from 0.
     pub fn new(starts: &[u32]) -> PathCodes {
         let is_rising = starts.windows(2).all(|pair| pair[0] < pair[1]);
         assert!(
@@ -110,7 +111,7 @@ impl PathCodes {
         PathCodes { base, starts: starts.to_vec() }
     }
 
-    /// How many classes there are.
+    /// Number of classes.
     pub fn n_classes(&self) -> usize {
         self.starts.len() - 1
     }
@@ -134,7 +135,7 @@ impl PathCodes {
         TokenPath { class, member, class_prime: self.base.prime(class), member_prime }
     }
 
-    /// The token whose path has these primes, if there is one: the inverse of [`PathCodes::path`].
+    /// The token whose path has these primes, if any: the inverse of [`PathCodes::path`].
     pub fn token(&self, code: &FactorCode) -> Option<u32> {
         let &[class_prime, member_prime] = code.primes() else { return None };
         let class = self.base.index(class_prime).filter(|&class| class < self.n_classes())?;
@@ -187,7 +188,8 @@ mod tests {
             paths.path(8),
             TokenPath { class: 2, member: 4, class_prime: 5, member_prime: 19 }
         );
-        // The class of one token has no second place; 2 * 3 are two classes; 23 is no prime of ours.
+        // The class of one token has no second place; 2 * 3 are two classes; 23 is no prime of
+        // ours.
         for primes in [&[3, 11][..], &[2, 3], &[2, 23], &[2], &[2, 3, 7], &[7, 11]] {
             let code = FactorCode::new(primes.iter().copied()).unwrap();
             assert_eq!(paths.token(&code), None, "{primes:?}");

@@ -1,4 +1,4 @@
-//! Any text at all: the ids of the `tokenizers` crate, the text back, piece by piece or whole.
+//! Arbitrary text: same ids as the `tokenizers` crate, lossless decoding, streamed or whole.
 
 use super::{reference, reference_ids, small};
 use proptest::prelude::*;

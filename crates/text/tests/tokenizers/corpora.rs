@@ -1,4 +1,4 @@
-//! Whole corpora: the ids of the `tokenizers` crate, the text back, and WikiText-2's words.
+//! Corpora: same ids as the `tokenizers` crate, lossless decoding, and WikiText-2's words.
 
 use super::{corpus, reference};
 use std::collections::HashMap;
@@ -53,7 +53,7 @@ fn ids_of_wikipedia_are_those_of_the_tokenizers_crate() {
 }
 
 #[test]
-fn wikitext_words_come_out_as_the_file_has_them() {
+fn wikitext_words_are_decoded_as_in_the_file() {
     let Some(train) = corpus("wikitext words", "wikitext-2/train.txt") else { return };
     let options = TrainOptions::new(TokenizerKind::Split);
     let tokenizer = Tokenizer::train(&options, &[&train], &mut Control::threads(2)).unwrap();
@@ -78,7 +78,7 @@ fn wikitext_words_come_out_as_the_file_has_them() {
 }
 
 #[test]
-fn training_does_not_depend_on_threads_or_on_how_the_text_comes() {
+fn training_does_not_depend_on_threads_or_on_the_division_into_texts() {
     let Some(text) = corpus("threads", "tinyshakespeare.txt") else { return };
     for kind in TokenizerKind::ALL {
         let options = TrainOptions::new(kind);

@@ -1,4 +1,5 @@
-//! tokenizer.json from elsewhere: read if it means one of our kinds, else refused; never a panic.
+//! Foreign tokenizer.json files: read if they describe one of our kinds, else refused, without
+//! panics.
 
 use super::{golden_folder, reference, reference_ids, small};
 use proptest::prelude::*;
@@ -14,7 +15,7 @@ fn read(json: &Value) -> Result<Tokenizer, TextError> {
 }
 
 #[test]
-fn what_was_written_is_read_and_written_again() {
+fn files_are_read_back_and_written_identically() {
     for kind in TokenizerKind::ALL {
         let tokenizer = small(kind);
         let again = Tokenizer::from_json(&tokenizer.to_json()).unwrap();
@@ -26,7 +27,7 @@ fn what_was_written_is_read_and_written_again() {
 }
 
 #[test]
-fn what_the_tokenizers_crate_saves_again_is_the_same_tokeniser() {
+fn files_saved_again_by_the_tokenizers_crate_are_the_same_tokeniser() {
     for kind in TokenizerKind::ALL {
         let tokenizer = small(kind);
         let saved = reference(&tokenizer).to_string(true).unwrap();
@@ -67,7 +68,7 @@ fn the_form_of_gpt2_is_read() {
 }
 
 #[test]
-fn what_we_could_not_do_exactly_is_refused_by_name() {
+fn unsupported_settings_are_refused_by_name() {
     let bpe = |change: fn(&mut Value)| (TokenizerKind::Bpe, change);
     let split = |change: fn(&mut Value)| (TokenizerKind::Split, change);
     for ((kind, change), named) in [

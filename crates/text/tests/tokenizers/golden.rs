@@ -1,4 +1,4 @@
-//! The ids that transformers gave for small committed tokenisers; see `scripts/check_tokenizer.py`.
+//! Golden ids from transformers for small committed tokenisers; see `scripts/check_tokenizer.py`.
 
 use super::{golden_folder, small};
 use text::tokenizer::{Tokenizer, TokenizerKind};

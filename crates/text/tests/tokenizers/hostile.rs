@@ -1,4 +1,4 @@
-//! Hostile text: time linear in length, a small stack, and the text back.
+//! Hostile text: linear time, a small stack, and lossless decoding.
 
 use std::time::Instant;
 use text::tokenizer::{Control, Tokenizer, TokenizerKind, TrainOptions};
@@ -90,7 +90,7 @@ fn time_is_linear_in_the_length_of_hostile_text() {
 }
 
 #[test]
-fn hostile_text_comes_back_on_a_small_stack() {
+fn hostile_text_is_decoded_losslessly_on_a_small_stack() {
     for kind in [TokenizerKind::Word, TokenizerKind::Bpe, TokenizerKind::Char] {
         let tokenizer = trained_on_patterns(kind);
         on_a_small_stack(move || {

@@ -1,4 +1,4 @@
-//! Tokenisers against the Hugging Face libraries, on hostile text, and from hostile files.
+//! Tokeniser tests: against the Hugging Face libraries, on hostile text, and from hostile files.
 //!
 //! Some tests read corpora that are not in the repository: `CRYSTALLINE_TEST_DATA` names the
 //! folder with `tinyshakespeare.txt` and `wikitext-2/{train,valid}.txt`. Without it they say

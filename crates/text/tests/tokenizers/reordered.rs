@@ -1,4 +1,4 @@
-//! Tokenisers under other ids: the same tokens, and the same text back.
+//! Reordered tokenisers: the same tokens, and the same decoded text.
 
 use super::{reference, reference_ids, small, training_text};
 use kernels::Pool;

@@ -1,4 +1,4 @@
-//! Texts with hardly anything in them, words that never come, requests that cannot be met.
+//! Edge cases: tiny texts, words that do not occur, options that cannot be met.
 
 use super::{classes, options};
 use kernels::Pool;
@@ -24,7 +24,7 @@ fn next_to_no_text_still_gives_every_token_a_class() {
 }
 
 #[test]
-fn tokens_that_never_come_have_classes_of_their_own_at_the_end() {
+fn tokens_that_never_occur_have_separate_classes_at_the_end() {
     // Even ids come, odd ones do not.
     let rng = Rng::new(1, Purpose::Test, 0);
     let tokens: Vec<u32> = (0..5000).map(|i| 2 * rng.below_at(i, 50) as u32).collect();

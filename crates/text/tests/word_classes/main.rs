@@ -1,6 +1,7 @@
-//! Word classes: planted ones are found again, whatever the threads; caps hold; edge cases are met.
+//! Word class tests: planted classes are recovered for any number of threads, caps hold, edge
+//! cases.
 //!
-//! `measure.rs` prints speeds and perplexities on a real corpus, when asked to.
+//! `measure.rs` prints speeds and perplexities on a real corpus, on request.
 
 // A failed `unwrap` is how a test fails; clippy knows that only of functions marked as tests.
 #![allow(clippy::unwrap_used)]
@@ -12,7 +13,7 @@ mod planted;
 use kernels::Pool;
 use text::vocab::classes::{ClassMethod, ClassOptions, Classes, build};
 
-/// Classes of a text on so many threads, nobody watching.
+/// Classes of a text on the given number of threads, without progress.
 fn classes(tokens: &[u32], vocab_size: usize, options: &ClassOptions, threads: usize) -> Classes {
     build(tokens, vocab_size, options, &mut Pool::new(threads), &mut |_, _| true).unwrap()
 }

@@ -17,7 +17,7 @@ fn words_of(text: &str) -> impl Iterator<Item = &str> {
     text.lines().flat_map(|line| line.split_whitespace().chain(["<eos>"]))
 }
 
-/// The ids of all words, by falling count.
+/// The ids of all words, by descending count.
 fn ids_of(text: &str) -> HashMap<&str, u32> {
     let mut counts: HashMap<&str, u64> = HashMap::new();
     words_of(text).for_each(|word| *counts.entry(word).or_default() += 1);

@@ -1,4 +1,4 @@
-//! A language with classes of its own: a Markov chain of hidden classes, each with its words.
+//! Planted word classes: a Markov chain of latent classes, each with its words.
 
 use super::{classes, options};
 use kernels::rng::{Purpose, Rng};

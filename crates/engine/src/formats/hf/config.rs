@@ -14,7 +14,7 @@ use crate::model::{ConfigError, ModelConfig, N_PARTS_MAX, check_ngrams};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::Path;
-use text::vocab::ngrams::NgramHead;
+use text::vocab::ngrams::NgramTable;
 
 /// The type of models whose output layer or input vectors are this program's own.
 const OWN_TYPE: &str = "crystalline";
@@ -50,7 +50,7 @@ struct Written<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     n_parts: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    ngrams: Option<&'a [NgramHead]>,
+    ngrams: Option<&'a [NgramTable]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     head: Option<&'a HeadConfig>,
     initializer_range: f32,
@@ -148,7 +148,7 @@ struct Read {
     use_sliding_window: Option<bool>,
     qk_norm: Option<bool>,
     n_parts: Option<u64>,
-    ngrams: Option<Vec<NgramHead>>,
+    ngrams: Option<Vec<NgramTable>>,
     head: Option<HeadConfig>,
     partial_rotary_factor: Option<f64>,
     quantization_config: Option<Value>,
@@ -356,7 +356,7 @@ impl Reader<'_> {
     }
 
     /// Tables of n-grams, which only a model of this program's own type may have.
-    fn ngrams(&self, read: &Read) -> Result<Vec<NgramHead>, LoadError> {
+    fn ngrams(&self, read: &Read) -> Result<Vec<NgramTable>, LoadError> {
         let is_own = read.model_type.as_deref() == Some(OWN_TYPE);
         let heads = read.ngrams.clone().filter(|_| is_own).unwrap_or_default();
         let wrong = |error: ConfigError| {

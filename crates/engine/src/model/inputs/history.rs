@@ -4,7 +4,7 @@ use super::{InputLayer, Lookups};
 use crate::model::layout::Layout;
 use text::vocab::compose::Composer;
 use text::vocab::ngrams::NGRAM_MAX;
-use text::vocab::runs::RUN_MAX;
+use text::vocab::word_spans::WORD_SPAN_MAX;
 
 /// The tokens of a text in progress.
 ///
@@ -44,7 +44,7 @@ impl InputHistory {
         let n_tables = layout.config.ngrams.len();
         InputHistory {
             ids: Vec::with_capacity(max_len),
-            inputs: Vec::with_capacity(n + RUN_MAX),
+            inputs: Vec::with_capacity(n + WORD_SPAN_MAX),
             ngrams: Vec::with_capacity((n + NGRAM_MAX) * n_tables),
             composer: None,
         }
@@ -65,16 +65,16 @@ impl InputHistory {
         let mut lookups = Lookups::alone(&ids[len..]);
         if let Some((_, finder)) = &layer.ngrams {
             let from = len.saturating_sub(NGRAM_MAX - 1);
-            ngrams.resize((ids.len() - from) * finder.n_heads(), 0);
+            ngrams.resize((ids.len() - from) * finder.n_tables(), 0);
             finder.rows(&ids[from..], ngrams);
-            lookups.ngrams = &ngrams[(len - from) * finder.n_heads()..];
+            lookups.ngrams = &ngrams[(len - from) * finder.n_tables()..];
         }
         let Some((_, of_model)) = &layer.composed else {
             return TextInputs { layer, composer: None, lookups };
         };
         let composer = composer.get_or_insert_with(|| of_model.clone());
         // A word that began before these would be too long to be one.
-        let from = len.saturating_sub(RUN_MAX);
+        let from = len.saturating_sub(WORD_SPAN_MAX);
         composer.add_words(&ids[from..]);
         inputs.resize(ids.len() - from, 0);
         composer.inputs(&ids[from..], inputs);

@@ -138,7 +138,7 @@ impl InputLayer {
             }
         }
         if let Some((rows, ngrams)) = &self.ngrams {
-            row_sums_forward(x, rows.of(params), inputs.ngrams, ngrams.n_heads());
+            row_sums_forward(x, rows.of(params), inputs.ngrams, ngrams.n_tables());
         }
     }
 
@@ -152,7 +152,7 @@ impl InputLayer {
             }
         }
         if let Some((rows, ngrams)) = &self.ngrams {
-            row_sums_backward(grads_acc.of(*rows), dx, inputs.ngrams, ngrams.n_heads());
+            row_sums_backward(grads_acc.of(*rows), dx, inputs.ngrams, ngrams.n_tables());
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::train::settings::{VocabConfig, VocabSettings};
 use std::ops::RangeInclusive;
 use std::path::Path;
 use text::corpus::{TokenFile, TokenSource};
-use text::vocab::ngrams::{N_ROWS_MAX, NgramHead, Ngrams, ngram_heads};
+use text::vocab::ngrams::{N_ROWS_MAX, NgramTable, Ngrams, ngram_tables};
 use text::vocab::{NGRAMS_NAME, ngrams_bytes};
 
 /// Tokens of the text for each row of a table, and how many rows that may make: two thirds of a
@@ -60,13 +60,13 @@ pub(super) fn find(
     vocab: &VocabConfig,
     text: &TokenFile,
     dir: &Path,
-) -> Result<Vec<NgramHead>, RunError> {
+) -> Result<Vec<NgramTable>, RunError> {
     let (Some(n_rows), Some(min_count)) = (vocab.ngram_rows, vocab.ngram_min_count) else {
         return Ok(Vec::new());
     };
     let mut ids = vec![0; text.len()];
     text.read(0, &mut ids);
-    let heads = ngram_heads(n_rows);
+    let heads = ngram_tables(n_rows);
     let ngrams = Ngrams::learn(&heads, &ids, min_count);
     let bytes = ngrams_bytes(&ngrams, &text.origin().tokenizer_hash);
     commit_file(&RealFs, &dir.join(NGRAMS_NAME), &bytes)?;

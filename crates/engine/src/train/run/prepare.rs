@@ -20,7 +20,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use text::corpus::permutation::inverse;
 use text::corpus::{
-    Batches, Corpus, InvalidBytes, Piece, Span, Split, TextRules, TokenFile, TokenOrigin,
+    Batches, Corpus, InvalidBytes, Piece, Split, TextRules, TextSpan, TokenFile, TokenOrigin,
     TokenSource, hold_out,
 };
 use text::tokenizer::{Control, TextError, Tokenizer, TokenizerKind, TrainOptions};
@@ -110,8 +110,8 @@ pub fn prepare(
 /// The text to train on, and the text to validate with: the end of the same files, or a file.
 struct Sources {
     corpus: Corpus,
-    train: Span,
-    held_out: Option<Span>,
+    train: TextSpan,
+    held_out: Option<TextSpan>,
     valid: Option<Corpus>,
 }
 
@@ -127,7 +127,7 @@ impl Sources {
         Ok(Sources { corpus, train, held_out: validation, valid: None })
     }
 
-    fn valid(&self) -> Option<(&Corpus, Span)> {
+    fn valid(&self) -> Option<(&Corpus, TextSpan)> {
         match &self.valid {
             Some(valid) => Some((valid, valid.all())),
             None => self.held_out.map(|span| (&self.corpus, span)),
@@ -183,7 +183,7 @@ fn tokenizer_options(settings: &Settings, n_bytes: usize) -> TrainOptions {
 }
 
 /// The text of `span`, a string for each file in it.
-fn read(corpus: &Corpus, span: Span) -> Result<Vec<String>, RunError> {
+fn read(corpus: &Corpus, span: TextSpan) -> Result<Vec<String>, RunError> {
     let (mut texts, mut text) = (Vec::new(), String::new());
     corpus.read(span, |piece| {
         match piece {

@@ -1,17 +1,17 @@
-//! Counts of neighbouring tokens, sparse, to be read by predecessor and by successor.
+//! Bigram counts, sparse, by predecessor and by successor.
 
 use super::error::ClassError;
 use crate::corpus::TokenSource;
 use std::ops::Range;
 
-/// Most tokens that are looked at; of a longer text a part, in pieces spread evenly over it. Bounds
-/// memory to about 200 MB and time to a second.
+/// Largest number of tokens counted; of a longer text only evenly spaced pieces. Bounds memory to
+/// about 200 MB and time to a second.
 const N_TOKENS_MAX: usize = 1 << 23;
 
-/// Tokens that are read at once, and the length of the pieces.
+/// Number of tokens read at once, and the length of the pieces.
 const PIECE_LEN: usize = 1 << 16;
 
-/// How often each token occurs, in the whole of `tokens`.
+/// (V) count of each token in all of `tokens`.
 ///
 /// # Errors
 /// [`ClassError::Token`].
@@ -41,10 +41,10 @@ pub struct Bigrams {
     predecessors: Neighbours,
 }
 
-/// For every token, its neighbours on one side by ascending id, with counts.
+/// For each token, its neighbours on one side by ascending id, with counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Neighbours {
-    /// (V + 1) where the neighbours of each token begin and end.
+    /// (V + 1) offsets of each token's neighbours in `entries`.
     starts: Vec<u32>,
     /// (neighbour, count), none of them 0.
     entries: Vec<(u32, u32)>,
@@ -55,21 +55,21 @@ impl Neighbours {
         &self.entries[self.starts[id] as usize..self.starts[id + 1] as usize]
     }
 
-    /// The same pairs seen from the other side.
+    /// The same pairs, grouped by the other token.
     fn turned(&self) -> Neighbours {
         let n = self.starts.len() - 1;
         let mut starts = starts_of(n, self.entries.iter().map(|(id, _)| *id));
         let mut entries = vec![(0, 0); self.entries.len()];
         for id in 0..n {
             for &(neighbour, count) in self.of(id) {
-                entries[take_place(&mut starts, neighbour)] = (id as u32, count);
+                entries[take_slot(&mut starts, neighbour)] = (id as u32, count);
             }
         }
         Neighbours { starts: put_back(starts), entries }
     }
 }
 
-/// (n + 1) where the group of each of `0..n` begins in an array sorted by group.
+/// (n + 1) offsets of groups `0..n` in an array sorted by group.
 fn starts_of(n: usize, groups: impl Iterator<Item = u32>) -> Vec<u32> {
     let mut starts = vec![0; n + 1];
     groups.for_each(|group| starts[group as usize + 1] += 1);
@@ -79,14 +79,14 @@ fn starts_of(n: usize, groups: impl Iterator<Item = u32>) -> Vec<u32> {
     starts
 }
 
-/// The next free place of a group; its start moves on.
-fn take_place(starts: &mut [u32], group: u32) -> usize {
+/// The next free slot of a group; its start advances.
+fn take_slot(starts: &mut [u32], group: u32) -> usize {
     let start = &mut starts[group as usize];
     *start += 1;
     *start as usize - 1
 }
 
-/// The starts as they were before every place was taken: each had become the next one's.
+/// The starts before all slots were taken: each has become the start of the next group.
 fn put_back(mut starts: Vec<u32>) -> Vec<u32> {
     starts.rotate_right(1);
     starts[0] = 0;
@@ -94,10 +94,10 @@ fn put_back(mut starts: Vec<u32>) -> Vec<u32> {
 }
 
 impl Bigrams {
-    /// Counts the pairs of `tokens`, or of at most about eight million of them.
+    /// Counts the pairs of `tokens`, or of a sample of about eight million tokens.
     ///
     /// Pairs are sorted by two counting sorts, by successor and then by predecessor, so time and
-    /// memory are linear in the tokens and there is nothing to hash.
+    /// memory are linear in the number of tokens, without hashing.
     ///
     /// # Errors
     /// [`ClassError::Token`].
@@ -106,26 +106,26 @@ impl Bigrams {
         vocab_size: usize,
     ) -> Result<Bigrams, ClassError> {
         let pieces = pieces(tokens.len(), N_TOKENS_MAX);
-        let mut places = vec![0; vocab_size + 1];
-        each_pair(tokens, vocab_size, &pieces, |_, second| places[second as usize + 1] += 1)?;
+        let mut slots = vec![0; vocab_size + 1];
+        each_pair(tokens, vocab_size, &pieces, |_, second| slots[second as usize + 1] += 1)?;
         for i in 0..vocab_size {
-            places[i + 1] += places[i];
+            slots[i + 1] += slots[i];
         }
-        let n_pairs = places[vocab_size] as usize;
+        let n_pairs = slots[vocab_size] as usize;
         let mut by_second = vec![0; n_pairs];
         each_pair(tokens, vocab_size, &pieces, |first, second| {
-            by_second[take_place(&mut places, second)] = first;
+            by_second[take_slot(&mut slots, second)] = first;
         })?;
-        let seconds = put_back(places);
+        let seconds = put_back(slots);
 
-        let mut places = starts_of(vocab_size, by_second.iter().copied());
+        let mut slots = starts_of(vocab_size, by_second.iter().copied());
         let mut by_first = vec![0; n_pairs];
         for second in 0..vocab_size {
             for &first in &by_second[seconds[second] as usize..seconds[second + 1] as usize] {
-                by_first[take_place(&mut places, first)] = second as u32;
+                by_first[take_slot(&mut slots, first)] = second as u32;
             }
         }
-        let successors = run_lengths(&put_back(places), &by_first);
+        let successors = run_lengths(&put_back(slots), &by_first);
         let predecessors = successors.turned();
         Ok(Bigrams { n_pairs: n_pairs as u64, successors, predecessors })
     }
@@ -135,34 +135,34 @@ impl Bigrams {
         self.successors.starts.len() - 1
     }
 
-    /// All pairs, each as often as it occurs.
+    /// Number of pairs, with repetitions.
     pub fn n_pairs(&self) -> u64 {
         self.n_pairs
     }
 
-    /// Different pairs.
+    /// Number of distinct pairs.
     pub fn n_different(&self) -> usize {
         self.successors.entries.len()
     }
 
-    /// What follows token `id`: (id, count), ids ascending.
+    /// Tokens after token `id`: (id, count), ids ascending.
     pub fn successors(&self, id: u32) -> &[(u32, u32)] {
         self.successors.of(id as usize)
     }
 
-    /// What precedes token `id`: (id, count), ids ascending.
+    /// Tokens before token `id`: (id, count), ids ascending.
     pub fn predecessors(&self, id: u32) -> &[(u32, u32)] {
         self.predecessors.of(id as usize)
     }
 
-    /// How often token `id` is in a pair, at either place.
-    pub fn n_places(&self, id: u32) -> u64 {
+    /// Number of times that token `id` is in a pair, on either side.
+    pub fn n_occurrences(&self, id: u32) -> u64 {
         let sum = |entries: &[(u32, u32)]| entries.iter().map(|e| u64::from(e.1)).sum::<u64>();
         sum(self.successors(id)) + sum(self.predecessors(id))
     }
 }
 
-/// Places of the first tokens of pairs: all, or as many pieces as give `n_max`, spread evenly.
+/// Positions of the first tokens of pairs: all, or evenly spaced pieces with `n_max` in total.
 fn pieces(n_tokens: usize, n_max: usize) -> Vec<Range<usize>> {
     let n_pairs = n_tokens.saturating_sub(1);
     let n_pieces = n_pairs.div_ceil(PIECE_LEN);
@@ -189,7 +189,7 @@ fn each_pair<T: TokenSource + ?Sized>(
     Ok(())
 }
 
-/// Sorted groups of ids as (id, how often).
+/// Sorted groups of ids as (id, count).
 fn run_lengths(starts: &[u32], ids: &[u32]) -> Neighbours {
     let mut entries: Vec<(u32, u32)> = Vec::new();
     let mut ends = vec![0];
@@ -235,8 +235,9 @@ mod tests {
             assert!(forth == expected && back == expected, "{len} tokens");
             assert_eq!(bigrams.n_pairs(), len.saturating_sub(1) as u64);
             assert_eq!(bigrams.n_different(), expected.len());
-            let n_places: u64 = (0..vocab_size as u32).map(|id| bigrams.n_places(id)).sum();
-            assert_eq!(n_places, 2 * bigrams.n_pairs());
+            let n_occurrences: u64 =
+                (0..vocab_size as u32).map(|id| bigrams.n_occurrences(id)).sum();
+            assert_eq!(n_occurrences, 2 * bigrams.n_pairs());
         }
     }
 

@@ -1,8 +1,8 @@
-//! Where k-means starts: centres that are far apart, found by greedy k-means++.
+//! K-means initialisation: centres that are far apart, by greedy k-means++.
 //!
 //! Arthur and Vassilvitskii, "k-means++: the advantages of careful seeding", SODA 2007; greedy as
-//! in its section 6: of several points drawn, the one that helps most becomes the next centre. The
-//! products of all points with those drawn are one matrix product.
+//! in its section 6: the best of several points drawn becomes the next centre. The products of all
+//! points with the drawn ones are one matrix product.
 
 use super::kmeans::{Points, cut};
 use super::vectors::WORD_DIM;
@@ -14,15 +14,15 @@ use std::ops::Range;
 /// Points drawn for each centre: with fewer, planted clusters of equal size were often merged.
 const N_TRIALS: usize = 8;
 
-/// Points of a task.
+/// Number of points of a task.
 const TASK_LEN: usize = 2048;
 
-/// One task's points beside the points drawn.
+/// The points of a task against the points drawn.
 struct Trials {
     range: Range<usize>,
     /// (points of the range, [`N_TRIALS`]) cosines.
     cosines: Vec<f32>,
-    /// By how much each, as a centre, would lessen the weighted squared distances.
+    /// Reduction of the weighted squared distances by each drawn point as a centre.
     gains: [f64; N_TRIALS],
 }
 
@@ -36,7 +36,7 @@ pub fn spread_centres(points: Points, n_classes: usize, rng: &Rng, pool: &mut Po
         gains: [0.0; N_TRIALS],
     };
     let mut tasks: Vec<Trials> = ranges.map(task).collect();
-    // No two vectors of length 1 are farther apart.
+    // The largest squared distance of two vectors of length 1.
     let mut nearest = vec![4.0; points.len()];
     let mut centres: Vec<f32> = Vec::with_capacity(n_classes * WORD_DIM);
     let mut draws = (0..).map(|i| rng.f64_at(i));
@@ -59,19 +59,20 @@ pub fn spread_centres(points: Points, n_classes: usize, rng: &Rng, pool: &mut Po
     centres
 }
 
-/// Between two vectors of length 1; rounding may take it below 0.
+/// Squared distance of two vectors of length 1; at least 0 despite rounding.
 fn squared_distance(cosine: f32) -> f32 {
     (2.0 - 2.0 * cosine).max(0.0)
 }
 
-/// The indices at which the running sum of weight times distance passes each of the rising shares
-/// of the whole.
+/// The indices at which the running sum of weight times distance exceeds each of the ascending
+/// shares of the total.
 fn draw(distances: &[f32], weights: &[f32], shares: &[f64]) -> [usize; N_TRIALS] {
     let term = |i: usize| f64::from(distances[i] * weights[i]);
     let total: f64 = (0..distances.len()).map(term).sum();
-    // Rounding may leave the last share beyond the sum: the last point is drawn then.
+    // If rounding leaves the last share above the sum, the last point is drawn.
     let mut drawn = [distances.len() - 1; N_TRIALS];
-    let (mut sum, mut n_drawn) = (0.0, 0);
+    let mut sum = 0.0;
+    let mut n_drawn = 0;
     for i in 0..distances.len() {
         sum += term(i);
         while n_drawn < shares.len() && sum > shares[n_drawn] * total {

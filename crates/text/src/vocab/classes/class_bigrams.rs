@@ -1,4 +1,4 @@
-//! Counts of neighbouring classes, the likelihood they give the text, and what moving a word gains.
+//! Class bigram model: counts, likelihood of the text, and gains from moving a word.
 //!
 //! The model is the class bigram of Brown et al. ("Class-based n-gram models of natural language",
 //! Computational Linguistics 1992): `p(w | v) = p(class of w | class of v) p(w | class of w)`. With
@@ -15,50 +15,50 @@
 use super::bigrams::Bigrams;
 use super::x_ln_x::XLnX;
 
-/// The class of a token that has none yet, or none at all.
+/// Marks a token without a class.
 pub const NO_CLASS: u32 = u32::MAX;
 
-/// Counts of pairs of classes, kept up to date while words move.
+/// Counts of pairs of classes, updated when words move.
 #[derive(Debug)]
 pub struct ClassBigrams<'a> {
     bigrams: &'a Bigrams,
     f: XLnX,
     n_classes: usize,
     class_of: Vec<u32>,
-    /// How many words each class has.
+    /// (C) number of words of each class.
     sizes: Vec<usize>,
-    /// (C, C) pairs: row = class of the predecessor. Its transpose lies beside it, so that either
-    /// side's column over all classes is one contiguous row.
+    /// (C, C) pairs: row = class of the predecessor. The transpose is stored too, so that a column
+    /// over all classes is also one contiguous row.
     pairs: Side,
     pairs_turned: Side,
     /// (C) pairs by class of the predecessor, and by class of the successor.
     as_predecessor: Vec<u32>,
     as_successor: Vec<u32>,
-    /// The log-likelihood of the text in nats, but for a constant of the text.
+    /// The log-likelihood of the text in nats, up to a constant.
     objective: f64,
 }
 
-/// A matrix of counts, and what one more pair would add to the likelihood: `f(N + 1) - f(N)`.
+/// A matrix of counts, and the gain in likelihood of one more pair: `f(N + 1) - f(N)`.
 #[derive(Debug)]
 struct Side {
     counts: Vec<u32>,
     gain_of_one: Vec<f32>,
 }
 
-/// The neighbours of one word, itself left out, summed by class.
+/// The neighbours of one word, without itself, summed by class.
 #[derive(Clone, Debug, Default)]
 pub struct Neighbourhood {
     left: ByClass,
     right: ByClass,
-    /// How often the word follows itself.
+    /// Number of times that the word follows itself.
     itself: u32,
 }
 
 #[derive(Clone, Debug, Default)]
 struct ByClass {
-    /// (C) counts; all zero but for those in `classes`.
+    /// (C) counts; zero except for `classes`.
     counts: Vec<u32>,
-    /// The classes that occur.
+    /// The classes with a count.
     classes: Vec<u32>,
     total: u32,
 }
@@ -87,14 +87,14 @@ impl ByClass {
 /// Scratch of [`ClassBigrams::gains`].
 #[derive(Clone, Debug, Default)]
 pub struct GainScratch {
-    /// (C) terms of neighbours that occur once, which are most.
+    /// (C) terms of neighbours that occur once, the majority.
     ones: Vec<f32>,
-    /// (C) what putting the word into each class would add to the objective.
+    /// (C) gain in the objective if the word moved to each class.
     pub gains: Vec<f64>,
 }
 
 impl<'a> ClassBigrams<'a> {
-    /// Counts the pairs of classes when token `i` is in class `class_of[i]`, below `n_classes`, or
+    /// Counts the pairs of classes. Token `i` is in class `class_of[i]`, below `n_classes`, or
     /// [`NO_CLASS`].
     ///
     /// # Panics
@@ -138,12 +138,12 @@ impl<'a> ClassBigrams<'a> {
         }
     }
 
-    /// (V) the class of every token.
+    /// (V) class of each token.
     pub fn class_of(&self) -> &[u32] {
         &self.class_of
     }
 
-    /// (C) words of every class.
+    /// (C) number of words of each class.
     pub fn sizes(&self) -> &[usize] {
         &self.sizes
     }
@@ -177,16 +177,16 @@ impl<'a> ClassBigrams<'a> {
         }
     }
 
-    /// Fills `scratch.gains` with what the objective would gain if `word` went to each class; 0 for
+    /// Fills `scratch.gains` with the gain in the objective if `word` moved to each class; 0 for
     /// its own. `around` is its neighbourhood.
     ///
-    /// For class `b` the cells `(b, d)` gain what the word's successors in `d` bring, `(c, b)` what
-    /// its predecessors in `c` bring, and the cells of its own class lose the same. Both hold as
-    /// they stand unless a cell is touched twice, which needs neighbours in `b`: see
-    /// [`Self::crossings`]. Cost: the classes around the word times C, nearly all of it in
-    /// additions of rows; within the rounding of f32.
+    /// For class `b` the cells `(b, d)` gain the word's successors in `d`, the cells `(c, b)` its
+    /// predecessors in `c`, and the cells of its own class lose the same. This is exact unless a
+    /// cell changes twice, which needs neighbours in `b`: see [`Self::crossings`]. Cost: the number
+    /// of classes around the word times C, mostly additions of rows. Accuracy: the rounding of f32.
     pub fn gains(&self, word: u32, around: &Neighbourhood, scratch: &mut GainScratch) {
-        let (n, f) = (self.n_classes, &self.f);
+        let n = self.n_classes;
+        let f = &self.f;
         let own = self.class_of[word as usize] as usize;
         let GainScratch { ones, gains } = scratch;
         ones.clear();
@@ -232,13 +232,13 @@ impl<'a> ClassBigrams<'a> {
         gains[own] = 0.0;
     }
 
-    /// `f(total) - f(total - n)`: what a class total gives back when `n` leave it.
+    /// `f(total) - f(total - n)`: the change of a class total's term when `n` leave it.
     fn change(&self, total: u32, n: u32) -> f64 {
         self.f.at(total) - self.f.at(total - n)
     }
 
-    /// What the cells of class `own` gain when the word leaves it, if no cell is touched twice but
-    /// the one on the diagonal.
+    /// The gain of the cells of class `own` when the word leaves it, if no cell but the diagonal
+    /// one changes twice.
     fn loss_of_leaving(&self, own: usize, around: &Neighbourhood) -> f64 {
         let cell = |row: usize, column: usize| self.pairs.counts[row * self.n_classes + column];
         let right = around.right.iter().filter(|(class, _)| *class != own);
@@ -249,8 +249,8 @@ impl<'a> ClassBigrams<'a> {
             - self.change(cell(own, own), diagonal)
     }
 
-    /// What [`Self::gains`] has to put right for class `to`: the cells that a move from `own` to it
-    /// touches twice, `(to, to)`, `(own, to)` and `(to, own)`.
+    /// The correction of [`Self::gains`] for class `to`: the cells that change twice in a move from
+    /// `own`, `(to, to)`, `(own, to)` and `(to, own)`.
     fn crossings(&self, own: usize, to: usize, around: &Neighbourhood) -> f64 {
         let cell = |row: usize, column: usize| self.pairs.counts[row * self.n_classes + column];
         let (left, right) = (&around.left.counts, &around.right.counts);
@@ -260,7 +260,7 @@ impl<'a> ClassBigrams<'a> {
         let diagonal = f(both + left[to] + right[to] + around.itself) + f(both)
             - f(both + left[to])
             - f(both + right[to]);
-        // Each loses what the word brought from `own` and gains what it brings to `to`.
+        // Each loses the word's counts in `own` and gains its counts in `to`.
         let crossing = |cell: u32, loss: u32, gain: u32| {
             f(cell - loss + gain) + f(cell) - f(cell - loss) - f(cell + gain)
         };
@@ -269,7 +269,7 @@ impl<'a> ClassBigrams<'a> {
             + crossing(cell(to, own), left[to], right[own])
     }
 
-    /// Moves `word` to class `to` and returns what the objective gained, exactly. `around` is the
+    /// Moves `word` to class `to` and returns the exact gain in the objective. `around` is the
     /// neighbourhood of the word, which the move does not change.
     pub fn move_word(&mut self, word: u32, to: u32, around: &Neighbourhood) -> f64 {
         let before = self.objective;
@@ -320,8 +320,8 @@ fn gain_of_one(f: &XLnX, count: u32) -> f32 {
     (f.at(count + 1) - f.at(count)) as f32
 }
 
-/// Perplexity of the class bigram with these classes, on the text that the pairs were counted in: a
-/// cheap measure of how much the class of a word says about its neighbours.
+/// Perplexity of the class bigram with these classes on the text of the counts: a cheap measure of
+/// how well the class of a word predicts its neighbours.
 ///
 /// # Panics
 /// If `class_of` is not (V).

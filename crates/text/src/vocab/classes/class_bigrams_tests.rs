@@ -1,4 +1,4 @@
-//! Class bigrams against counting anew: gains foretold, gains found, and the likelihood itself.
+//! Class bigram tests: predicted gains, actual gains and likelihood against a recount.
 
 use super::*;
 use kernels::rng::{Purpose, Rng};
@@ -47,7 +47,7 @@ fn perplexity_is_that_of_the_definition() {
     assert_eq!(class_bigram_perplexity(&Bigrams::count(&[0][..], 2).unwrap(), &[0, 0]), 1.0);
 }
 
-/// Every word to every class: what the gains foretell, what moving finds, and counting anew agree.
+/// Every word to every class: predicted gains, actual gains and a recount agree.
 #[test]
 fn gains_are_those_of_counting_anew() {
     let tokens = text(3000);
@@ -65,8 +65,8 @@ fn gains_are_those_of_counting_anew() {
         for to in 0..N_CLASSES as u32 {
             let found = state.move_word(word, to, &around);
             let anew = ClassBigrams::new(&bigrams, state.class_of().to_vec(), N_CLASSES);
-            // Exact gains round terms of the size of the objective; foretold ones are sums in f32
-            // of at most two terms a class, none above ln 3000 + 1.
+            // Exact gains round terms of the size of the objective; predicted ones are sums in f32
+            // of at most two terms per class, none above ln 3000 + 1.
             let exact = 1e3 * f64::EPSILON * at_first.abs();
             let foretold = 4.0 * (N_CLASSES * N_CLASSES) as f64 * 10.0 * f64::from(f32::EPSILON);
             assert!((anew.objective - at_first - found).abs() <= exact, "word {word} to {to}");

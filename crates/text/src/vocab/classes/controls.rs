@@ -1,19 +1,21 @@
-//! Classes that know nothing of meaning, to compare with: frequency bins, and lots drawn.
+//! Control classes without meaning, for comparison: frequency bins and random classes.
 
 use super::limits::Limits;
 use crate::corpus::permutation::Permutation;
 use kernels::rng::Rng;
 
-/// Cuts words, given by falling count, into bins of equal sums of square roots of counts; returns
-/// the bin of each.
+/// Cuts words, given by descending count, into bins with equal sums of square roots of counts;
+/// returns the bin of each.
 ///
-/// So a class of frequent words has few of them. A bin also ends when it is full, and goes on when
-/// the words left would otherwise not fit into the bins left.
+/// Classes of frequent words are therefore small. A bin also ends when it is full, and continues if
+/// the remaining words would not fit into the remaining bins.
 pub fn frequency_bins(counts: &[u64], limits: Limits) -> Vec<u32> {
     let Limits { n_classes, size_cap } = limits;
     let root = |count: u64| (count as f64).sqrt();
     let mut mass_left: f64 = counts.iter().map(|count| root(*count)).sum();
-    let (mut bin, mut size, mut mass) = (0, 0, 0.0);
+    let mut bin = 0;
+    let mut size = 0;
+    let mut mass = 0.0;
     let mut bins = Vec::with_capacity(counts.len());
     for (i, &count) in counts.iter().enumerate() {
         bins.push(bin as u32);
@@ -30,7 +32,7 @@ pub fn frequency_bins(counts: &[u64], limits: Limits) -> Vec<u32> {
     bins
 }
 
-/// Deals `n_words` words to classes of equal size in an order that `rng` chooses.
+/// Assigns `n_words` words to classes of equal size in random order.
 pub fn random_classes(n_words: usize, n_classes: usize, rng: &Rng) -> Vec<u32> {
     if n_words == 0 {
         return Vec::new();

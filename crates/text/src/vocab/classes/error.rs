@@ -1,27 +1,27 @@
-//! What can be wrong with a request for word classes, or with classes that were stored.
+//! Errors of building word classes and of reading stored ones.
 
-/// Errors of building and reading classes.
+/// An error of building or reading classes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClassError {
-    /// An option that makes no sense.
+    /// An invalid option.
     #[error("classes: option `{field}`: found {found}, expected {expected}")]
     Option {
         /// The option.
         field: &'static str,
         /// Its value.
         found: String,
-        /// What it may be.
+        /// The accepted values.
         expected: String,
     },
 
-    /// A token that the vocabulary does not have.
+    /// A token outside the vocabulary.
     #[error(
         "classes: token {position} of the text has id {found}, expected an id below {vocab_size}. \
          Encode the text again with the tokeniser of this vocabulary"
     )]
     Token {
-        /// Where in the text, in tokens.
+        /// Position in the text, in tokens.
         position: usize,
         /// Its id.
         found: u32,
@@ -29,7 +29,7 @@ pub enum ClassError {
         vocab_size: usize,
     },
 
-    /// Stored classes that do not hold each token exactly once.
+    /// Stored classes that do not contain each token exactly once.
     #[error(
         "classes: field `{field}`: found {found}, expected {expected}. The file is damaged or of \
          another program: build the classes again"
@@ -37,9 +37,9 @@ pub enum ClassError {
     Stored {
         /// The field.
         field: &'static str,
-        /// What stands there.
+        /// Its value.
         found: String,
-        /// What may stand there.
+        /// The accepted value.
         expected: String,
     },
 

@@ -1,10 +1,10 @@
-//! Classes by exchange: every word in turn goes where it makes the text most likely.
+//! Exchange clustering: each word in turn moves to the class that makes the text most likely.
 //!
 //! Kneser and Ney, "Improved clustering techniques for class-based statistical language modelling",
-//! Eurospeech 1993, for the objective of `class_bigrams`. A batch of words is weighed in parallel
-//! against the classes as they are; then the words move one after another, each only if that still
-//! gains, which is found exactly. So the likelihood never falls, and since neither the batches nor
-//! the order of moves know of threads, the classes do not either.
+//! Eurospeech 1993, for the objective of `class_bigrams`. The gains of a batch of words are
+//! computed in parallel for the current classes; then the words move one after another, each only
+//! if the exact gain is still positive. The likelihood therefore never decreases. Batches and the
+//! order of moves do not depend on threads, so neither do the classes.
 
 use super::bigrams::Bigrams;
 use super::class_bigrams::{ClassBigrams, GainScratch, Neighbourhood};
@@ -13,24 +13,25 @@ use super::limits::Limits;
 use super::watch::Watch;
 use kernels::Pool;
 
-/// Sweeps at most; each is a step of progress. Thirty more won 0.1 % of perplexity on WikiText-2.
+/// Largest number of sweeps; each is a step of progress. Thirty more improved perplexity on
+/// WikiText-2 by 0.1 %.
 pub const N_SWEEPS_MAX: usize = 10;
 
-/// Words that are weighed against the same state, in tasks of equal numbers of words.
+/// Number of words whose gains are computed for the same state, in tasks of equal size.
 const BATCH_LEN: usize = 128;
 const N_TASKS: usize = 8;
 
-/// Gains smaller than this, in nats over the whole text, are as good as none: they would keep words
-/// moving to and fro between classes that rounding tells apart.
+/// Smallest gain for a move, in nats over the whole text. Smaller ones would move words back and
+/// forth between classes that differ only by rounding.
 const GAIN_MIN: f64 = 1e-3;
 
-/// A sweep that moves fewer than one in so many words is the last.
+/// A sweep that moves fewer than one word in this number is the last.
 const STILL: usize = 200;
 
-/// One task's words, and what it found out about them.
+/// The words of a task and its results.
 #[derive(Default)]
 struct Weighed {
-    /// (word, the class that gains most).
+    /// (word, class with the largest gain).
     moves: Vec<(u32, u32)>,
     around: Neighbourhood,
     scratch: GainScratch,
@@ -38,10 +39,10 @@ struct Weighed {
 
 /// Improves classes by sweeps over `words`; returns the class of every token.
 ///
-/// `start` gives each of `words` a class, and other tokens that are in a pair too; no class grows
-/// beyond its cap. The objective has many maxima: from classes of k-means rather than words dealt
-/// out in turn, it ends 2 % lower in perplexity on other text, and a token costs 7 % fewer rows,
-/// since frequent words are in smaller classes (WikiText-2, 182 classes).
+/// `start` has a class for each of `words` and for all other tokens in pairs; no class grows beyond
+/// its cap. The objective has many maxima. Starting from k-means classes instead of words assigned
+/// in turn, perplexity on other text ends 2 % lower, and a token costs 7 % fewer rows, since
+/// frequent words are in smaller classes (WikiText-2, 182 classes).
 ///
 /// # Errors
 /// [`ClassError::Cancelled`].
@@ -64,7 +65,7 @@ pub fn exchange(
     Ok(state.class_of().to_vec())
 }
 
-/// Lets every word move once; returns how many did.
+/// Lets every word move once; returns the number of moves.
 fn sweep(state: &mut ClassBigrams, words: &[u32], size_cap: usize, pool: &mut Pool) -> usize {
     let mut tasks: Vec<Weighed> = (0..N_TASKS).map(|_| Weighed::default()).collect();
     let mut around = Neighbourhood::default();
@@ -73,7 +74,7 @@ fn sweep(state: &mut ClassBigrams, words: &[u32], size_cap: usize, pool: &mut Po
         let weighing = &*state;
         pool.for_each(&mut tasks, |i, task| {
             task.moves.clear();
-            // Every eighth word, so that frequent words, which take longest, are shared out.
+            // Every eighth word, to distribute frequent words, which take longest, over the tasks.
             for &word in batch.iter().skip(i).step_by(N_TASKS) {
                 if let Some(to) = best_move(weighing, word, size_cap, task) {
                     task.moves.push((word, to));
@@ -87,7 +88,7 @@ fn sweep(state: &mut ClassBigrams, words: &[u32], size_cap: usize, pool: &mut Po
     n_moved
 }
 
-/// The class where `word` gains most, if it gains anywhere; the lowest of equal ones.
+/// The class with the largest gain for `word`, if any is positive; the lowest of equal ones.
 fn best_move(state: &ClassBigrams, word: u32, size_cap: usize, task: &mut Weighed) -> Option<u32> {
     state.neighbourhood(word, &mut task.around);
     state.gains(word, &task.around, &mut task.scratch);
@@ -100,7 +101,7 @@ fn best_move(state: &ClassBigrams, word: u32, size_cap: usize, task: &mut Weighe
     best.0
 }
 
-/// Moves `word`, and back if others have moved so that it gains nothing any more.
+/// Moves `word`, and back if earlier moves have removed its gain.
 fn move_if_better(
     state: &mut ClassBigrams,
     word: u32,

@@ -1,4 +1,4 @@
-//! Exchange: the perplexity never rises, caps hold, threads change nothing.
+//! Exchange clustering tests: perplexity never rises, caps hold, threads change nothing.
 
 use super::*;
 use kernels::rng::{Purpose, Rng};
@@ -6,7 +6,7 @@ use kernels::rng::{Purpose, Rng};
 const VOCAB_SIZE: usize = 600;
 const LIMITS: Limits = Limits { n_classes: 12, size_cap: 80 };
 
-/// Words of twelve hidden classes in a ring with leaps.
+/// Words of twelve latent classes in a ring with jumps.
 fn bigrams() -> Bigrams {
     let mut draws = Rng::new(6, Purpose::Test, 0).draws();
     let mut class = 0;
@@ -18,7 +18,7 @@ fn bigrams() -> Bigrams {
     Bigrams::count(&tokens[..], VOCAB_SIZE).unwrap()
 }
 
-/// Words dealt to classes in turn, but not in the order of the hidden ones.
+/// Words assigned to classes in turn, but not in the order of the latent ones.
 fn dealt() -> Vec<u32> {
     (0..VOCAB_SIZE as u32).map(|word| word / 12 % 12).collect()
 }
@@ -27,7 +27,7 @@ fn words() -> Vec<u32> {
     (0..VOCAB_SIZE as u32).collect()
 }
 
-/// The first place where a sequence rises.
+/// The first index at which a sequence rises.
 fn first_rise(perplexities: &[f64]) -> Option<usize> {
     perplexities.windows(2).position(|pair| pair[1] > pair[0])
 }
@@ -39,14 +39,14 @@ fn the_perplexity_never_rises() {
     let mut perplexities = vec![state.perplexity()];
     let mut pool = Pool::new(2);
     while sweep(&mut state, &words(), LIMITS.size_cap, &mut pool) > 0 {
-        // Counted anew, so that an error in keeping the sum would show.
+        // Recounted, to detect an error in updating the sum.
         let anew = ClassBigrams::new(&bigrams, state.class_of().to_vec(), LIMITS.n_classes);
         perplexities.push(anew.perplexity());
         assert!(perplexities.len() < 100, "it does not come to rest");
     }
     assert_eq!(first_rise(&perplexities), None, "{perplexities:?}");
     assert!(perplexities.len() > 3 && perplexities[perplexities.len() - 1] < 0.8 * perplexities[0]);
-    // A sweep that moves words without asking what it gains is caught.
+    // A sweep that moves words without checking gains is detected.
     let mut around = Neighbourhood::default();
     for word in 0..50 {
         state.neighbourhood(word, &mut around);
@@ -66,7 +66,7 @@ fn caps_hold_and_threads_change_nothing() {
         let pool = &mut Pool::new(threads);
         exchange(&bigrams, &words(), dealt(), limits, pool, &mut watch).unwrap()
     };
-    // Words dealt out in turn leave classes of 48 and 60.
+    // Assignment in turn gives classes of 48 and 60.
     for size_cap in [60, 64, 600] {
         let one = classes(size_cap, 1);
         let size = |class| one.iter().filter(|c| **c == class).count();

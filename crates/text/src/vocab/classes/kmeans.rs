@@ -1,9 +1,9 @@
-//! Classes by k-means on the directions of word vectors, with a cap on their size.
+//! Spherical k-means of word vectors, with a cap on the size of classes.
 //!
 //! Spherical k-means (Dhillon and Modha, "Concept decompositions for large sparse text data using
 //! clustering", Machine Learning 2001) with weighted words. In each round all products of words and
-//! centres are one matrix product; then words choose in turn, frequent ones first, among the
-//! classes that have room.
+//! centres are one matrix product; then words, most frequent first, choose among the classes that
+//! are not full.
 
 use super::centres::spread_centres;
 use super::error::ClassError;
@@ -15,24 +15,24 @@ use kernels::rng::Rng;
 use kernels::{Accum, Pool, Precision, Rows};
 use std::ops::Range;
 
-/// Rounds at most; each is a step of progress.
+/// Largest number of rounds; each is a step of progress.
 pub const N_ROUNDS_MAX: usize = 20;
 
-/// Words whose products with all centres are one task, and tasks that are held at a time.
+/// Number of words of a task, and number of tasks in memory at a time.
 const TASK_LEN: usize = 512;
 const N_TASKS: usize = 8;
 
-/// Words as k-means sees them.
+/// Weighted word vectors.
 #[derive(Clone, Copy, Debug)]
 pub struct Points<'a> {
-    /// (words, [`WORD_DIM`]) each of length 1, by falling count.
+    /// (words, [`WORD_DIM`]) vectors of length 1, by descending count.
     pub vectors: &'a [f32],
-    /// (words) what each counts for; above 0.
+    /// (words) weights, above 0.
     pub weights: &'a [f32],
 }
 
 impl Points<'_> {
-    /// How many there are.
+    /// Number of points.
     pub fn len(&self) -> usize {
         self.weights.len()
     }
@@ -43,8 +43,8 @@ impl Points<'_> {
     }
 }
 
-/// The class of each point. From other centres than `rng` draws it would end within 0.1 % of the
-/// same mean cosine (WikiText-2), so one run is enough.
+/// The class of each point. Other random initial centres end within 0.1 % of the same mean cosine
+/// (WikiText-2), so one run is enough.
 ///
 /// # Errors
 /// [`ClassError::Cancelled`].
@@ -68,7 +68,7 @@ pub fn kmeans(
     Ok(class_of)
 }
 
-/// Puts each point in the class of the nearest centre that has room; returns how many changed.
+/// Assigns each point to the nearest centre whose class is not full; returns the number of changes.
 fn assign(
     class_of: &mut [u32],
     points: Points,
@@ -108,7 +108,7 @@ struct Products {
     range: Range<usize>,
     /// (points of the range, C).
     products: Vec<f32>,
-    /// The best class of each point, were there room everywhere.
+    /// The best class of each point, ignoring caps.
     best: Vec<u32>,
 }
 
@@ -123,7 +123,7 @@ impl Products {
     }
 }
 
-/// The index of the largest value among those that `may` allows, the lowest of equal ones.
+/// The index of the largest value among those that `may` allows; the lowest of equal ones.
 fn largest(values: &[f32], may: impl Fn(usize) -> bool) -> u32 {
     let mut best = (0, f32::NEG_INFINITY);
     for (i, &value) in values.iter().enumerate() {
@@ -134,8 +134,8 @@ fn largest(values: &[f32], may: impl Fn(usize) -> bool) -> u32 {
     best.0 as u32
 }
 
-/// Moves every centre to the direction of the weighted sum of its points; one without points, or
-/// whose points cancel, stays where it is.
+/// Moves each centre to the direction of the weighted sum of its points. A centre without points,
+/// or whose points cancel, does not move.
 fn mean_directions(centres: &mut [f32], points: Points, class_of: &[u32]) {
     let mut sums = vec![0.0; centres.len()];
     for (i, (&class, weight)) in class_of.iter().zip(points.weights).enumerate() {
@@ -150,7 +150,7 @@ fn mean_directions(centres: &mut [f32], points: Points, class_of: &[u32]) {
     }
 }
 
-/// `0..len` in ranges of `part`, the last one shorter.
+/// `0..len` in ranges of length `part`; the last may be shorter.
 pub fn cut(len: usize, part: usize) -> Vec<Range<usize>> {
     (0..len).step_by(part).map(|start| start..len.min(start + part)).collect()
 }

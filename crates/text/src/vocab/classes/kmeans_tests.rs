@@ -1,4 +1,4 @@
-//! K-means against its definition: nearest centres, caps, means, and planted clusters.
+//! K-means tests: nearest centres, caps and means by definition, and planted clusters.
 
 use super::*;
 use kernels::rng::Purpose;
@@ -7,7 +7,7 @@ fn rng(seed: u64) -> Rng {
     Rng::new(seed, Purpose::Test, 0)
 }
 
-/// Points in `n` clumps around directions drawn at random, dealt out in turn.
+/// Points in `n` clusters around random directions, in turn.
 fn clumps(n: usize, n_points: usize) -> (Vec<f32>, Vec<f32>) {
     let mut directions = vec![0.0; n * WORD_DIM];
     rng(1).fill_normal(&mut directions, 0, 1.0);
@@ -46,7 +46,7 @@ fn clumps_become_classes_on_any_number_of_threads() {
 }
 
 #[test]
-fn points_go_to_the_nearest_centre_that_has_room() {
+fn points_go_to_the_nearest_centre_below_its_cap() {
     let (vectors, weights) = clumps(4, 1500);
     let points = Points { vectors: &vectors, weights: &weights };
     let centres = &vectors[..4 * WORD_DIM];

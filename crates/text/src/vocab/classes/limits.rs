@@ -1,28 +1,27 @@
-//! How many classes, and how large they may be.
+//! Class limits: number and size of classes.
 
 use super::error::ClassError;
 use super::method::ClassOptions;
 
-/// How many classes there may be, and how many words in each.
+/// Number of classes, and the largest number of words in each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Number of classes.
     pub n_classes: usize,
-    /// Most words of a class.
+    /// Largest number of words of a class.
     pub size_cap: usize,
 }
 
-/// By default a class may be this many times as large as the mean: more costs time, since a token
-/// pays for all members of its class, and wins no quality.
+/// Default size cap relative to the mean. A larger one costs time, since a token pays for all
+/// members of its class, without improving quality.
 const CAP_OVER_MEAN: usize = 4;
 
-/// More classes would cost a token more rows than any vocabulary has use for, and the square of
-/// their number in memory.
+/// Largest number of classes. Memory grows with its square, and no vocabulary needs more.
 const N_CLASSES_MAX: usize = 4096;
 
 impl Limits {
-    /// Limits for the `n_words` words of the vocabulary that occur, as far as `options` leaves them
-    /// open: by default [`default_n_classes`] of `n_words`, and `4 V / C` tokens in each.
+    /// Limits for the `n_words` words of the vocabulary that occur. Defaults where `options` has
+    /// none: [`default_n_classes`] of `n_words`, and `4 V / C` tokens in each.
     ///
     /// # Errors
     /// [`ClassError::Option`] if there are no classes or too many, or the words do not fit.
@@ -50,7 +49,7 @@ impl Limits {
     }
 }
 
-/// 1.4 times the square root of the vocabulary. The root itself makes classes plus members fewest, but
+/// 1.4 times the square root of the vocabulary. The root itself minimises classes plus members, but
 /// more classes predict better and cost little: see `docs/output-layers.md`.
 pub fn default_n_classes(n_words: usize) -> usize {
     ((1.4 * (n_words as f64).sqrt()).round() as usize).clamp(1, N_CLASSES_MAX)
@@ -86,13 +85,13 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_cut_to_what_there_is() {
+    fn more_classes_than_words_are_reduced_to_the_number_of_words() {
         let found = limits(3, 5, Some(10), Some(usize::MAX));
         assert_eq!(found, Ok(Limits { n_classes: 3, size_cap: 5 }));
     }
 
     #[test]
-    fn what_cannot_be_is_refused() {
+    fn impossible_limits_are_refused() {
         let fault = |n, classes, cap| limits(n, n, classes, cap).unwrap_err().to_string();
         assert!(fault(10, Some(0), None).contains("`n_classes`: found 0"));
         assert!(fault(1 << 20, Some(5000), None).contains("1 to 4096"));

@@ -1,20 +1,20 @@
-//! Which classes to build: the methods by name, and their options.
+//! Class methods and their options.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// How words are put into classes.
+/// Method of building word classes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClassMethod {
-    /// Exchange clustering: the classes whose bigrams make the text most likely.
+    /// Exchange clustering: maximises the likelihood of the text under the class bigram model.
     #[default]
     Exchange,
-    /// K-means on word vectors made of the words to the left and right.
+    /// K-means on word vectors from left and right neighbours.
     Kmeans,
-    /// Bins of words of like frequency; a control.
+    /// Bins of words of similar frequency; a control.
     Frequency,
-    /// Equal classes by lot; a control.
+    /// Random classes of equal size; a control.
     Random,
 }
 
@@ -40,17 +40,17 @@ impl fmt::Display for ClassMethod {
     }
 }
 
-/// What classes to build.
+/// Options of building classes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClassOptions {
     /// The method.
     pub method: ClassMethod,
-    /// Classes for the tokens that occur; by default as many as `default_n_classes` says. Tokens
-    /// that do not occur get further classes.
+    /// Number of classes for the tokens that occur; by default `default_n_classes`. Tokens that do
+    /// not occur get further classes.
     pub n_classes: Option<usize>,
-    /// Most tokens of a class; by default four times the mean.
+    /// Largest number of tokens of a class; by default four times the mean.
     pub size_cap: Option<usize>,
-    /// Seed of everything that is drawn by lot.
+    /// Seed of random choices.
     pub seed: u64,
 }
 

@@ -1,10 +1,10 @@
-//! Word classes for a factored output layer, found in the text to train on.
+//! Word classes for a factored output layer, learnt from the training text.
 //!
-//! Counts of neighbouring tokens (`bigrams`) say which words are used alike. Two methods make
-//! classes of them: k-means (`kmeans`, on the vectors of `vectors`), and exchange clustering
-//! (`exchange`, on the counts of `class_bigrams`), which starts from the classes of the first. Two
-//! controls do not look at neighbours (`controls`). All respect a cap on the size of a class, and
-//! give the same classes on any number of threads.
+//! Bigram counts (`bigrams`) show which words have similar use. Two methods build classes from
+//! them: k-means (`kmeans`, on the vectors of `vectors`), and exchange clustering (`exchange`, on
+//! the counts of `class_bigrams`), which starts from the k-means classes. Two controls ignore
+//! neighbours (`controls`). All respect a cap on the size of a class, and give the same classes for
+//! any number of threads.
 
 mod bigrams;
 mod centres;
@@ -41,11 +41,10 @@ const STREAM_LOTS: u64 = 0;
 const STREAM_BASIS: u64 = 1;
 const STREAM_CENTRES: u64 = 2;
 
-/// Puts the vocabulary of `tokens` into classes.
+/// Builds classes of the vocabulary from the text `tokens`.
 ///
-/// `goes_on(done, of)` is called after every pass over the words with the steps done and the steps
-/// in all; once it returns false the work ends. Tokens that do not occur have further classes of
-/// their own.
+/// `goes_on(done, of)` is called after every pass over the words with the number of steps done and
+/// the total; once it returns false the work ends. Tokens that do not occur get separate classes.
 ///
 /// # Errors
 /// [`ClassError`]: a token outside the vocabulary, options that cannot be met, or cancelled.
@@ -89,14 +88,14 @@ pub fn build<T: TokenSource + ?Sized>(
     Ok(Classes::new(&class_of, &counts))
 }
 
-/// All ids, by falling count and then by rising id.
+/// All ids, by descending count and then by ascending id.
 pub(super) fn by_falling_count(counts: &[u64]) -> Vec<u32> {
     let mut ids: Vec<u32> = (0..counts.len() as u32).collect();
     ids.sort_unstable_by_key(|id| (Reverse(counts[*id as usize]), *id));
     ids
 }
 
-/// (V) the classes of `words` at their ids, [`NO_CLASS`] elsewhere.
+/// (V) the classes of `words` by id, [`NO_CLASS`] elsewhere.
 fn spread(words: &[u32], classes: &[u32], vocab_size: usize) -> Vec<u32> {
     let mut class_of = vec![NO_CLASS; vocab_size];
     words.iter().zip(classes).for_each(|(word, class)| class_of[*word as usize] = *class);
@@ -118,17 +117,18 @@ fn kmeans_classes(
     let known: Vec<(&u32, &[f32])> = rows.filter(|(_, v)| says_something(v)).collect();
     let words: Vec<u32> = known.iter().map(|(word, _)| **word).collect();
     let vectors: Vec<f32> = known.iter().flat_map(|(_, vector)| *vector).copied().collect();
-    // Words weigh what they count. With the root of the count the class bigram's perplexity is 29 %
-    // higher, all alike 49 %: frequent words are in classes too coarse (WikiText-2, 182 classes).
-    let weights: Vec<f32> = words.iter().map(|id| bigrams.n_places(*id) as f32).collect();
+    // The weight of a word is its count. With the square root of the count, the perplexity of the
+    // class bigram is 29 % higher, with equal weights 49 %: classes of frequent words are then too
+    // coarse (WikiText-2, 182 classes).
+    let weights: Vec<f32> = words.iter().map(|id| bigrams.n_occurrences(*id) as f32).collect();
 
     let points = kmeans::Points { vectors: &vectors, weights: &weights };
     let classes = kmeans::kmeans(points, limits, &rng(STREAM_CENTRES), pool, watch)?;
     Ok(spread(&words, &classes, bigrams.vocab_size()))
 }
 
-/// Puts the words without a class, of which the text says nothing but that they occur, where they
-/// cost least: each member more of a class costs as many rows as the class has tokens of the text.
+/// Assigns words without a class, about which the text gives no information, where they cost least:
+/// one more member of a class costs as many rows as the text has tokens of the class.
 fn fill_lightest(class_of: &mut [u32], words: &[u32], counts: &[u64], limits: Limits) {
     let mut classes = vec![(0, 0); limits.n_classes]; // (mass, size)
     for word in words.iter().map(|word| *word as usize).filter(|word| class_of[*word] != NO_CLASS) {
@@ -144,7 +144,7 @@ fn fill_lightest(class_of: &mut [u32], words: &[u32], counts: &[u64], limits: Li
     homeless.iter().zip(places).for_each(|(word, class)| class_of[*word as usize] = class);
 }
 
-/// Gives tokens that never occur classes of their own, as large as may be.
+/// Assigns tokens that never occur to separate classes of the largest allowed size.
 fn add_classes_for_unseen(class_of: &mut [u32], unseen: &[u32], limits: Limits) {
     for (i, class) in unseen.chunks(limits.size_cap).enumerate() {
         class.iter().for_each(|id| class_of[*id as usize] = (limits.n_classes + i) as u32);

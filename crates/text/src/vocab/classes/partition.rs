@@ -1,4 +1,4 @@
-//! A vocabulary cut into classes, and the order of token ids that follows from it.
+//! Class partition of a vocabulary, and the order of token ids that follows from it.
 
 use super::error::ClassError;
 use crate::corpus::permutation::{check_exactly_once, inverse};
@@ -6,32 +6,31 @@ use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::ops::Range;
 
-/// Classes of tokens under new ids, which are contiguous in each class.
+/// Classes of tokens under new ids, contiguous within each class.
 ///
-/// As they are found, classes come by falling mass, the number of tokens of the training text that
-/// are in them, and the tokens of a class by falling count: so frequent rows come first as far as
-/// contiguous classes allow. `vocab::order` has other orders.
+/// By default, classes are in order of descending mass (the number of tokens of the training text
+/// in them), and tokens of a class in order of descending count. Frequent rows thus come first,
+/// within the limits of contiguous classes. `vocab::order` has other orders.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Parts")]
+#[serde(try_from = "StoredClasses")]
 pub struct Classes {
-    /// (V) the old id of every new one.
+    /// (V) the old id of each new id.
     pub order: Vec<u32>,
-    /// (classes + 1) where classes begin and end: class `c` has the new ids
-    /// `starts[c]..starts[c + 1]`. None is empty.
+    /// (classes + 1) class `c` has the new ids `starts[c]..starts[c + 1]`. No class is empty.
     pub starts: Vec<u32>,
 }
 
-/// [`Classes`] as they come from a file, not checked yet.
+/// [`Classes`] as read from a file, unchecked.
 #[derive(Deserialize)]
-struct Parts {
+struct StoredClasses {
     order: Vec<u32>,
     starts: Vec<u32>,
 }
 
-impl TryFrom<Parts> for Classes {
+impl TryFrom<StoredClasses> for Classes {
     type Error = ClassError;
 
-    fn try_from(Parts { order, starts }: Parts) -> Result<Classes, ClassError> {
+    fn try_from(StoredClasses { order, starts }: StoredClasses) -> Result<Classes, ClassError> {
         let classes = Classes { order, starts };
         classes.check()?;
         Ok(classes)
@@ -67,7 +66,7 @@ impl Classes {
         Classes { order, starts }
     }
 
-    /// Checks that every id of `0..V` is there once and every class has a token.
+    /// Checks that every id of `0..V` occurs once and no class is empty.
     ///
     /// # Errors
     /// [`ClassError::Stored`].
@@ -119,19 +118,19 @@ impl Classes {
         self.starts.partition_point(|start| *start <= new_id) - 1
     }
 
-    /// (V) the new id of every old one.
+    /// (V) the new id of each old id.
     pub fn new_ids(&self) -> Vec<u32> {
         inverse(&self.order)
     }
 
-    /// Tokens of the largest class.
+    /// Number of tokens of the largest class.
     pub fn largest(&self) -> usize {
         (0..self.n_classes()).map(|c| self.members(c).len()).max().unwrap_or(0)
     }
 
-    /// Rows of output weights that a token costs on average: all classes, and the members of its
-    /// own, `C + sum over classes of p(c) * |c|`. `counts` is (V) by old ids; if it is all zero,
-    /// every token counts alike.
+    /// Mean number of rows of output weights per token: all classes, and the members of its own, `C
+    /// + sum over classes of p(c) * |c|`. `counts` is (V) by old ids; if all are zero, tokens have
+    /// equal weight.
     ///
     /// # Panics
     /// If `counts` is not (V).
@@ -188,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn stored_classes_come_back_and_planted_faults_are_named() {
+    fn stored_classes_are_read_back_and_planted_faults_are_reported() {
         let json = serde_json::to_string(&example()).unwrap();
         assert_eq!(serde_json::from_str::<Classes>(&json).unwrap(), example());
         let fault = |order: &[u32], starts: &[u32]| {

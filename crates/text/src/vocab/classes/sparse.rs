@@ -1,23 +1,23 @@
-//! A sparse matrix times a dense one, rows shared among threads.
+//! Sparse matrix with a multi-threaded product by a dense matrix.
 
 use kernels::Pool;
 use std::ops::Range;
 
-/// Tasks of a product; more than threads, so that none waits long for another.
+/// Number of tasks of a product; more than threads, to balance the load.
 const N_TASKS: usize = 32;
 
-/// A matrix by rows, of which only the entries that are not 0 are held.
+/// A matrix in compressed sparse row format.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sparse {
     n_cols: usize,
-    /// (rows + 1) where the entries of each row begin and end.
+    /// (rows + 1) offsets of each row's entries.
     starts: Vec<usize>,
     /// (column, value), row after row.
     entries: Vec<(u32, f32)>,
 }
 
 impl Sparse {
-    /// A matrix of `n_cols` columns without rows yet.
+    /// A matrix of `n_cols` columns and no rows.
     pub fn new(n_cols: usize) -> Sparse {
         Sparse { n_cols, starts: vec![0], entries: Vec::new() }
     }
@@ -42,7 +42,7 @@ impl Sparse {
         &self.entries[self.starts[i]..self.starts[i + 1]]
     }
 
-    /// Rows become columns; the entries of a row are then by ascending column.
+    /// The transpose; entries of a row are by ascending column.
     pub fn transposed(&self) -> Sparse {
         let mut starts = vec![0; self.n_cols + 1];
         self.entries.iter().for_each(|(column, _)| starts[*column as usize + 1] += 1);
@@ -60,8 +60,8 @@ impl Sparse {
         Sparse { n_cols: self.n_rows(), starts, entries }
     }
 
-    /// `out = self * dense`, `dense` being (columns, width) and `out` (rows, width). Each element is
-    /// summed in the order of the row's entries.
+    /// `out = self * dense`, `dense` being (columns, width) and `out` (rows, width). Each element
+    /// is summed in the order of the row's entries.
     ///
     /// # Panics
     /// If a length disagrees with its shape.
@@ -85,7 +85,7 @@ impl Sparse {
         });
     }
 
-    /// Rows in ranges of about as many entries each.
+    /// Ranges of rows with about equal numbers of entries.
     fn row_ranges(&self) -> Vec<Range<usize>> {
         let mut ends: Vec<usize> = (1..=N_TASKS)
             .map(|i| self.starts.partition_point(|s| *s < self.entries.len() * i / N_TASKS))

@@ -1,12 +1,12 @@
-//! Word vectors from what stands beside each word: the main directions of its mutual information.
+//! Word vectors: leading singular directions of the mutual information with neighbouring words.
 //!
-//! A word has a row with a column for each of the most frequent words as its left neighbour, and as
-//! many for the right. An entry is the positive pointwise mutual information,
-//! `max(0, ln(n(w, c) n / (n(w) n(c))))`, which was found good for distributional similarity by
-//! Bullinaria and Levy, "Extracting semantic representations from word co-occurrence statistics",
-//! Behavior Research Methods 2007. The rows are projected on the leading right singular vectors,
-//! found by subspace iteration (Halko, Martinsson and Tropp, "Finding structure with randomness",
-//! SIAM Review 2011, section 4.5), and scaled to length 1.
+//! A word has a row with one column for each of the most frequent words as its left neighbour, and
+//! one for each as its right neighbour. An entry is the positive pointwise mutual information,
+//! `max(0, ln(n(w, c) n / (n(w) n(c))))`, which works well for distributional similarity according
+//! to Bullinaria and Levy, "Extracting semantic representations from word co-occurrence
+//! statistics", Behavior Research Methods 2007. The rows are projected on the leading right
+//! singular vectors, found by subspace iteration (Halko, Martinsson and Tropp, "Finding structure
+//! with randomness", SIAM Review 2011, section 4.5), and scaled to length 1.
 
 use super::bigrams::Bigrams;
 use super::error::ClassError;
@@ -16,20 +16,20 @@ use super::x_ln_x::ln;
 use kernels::Pool;
 use kernels::rng::Rng;
 
-/// Numbers of a word vector.
+/// Length of a word vector.
 pub const WORD_DIM: usize = 64;
 
-/// Words that are contexts, on either side.
+/// Number of context words on each side.
 const N_CONTEXTS: usize = 1500;
 
 /// Passes of subspace iteration; each is a step of progress.
 pub const N_PASSES: usize = 5;
 
-/// A vector shorter than this before scaling says nothing: rounding alone may leave as much.
+/// A vector shorter than this before scaling is noise: rounding alone can produce it.
 const LENGTH_MIN: f32 = 1e-4;
 
-/// Vectors (words, [`WORD_DIM`]) of `words`, which are given by falling count: of length 1, or zero
-/// for a word whose neighbours say nothing about it.
+/// Vectors (words, [`WORD_DIM`]) of `words`, which are given by descending count: of length 1, or
+/// zero for a word whose neighbours carry no information.
 ///
 /// # Errors
 /// [`ClassError::Cancelled`].
@@ -85,8 +85,8 @@ fn mutual_information(bigrams: &Bigrams, words: &[u32]) -> Sparse {
     rows
 }
 
-/// Makes the columns of (rows, [`WORD_DIM`]) orthonormal by Gram and Schmidt's method, twice, which
-/// is enough for full precision. A column that depends on those before it becomes zero.
+/// Orthonormalises the columns of (rows, [`WORD_DIM`]) by Gram-Schmidt, twice, which is enough for
+/// full precision. A column that depends on earlier ones becomes zero.
 fn orthonormalise(matrix: &mut [f32]) {
     let n_rows = matrix.len() / WORD_DIM;
     let mut columns = vec![0.0; matrix.len()];
@@ -104,7 +104,8 @@ fn orthonormalise(matrix: &mut [f32]) {
             }
         }
         let length = dot(column, column).sqrt();
-        // What is left of a dependent column is rounding, up to epsilon for each one taken off.
+        // The remainder of a dependent column is rounding, up to epsilon for each column
+        // subtracted.
         let is_dependent = length <= length_at_first * WORD_DIM as f32 * f32::EPSILON;
         let scale = if is_dependent { 0.0 } else { 1.0 / length };
         column.iter_mut().for_each(|x| *x *= scale);
@@ -120,7 +121,7 @@ fn scale_to_one(vector: &mut [f32]) {
     vector.iter_mut().for_each(|x| *x *= scale);
 }
 
-/// The dot product, in sixteen sums side by side: a fixed order that needs no reassociation.
+/// Dot product in sixteen parallel sums: a fixed order that vectorises without reassociation.
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0; 16];
     let (blocks_a, rest_a) = a.as_chunks::<16>();

@@ -1,9 +1,9 @@
-//! Word vectors: orthonormal directions, mutual information by hand, words that are used alike.
+//! Word vector tests: orthonormal directions, mutual information by hand, words of similar use.
 
 use super::*;
 use kernels::rng::Purpose;
 
-/// Columns of (rows, [`WORD_DIM`]) that are not zero are of length 1 and at right angles.
+/// Nonzero columns of (rows, [`WORD_DIM`]) are orthonormal.
 fn worst_angle(matrix: &[f32]) -> (f64, usize) {
     let column = |c: usize| matrix.iter().skip(c).step_by(WORD_DIM).map(|x| f64::from(*x));
     let product = |a, b| column(a).zip(column(b)).map(|(a, b)| a * b).sum::<f64>();
@@ -26,7 +26,7 @@ fn columns_become_orthonormal_and_dependent_ones_zero() {
         matrix.chunks_exact_mut(WORD_DIM).for_each(|row| row[2] = 2.0 * row[0]);
         orthonormalise(&mut matrix);
         let (worst, n_held) = worst_angle(&matrix);
-        // Rounding of sums of so many products, of numbers of size 1 in all.
+        // Rounding of the sums of products, of numbers of size 1 in all.
         assert!(worst <= (n_rows + WORD_DIM) as f64 * f64::from(f32::EPSILON), "{worst}");
         assert_eq!(n_held, n_rows.min(WORD_DIM - 1), "{n_rows} rows");
         if let [first, ..] = &mut matrix[..] {
@@ -71,7 +71,7 @@ fn mutual_information_is_that_of_the_counts() {
 }
 
 #[test]
-fn words_that_are_used_alike_have_like_vectors() {
+fn words_of_similar_use_have_similar_vectors() {
     // Classes follow each other in a ring of five; words of a class are drawn at random.
     let rng = Rng::new(2, Purpose::Test, 0);
     let tokens: Vec<u32> = (0..20_000).map(|i| (i % 5 * 10 + rng.below_at(i, 10)) as u32).collect();

@@ -1,8 +1,8 @@
-//! Progress of a long computation, and whether to go on with it.
+//! Progress and cancellation of a long computation.
 
 use super::error::ClassError;
 
-/// Counts steps towards a known number and asks after each whether to go on.
+/// Counter of steps towards a known total, with a check for cancellation after each.
 pub struct Watch<'a> {
     done: usize,
     of: usize,
@@ -10,21 +10,21 @@ pub struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    /// Before the first of `of` steps; `goes_on(done, of)` is asked.
+    /// Before the first of `of` steps; `goes_on(done, of)` returns whether to continue.
     pub fn new(of: usize, goes_on: &'a mut dyn FnMut(usize, usize) -> bool) -> Watch<'a> {
         Watch { done: 0, of, goes_on }
     }
 
-    /// One step is done.
+    /// Counts one step as done.
     ///
     /// # Errors
-    /// [`ClassError::Cancelled`] if the caller wants no more.
+    /// [`ClassError::Cancelled`] if `goes_on` returned false.
     pub fn step(&mut self) -> Result<(), ClassError> {
         self.done = self.of.min(self.done + 1);
         self.ask()
     }
 
-    /// All is done, if earlier than thought.
+    /// Counts all steps as done, possibly earlier than expected.
     ///
     /// # Errors
     /// As [`Self::step`].

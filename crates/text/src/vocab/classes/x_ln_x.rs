@@ -1,8 +1,8 @@
-//! Logarithms, and `x ln x` of counts from a table: the terms of a likelihood of counts.
+//! Logarithms and a table of `x ln x`, the terms of a likelihood of counts.
 
 use kernels::rng::ln_unit;
 
-/// Counts below this are looked up; cells of class bigrams are hardly ever larger.
+/// Counts below this are in the table; cells of class bigrams are hardly ever larger.
 const TABLE_LEN: u32 = 1 << 18;
 
 /// Natural logarithm of a positive normal number, the same on every machine.
@@ -10,14 +10,14 @@ pub fn ln(x: f64) -> f64 {
     if x > 1.0 { -ln_unit(1.0 / x) } else { ln_unit(x) }
 }
 
-/// `x ln x` of whole numbers, with `0 ln 0 = 0`.
+/// Table of `x ln x` for integers, with `0 ln 0 = 0`.
 #[derive(Debug)]
 pub struct XLnX {
     table: Vec<f64>,
 }
 
 impl XLnX {
-    /// A table for all counts up to `largest`, or as many as are worth it.
+    /// A table for all counts up to `largest`, of bounded size.
     pub fn new(largest: u64) -> XLnX {
         let len = largest.min(u64::from(TABLE_LEN - 1)) as u32 + 1;
         XLnX { table: (0..len).map(x_ln_x).collect() }
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn logarithms_are_those_of_the_standard_library() {
+    fn logarithms_agree_with_the_standard_library() {
         for x in [1e-300f64, 1e-9, 0.3, 0.999, 1.0, 1.001, 2.0, 777.0, 4e9, 1e300] {
             // Two roundings of the reciprocal, and four of the larger of 1 and the result.
             let bound = 6.0 * f64::EPSILON * f64::max(1.0, x.ln().abs());

@@ -1,15 +1,15 @@
-//! How the end of a word changes before a suffix, and how often: rules learnt from the words.
+//! Changes of the end of a word before a suffix, with rates learnt from the words.
 //!
-//! Four kinds of change are tried, of which none belongs to a language: the word stays, its last
-//! character is doubled, dropped, or replaced. How often each happens is counted for every suffix
-//! and last character, and backed by the counts of the last character alone, so that *carried* and
-//! *happiest* help to read *cities*.
+//! Four language-independent kinds of change are tried: the word stays, or its last character is
+//! doubled, dropped, or replaced. Each is counted for every suffix and last character, smoothed by
+//! the counts of the last character alone, so that *carried* and *happiest* help to analyse
+//! *cities*.
 
 use super::interned::Interned;
 use super::words::split_last;
 use serde::{Deserialize, Serialize};
 
-/// What happens to the last character of a word before a suffix.
+/// Change of the last character of a word before a suffix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Change {
@@ -19,12 +19,12 @@ pub enum Change {
     Double,
     /// make, mak-ing.
     Drop,
-    /// city, citi-es: this character stands instead.
+    /// city, citi-es: replaced by this character.
     Replace(char),
 }
 
 impl Change {
-    /// How `word` ends after the change; nothing of an empty word changes.
+    /// `word` after the change; an empty word does not change.
     pub fn apply(self, word: &str) -> String {
         match (self, split_last(word)) {
             (Change::Keep, _) | (_, None) => word.to_owned(),
@@ -34,7 +34,7 @@ impl Change {
         }
     }
 
-    /// The share of a change before anything was counted.
+    /// Prior share of a change.
     fn prior(self) -> f64 {
         match self {
             Change::Keep => 0.80,
@@ -46,25 +46,25 @@ impl Change {
     }
 }
 
-/// A change of one character: the character and what happens to it.
-pub(super) type Rule = (char, Change);
+/// A change of one character: the character and its change.
+pub(super) type ChangeRule = (char, Change);
 
 /// Weight of the prior against the counts of a character.
 const PRIOR_WEIGHT: f64 = 10.0;
 /// Weight of the counts of a character against those of a suffix and a character.
 const RULE_WEIGHT: f64 = 10.0;
 
-/// The share of each change at each site, that is after which character and before which suffix.
+/// The share of each change at each site: after a character and before a suffix.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ChangeRates {
     sites: Interned<(u32, u32)>,
-    rules: Interned<Rule>,
+    rules: Interned<ChangeRule>,
     contexts: Interned<(u32, char)>,
     lasts: Interned<char>,
     counts: Vec<SiteCounts>,
 }
 
-/// How often a site was used, and what its share is taken of.
+/// Count of each site, and the counts it is divided by.
 #[derive(Clone, Copy, Debug)]
 struct SiteCounts {
     n: f64,
@@ -75,7 +75,7 @@ struct SiteCounts {
 
 impl ChangeRates {
     /// The number of the site of `rule` before `suffix`.
-    pub(super) fn site(&mut self, suffix: u32, rule: Rule) -> u32 {
+    pub(super) fn site(&mut self, suffix: u32, rule: ChangeRule) -> u32 {
         self.lasts.id(rule.0);
         self.contexts.id((suffix, rule.0));
         let rule = self.rules.id(rule);
@@ -93,11 +93,11 @@ impl ChangeRates {
     }
 
     /// The rule numbered `rule`.
-    pub(super) fn rule(&self, rule: u32) -> Rule {
+    pub(super) fn rule(&self, rule: u32) -> ChangeRule {
         *self.rules.get(rule)
     }
 
-    /// How many sites there are.
+    /// Number of sites.
     pub(super) fn n_sites(&self) -> usize {
         self.sites.len()
     }
@@ -113,7 +113,7 @@ impl ChangeRates {
         (left(counts.n) + RULE_WEIGHT * backing) / (left(counts.n_context) + RULE_WEIGHT)
     }
 
-    /// Sets the rates from how often each site was used.
+    /// Sets the rates from the count of each site.
     pub(super) fn fit(&mut self, n_site: &[f64]) {
         let mut n_rule = vec![0.0; self.rules.len()];
         let mut n_context = vec![0.0; self.contexts.len()];
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_seen_after_a_character_backs_a_suffix_not_seen_there() {
+    fn counts_after_a_character_apply_to_suffixes_not_seen_there() {
         let mut rates = ChangeRates::default();
         let seen = rates.site(0, ('y', Change::Replace('i')));
         let kept = rates.site(0, ('y', Change::Keep));

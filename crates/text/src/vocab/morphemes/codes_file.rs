@@ -1,35 +1,35 @@
-//! Codes as JSON, to be kept with a tokeniser, and their reading from files of any origin.
+//! JSON form of token codes, and its validation on reading.
 //!
-//! Everything is checked before it is used: lengths, numbers of features, the order in each code,
-//! and that costs are numbers from which a shortest path can be found.
+//! Files may come from anywhere. Everything is checked before use: lengths, feature numbers, the
+//! order in each code, and that costs allow a shortest path search.
 
 use super::change::Change;
 use super::codes::{Codes, Feature, FeatureKind};
 use super::error::MorphemeError;
 use super::interned::Interned;
-use super::lexicon::Lexicon;
+use super::lexicon::PartLexicon;
 use crate::tokenizer::VOCAB_SIZE_MAX;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-/// The form of the file; another number is refused.
+/// Version of the format; others are refused.
 const FORM: u64 = 1;
-/// Most features: a token has rarely more than one of its own.
+/// Largest number of features: a token rarely has more than one of its own.
 const N_FEATURES_MAX: usize = 2 * VOCAB_SIZE_MAX;
 /// Longest text of a feature, in bytes.
 const TEXT_LEN_MAX: usize = 1 << 14;
-/// Most features of one token.
+/// Largest number of features of one token.
 const CODE_LEN_MAX: usize = 64;
-/// Most costs of changes; each is tried on every part of a new word.
+/// Largest number of change costs; each is tried on every part of a new word.
 const N_CHANGES_MAX: usize = 1 << 13;
 /// Largest cost, in nats.
 const NATS_MAX: f64 = 1e6;
 
-/// The cost of a change: number of the suffix, the character, what happens to it, nats.
+/// The cost of a change: number of the suffix, the character, its change, nats.
 type ChangeCost = (u32, char, Change, f64);
 
 impl Codes {
-    /// Everything, as JSON; the same codes give the same JSON.
+    /// The codes as JSON, deterministic.
     pub fn to_json(&self) -> Value {
         let number = |kind, text: &str| {
             let feature = Feature::new(kind, text);
@@ -63,10 +63,10 @@ impl Codes {
         })
     }
 
-    /// Reads what [`Codes::to_json`] wrote.
+    /// Reads the output of [`Codes::to_json`].
     ///
     /// # Errors
-    /// [`MorphemeError::Format`], naming the first field that cannot be.
+    /// [`MorphemeError::Format`], naming the first invalid field.
     pub fn from_json(json: &Value) -> Result<Codes, MorphemeError> {
         let form: u64 = field(json, "form", "a number")?;
         if form != FORM {
@@ -139,11 +139,11 @@ fn check_code(name: &str, code: &[u32], n_features: usize) -> Result<(), Morphem
     }
 }
 
-fn read_lexicon(json: &Value, features: &Interned<Feature>) -> Result<Lexicon, MorphemeError> {
-    let mut lexicon = Lexicon {
+fn read_lexicon(json: &Value, features: &Interned<Feature>) -> Result<PartLexicon, MorphemeError> {
+    let mut lexicon = PartLexicon {
         nats_per_char: field(json, "nats_per_char", "a number")?,
         join_nats: field(json, "join_nats", "a number")?,
-        ..Lexicon::default()
+        ..PartLexicon::default()
     };
     check_nats("nats_per_char", lexicon.nats_per_char)?;
     check_nats("join_nats", lexicon.join_nats)?;

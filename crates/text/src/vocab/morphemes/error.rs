@@ -1,15 +1,15 @@
-//! What can go wrong with morphemes and their files, and what to do about it.
+//! Errors of learning morphemes and of reading codes.
 
 use std::fmt::Display;
 
-/// Longest piece of a file that an error message repeats, in characters.
+/// Longest quotation from a file in an error message, in characters.
 const FOUND_CHARS_MAX: usize = 60;
 
-/// Errors of learning morphemes and of reading codes.
+/// An error of learning morphemes or of reading codes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MorphemeError {
-    /// A file of codes with something in it that cannot be.
+    /// A code file with invalid contents.
     #[error(
         "field `{field}` of the morpheme codes: found {found}, expected {expected}. Train the \
          tokeniser again, or copy its files again from where they came"
@@ -17,9 +17,9 @@ pub enum MorphemeError {
     Format {
         /// The field, as a path into the JSON.
         field: String,
-        /// What stands there.
+        /// Its value.
         found: String,
-        /// What may stand there.
+        /// The accepted values.
         expected: String,
     },
 

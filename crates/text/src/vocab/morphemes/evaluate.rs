@@ -1,23 +1,23 @@
-//! How well words are cut: precision and recall of boundaries, and a list of suffixes as control.
+//! Evaluation of segmentations: precision and recall of boundaries, and a suffix list as control.
 
-/// Boundaries found against those that are there.
+/// Counts of found and true boundaries.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct BoundaryScore {
     /// Boundaries found.
     pub n_found: usize,
-    /// Boundaries that are there.
+    /// Number of true boundaries.
     pub n_gold: usize,
-    /// Boundaries found that are there.
+    /// Number of found boundaries that are true.
     pub n_correct: usize,
 }
 
 impl BoundaryScore {
-    /// The share of the boundaries found that are there; 1 if none was found.
+    /// The share of found boundaries that are true; 1 if none was found.
     pub fn precision(&self) -> f64 {
         share(self.n_correct, self.n_found)
     }
 
-    /// The share of the boundaries there that were found; 1 if there are none.
+    /// The share of true boundaries that were found; 1 if there are none.
     pub fn recall(&self) -> f64 {
         share(self.n_correct, self.n_gold)
     }
@@ -32,11 +32,11 @@ fn share(n: usize, of: usize) -> f64 {
     if of == 0 { 1.0 } else { n as f64 / of as f64 }
 }
 
-/// Counts the boundaries of all words: `found` and `gold` hold each word's cuts as characters
-/// before them, ascending and without repetition.
+/// Counts the boundaries of all words. `found` and `gold` have each word's cuts, as numbers of
+/// characters before them, strictly ascending.
 ///
 /// # Panics
-/// If there are not as many of one as of the other.
+/// If the lengths differ.
 pub fn evaluate<'a>(
     found: impl ExactSizeIterator<Item = &'a [usize]>,
     gold: impl ExactSizeIterator<Item = &'a [usize]>,
@@ -51,18 +51,19 @@ pub fn evaluate<'a>(
     score
 }
 
-/// English suffixes that anybody would list.
+/// Common English suffixes.
 const SUFFIXES: [&str; 24] = [
     "s", "es", "ed", "ing", "er", "ers", "est", "ly", "ness", "less", "ful", "able", "ible",
     "ment", "tion", "ion", "ity", "al", "ous", "ive", "ism", "ist", "ize", "ise",
 ];
 
-/// Characters that the control leaves to a stem.
+/// Shortest stem that the control leaves, in characters.
 const STEM_CHARS_MIN: usize = 3;
 
-/// The control: cuts off the longest suffix of a fixed list, and again, while a stem is left.
+/// The control: repeatedly cuts off the longest suffix of a fixed list, while a stem is left.
 pub fn suffix_list_cuts(word: &str) -> Vec<usize> {
-    let (mut stem, mut cuts) = (word, Vec::new());
+    let mut stem = word;
+    let mut cuts = Vec::new();
     let rest_of = |stem: &str, suffix: &str| {
         let rest = stem.strip_suffix(suffix)?;
         (rest.chars().count() >= STEM_CHARS_MIN).then_some(rest.len())
@@ -84,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn planted_errors_cost_what_they_should() {
+    fn planted_errors_lower_the_scores_as_computed() {
         let gold: [&[usize]; 4] = [&[4], &[2, 6], &[], &[3]];
         let perfect = score(&gold, &gold);
         assert_eq!((perfect.precision(), perfect.recall(), perfect.f1()), (1.0, 1.0, 1.0));

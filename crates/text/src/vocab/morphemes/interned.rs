@@ -1,10 +1,10 @@
-//! Values numbered in the order of their first use.
+//! Interned values, numbered in the order of first use.
 
 use rustc_hash::FxHashMap;
 use std::borrow::Borrow;
 use std::hash::Hash;
 
-/// A list without repetitions and the place of each value in it.
+/// A list of distinct values with the index of each.
 #[derive(Clone, Debug)]
 pub(super) struct Interned<T> {
     values: Vec<T>,
@@ -18,7 +18,7 @@ impl<T> Default for Interned<T> {
 }
 
 impl<T: Clone + Eq + Hash> Interned<T> {
-    /// The number of `value`, which is a new one if it was not there.
+    /// The number of `value`, which is added if it is new.
     pub(super) fn id(&mut self, value: T) -> u32 {
         if let Some(&id) = self.ids.get(&value) {
             return id;
@@ -29,7 +29,7 @@ impl<T: Clone + Eq + Hash> Interned<T> {
         id
     }
 
-    /// The number of `value`, if it is there.
+    /// The number of `value`, if known.
     pub(super) fn find<Q: Eq + Hash + ?Sized>(&self, value: &Q) -> Option<u32>
     where
         T: Borrow<Q>,
@@ -47,7 +47,7 @@ impl<T: Clone + Eq + Hash> Interned<T> {
         &self.values
     }
 
-    /// How many there are.
+    /// Number of values.
     pub(super) fn len(&self) -> usize {
         self.values.len()
     }

@@ -1,8 +1,8 @@
-//! Vocabularies with known boundaries, for tests: an artificial language, English-like words on
+//! Test vocabularies with known boundaries: an artificial language, English-like words on
 //! artificial stems, and the words of the stories.
 
 use crate::stories::inflect;
-use crate::stories::lexicon::Lexicon;
+use crate::stories::lexicon::StoryLexicon;
 use kernels::rng::{Draws, Purpose, Rng};
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ pub(super) struct Language {
 }
 
 impl Language {
-    /// Adds a word; one that is there already keeps its cuts.
+    /// Adds a word; a known one keeps its cuts.
     fn add(&mut self, word: String, count: u64, cuts: Vec<usize>) {
         self.words.entry(word).or_insert((0, cuts)).0 += count.max(1);
     }
@@ -47,7 +47,7 @@ fn stem(draws: &mut Draws, onsets: &[&str], vowels: &[&str], codas: &[&str]) -> 
     stem + &pick(draws, codas)
 }
 
-/// The count of the word of a rank, after Zipf.
+/// The count of the word of a rank, by Zipf's law.
 fn zipf(rank: usize) -> u64 {
     20_000 / (rank as u64 + 1) + 1
 }
@@ -163,10 +163,10 @@ pub(super) fn english_like(seed: u64, n_stems: usize) -> Language {
     language
 }
 
-/// The nouns and verbs of the stories with their regular forms, and everything else as it is.
-/// What the list has as words of their own (*baker*, *careful*) counts as not to be cut.
+/// The nouns and verbs of the stories with their regular forms, and all other words uncut. Words
+/// that the list has as separate entries (*baker*, *careful*) count as uncut.
 pub(super) fn stories() -> Language {
-    let lexicon = Lexicon::read(include_str!("../../stories/words.txt"));
+    let lexicon = StoryLexicon::read(include_str!("../../stories/words.txt"));
     let mut language = Language::default();
     for class in &lexicon.classes {
         for word in 0..class.n_words() {

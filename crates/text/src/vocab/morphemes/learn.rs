@@ -1,74 +1,74 @@
-//! Chooses the way in which each word came about: expectation maximisation, and what does not pay
-//! for its description goes.
+//! Morpheme learning: expectation maximisation over derivations of words, with pruning by
+//! description length.
 //!
-//! The words are seen as points of Poisson processes, one for each source: N roots spelt like
-//! other roots (`spelling`); from every word p and suffix s, rate(s) * productivity(p) * share of
-//! the change; likewise from stems that are no words, each of which exists with some probability;
-//! prefixes; joined words (`rates`). A word belongs to a source with the probability (rate of the
+//! Words are modelled as points of Poisson processes, one for each source: N roots spelt like other
+//! roots (`spelling`); from every word p and suffix s, rate(s) * productivity(p) * share of the
+//! change; likewise from stems that are not words, each of which exists with some probability;
+//! prefixes; compounds (`rates`). A word belongs to a source with the probability (rate of the
 //! source) / (sum of the rates), which is the E step; the M step counts. No word is evidence for
-//! itself: its own share is taken out of the counts that explain it.
+//! itself: its own share is subtracted from the counts that explain it.
 //!
-//! After some rounds an affix, or a rule of change, must have saved more bits than its own letters
-//! and its rate cost (half the logarithm of the number of words; Rissanen, "Modeling by shortest
-//! data description", Automatica 1978), or it is dropped. The aims are those of Creutz and Lagus
-//! ("Unsupervised discovery of morphemes", 2002) and of Goldsmith ("Unsupervised learning of the
-//! morphology of a natural language", 2001).
+//! After some rounds an affix or a change rule must have saved more bits than its letters and its
+//! rate cost (half the logarithm of the number of words; Rissanen, "Modeling by shortest data
+//! description", Automatica 1978), or it is dropped. Similar aims: Creutz and Lagus ("Unsupervised
+//! discovery of morphemes", 2002) and Goldsmith ("Unsupervised learning of the morphology of a
+//! natural language", 2001).
 
-use super::change::{Change, ChangeRates, Rule};
+use super::change::{Change, ChangeRates, ChangeRule};
 use super::error::MorphemeError;
 use super::interned::Interned;
 use super::rates::{Joining, Magnitudes, Productivity};
 use super::spelling::Spelling;
-use super::ways::{Candidates, Choice, Way};
+use super::ways::{CandidateWays, Choice, Way};
 use super::words::Words;
 use crate::tokenizer::Control;
 use std::sync::atomic::Ordering;
 
 /// Rounds before each pruning, and after the last.
 const ROUNDS: [usize; 4] = [4, 3, 4, 3];
-/// Joined words are tried only when the affixes have been sorted out.
+/// Compounds are tried only once the affixes are settled.
 const JOINED_AFTER: usize = 2;
-/// Rates that a suffix must pay for: its own, and those of three changes before it. With fewer,
-/// endings that names have by chance stay.
+/// Number of rates that a suffix must pay for: its own, and three changes before it. With fewer,
+/// chance endings of names survive.
 const RATES_OF_SUFFIX: f64 = 4.0;
-/// Rates that a prefix must pay for; beginnings by chance stay with one.
+/// Number of rates that a prefix must pay for; with one, chance beginnings survive.
 const RATES_OF_PREFIX: f64 = 2.0;
-/// A way with a smaller share is given up at a pruning.
+/// Derivations with a smaller share are pruned.
 const SHARE_MIN: f64 = 1e-3;
-/// Share of the affixed words that is real, before anything is known.
+/// Prior share of affixed words that are real.
 const START_SHARE: f64 = 0.5;
-/// Probability that a stem which could be there is there, before anything is known.
+/// Prior probability that a possible stem exists.
 const START_EXISTS: f64 = 0.1;
-/// Stems that never stand alone are rarer than others by this, before anything is known: they
-/// would explain every ending that several words have in common.
+/// Prior factor by which bound stems are rarer than others: they could explain every ending that
+/// several words share.
 const LATENT_PRIOR: f64 = 0.03;
-/// Most stems that are no words, for each root.
+/// Largest number of bound stems per root.
 const LATENT_RATE_MAX: f64 = 10.0;
 
-/// What was learnt.
+/// Result of learning.
 #[derive(Debug)]
-pub(super) struct Learnt {
-    /// The way of each word, or nothing for a root.
+pub(super) struct LearntParts {
+    /// The derivation of each word, `None` for a root.
     pub(super) chosen: Vec<Option<Way>>,
     pub(super) suffixes: Interned<Box<str>>,
-    /// Words expected of each suffix, for each base; 0 for one that was given up.
+    /// Expected number of words with each suffix per base; 0 for pruned suffixes.
     pub(super) suffix_rates: Vec<f64>,
     pub(super) prefixes: Interned<Box<str>>,
     pub(super) prefix_rates: Vec<f64>,
     /// Stems that are no words.
     pub(super) stems: Vec<Box<str>>,
     pub(super) changes: ChangeRates,
-    /// Mean of -ln P over the characters of roots.
+    /// Mean of -ln P over the characters of roots, in nats.
     pub(super) nats_per_char: f64,
-    /// Words that are two words.
+    /// Compounds of two words.
     pub(super) n_joined: f64,
 }
 
-/// Learns the ways of all words.
+/// Learns the derivations of all words.
 ///
 /// # Errors
 /// [`MorphemeError::Cancelled`].
-pub(super) fn learn(words: &Words, control: &mut Control) -> Result<Learnt, MorphemeError> {
+pub(super) fn learn(words: &Words, control: &mut Control) -> Result<LearntParts, MorphemeError> {
     let n_rounds = ROUNDS.iter().sum::<usize>() as u64 + 1;
     let mut n_done = 0;
     let mut round_done = |control: &mut Control| {
@@ -102,10 +102,10 @@ pub(super) fn learn(words: &Words, control: &mut Control) -> Result<Learnt, Morp
 
 struct Learner<'w, 'a> {
     words: &'w Words<'a>,
-    found: Candidates,
-    /// Of the words, then of the stems that are no words.
+    found: CandidateWays,
+    /// Spelling model of the words, then of the stems that are not words.
     spelling: Spelling,
-    /// Probability of each word to be a root, and the sum of the rates of all its sources.
+    /// Probability of each word of being a root, and the sum of the rates of all its sources.
     roots: Vec<f64>,
     totals: Vec<f64>,
     n_roots: f64,
@@ -114,10 +114,10 @@ struct Learner<'w, 'a> {
     /// Bases of suffixes, by their productivity.
     n_bases: f64,
     productivity: Productivity,
-    /// Words made by suffixes from each word, and from each stem that is no word.
+    /// Expected number of suffixed words from each word, and from each stem that is not a word.
     n_made: Vec<f64>,
     n_made_latent: Vec<f64>,
-    /// Probability that each stem which is no word exists.
+    /// Probability that each stem that is not a word exists.
     exists: Vec<f64>,
     of_roots: Magnitudes,
     of_suffixed: Magnitudes,
@@ -127,7 +127,7 @@ struct Learner<'w, 'a> {
 
 impl<'w, 'a> Learner<'w, 'a> {
     fn new(words: &'w Words<'a>) -> Learner<'w, 'a> {
-        let mut found = Candidates::new(words);
+        let mut found = CandidateWays::new(words);
         let n_words = words.len();
         let latent = found.stems.iter().map(|stem| &**stem);
         let mut spelling = Spelling::new(words.texts.iter().copied().chain(latent));
@@ -174,7 +174,7 @@ impl<'w, 'a> Learner<'w, 'a> {
         }
     }
 
-    /// E step: how much of each word belongs to each of its sources.
+    /// E step: the share of each word's sources.
     fn expect(&mut self) {
         let mut rates = Vec::new();
         for id in 0..self.words.len() {
@@ -190,7 +190,7 @@ impl<'w, 'a> Learner<'w, 'a> {
         }
     }
 
-    /// Puts roots that may be joined words down to that, as far as they were roots.
+    /// Assigns to compounds the share that their words had as roots.
     fn start_joined(&mut self) {
         for (choices, root) in self.found.choices.iter_mut().zip(&mut self.roots) {
             let is_joined = |choice: &&mut Choice| matches!(choice.way, Way::Joined { .. });
@@ -209,7 +209,7 @@ impl<'w, 'a> Learner<'w, 'a> {
         rate.max(1e-200)
     }
 
-    /// Expected number of words that come about in this way and are word `id`.
+    /// Rate at which this derivation produces word `id`.
     fn rate(&self, id: usize, Choice { way, share: own }: Choice) -> f64 {
         let bin = self.words.bins[id];
         match way {
@@ -241,7 +241,7 @@ impl<'w, 'a> Learner<'w, 'a> {
         (self.n_suffix[suffix as usize] - own).max(0.0) / self.n_bases
     }
 
-    /// The rate of a word from a stem that is no word, if the stem exists.
+    /// The rate of a word from a stem that is not a word, if the stem exists.
     fn latent_rate(&self, id: usize, stem: u32, suffix: u32, own: f64) -> f64 {
         let n_chars = self.found.stems[stem as usize].chars().count().min(255) as u8;
         let others = self.n_made_latent[stem as usize] - own;
@@ -253,7 +253,8 @@ impl<'w, 'a> Learner<'w, 'a> {
     /// M step: all rates from the shares.
     fn maximise(&mut self) {
         self.fit_latent();
-        let (words, choices) = (self.words, &self.found.choices);
+        let words = self.words;
+        let choices = &self.found.choices;
         let mut n_suffix = vec![0.0; self.n_suffix.len()];
         let mut n_prefix = vec![0.0; self.n_prefix.len()];
         let mut n_site = vec![0.0; self.found.changes.n_sites()];
@@ -287,7 +288,7 @@ impl<'w, 'a> Learner<'w, 'a> {
         self.spelling.fit(self.roots.iter().chain(&self.exists).copied());
     }
 
-    /// Sum of the productivities of all bases, as they were in the E step.
+    /// Sum of the productivities of all bases in the E step.
     fn productivity_in_all(&self) -> f64 {
         let of_word = |(&n_chars, &n)| self.productivity.of(n_chars, n);
         let words: f64 = self.words.n_chars.iter().zip(&self.n_made).map(of_word).sum();
@@ -307,7 +308,8 @@ impl<'w, 'a> Learner<'w, 'a> {
     }
 
     fn fit_magnitudes(&mut self) {
-        let (bins, choices) = (&self.words.bins, &self.found.choices);
+        let bins = &self.words.bins;
+        let choices = &self.found.choices;
         let roots = bins.iter().zip(&self.roots).map(|(&bin, &root)| (bin, 0, root));
         self.of_roots.fit(roots);
         let shares = |id: usize| choices[id].iter().map(move |&choice| (id, choice));
@@ -325,8 +327,8 @@ impl<'w, 'a> Learner<'w, 'a> {
         self.of_prefixed.fit(prefixed);
     }
 
-    /// How probable each stem that is no word is, by how much better it explains its words than
-    /// their other sources do, against how rarely such a string is a stem.
+    /// Probability of each stem that is not a word: how much better it explains its words than
+    /// their other sources, against the prior of such a string being a stem.
     fn fit_latent(&mut self) {
         let mut evidence = vec![self.productivity.ln_nothing(); self.exists.len()];
         for (id, choices) in self.found.choices.iter().enumerate() {
@@ -350,7 +352,8 @@ impl<'w, 'a> Learner<'w, 'a> {
         }
     }
 
-    /// Drops affixes and changes that save fewer bits than they cost, and ways of no weight.
+    /// Drops affixes and changes that save fewer bits than they cost, and derivations without
+    /// weight.
     fn prune(&mut self) {
         let suffix_bits = self.bits(self.found.suffixes.len(), |way| match way {
             Way::Suffix { suffix, .. } | Way::Latent { suffix, .. } => Some(suffix),
@@ -390,13 +393,13 @@ impl<'w, 'a> Learner<'w, 'a> {
         (letter, 0.5 * (self.words.len().max(2) as f64).log2())
     }
 
-    /// Which sites may go on to be used: those of a rule that pays for itself, before a suffix
-    /// for which it pays to name the rule. Doubling is one rule for all characters.
+    /// Sites that remain in use: those of a rule that pays for itself, before a suffix for which
+    /// naming the rule pays. Doubling is one rule for all characters.
     fn changes_that_pay(&self) -> Vec<bool> {
         let changes = &self.found.changes;
         let (letter, rate) = self.costs();
         let mut groups: Interned<(Option<u32>, Option<char>, Change)> = Interned::default();
-        let group = |suffix, (last, change): Rule| {
+        let group = |suffix, (last, change): ChangeRule| {
             (suffix, Some(last).filter(|_| change != Change::Double), change)
         };
         let sites: Vec<(u32, u32)> = (0..changes.n_sites() as u32)
@@ -423,10 +426,10 @@ impl<'w, 'a> Learner<'w, 'a> {
         sites.iter().map(pays).collect()
     }
 
-    /// The bits by which all words would be dearer without each of `n` things, of which `part`
-    /// gives the one that a way uses.
+    /// The bits by which all words would cost more without each of `n` items; `part` gives the item
+    /// that a derivation uses.
     fn bits(&self, n: usize, part: impl Fn(Way) -> Option<u32>) -> Vec<f64> {
-        // Without any other source at all a word could still be spelt out.
+        // Without any other source a word could still be spelt out.
         const LEFT_MIN: f64 = 1.0 / (1u64 << 20) as f64;
         let mut bits = vec![0.0; n];
         for choices in &self.found.choices {
@@ -442,8 +445,8 @@ impl<'w, 'a> Learner<'w, 'a> {
         bits
     }
 
-    /// The likelier of root and best other way, for each word.
-    fn finish(self) -> Learnt {
+    /// The likelier of root and best derivation, for each word.
+    fn finish(self) -> LearntParts {
         let weights = self.roots.iter().chain(&self.exists).copied();
         let n_words = self.words.len().max(1) as f64;
         let nats_per_char = self.spelling.nats_per_char(weights);
@@ -452,7 +455,7 @@ impl<'w, 'a> Learner<'w, 'a> {
             let first = choices.first().filter(|_| root < 0.5)?;
             Some(choices.iter().fold(*first, better).way)
         };
-        Learnt {
+        LearntParts {
             chosen: self.found.choices.iter().zip(&self.roots).map(choose).collect(),
             suffixes: self.found.suffixes,
             suffix_rates: self.n_suffix.iter().map(|n| n / self.n_bases).collect(),

@@ -1,38 +1,38 @@
-//! Cuts words that were not in the vocabulary: the cheapest path through what was learnt.
+//! Segmenter of new words: the cheapest path through known parts.
 //!
 //! Prefixes, then a stem, then perhaps a second one, then suffixes. Costs are in nats: a suffix or
-//! prefix costs the logarithm of its rate, a known stem nothing, an unknown one what its spelling
-//! costs beyond the number of stems there are. Before a suffix, a part may be found changed.
+//! prefix costs the logarithm of its rate, a known stem costs nothing, an unknown one its spelling
+//! beyond the cost of choosing a known stem. Before a suffix, a part may be changed.
 
-use super::change::{Change, Rule};
-use super::learn::Learnt;
-use super::segmentation::{Part, PartKind, Parts};
+use super::change::{Change, ChangeRule};
+use super::learn::LearntParts;
+use super::segmentation::{PartKind, WordPart, WordParts};
 use super::ways::Way;
 use super::words::{WORD_CHARS_MAX, split_last};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// Known parts and their costs.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Lexicon {
+pub struct PartLexicon {
     pub(super) stems: FxHashSet<Box<str>>,
     /// Costs in nats.
     pub(super) prefixes: FxHashMap<Box<str>, f64>,
     pub(super) suffixes: FxHashMap<Box<str>, f64>,
     /// Costs of the changes before each suffix, in nats.
-    pub(super) changes: FxHashMap<Box<str>, FxHashMap<Rule, f64>>,
-    /// The rules of change, but for that of keeping.
-    pub(super) rules: Vec<Rule>,
+    pub(super) changes: FxHashMap<Box<str>, FxHashMap<ChangeRule, f64>>,
+    /// The change rules, except keeping.
+    pub(super) rules: Vec<ChangeRule>,
     pub(super) nats_per_char: f64,
     /// Cost of a second stem.
     pub(super) join_nats: f64,
 }
 
-/// Cost of an unknown stem at least, so that a known one is never dearer.
+/// Smallest cost of an unknown stem, so that a known one is never more expensive.
 const UNKNOWN_NATS_MIN: f64 = 1.0;
-/// Cost of a change that was never seen before a suffix.
+/// Cost of a change that was not seen before a suffix.
 const UNSEEN_NATS: f64 = 7.0;
 
-/// Where in a word one is.
+/// Phase of a path through a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     BeforeStem,
@@ -41,22 +41,22 @@ enum Phase {
     AfterSuffix,
 }
 
-/// A place that a path has reached.
+/// A state reached by a path.
 #[derive(Clone, Debug)]
 struct Reached {
     cost: f64,
     at: usize,
     phase: Phase,
     /// The last character of the part before it was changed, and the change.
-    rule: Rule,
-    /// The place before, and the part between.
+    rule: ChangeRule,
+    /// The previous state, and the part between.
     from: usize,
     part: Option<(PartKind, String)>,
 }
 
-impl Lexicon {
-    /// What is needed of what was learnt.
-    pub(super) fn new(learnt: &Learnt, parts: &[Parts]) -> Lexicon {
+impl PartLexicon {
+    /// The lexicon of the learnt parts.
+    pub(super) fn new(learnt: &LearntParts, parts: &[WordParts]) -> PartLexicon {
         let all = || parts.iter().flat_map(|parts| &parts.parts);
         let texts = |kind| -> FxHashSet<Box<str>> {
             all().filter(|part| part.kind == kind).map(|part| part.text.as_str().into()).collect()
@@ -67,7 +67,7 @@ impl Lexicon {
             used.map(|(text, rate)| (text.clone(), -rate.clamp(1e-9, 1.0).ln())).collect()
         };
         let suffixes = costs(PartKind::Suffix, learnt.suffixes.values(), &learnt.suffix_rates);
-        let mut changes: FxHashMap<Box<str>, FxHashMap<Rule, f64>> = FxHashMap::default();
+        let mut changes: FxHashMap<Box<str>, FxHashMap<ChangeRule, f64>> = FxHashMap::default();
         for way in learnt.chosen.iter().flatten() {
             if let &Way::Suffix { suffix, site, .. } = way {
                 let rules = changes.entry(learnt.suffixes.get(suffix).clone()).or_default();
@@ -75,7 +75,7 @@ impl Lexicon {
                 rules.insert(learnt.changes.rule(learnt.changes.rule_of(site)), -rate.ln());
             }
         }
-        let mut lexicon = Lexicon {
+        let mut lexicon = PartLexicon {
             stems: texts(PartKind::Stem),
             prefixes: costs(PartKind::Prefix, learnt.prefixes.values(), &learnt.prefix_rates),
             suffixes,
@@ -84,7 +84,7 @@ impl Lexicon {
             nats_per_char: learnt.nats_per_char,
             join_nats: 0.0,
         };
-        // One half of a joined word is likely to be a usual one, the other any stem.
+        // One half of a compound is probably a frequent one, the other any stem.
         let n_stems = lexicon.stems.len().max(1) as f64;
         let n_words = parts.len().max(1) as f64;
         lexicon.join_nats = n_stems.ln() - (learnt.n_joined / n_words).clamp(1e-6, 1.0).ln();
@@ -92,31 +92,31 @@ impl Lexicon {
         lexicon
     }
 
-    /// Fills in [`Lexicon::rules`] from the changes.
+    /// Fills in [`PartLexicon::rules`] from the changes.
     pub(super) fn index_rules(&mut self) {
         let rules = self.changes.values().flat_map(|rules| rules.keys().copied());
-        let mut rules: Vec<Rule> = rules.filter(|rule| rule.1 != Change::Keep).collect();
+        let mut rules: Vec<ChangeRule> = rules.filter(|rule| rule.1 != Change::Keep).collect();
         rules.sort_unstable();
         rules.dedup();
         self.rules = rules;
     }
 
-    /// The parts of `word`, in lower case where a language has cases. What is no known part is a
-    /// [`PartKind::Piece`]. A word that is a single affix is that affix.
-    pub fn segment(&self, word: &str) -> Parts {
+    /// The parts of `word`, which must be in lower case. Unknown stretches are [`PartKind::Piece`].
+    /// A word that is a single affix is that affix.
+    pub fn segment(&self, word: &str) -> WordParts {
         let ends: Vec<usize> =
             word.char_indices().map(|(at, _)| at).skip(1).chain([word.len()]).collect();
         if self.stems.contains(word) {
-            return Parts::whole(PartKind::Stem, word);
+            return WordParts::whole(PartKind::Stem, word);
         }
         if self.suffixes.contains_key(word) {
-            return Parts::whole(PartKind::Suffix, word);
+            return WordParts::whole(PartKind::Suffix, word);
         }
         if self.prefixes.contains_key(word) {
-            return Parts::whole(PartKind::Prefix, word);
+            return WordParts::whole(PartKind::Prefix, word);
         }
         if word.is_empty() || ends.len() > WORD_CHARS_MAX {
-            return Parts::whole(PartKind::Piece, word);
+            return WordParts::whole(PartKind::Piece, word);
         }
         let reached = self.search(word, &ends);
         let is_end = |place: &&Reached| {
@@ -126,21 +126,22 @@ impl Lexicon {
         };
         let cheaper = |a: &&Reached, b: &&Reached| a.cost.total_cmp(&b.cost);
         let Some(mut place) = reached.iter().filter(is_end).min_by(cheaper) else {
-            return Parts::whole(PartKind::Piece, word);
+            return WordParts::whole(PartKind::Piece, word);
         };
-        let (mut parts, mut cuts) = (Vec::new(), Vec::new());
+        let mut parts = Vec::new();
+        let mut cuts = Vec::new();
         while let Some((kind, text)) = &place.part {
-            parts.push(Part::new(*kind, text));
+            parts.push(WordPart::new(*kind, text));
             place = &reached[place.from];
             cuts.push(place.at);
         }
         cuts.pop();
         parts.reverse();
         cuts.reverse();
-        Parts { parts, cuts }
+        WordParts { parts, cuts }
     }
 
-    /// All places reached, the cheapest way to each; `ends` are the ends of the characters.
+    /// All states reached, with the cheapest path to each; `ends` are the ends of the characters.
     fn search(&self, word: &str, ends: &[usize]) -> Vec<Reached> {
         let start = Reached {
             cost: 0.0,
@@ -150,7 +151,8 @@ impl Lexicon {
             from: 0,
             part: None,
         };
-        let (mut reached, mut at_char) = (vec![start], vec![Vec::new(); ends.len() + 1]);
+        let mut reached = vec![start];
+        let mut at_char = vec![Vec::new(); ends.len() + 1];
         at_char[0].push(0);
         for at in 0..ends.len() {
             for from in std::mem::take(&mut at_char[at]) {
@@ -159,7 +161,7 @@ impl Lexicon {
                     let surface = &word[begin..ends[end - 1]];
                     let before = reached[from].clone();
                     self.step(&before, surface, |phase, cost, rule, kind, text| {
-                        // The last part of a word has nothing to change for.
+                        // The last part of a word is followed by nothing, so it is unchanged.
                         if end == ends.len() && rule.1 != Change::Keep {
                             return;
                         }
@@ -189,7 +191,7 @@ impl Lexicon {
         &self,
         before: &Reached,
         surface: &str,
-        mut found: impl FnMut(Phase, f64, Rule, PartKind, &str),
+        mut found: impl FnMut(Phase, f64, ChangeRule, PartKind, &str),
     ) {
         let Some((_, last)) = split_last(surface) else { return };
         let keep = (last, Change::Keep);
@@ -225,8 +227,8 @@ impl Lexicon {
         }
     }
 
-    /// What `surface` may be without the change that a rule made.
-    fn unchanged(&self, surface: &str, mut found: impl FnMut(Rule, &str)) {
+    /// The possible originals of `surface` before a rule's change.
+    fn unchanged(&self, surface: &str, mut found: impl FnMut(ChangeRule, &str)) {
         let Some((head, last)) = split_last(surface) else { return };
         found((last, Change::Keep), surface);
         for &(from, change) in &self.rules {
@@ -240,11 +242,11 @@ impl Lexicon {
         }
     }
 
-    fn change_nats(&self, suffix: &str, rule: Rule) -> f64 {
+    fn change_nats(&self, suffix: &str, rule: ChangeRule) -> f64 {
         let known = self.changes.get(suffix).and_then(|rules| rules.get(&rule));
         match (known, rule.1) {
             (Some(&cost), _) => cost,
-            // After a character that was never seen there, a word most likely stays as it is.
+            // After a character not seen there, a word most likely stays unchanged.
             (None, Change::Keep) => 0.5,
             (None, _) => UNSEEN_NATS,
         }

@@ -1,14 +1,14 @@
-//! Morphemes: words cut into prefixes, stems and suffixes, found without a teacher.
+//! Morphemes: unsupervised segmentation of words into prefixes, stems and suffixes.
 //!
-//! Nothing here knows a language. A vocabulary with counts is explained by the ways in which its
-//! words may have come about (`ways`): as a root, by an affix on another word or on a stem that
-//! never stands alone, or by joining two words. `learn` fits how often each way is taken and drops
-//! what does not pay for its own description, so *runs* and *running* become *run* with *s* and
-//! *ing*, and the doubled *n* a rule that was learnt as well (`change`).
+//! The method is language-independent. It explains a vocabulary with counts by possible derivations
+//! of its words (`ways`): as a root, by an affix on another word or on a bound stem, or as a
+//! compound of two words. `learn` fits the rate of each derivation and drops those that do not pay
+//! for their description. *runs* and *running* become *run* with *s* and *ing*, and the doubled *n*
+//! a learnt rule (`change`).
 //!
-//! `segmentation` turns the chosen ways into parts, `lexicon` cuts words that were not in the
-//! vocabulary, `evaluate` measures boundaries against known ones, and `codes` gives every token
-//! the primes of its parts, which `codes_file` reads and writes.
+//! `segmentation` turns the chosen derivations into parts, `lexicon` segments new words, `evaluate`
+//! measures boundaries against known ones, and `codes` assigns to every token the primes of its
+//! parts, which `codes_file` reads and writes.
 
 mod change;
 mod codes;
@@ -34,6 +34,6 @@ pub use change::Change;
 pub use codes::{Codes, Feature, FeatureKind};
 pub use error::MorphemeError;
 pub use evaluate::{BoundaryScore, evaluate, suffix_list_cuts};
-pub use lexicon::Lexicon;
-pub use segmentation::{Part, PartKind, Parts, Segmentation, segment_vocabulary};
+pub use lexicon::PartLexicon;
+pub use segmentation::{PartKind, Segmentation, WordPart, WordParts, segment_vocabulary};
 pub use token::Token;

@@ -1,21 +1,21 @@
-//! Rates that are fitted while learning: of counts, of bases by their length, of joined words.
+//! Rates fitted while learning: of counts, of bases by their length, of compounds.
 
-/// Counts are compared by their binary logarithms, up to this.
+/// Largest binary logarithm of counts that is distinguished.
 const BIN_MAX: usize = 64;
-/// Counted into every bin before anything else, against bins that are empty by chance.
+/// Pseudo-count of every bin, against bins that are empty by chance.
 const BIN_START: f64 = 0.5;
 
-/// How frequent words are, in binary orders of magnitude: of themselves, or beside their base.
+/// Distribution of word counts in binary orders of magnitude, absolute or relative to the base.
 ///
-/// Where a word is far more frequent than what it seems to be made from (*number* from *numb*),
-/// this speaks against it, as far as the other words of the vocabulary do.
+/// A word that is far more frequent than its apparent base (*number* from *numb*) is an unlikely
+/// derivation, to the extent that other words of the vocabulary show this.
 #[derive(Clone, Debug)]
 pub(super) struct Magnitudes {
     shares: Vec<f64>,
 }
 
 impl Default for Magnitudes {
-    /// Says the same of all, until it is fitted.
+    /// Uniform, until it is fitted.
     fn default() -> Magnitudes {
         Magnitudes { shares: vec![1.0; 2 * BIN_MAX + 1] }
     }
@@ -37,8 +37,8 @@ impl Magnitudes {
             sum += weight;
             (first, last) = (first.min(at), last.max(at));
         }
-        // Only bins between those that occur are given a start, so that a vocabulary without
-        // counts, all in one bin, is judged by its spellings alone.
+        // Only bins between those that occur get a pseudo-count, so that a vocabulary without
+        // counts, all in one bin, is judged by spelling alone.
         let n_bins = last.saturating_sub(first) as f64 + 1.0;
         for (at, share) in self.shares.iter_mut().enumerate() {
             let nearest = at.clamp(first.min(last), last.max(first.min(last)));
@@ -52,14 +52,14 @@ fn place(bin: u8, base_bin: u8) -> usize {
     BIN_MAX + (bin as usize).min(BIN_MAX) - (base_bin as usize).min(BIN_MAX)
 }
 
-/// Shape of the distribution of bases over how productive they are: small is uneven.
+/// Shape of the Gamma distribution of productivities of bases: small is uneven.
 const SHAPE: f64 = 0.5;
-/// Bases of this many characters and more are alike.
+/// Bases of at least this number of characters are treated alike.
 const LEN_MAX: usize = 12;
 
-/// How many words are made from a base, beside the mean: more where others were made from it
-/// (the mean of a Gamma-Poisson posterior), and by its length, since short words are the
-/// beginnings of many others by chance.
+/// Productivity of a base relative to the mean. It is higher if other words were made from the base
+/// (the mean of a Gamma-Poisson posterior), and depends on its length, since short words begin many
+/// others by chance.
 #[derive(Clone, Debug)]
 pub(super) struct Productivity {
     by_len: [f64; LEN_MAX + 1],
@@ -68,7 +68,7 @@ pub(super) struct Productivity {
 }
 
 impl Productivity {
-    /// Of bases from which `expected` words are made on average.
+    /// Productivity for bases with `expected` words on average.
     pub(super) fn new(expected: f64) -> Productivity {
         Productivity { by_len: [1.0; LEN_MAX + 1], expected }
     }
@@ -94,30 +94,30 @@ impl Productivity {
             n_bases[len] += 1.0;
         }
         for len in 0..=LEN_MAX {
-            // Bounds far outside of what occurs keep an empty length from deciding anything.
+            // Wide bounds keep an empty length from having an effect.
             self.by_len[len] = (n_made[len] / (n_bases[len] * expected + 1.0)).clamp(0.01, 8.0);
         }
     }
 }
 
-/// How often words are joined, and how often each is the left and the right one.
+/// Rate of compounds, and counts of each word as left and as right half.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Joining {
-    /// Joined words in all.
+    /// Total number of compounds.
     pub(super) n: f64,
     left: Vec<f64>,
     right: Vec<f64>,
 }
 
 impl Joining {
-    /// Nothing seen yet of `n_words` words, `n` of them expected to be joined.
+    /// Prior for `n_words` words, `n` of which are expected to be compounds.
     pub(super) fn new(n_words: usize, n: f64) -> Joining {
         Joining { n, left: vec![0.0; n_words], right: vec![0.0; n_words] }
     }
 
-    /// Expected number of times that `left` and `right` are joined, not counting `own`.
+    /// Expected number of compounds of `left` and `right`, not counting `own`.
     ///
-    /// As often as not, a half is one that was never joined before: any of the words.
+    /// With probability one half, a half is new in compounds: any of the words.
     pub(super) fn rate(&self, left: u32, right: u32, own: f64) -> f64 {
         let afresh = self.n + 1.0;
         let any = afresh / self.left.len().max(1) as f64;
@@ -125,7 +125,7 @@ impl Joining {
         self.n * share(self.left[left as usize]) * share(self.right[right as usize])
     }
 
-    /// Counts joined words anew: left, right, weight.
+    /// Recounts compounds: left, right, weight.
     pub(super) fn fit(&mut self, joined: impl Iterator<Item = (u32, u32, f64)>) {
         self.n = 0.0;
         self.left.fill(0.0);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_joined_word_is_no_evidence_for_itself() {
+    fn a_compound_is_no_evidence_for_itself() {
         let mut joining = Joining::new(100, 5.0);
         joining.fit([(1, 2, 1.0), (1, 3, 1.0), (1, 4, 1.0), (5, 6, 1.0)].into_iter());
         assert!(joining.rate(1, 2, 1.0) > 5.0 * joining.rate(5, 6, 1.0));

@@ -1,18 +1,18 @@
-//! How likely a root is spelt as it is: a model of three characters, fitted to weighted strings.
+//! Spelling model of roots: character trigrams, fitted to weighted strings.
 //!
 //! P(c | a b) = (n(abc) + D P(c | b)) / (n(ab) + D), and so on down to single characters. A
-//! string's own weight is taken out of the counts before it is asked for, lest a rare string
-//! seem likely because it was counted.
+//! string's own weight is subtracted from the counts before it is scored; otherwise a rare string
+//! would seem likely because it was counted.
 
 use super::interned::Interned;
 
 /// Weight of the shorter context against the longer.
 const BACKING: f64 = 4.0;
 
-/// Stands before and after every string.
+/// Marks the edge before and after every string.
 const EDGE: u32 = 0;
 
-/// What a triple of characters counts towards.
+/// The counts of a triple of characters.
 #[derive(Clone, Copy, Debug)]
 struct Triple {
     /// The pair (a, b), as a context.
@@ -27,7 +27,7 @@ struct Triple {
 #[derive(Debug)]
 pub(super) struct Spelling {
     triples: Vec<Triple>,
-    /// The triples of all strings, one after another, and where each string's begin.
+    /// The concatenated triples of all strings, and the offset of each string.
     members: Vec<u32>,
     starts: Vec<u32>,
     n_chars: usize,
@@ -44,7 +44,8 @@ impl Spelling {
     pub(super) fn new<'s>(strings: impl Iterator<Item = &'s str>) -> Spelling {
         let (mut chars, mut triples) = (Interned::default(), Interned::default());
         chars.id(None);
-        let (mut members, mut starts) = (Vec::new(), vec![0]);
+        let mut members = Vec::new();
+        let mut starts = vec![0];
         for string in strings {
             let (mut a, mut b) = (EDGE, EDGE);
             for c in string.chars().map(Some).chain([None]) {
@@ -82,12 +83,12 @@ impl Spelling {
         model
     }
 
-    /// Distinct characters, the edge included.
+    /// Number of distinct characters, including the edge.
     pub(super) fn alphabet_len(&self) -> usize {
         self.n_chars
     }
 
-    /// Counts the strings anew with these weights, one for each.
+    /// Recounts the strings with these weights, one per string.
     pub(super) fn fit(&mut self, weights: impl Iterator<Item = f64>) {
         for counts in [
             &mut self.n_triple,
@@ -118,8 +119,8 @@ impl Spelling {
         let left = |count: f64| (count - own).max(0.0);
         let members = &self.members[span(&self.starts, string)];
         let n_all = (self.n_all - own * members.len() as f64).max(0.0);
-        // The product of a word's probabilities is far above the smallest number, but not that of
-        // a word of hundreds of characters.
+        // The product of a word's probabilities is far above the smallest float, except for words
+        // of hundreds of characters.
         let mut sum = 0.0;
         for &member in members {
             let triple = self.triples[member as usize];
@@ -154,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn likely_strings_are_those_like_the_others() {
+    fn strings_similar_to_the_others_are_likely() {
         let strings = ["aba", "abab", "ababa", "abb", "qx"];
         let mut model = Spelling::new(strings.into_iter());
         assert_eq!(model.alphabet_len(), 5);

@@ -1,4 +1,4 @@
-//! Tests of morphemes as a whole: known boundaries, well-known words, codes and their files.
+//! Morpheme tests: known boundaries, well-known words, codes and code files.
 
 use super::languages::{self, Language};
 use super::*;
@@ -10,7 +10,7 @@ fn learn(words: &[(&str, u64)]) -> Segmentation {
     segment_vocabulary(words, &mut Control::threads(1)).unwrap()
 }
 
-/// The scores of what is learnt from a language, and of the list of suffixes.
+/// The scores of the learnt segmentation of a language, and of the suffix list.
 fn scores(language: &Language) -> (BoundaryScore, BoundaryScore) {
     let words = language.counted();
     let learnt = learn(&words);
@@ -24,8 +24,8 @@ fn scores(language: &Language) -> (BoundaryScore, BoundaryScore) {
 /// The page that has a table of how well boundaries are found.
 const PAGE: &str = include_str!("../../../../../docs/codes.md");
 
-/// Whether a page's line for a language has these figures, to a hundredth: what rounds otherwise on
-/// another processor may turn a tie.
+/// Whether a page's line for a language has these figures, to a hundredth: different rounding on
+/// another processor may decide a tie differently.
 fn says(page: &str, language: &str, figures: [f64; 4]) -> bool {
     let start = format!("| {language} |");
     let line = page.lines().find_map(|line| line.strip_prefix(&start)).unwrap_or_default();
@@ -65,8 +65,8 @@ fn a_wrong_figure_on_the_page_is_caught() {
     }
 }
 
-fn said(parts: &Parts) -> String {
-    let say = |part: &Part| match part.kind {
+fn said(parts: &WordParts) -> String {
+    let say = |part: &WordPart| match part.kind {
         PartKind::Stem => part.text.clone(),
         PartKind::Prefix => format!("{}+", part.text),
         PartKind::Suffix => format!("+{}", part.text),
@@ -120,7 +120,7 @@ fn the_order_of_the_words_and_their_counts_may_be_missing() {
     words.reverse();
     let backward = learn(&words);
     let same = forward.parts.iter().zip(backward.parts.iter().rev()).filter(|(a, b)| a == b);
-    // Sums in another order round otherwise, which may turn a tie.
+    // Sums in another order round differently, which may decide a tie differently.
     assert!(same.count() * 100 >= 99 * words.len());
     let once: Vec<(&str, u64)> = words.iter().map(|&(word, _)| (word, 1)).collect();
     let found = learn(&once);
@@ -175,7 +175,7 @@ fn story_tokens() -> Vec<(String, u64)> {
 }
 
 #[test]
-fn tokens_share_the_primes_of_what_they_have_in_common() {
+fn tokens_share_the_primes_of_common_features() {
     let texts = story_tokens();
     let codes = Codes::learn(&tokens(&texts), &mut Control::threads(1)).unwrap();
     assert_eq!(codes.n_tokens(), texts.len());
@@ -206,14 +206,14 @@ fn tokens_share_the_primes_of_what_they_have_in_common() {
         (0..codes.n_tokens() as u32).filter(|&id| codes.of(id).contains(&number)).count()
     };
     assert!((0..30).all(|number| n_tokens(number) >= n_tokens(number + 1)));
-    // Any text has a code; what is unknown of it is said.
+    // Any text has a code, with its unknown features listed.
     let (new, unknown) = codes.code_text(" Zoorking");
     assert!(new.contains(&ing) && new.contains(&prime(FeatureKind::Case, "capitalised")));
     assert_eq!(unknown, [Feature::new(FeatureKind::Piece, "zoork")]);
 }
 
 #[test]
-fn codes_come_back_from_json() {
+fn codes_are_read_back_from_json() {
     let texts = story_tokens();
     let codes = Codes::learn(&tokens(&texts), &mut Control::threads(1)).unwrap();
     let json = codes.to_json();

@@ -1,20 +1,20 @@
-//! What a token is: a word with a case and perhaps a blank, or something else of some class.
+//! Token shape: a word with case and blank, or the class of any other token.
 
-use crate::tokenizer::unicode::{Classes, LETTER, MARK, NUMBER, OTHER, SPACE};
+use crate::tokenizer::unicode::{CharClasses, LETTER, MARK, NUMBER, OTHER, SPACE};
 
 /// A token of a vocabulary.
 #[derive(Clone, Copy, Debug)]
 pub struct Token<'a> {
     /// Its bytes; a blank before a word belongs to it.
     pub bytes: &'a [u8],
-    /// How often it occurs in the text that the vocabulary was made from. Tokens of count 0, such
-    /// as fallback pieces, get parts but teach nothing.
+    /// Count in the text that the vocabulary was made from. Tokens of count 0, such as fallback
+    /// pieces, get parts but are not learnt from.
     pub count: u64,
-    /// Whether it stands for no text.
+    /// Whether it is a special token, without text.
     pub is_special: bool,
 }
 
-/// How a word is written.
+/// Case of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Case {
     Lower,
@@ -24,7 +24,7 @@ pub(super) enum Case {
 }
 
 impl Case {
-    /// Its name as a feature; lower case is none.
+    /// Its name as a feature; `None` for lower case.
     pub(super) fn feature(self) -> Option<&'static str> {
         match self {
             Case::Lower => None,
@@ -35,20 +35,23 @@ impl Case {
     }
 }
 
-/// What a token is.
+/// Shape of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(super) enum TokenShape {
     /// Letters and marks, with apostrophes and hyphens inside: the text in lower case.
     Word { text: String, case: Case, has_blank: bool },
     /// Anything else: its class, and its text without the blank before it.
     Other { class: &'static str, text: String, has_blank: bool },
 }
 
-impl Shape {
-    /// What `token` is.
-    pub(super) fn of(token: &Token) -> Shape {
-        let other =
-            |class, text: &str, has_blank| Shape::Other { class, text: text.to_owned(), has_blank };
+impl TokenShape {
+    /// The shape of `token`.
+    pub(super) fn of(token: &Token) -> TokenShape {
+        let other = |class, text: &str, has_blank| TokenShape::Other {
+            class,
+            text: text.to_owned(),
+            has_blank,
+        };
         let Ok(text) = std::str::from_utf8(token.bytes) else {
             let hex: String = token.bytes.iter().map(|byte| format!("{byte:02X}")).collect();
             return other("bytes", &hex, false);
@@ -61,9 +64,9 @@ impl Shape {
             _ => (text, false),
         };
         if is_word(bare) {
-            return Shape::Word { text: bare.to_lowercase(), case: case_of(bare), has_blank };
+            return TokenShape::Word { text: bare.to_lowercase(), case: case_of(bare), has_blank };
         }
-        let seen = bare.chars().fold(0, |seen, c| seen | Classes::get().of(c));
+        let seen = bare.chars().fold(0, |seen, c| seen | CharClasses::get().of(c));
         let class = match seen {
             NUMBER => "number",
             SPACE => "space",
@@ -77,7 +80,7 @@ impl Shape {
 
 /// Whether `text` is letters and marks, with single apostrophes and hyphens between them.
 fn is_word(text: &str) -> bool {
-    let is_letter = |c: char| Classes::get().of(c) & (LETTER | MARK) != 0;
+    let is_letter = |c: char| CharClasses::get().of(c) & (LETTER | MARK) != 0;
     let mut was_letter = false;
     for c in text.chars() {
         let may_join = was_letter && matches!(c, '\'' | '’' | '-');
@@ -108,8 +111,8 @@ fn case_of(word: &str) -> Case {
 mod tests {
     use super::*;
 
-    fn shape(bytes: &[u8]) -> Shape {
-        Shape::of(&Token { bytes, count: 1, is_special: false })
+    fn shape(bytes: &[u8]) -> TokenShape {
+        TokenShape::of(&Token { bytes, count: 1, is_special: false })
     }
 
     #[test]
@@ -127,7 +130,11 @@ mod tests {
             ("語", "語", Case::Lower, false),
         ] {
             let text = expected.to_owned();
-            assert_eq!(shape(token.as_bytes()), Shape::Word { text, case, has_blank }, "{token}");
+            assert_eq!(
+                shape(token.as_bytes()),
+                TokenShape::Word { text, case, has_blank },
+                "{token}"
+            );
         }
     }
 
@@ -144,11 +151,13 @@ mod tests {
             (b"rock'", "mixture"),
             (b"\xE2\x82", "bytes"),
         ] {
-            let Shape::Other { class, .. } = shape(token) else { panic!("{token:?} is no word") };
+            let TokenShape::Other { class, .. } = shape(token) else {
+                panic!("{token:?} is no word")
+            };
             assert_eq!(class, expected, "{token:?}");
         }
         let special = Token { bytes: b"<eos>", count: 1, is_special: true };
-        let Shape::Other { class, .. } = Shape::of(&special) else { panic!("no word") };
+        let TokenShape::Other { class, .. } = TokenShape::of(&special) else { panic!("no word") };
         assert_eq!(class, "special");
     }
 }

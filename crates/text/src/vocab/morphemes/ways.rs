@@ -1,4 +1,4 @@
-//! The ways in which each word may have come about: every one that the vocabulary allows.
+//! Derivations of words (ways): every one that the vocabulary allows.
 
 use super::change::{Change, ChangeRates};
 use super::interned::Interned;
@@ -9,20 +9,20 @@ use rustc_hash::FxHashMap;
 const AFFIX_CHARS_MAX: usize = 7;
 /// Shortest base of a suffix, in characters.
 const BASE_CHARS_MIN: usize = 2;
-/// Shortest stem that never stands alone, shortest base of a prefix, and shortest half of a joined
-/// word, in characters: anything shorter begins or ends too many words by chance.
+/// Shortest bound stem, shortest base of a prefix, and shortest half of a compound, in characters:
+/// anything shorter begins or ends too many words by chance.
 const STEM_CHARS_MIN: usize = 3;
-/// Words in which an affix must be possible to be tried.
+/// Smallest number of words in which an affix must be possible to be tried.
 const AFFIX_WORDS_MIN: u32 = 3;
-/// Affixes tried of each sort: several times what a language has.
+/// Largest number of affixes tried of each sort: several times the number in a language.
 const N_AFFIXES_MAX: usize = 250;
 
-/// One way in which a word may have come about, other than as a root.
+/// A derivation of a word, other than as a root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
-    /// From the word `base`, changed as its site says.
+    /// From the word `base`, changed according to the site.
     Suffix { base: u32, suffix: u32, site: u32 },
-    /// From a stem that is no word.
+    /// From a stem that is not a word.
     Latent { stem: u32, suffix: u32 },
     /// From the word `base`.
     Prefix { base: u32, prefix: u32 },
@@ -30,16 +30,16 @@ pub(super) enum Way {
     Joined { left: u32, right: u32 },
 }
 
-/// A way and how much of the word is put down to it, in [0, 1].
+/// A derivation and its share of the word, in [0, 1].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Choice {
     pub(super) way: Way,
     pub(super) share: f64,
 }
 
-/// All ways of all words, and what they refer to.
+/// All derivations of all words, with their affixes, stems and sites.
 #[derive(Debug)]
-pub(super) struct Candidates {
+pub(super) struct CandidateWays {
     pub(super) suffixes: Interned<Box<str>>,
     pub(super) prefixes: Interned<Box<str>>,
     /// Stems that are no words.
@@ -49,10 +49,10 @@ pub(super) struct Candidates {
     pub(super) choices: Vec<Vec<Choice>>,
 }
 
-impl Candidates {
-    /// Everything that affixes and stems can explain; joined words come later.
-    pub(super) fn new(words: &Words) -> Candidates {
-        let mut found = Candidates {
+impl CandidateWays {
+    /// All derivations by affixes and stems; compounds are added later.
+    pub(super) fn new(words: &Words) -> CandidateWays {
+        let mut found = CandidateWays {
             suffixes: frequent_suffixes(words),
             prefixes: frequent_prefixes(words),
             stems: Vec::new(),
@@ -81,7 +81,8 @@ impl Candidates {
         self.choices[id].push(Choice { way, share: 0.0 });
     }
 
-    /// The ways of word `id` as `head` and `suffix`, `head` being a word or a changed one.
+    /// The derivations of word `id` as `head` and `suffix`, where `head` is a word or a changed
+    /// word.
     fn add_suffixed(&mut self, words: &Words, id: usize, n_before: usize, head: &str, suffix: u32) {
         let Some((shorter, last)) = split_last(head) else { return };
         let mut add = |base: u32, from: char, change: Change| {
@@ -93,7 +94,7 @@ impl Candidates {
         {
             add(base, last, Change::Keep);
         }
-        // A word is made from a shorter one, so that no two can be made from each other.
+        // A word is derived from a shorter one, so no two derive from each other.
         let is_short = n_before + 1 == words.n_chars[id] as usize;
         if n_before >= BASE_CHARS_MIN && !is_short {
             for &base in words.with_head(head) {
@@ -108,7 +109,8 @@ impl Candidates {
             {
                 add(base, last, Change::Double);
             }
-            // What replaces a character before a suffix of one could as well be part of that.
+            // A character that replaces another before a suffix of one character could also belong
+            // to the suffix.
             let bases = if is_short { &[] } else { words.with_head(shorter) };
             for &base in bases {
                 let from = split_last(words.texts[base as usize]).map_or(last, |(_, from)| from);
@@ -119,7 +121,7 @@ impl Candidates {
         }
     }
 
-    /// Stems that are no words but go on with at least two suffixes.
+    /// Stems that are not words but occur with at least two suffixes.
     fn add_latent(&mut self, words: &Words) {
         let mut heads: Interned<&str> = Interned::default();
         let mut uses: Vec<Vec<(usize, u32)>> = Vec::new();
@@ -144,7 +146,7 @@ impl Candidates {
         }
     }
 
-    /// Adds every way to see a word as two words.
+    /// Adds every derivation of a word as a compound of two words.
     pub(super) fn add_joined(&mut self, words: &Words) {
         for id in 0..words.len() {
             for (n_before, head, tail) in words.splits(id) {
@@ -159,8 +161,8 @@ impl Candidates {
     }
 }
 
-/// The endings that most words have after another word, and those that most words have after
-/// something that also goes on in another way, for languages whose stems never stand alone.
+/// The most frequent endings after another word, and those after a beginning that also continues in
+/// another way, for languages with bound stems.
 fn frequent_suffixes(words: &Words) -> Interned<Box<str>> {
     let mut n_going_on: FxHashMap<&str, u32> = FxHashMap::default();
     for id in 0..words.len() {
@@ -183,7 +185,7 @@ fn frequent_suffixes(words: &Words) -> Interned<Box<str>> {
             }
         }
     }
-    // Chance makes short endings frequent, hence the weight of the length.
+    // Short endings are frequent by chance, hence the weight of the length.
     let mut chosen = most_frequent(after_words, |_, n| n as usize);
     chosen.extend(most_frequent(after_stems, |tail, n| n as usize * tail.chars().count()));
     chosen.into_iter().map(Box::from).collect()
@@ -219,7 +221,7 @@ mod tests {
     fn ways_of(texts: &[&str], word: &str) -> Vec<String> {
         let words: Vec<(&str, u64)> = texts.iter().map(|&text| (text, 1)).collect();
         let words = Words::new(&words);
-        let found = Candidates::new(&words);
+        let found = CandidateWays::new(&words);
         let say = |choice: &Choice| match choice.way {
             Way::Suffix { base, suffix, site } => {
                 let (from, change) = found.changes.rule(found.changes.rule_of(site));

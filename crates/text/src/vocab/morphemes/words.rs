@@ -1,16 +1,16 @@
-//! A vocabulary with the look-ups that the search for morphemes needs.
+//! Vocabulary look-ups for morpheme learning.
 
 use rustc_hash::FxHashMap;
 
-/// Longer words, in characters, are roots and nothing is made from them.
+/// Longest analysed word, in characters; longer ones are roots without derivations.
 pub(super) const WORD_CHARS_MAX: usize = 48;
 
 /// Distinct words with their counts.
 #[derive(Debug)]
 pub(super) struct Words<'a> {
-    /// The words as they were given.
+    /// The words as given.
     pub(super) texts: Vec<&'a str>,
-    /// Characters of each, at most 255.
+    /// Number of characters of each, at most 255.
     pub(super) n_chars: Vec<u8>,
     /// The integer part of the binary logarithm of each count.
     pub(super) bins: Vec<u8>,
@@ -19,7 +19,7 @@ pub(super) struct Words<'a> {
 }
 
 impl<'a> Words<'a> {
-    /// The look-ups of `words`; a count of 0 is taken as 1.
+    /// The look-ups of `words`; a count of 0 is read as 1.
     pub(super) fn new(words: &[(&'a str, u64)]) -> Words<'a> {
         let texts: Vec<&str> = words.iter().map(|&(text, _)| text).collect();
         let n_chars: Vec<u8> =
@@ -38,7 +38,7 @@ impl<'a> Words<'a> {
         Words { texts, n_chars, bins, ids, by_head }
     }
 
-    /// How many there are.
+    /// Number of words.
     pub(super) fn len(&self) -> usize {
         self.texts.len()
     }
@@ -48,12 +48,12 @@ impl<'a> Words<'a> {
         self.ids.get(text).copied()
     }
 
-    /// The words that are `head` and one character more.
+    /// The words that are `head` plus one character.
     pub(super) fn with_head(&self, head: &str) -> &[u32] {
         self.by_head.get(head).map_or(&[], Vec::as_slice)
     }
 
-    /// Each way to cut word `id` in two: characters before the cut, and both sides.
+    /// Each cut of word `id` in two: number of characters before the cut, and both sides.
     pub(super) fn splits(
         &self,
         id: usize,

@@ -1,12 +1,12 @@
-//! In which order tokens get their ids: the order in which their rows lie in memory.
+//! Token orders: the assignment of ids, which is the order of rows in memory.
 //!
-//! What an order goes by is how often a token occurs and where it stands in the plane of words
-//! (`plane`). The ids of a class of a factored output layer are contiguous; there an order sorts the
-//! classes first, as if each were one token, and then the tokens of each class.
+//! An order depends on the count of a token and on its position in the word plane (`plane`). The
+//! ids of a class of a factored output layer are contiguous: an order first sorts the classes, each
+//! like one token, and then the tokens within each class.
 //!
-//! The two ideas behind the orders differ. *Hot rows first*: a batch reads few rows often, and they
-//! share cache lines and pages if frequent tokens stand together. *Neighbours together*: tokens used
-//! alike share pages, whatever their frequency. `docs/spiral.md` has what each was measured to be worth.
+//! There are two ideas. *Hot rows first*: a batch reads a few rows often, and they share cache
+//! lines and pages if frequent tokens are adjacent. *Neighbours together*: tokens with similar use
+//! share pages, whatever their frequency. `docs/spiral.md` has measurements of both.
 
 mod plane;
 mod sort;
@@ -21,20 +21,20 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenOrder {
-    /// By falling frequency.
+    /// By descending frequency.
     Frequency,
-    /// Along Ulam's spiral: how far a token is from the centre follows from its frequency, and
-    /// where it stands on its ring from its direction in the plane of words.
+    /// Along Ulam's spiral: the frequency of a token determines its ring, and its direction in the
+    /// word plane determines its position on the ring.
     ///
-    /// The token of rank n by frequency stands on the ring on which the spiral has its point n, so
-    /// ring r holds 8r tokens, and the first `(2r + 1)^2` ids are the same tokens as by frequency.
-    /// What differs is the order along a ring: tokens used alike are neighbours there, and across
-    /// rings stand in about the same direction.
+    /// The token of frequency rank n is on the ring of the spiral's point n, so ring r holds 8r
+    /// tokens, and the first `(2r + 1)^2` ids are the same tokens as by frequency. Only the order
+    /// along a ring differs: tokens with similar use are adjacent there, and have about the same
+    /// direction on all rings.
     Spiral,
-    /// Along Hilbert's curve through the plane of words, whatever their frequency: tokens used
-    /// alike have near ids. Tokens that do not occur come last.
+    /// Along Hilbert's curve through the word plane, whatever their frequency: tokens with similar
+    /// use have close ids. Tokens that do not occur come last.
     Hilbert,
-    /// By lot: the control.
+    /// Random: the control.
     Random,
 }
 
@@ -64,27 +64,27 @@ impl fmt::Display for TokenOrder {
     }
 }
 
-/// A token, or a class of them, as an order sees it.
+/// Sort key of a token or a class.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Mark {
-    /// How often it occurs in the text.
+    /// Number of occurrences in the text.
     pub count: u64,
-    /// Where it stands in the plane of words; (0, 0) is the middle, and means nothing is known.
-    pub place: [f64; 2],
+    /// Position in the word plane; (0, 0), the centre, if nothing is known.
+    pub position: [f64; 2],
 }
 
-/// A vocabulary as orders see it.
+/// Sort keys of a vocabulary.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Marks {
-    /// (V) by the ids that the tokens have so far.
+    /// (V) keys by current id.
     pub marks: Vec<Mark>,
-    /// Seed of what is drawn by lot.
+    /// Seed of random choices.
     pub seed: u64,
 }
 
 impl Marks {
-    /// What `order` goes by, from a text. `goes_on(done, of)` is called on the way; once it returns
-    /// false the work ends. The same on any number of threads.
+    /// The sort keys for `order`, from a text. `goes_on(done, of)` is called after each step; once
+    /// it returns false the work ends. The result does not depend on the number of threads.
     ///
     /// # Errors
     /// [`ClassError`]: a token outside the vocabulary, or cancelled.
@@ -97,20 +97,22 @@ impl Marks {
         goes_on: &mut dyn FnMut(usize, usize) -> bool,
     ) -> Result<Marks, ClassError> {
         let counts = count_tokens(tokens, vocab_size)?;
-        let places = match order.needs_plane() {
-            true => plane::places(tokens, &counts, seed, pool, goes_on)?,
-            false => vec![[0.0; 2]; vocab_size],
+        let positions = if order.needs_plane() {
+            plane::positions(tokens, &counts, seed, pool, goes_on)?
+        } else {
+            vec![[0.0; 2]; vocab_size]
         };
-        let mark = |(count, place)| Mark { count, place };
-        Ok(Marks { marks: counts.into_iter().zip(places).map(mark).collect(), seed })
+        let mark = |(count, position)| Mark { count, position };
+        Ok(Marks { marks: counts.into_iter().zip(positions).map(mark).collect(), seed })
     }
 
-    /// (V) the old id of every new one.
+    /// (V) the old id of each new id.
     pub fn order(&self, order: TokenOrder) -> Vec<u32> {
         sort::sorted(order, &self.marks, self.seed, 0)
     }
 
-    /// The same classes, numbered by `order`, and their tokens by `order` in each.
+    /// The same classes, with classes sorted by `order`, and tokens sorted by `order` within each
+    /// class.
     ///
     /// # Panics
     /// If `classes` has another number of tokens.
@@ -137,15 +139,15 @@ impl Marks {
     }
 }
 
-/// A class as one mark: all its tokens together, at their centre of mass.
+/// The key of a class: the total count, and the centre of mass of its tokens.
 fn centre(marks: &[Mark]) -> Mark {
     let (mut count, mut sum) = (0, [0.0; 2]);
     for mark in marks {
         count += mark.count;
-        sum.iter_mut().zip(mark.place).for_each(|(sum, x)| *sum += mark.count as f64 * x);
+        sum.iter_mut().zip(mark.position).for_each(|(sum, x)| *sum += mark.count as f64 * x);
     }
-    let place = sum.map(|x| if count > 0 { x / count as f64 } else { 0.0 });
-    Mark { count, place }
+    let position = sum.map(|x| if count > 0 { x / count as f64 } else { 0.0 });
+    Mark { count, position }
 }
 
 #[cfg(test)]
@@ -153,11 +155,12 @@ mod tests {
     use super::*;
     use kernels::rng::{Purpose, Rng};
 
-    /// Four classes of 100 tokens with counts that fall, at random places.
+    /// Four classes of 100 tokens with descending counts, at random positions.
     fn example() -> (Marks, Classes) {
         let rng = Rng::new(1, Purpose::Test, 0);
-        let place = |i: u64| [rng.f64_at(2 * i) - 0.5, rng.f64_at(2 * i + 1) - 0.5];
-        let mark = |i: u64| Mark { count: rng.u64_at(1000 + i) % 100 * (i % 4), place: place(i) };
+        let position = |i: u64| [rng.f64_at(2 * i) - 0.5, rng.f64_at(2 * i + 1) - 0.5];
+        let mark =
+            |i: u64| Mark { count: rng.u64_at(1000 + i) % 100 * (i % 4), position: position(i) };
         let marks: Vec<Mark> = (0..100).map(mark).collect();
         let counts: Vec<u64> = marks.iter().map(|mark| mark.count).collect();
         let class_of: Vec<u32> = (0..100).map(|i| (i % 4) as u32).collect();
@@ -201,8 +204,8 @@ mod tests {
     }
 
     #[test]
-    fn a_class_stands_at_its_centre_of_mass() {
-        let mark = |count, x| Mark { count, place: [x, -x] };
+    fn the_key_of_a_class_is_at_its_centre_of_mass() {
+        let mark = |count, x| Mark { count, position: [x, -x] };
         assert_eq!(centre(&[mark(1, 1.0), mark(3, 5.0), mark(0, 9.0)]), mark(4, 4.0));
         assert_eq!(centre(&[mark(0, 3.0)]), mark(0, 0.0));
     }

@@ -1,8 +1,8 @@
-//! The plane of words: the two directions in which word vectors differ most.
+//! Word plane: the first two principal components of word vectors.
 //!
-//! Word vectors (`classes/vectors`) are alike for words with like neighbours. Their first two
+//! Word vectors (`classes/vectors`) are similar for words with similar neighbours. Their first two
 //! principal components (Pearson, "On lines and planes of closest fit to systems of points in
-//! space", 1901) keep what two numbers can keep of that.
+//! space", 1901) preserve as much of that as two numbers can.
 
 use crate::corpus::TokenSource;
 use crate::vocab::classes::vectors::{N_PASSES, WORD_DIM, word_vectors};
@@ -11,8 +11,8 @@ use crate::vocab::classes::{Bigrams, ClassError, by_falling_count};
 use kernels::Pool;
 use kernels::rng::{Purpose, Rng};
 
-/// Rounds in which two directions are turned towards the principal ones. Each multiplies what is
-/// wrong by the ratio of two variances, which after so many is nothing, or they are as good as equal.
+/// Rounds of subspace iteration. Each multiplies the error by a ratio of two variances; after 200
+/// rounds the error is negligible, unless the variances are nearly equal.
 const N_ROUNDS: usize = 200;
 
 /// Streams of random numbers, by use.
@@ -21,11 +21,11 @@ const STREAM_DIRECTIONS: u64 = u64::MAX - 1;
 
 type Vector = [f64; WORD_DIM];
 
-/// (V) where each token stands; tokens that do not occur in the middle.
+/// (V) position of each token; the centre for tokens that do not occur.
 ///
 /// # Errors
 /// [`ClassError`]: a token outside the vocabulary, or cancelled.
-pub fn places<T: TokenSource + ?Sized>(
+pub fn positions<T: TokenSource + ?Sized>(
     tokens: &T,
     counts: &[u64],
     seed: u64,
@@ -39,9 +39,9 @@ pub fn places<T: TokenSource + ?Sized>(
     let mut watch = Watch::new(N_PASSES, goes_on);
     let vectors = word_vectors(&bigrams, words, &rng(STREAM_VECTORS), pool, &mut watch)?;
     let projected = principal_components(&vectors, &rng(STREAM_DIRECTIONS));
-    let mut places = vec![[0.0; 2]; counts.len()];
-    words.iter().zip(projected).for_each(|(word, place)| places[*word as usize] = place);
-    Ok(places)
+    let mut positions = vec![[0.0; 2]; counts.len()];
+    words.iter().zip(projected).for_each(|(word, position)| positions[*word as usize] = position);
+    Ok(positions)
 }
 
 /// The first two principal components of each of `vectors` (words, [`WORD_DIM`]).
@@ -94,7 +94,7 @@ fn dot(a: &Vector, b: &Vector) -> f64 {
 mod tests {
     use super::*;
 
-    /// Numbers that vary most along one axis, less along another, and hardly along the rest.
+    /// Vectors that vary most along one axis, less along another, and hardly along the rest.
     #[test]
     fn components_are_the_directions_of_most_variance() {
         let rng = Rng::new(1, Purpose::Test, 0);
@@ -112,14 +112,14 @@ mod tests {
                 (components[0][component] * (f64::from(vectors[axis]) - mean(axis))).signum();
             for (found, row) in components.iter().zip(vectors.chunks_exact(WORD_DIM)) {
                 let expected = f64::from(row[axis]) - mean(axis);
-                // Chance correlation of the two turns the directions by a few hundredths.
+                // Chance correlation of the two rotates the directions by a few hundredths.
                 assert!((sign * found[component] - expected).abs() < 0.2, "{found:?} {expected}");
             }
         }
     }
 
     #[test]
-    fn vectors_that_are_all_alike_stand_in_the_middle() {
+    fn equal_vectors_are_at_the_centre() {
         let rng = Rng::new(1, Purpose::Test, 0);
         let alike = [[0.0; 2]; 3];
         assert_eq!(principal_components(&[0.0; 3 * WORD_DIM], &rng), alike);
@@ -127,9 +127,9 @@ mod tests {
         assert!(principal_components(&[], &rng).is_empty());
     }
 
-    /// Two languages side by side: the words of each stand together, whatever the threads.
+    /// Two unrelated languages: the words of each are close together, for any number of threads.
     #[test]
-    fn words_used_alike_stand_together() {
+    fn words_of_similar_use_are_close_together() {
         let draws = &mut Rng::new(2, Purpose::Test, 0).draws();
         let mut tokens = Vec::new();
         for sentence in 0..400 {
@@ -138,18 +138,19 @@ mod tests {
         }
         let mut counts = vec![0; 22];
         tokens.iter().for_each(|id| counts[*id as usize] += 1);
-        let places = |threads| {
-            places(&tokens[..], &counts, 1, &mut Pool::new(threads), &mut |_, _| true).unwrap()
+        let positions = |threads| {
+            positions(&tokens[..], &counts, 1, &mut Pool::new(threads), &mut |_, _| true).unwrap()
         };
-        let found = places(1);
-        assert_eq!(found, places(3));
+        let found = positions(1);
+        assert_eq!(found, positions(3));
         assert_eq!(found[20..], [[0.0; 2]; 2], "they do not occur");
         let is_left = |id: usize| found[id][0] < 0.0;
         assert!(
             (0..10).all(|id| is_left(id) == is_left(0) && is_left(id + 10) != is_left(0)),
             "{found:?}"
         );
-        let stopped = super::places(&tokens[..], &counts, 1, &mut Pool::new(1), &mut |_, _| false);
+        let stopped =
+            super::positions(&tokens[..], &counts, 1, &mut Pool::new(1), &mut |_, _| false);
         assert_eq!(stopped, Err(ClassError::Cancelled));
     }
 }

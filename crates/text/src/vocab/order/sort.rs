@@ -1,12 +1,12 @@
-//! The orders: each sorts marks.
+//! Sorting by each token order.
 
 use super::{Mark, TokenOrder};
 use crate::corpus::permutation::Permutation;
 use kernels::rng::{Purpose, Rng};
-use lattice::{hilbert, spiral};
+use lattice::curves::{hilbert, spiral};
 use std::cmp::Reverse;
 
-/// The indices of `marks` in an order; ties go to the lower index. `lot` tells apart the random
+/// The indices of `marks` in an order; ties by ascending index. `lot` distinguishes the random
 /// orders of one seed.
 pub fn sorted(order: TokenOrder, marks: &[Mark], seed: u64, lot: u64) -> Vec<u32> {
     let by_count = by_falling_count(marks);
@@ -28,20 +28,20 @@ fn by_falling_count(marks: &[Mark]) -> Vec<u32> {
     order
 }
 
-/// Leaves everyone on the ring that their rank gives them, and sorts each ring by direction.
+/// Keeps each token on the ring of its frequency rank, and sorts each ring by direction.
 fn along_spiral(marks: &[Mark], by_count: Vec<u32>) -> Vec<u32> {
-    let place = |(rank, index): (usize, u32)| {
-        (spiral::ring(rank as u64), turn(marks[index as usize].place), index)
+    let position = |(rank, index): (usize, u32)| {
+        (spiral::ring(rank as u64), turn(marks[index as usize].position), index)
     };
-    let mut places: Vec<_> = by_count.into_iter().enumerate().map(place).collect();
-    places.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
-    places.into_iter().map(|(_, _, index)| index).collect()
+    let mut positions: Vec<_> = by_count.into_iter().enumerate().map(position).collect();
+    positions.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+    positions.into_iter().map(|(_, _, index)| index).collect()
 }
 
-/// How much of a ring of the spiral lies before a direction, from 0 to 1: rings are squares that
-/// begin and end at their lower right corner and go round against the clock.
+/// The fraction of a ring of the spiral before a direction, from 0 to 1. Rings are squares that
+/// begin and end at their lower right corner and run counter-clockwise.
 ///
-/// Angles would do as well, but their functions are not the same on every machine.
+/// Angles would work too, but trigonometric functions differ between machines.
 fn turn([x, y]: [f64; 2]) -> f64 {
     let r = x.abs().max(y.abs());
     if r == 0.0 {
@@ -59,16 +59,16 @@ fn turn([x, y]: [f64; 2]) -> f64 {
     (n_sides + step / (2.0 * r)) / 4.0
 }
 
-/// Sorts those that occur along Hilbert's curve.
+/// Sorts the tokens that occur along Hilbert's curve.
 ///
-/// Each coordinate is replaced by its rank, so that the square is filled evenly: the curve then has
-/// about as many tokens in one part of it as in any other.
+/// Each coordinate is replaced by its rank, so that tokens are evenly spread over the square and
+/// along the curve.
 fn along_hilbert(marks: &[Mark], by_count: Vec<u32>) -> Vec<u32> {
     let n = by_count.partition_point(|index| marks[*index as usize].count > 0);
     let level = (n as u64).next_power_of_two().ilog2();
     let ranks = [0, 1].map(|axis| {
         let mut along: Vec<u32> = (0..n as u32).collect();
-        let x = |i: u32| marks[by_count[i as usize] as usize].place[axis];
+        let x = |i: u32| marks[by_count[i as usize] as usize].position[axis];
         along.sort_by(|a, b| x(*a).total_cmp(&x(*b)));
         let mut ranks = vec![0; n];
         along.iter().enumerate().for_each(|(rank, i)| ranks[*i as usize] = rank as u64);

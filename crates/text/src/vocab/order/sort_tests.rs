@@ -1,28 +1,28 @@
-//! Orders are permutations; the spiral goes outwards by frequency and round by direction; near places
-//! have near ids along Hilbert's curve.
+//! Orders are permutations; the spiral goes outwards by frequency and round by direction; near
+//! positions have near ids along Hilbert's curve.
 
 use super::*;
 use crate::corpus::permutation::check_exactly_once;
-use lattice::spiral::{position, ring};
+use lattice::curves::spiral::{position, ring};
 
-/// `n` marks with Zipf's counts in no order, at random places of the square from -1 to 1; the last
+/// `n` marks with Zipf's counts in no order, at random positions of the square from -1 to 1; the last
 /// tenth by count does not occur.
 fn marks(n: usize) -> Vec<Mark> {
     let rng = Rng::new(1, Purpose::Test, n as u64);
     let ranks: Vec<u32> = sorted(TokenOrder::Random, &vec![Mark::default(); n], 7, 7);
     let count =
         |rank: u32| if rank as usize * 10 < n * 9 { 10_000 / (u64::from(rank) + 1) } else { 0 };
-    let place = |i: u64| [2 * i, 2 * i + 1].map(|word| 2.0 * rng.f64_at(word) - 1.0);
+    let position = |i: u64| [2 * i, 2 * i + 1].map(|word| 2.0 * rng.f64_at(word) - 1.0);
     let marks = ranks.into_iter().zip(0..);
-    marks.map(|(rank, i)| Mark { count: count(rank), place: place(i) }).collect()
+    marks.map(|(rank, i)| Mark { count: count(rank), position: position(i) }).collect()
 }
 
 fn seen(marks: &[Mark], order: TokenOrder) -> Vec<Mark> {
     sorted(order, marks, 1, 0).into_iter().map(|i| marks[i as usize]).collect()
 }
 
-/// The first id at which the spiral order is none: a token nearer to the centre than a more frequent
-/// one, or on its ring before one that comes earlier round it.
+/// The first id at which the spiral order is none: a token nearer to the centre than a more
+/// frequent one, or on its ring before one that comes earlier round it.
 fn fault_of_spiral(ordered: &[Mark]) -> Option<usize> {
     let mut counts: Vec<u64> = ordered.iter().map(|mark| mark.count).collect();
     counts.sort_by_key(|count| Reverse(*count));
@@ -34,7 +34,7 @@ fn fault_of_spiral(ordered: &[Mark]) -> Option<usize> {
     (0..ordered.len()).find(|&i| {
         let falls = i > 0
             && rings[i] == rings[i - 1]
-            && turn(ordered[i].place) < turn(ordered[i - 1].place);
+            && turn(ordered[i].position) < turn(ordered[i - 1].position);
         falls || !counts[of_ring(i)].contains(&ordered[i].count)
     })
 }
@@ -103,10 +103,10 @@ fn directions_go_round_as_the_spiral_does() {
     assert_eq!(turn([0.0, 0.0]), 0.0);
     for n in 1..2_000 {
         let (r, (x, y)) = (ring(n), position(n));
-        let place = n - (2 * r - 1).pow(2) + 1;
+        let position = n - (2 * r - 1).pow(2) + 1;
         for scale in [1.0, 0.25, 3.0] {
             let found = turn([x as f64 * scale, y as f64 * scale]);
-            let expected = place as f64 / (8 * r) as f64;
+            let expected = position as f64 / (8 * r) as f64;
             // Two roundings of numbers up to 4, then a quarter of them.
             assert!((found - expected).abs() <= 2.0 * f64::EPSILON, "{n}: {found}, {expected}");
         }
@@ -116,16 +116,16 @@ fn directions_go_round_as_the_spiral_does() {
 /// Mean distance in the plane of tokens with neighbouring ids.
 fn mean_step(ordered: &[Mark]) -> f64 {
     let step = |pair: &[Mark]| {
-        let [dx, dy] = [0, 1].map(|axis| pair[0].place[axis] - pair[1].place[axis]);
+        let [dx, dy] = [0, 1].map(|axis| pair[0].position[axis] - pair[1].position[axis]);
         (dx * dx + dy * dy).sqrt()
     };
     ordered.windows(2).map(step).sum::<f64>() / (ordered.len() - 1) as f64
 }
 
 /// A thousand points of a square of side 2 are 2 / sqrt(1000) apart; steps along the curve are as
-/// short up to a small factor, where those of an order that knows no places are a side's half.
+/// short up to a small factor, where those of an order that knows no positions are a side's half.
 #[test]
-fn near_places_have_near_ids_along_hilberts_curve() {
+fn close_positions_have_close_ids_along_hilberts_curve() {
     let marks = marks(1000);
     let apart = 2.0 / 1000f64.sqrt();
     let occurring = |order| mean_step(&seen(&marks, order)[..900]);

@@ -1,4 +1,4 @@
-//! Ulam's spiral: the numbers from 0 on, wound around the origin, exactly and in both directions.
+//! Ulam's spiral: number to point and back, exact for all 64-bit numbers.
 //!
 //! ```text
 //!      16  15  14  13  12
@@ -7,23 +7,23 @@
 //!      19   6   7   8   9
 //! ```
 //!
-//! Ring r is the border of the square of half-width r. It begins at `(2r - 1)^2`, below its upper
-//! right corner's column, and goes up, left, down and right, 2r steps each. Neighbours in number
-//! are neighbours in the plane, and low numbers lie at the centre.
+//! Ring r is the border of the square of half-width r. Its first number is `(2r - 1)^2`, on the
+//! right side one above the lower right corner; it runs up, left, down and right, 2r steps each.
+//! Consecutive numbers are adjacent in the plane, and low numbers lie at the centre.
 
-/// Largest ring on which 64-bit numbers lie; they do not fill it.
+/// Largest ring with 64-bit numbers; they do not fill it.
 const LAST_RING: u64 = 1 << 31;
 
-/// The ring of a number: half the width of the square on whose border its point lies. Ring 0 has one
-/// number, ring r has 8r, and the rings up to r have the numbers below `(2r + 1)^2`.
+/// The ring of a number: the half-width of the square on whose border its point lies. Ring 0 has
+/// one number, ring r has 8r, and the rings up to r contain the numbers below `(2r + 1)^2`.
 pub fn ring(n: u64) -> u64 {
-    // On ring r the root is 2r - 1 or 2r.
+    // On ring r the integer square root is 2r - 1 or 2r.
     n.isqrt().div_ceil(2)
 }
 
 /// The point of a number: 0 at the origin, 1 at (1, 0), 2 at (1, 1).
 ///
-/// Coordinates are at most 2^31 in absolute value; those of 32-bit numbers are below 2^15 + 1.
+/// Coordinates are at most 2^31 in absolute value; for 32-bit numbers they are at most 2^15.
 pub fn position(n: u64) -> (i64, i64) {
     let ring = ring(n);
     if ring == 0 {
@@ -40,7 +40,7 @@ pub fn position(n: u64) -> (i64, i64) {
     }
 }
 
-/// The number at a point, or nothing if it has more than 64 bits.
+/// The number at a point, or `None` if it has more than 64 bits.
 pub fn number(x: i64, y: i64) -> Option<u64> {
     let ring = x.unsigned_abs().max(y.unsigned_abs());
     if ring == 0 {
@@ -50,7 +50,7 @@ pub fn number(x: i64, y: i64) -> Option<u64> {
         return None;
     }
     let (r, side) = (ring as i64, 2 * ring);
-    // Each side has its end, not its start: the corner at the lower right ends the ring.
+    // Each side includes its end corner, not its start: the lower right corner ends the ring.
     let (n_sides, step) = if x == r && y > -r {
         (0, y + r - 1)
     } else if y == r {
@@ -86,7 +86,7 @@ mod tests {
         points
     }
 
-    /// The first number whose point is not one step away from the one before it.
+    /// The first number whose point is not one step away from its predecessor's.
     fn first_jump(points: &[(i64, i64)]) -> Option<usize> {
         let steps = points.windows(2).map(|p| p[0].0.abs_diff(p[1].0) + p[0].1.abs_diff(p[1].1));
         steps.enumerate().find(|(_, step)| *step != 1).map(|(i, _)| i + 1)
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     #[cfg_attr(miri, ignore = "takes minutes in an interpreter")]
-    fn a_million_points_are_those_of_the_walk() {
+    fn a_million_points_agree_with_the_walk() {
         let points: Vec<(i64, i64)> = (0..1_000_000).map(position).collect();
         assert!(points == walked(1_000_000), "the points are not those of the walk");
         assert_eq!(first_jump(&points), None);
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_numbers_of_64_bits_have_points() {
+    fn the_largest_64_bit_numbers_have_points() {
         // The last point of ring 2^31 - 1, and the first one of the next.
         let corner = (1u64 << 32).wrapping_sub(1);
         let r = (1i64 << 31) - 1;

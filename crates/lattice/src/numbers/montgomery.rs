@@ -1,27 +1,28 @@
-//! Arithmetic modulo an odd 128-bit number without division (Montgomery 1985).
+//! Montgomery arithmetic modulo an odd 128-bit number, without division (Montgomery 1985).
 //!
-//! A residue x is held as `x * 2^128 mod n`, in which form a product costs three wide products.
+//! A residue x is stored as `x * 2^128 mod n`. In this form a product costs three wide products.
 
-/// An odd modulus, and what its products need. Residues that it takes and gives are in its form.
+/// An odd modulus with its precomputed constants. All residues taken and returned are in
+/// Montgomery form.
 #[derive(Clone, Copy, Debug)]
 pub struct Montgomery {
     n: u128,
     /// `1 / n mod 2^128`.
     inverse: u128,
-    /// 1 in Montgomery's form.
+    /// 1 in Montgomery form.
     one: u128,
-    /// `2^256 mod n`, which brings a number into the form.
+    /// `2^256 mod n`, which converts a number to Montgomery form.
     square: u128,
 }
 
 impl Montgomery {
-    /// Prepares a modulus.
+    /// Precomputes the constants of modulus `n`.
     ///
     /// # Panics
     /// If `n` is even or 1.
     pub fn new(n: u128) -> Montgomery {
         assert!(n % 2 == 1 && n > 1, "Montgomery::new: {n} is not an odd number above 1");
-        // Newton: an odd number is its own inverse modulo 8, and each step doubles the bits.
+        // Newton's method: an odd number is its own inverse modulo 8; each step doubles the bits.
         let mut inverse = n;
         for _ in 0..6 {
             inverse = inverse.wrapping_mul(2u128.wrapping_sub(n.wrapping_mul(inverse)));
@@ -49,7 +50,7 @@ impl Montgomery {
         self.mul(x % self.n, self.square)
     }
 
-    /// The residue of a number of either sign.
+    /// The residue of a signed number.
     pub fn residue_signed(&self, x: i64) -> u128 {
         let residue = self.residue(x.unsigned_abs().into());
         if x < 0 { self.sub(0, residue) } else { residue }
@@ -75,14 +76,16 @@ impl Montgomery {
     /// `a * b`.
     pub fn mul(&self, a: u128, b: u128) -> u128 {
         let (high, low) = wide_product(a, b);
-        // Subtracting this multiple of n clears the lower half; the upper half is the product.
+        // Subtracting this multiple of n clears the lower half; the upper half is the result.
         let (multiple, _) = wide_product(low.wrapping_mul(self.inverse), self.n);
         self.sub(high, multiple)
     }
 
     /// `base ^ exponent`.
     pub fn pow(&self, base: u128, exponent: u128) -> u128 {
-        let (mut square, mut power, mut rest) = (base, self.one, exponent);
+        let mut square = base;
+        let mut power = self.one;
+        let mut rest = exponent;
         while rest != 0 {
             if rest & 1 == 1 {
                 power = self.mul(power, square);
@@ -97,7 +100,8 @@ impl Montgomery {
 /// The upper and the lower 128 bits of `a * b`.
 fn wide_product(a: u128, b: u128) -> (u128, u128) {
     const LOW: u128 = u64::MAX as u128;
-    let ([a1, a0], [b1, b0]) = ([a >> 64, a & LOW], [b >> 64, b & LOW]);
+    let [a1, a0] = [a >> 64, a & LOW];
+    let [b1, b0] = [b >> 64, b & LOW];
     let (low, cross, crossed, high) = (a0 * b0, a1 * b0, a0 * b1, a1 * b1);
     let middle = (low >> 64) + (cross & LOW) + (crossed & LOW);
     (high + (cross >> 64) + (crossed >> 64) + (middle >> 64), (middle << 64) | (low & LOW))
@@ -136,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn signs_are_kept() {
+    fn negative_numbers_have_residues() {
         let field = Montgomery::new(101);
         assert_eq!(field.residue_signed(-7), field.residue(94));
         assert_eq!(field.residue_signed(7), field.residue(7));

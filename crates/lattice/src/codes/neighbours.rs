@@ -1,36 +1,36 @@
-//! The most similar of many codes: exact, and equal to comparing with every one of them.
+//! Exact nearest-neighbour search among codes, with the same result as comparing with every code.
 //!
-//! Codes that share no prime with the query are never looked at. The primes of the query are taken
-//! from the rarest, with the shortest list, to the most frequent. What has not been seen by then
-//! shares only primes that are still to come, whose weights bound its similarity: as soon as the k
-//! best so far lie above that bound, the long lists of the small primes are not read at all
-//! (the idea of MaxScore: Turtle & Flood 1995). Within a list the sizes of the codes bound their
-//! similarity too, and lists ascend by size, so that only a window of each is read.
+//! Codes that share no prime with the query are never read. The primes of the query are processed
+//! from the rarest, with the shortest list, to the most frequent. A code not seen so far can share
+//! only the remaining primes, and their weights bound its similarity. Once the k best so far exceed
+//! that bound, the long lists of small primes are skipped (as in MaxScore: Turtle & Flood 1995).
+//! Within a list, the size of a code bounds its similarity too; lists ascend by size, so only a
+//! window of each is read.
 
-use crate::code_index::CodeIndex;
-use crate::factor_code::FactorCode;
-use crate::signature::SignatureRows;
-use crate::similarity::{by_factors, of_primes, total, weight};
+use crate::codes::code_index::CodeIndex;
+use crate::codes::factor_code::FactorCode;
+use crate::codes::signature::SignatureRows;
+use crate::codes::similarity::{by_factors, of_primes, total, weight};
 
-/// One of the codes near a query.
+/// A code near a query.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Neighbour {
-    /// Its place in the list of codes.
-    pub place: usize,
-    /// Its similarity to the query, above 0 and at most 1: the bits of [`by_factors`].
+    /// Index in the list of codes.
+    pub index: usize,
+    /// Similarity to the query, in (0, 1]; bit for bit the result of [`by_factors`].
     pub similarity: f64,
 }
 
 impl Neighbour {
-    /// Order of results: falling similarity, and of equals the first in the list of codes.
+    /// Order of results: descending similarity, ties by ascending index.
     fn order(&self, other: &Neighbour) -> std::cmp::Ordering {
-        other.similarity.total_cmp(&self.similarity).then(self.place.cmp(&other.place))
+        other.similarity.total_cmp(&self.similarity).then(self.index.cmp(&other.index))
     }
 }
 
-/// The definition: compares `query` with every code. Only those with a similarity above 0 count.
+/// Reference implementation: compares `query` with every code. Omits codes of similarity 0.
 pub fn nearest_by_scan(codes: &[FactorCode], query: &FactorCode, k: usize) -> Vec<Neighbour> {
-    let score = |(place, code)| Neighbour { place, similarity: by_factors(query, code) };
+    let score = |(index, code)| Neighbour { index, similarity: by_factors(query, code) };
     let mut all: Vec<Neighbour> = codes.iter().enumerate().map(score).collect();
     all.retain(|neighbour| neighbour.similarity > 0.0);
     all.sort_by(Neighbour::order);
@@ -38,51 +38,51 @@ pub fn nearest_by_scan(codes: &[FactorCode], query: &FactorCode, k: usize) -> Ve
     all
 }
 
-/// Ranks of codes that may have a prime: all that have it, and perhaps others.
-pub(crate) trait Candidates {
-    /// How many there are.
+/// Posting lists: for a prime, the ranks of all codes that have it, possibly with false positives.
+pub(crate) trait Postings {
+    /// Length of the list of `prime`.
     fn count(&self, prime: u32) -> usize;
-    /// Those from `rank` on, ascending.
+    /// Ranks from `rank` on, ascending.
     fn from(&self, prime: u32, rank: usize) -> impl Iterator<Item = usize>;
-    /// Those below `rank`, descending.
+    /// Ranks below `rank`, descending.
     fn below(&self, prime: u32, rank: usize) -> impl Iterator<Item = usize>;
 }
 
-/// Searches in an index, one after the other; holds what they need of memory.
+/// Search over an index, with buffers reused from query to query.
 #[derive(Clone, Debug)]
 pub struct Searcher<'a> {
     index: &'a CodeIndex,
-    /// By index of a prime: its weight if the query has it, else 0. All 0 between searches.
+    /// By prime index: the prime's weight if the query has it, else 0. All 0 between searches.
     marks: Vec<f64>,
-    /// One bit a rank: whether the code was compared. All 0 between searches.
+    /// One bit per rank: whether the code was compared. All 0 between searches.
     seen: Vec<u64>,
-    /// Primes of the code at hand.
+    /// Primes of the current code.
     primes: Vec<u64>,
 }
 
-/// A query, as the bounds need it.
+/// A query with the numbers that bounds are computed from.
 struct Query<'a> {
     primes: &'a [u64],
     /// `ln n`.
     total: f64,
-    /// Factor by which rounding may have made a bound too small.
+    /// Factor by which rounding can make a bound too small.
     slack: f64,
 }
 
-/// The best so far, in their order.
+/// The k best neighbours so far, in the order of results.
 struct Best {
     k: usize,
     list: Vec<Neighbour>,
-    /// Similarity of the k-th; 0 while there are fewer.
+    /// Similarity of the k-th; 0 while there are fewer than k.
     least: f64,
 }
 
 impl Best {
     fn offer(&mut self, neighbour: Neighbour) {
-        let place = self.list.partition_point(|other| other.order(&neighbour).is_lt());
-        if place < self.k {
+        let rank = self.list.partition_point(|other| other.order(&neighbour).is_lt());
+        if rank < self.k {
             self.list.truncate(self.k - 1);
-            self.list.insert(place, neighbour);
+            self.list.insert(rank, neighbour);
             if self.list.len() == self.k {
                 self.least = self.list[self.k - 1].similarity;
             }
@@ -91,39 +91,38 @@ impl Best {
 }
 
 impl Query<'_> {
-    /// Whether a code is out of the running that shares at most the weight `shared`, where its own
-    /// weight is `total`: `shared / lcm` lies below the k-th best.
+    /// Whether a code of weight `total` that shares at most the weight `shared` with the query
+    /// cannot be among the k best: `shared / ln lcm` is below the k-th similarity.
     #[inline]
     fn excludes(&self, shared: f64, total: f64, best: &Best) -> bool {
-        // Divisor and multiple of codes with these weights: gcd * lcm = a * b.
+        // gcd * lcm = a * b, so ln lcm is the sum of both weights minus the shared one.
         shared * self.slack < best.least * (self.total + total - shared)
     }
 }
 
 impl<'a> Searcher<'a> {
-    /// A searcher of an index.
+    /// A searcher over an index.
     pub fn new(index: &'a CodeIndex) -> Searcher<'a> {
-        let (n_primes, n_words) = (index.primes().len(), index.len().div_ceil(64));
         Searcher {
             index,
-            marks: vec![0.0; n_primes],
-            seen: vec![0; n_words],
+            marks: vec![0.0; index.primes().len()],
+            seen: vec![0; index.len().div_ceil(64)],
             primes: Vec::with_capacity(index.max_len()),
         }
     }
 
-    /// The `k` codes most similar to `query`, from the most similar on; of equally similar ones
-    /// the first in the list of codes. Fewer if fewer share a prime with it.
+    /// The `k` codes most similar to `query`, most similar first, ties by ascending index. Fewer
+    /// than `k` if fewer share a prime with the query.
     ///
-    /// The same as [`nearest_by_scan`]. Codes equal to the query are among them.
+    /// Same result as [`nearest_by_scan`]. Codes equal to the query are included.
     pub fn nearest(&mut self, query: &FactorCode, k: usize) -> Vec<Neighbour> {
         self.search(self.index, query, k)
     }
 
-    /// The same result as [`Searcher::nearest`], found by the signatures of the index's codes.
+    /// Same result as [`Searcher::nearest`], with the signatures of the index's codes as filter.
     ///
     /// # Panics
-    /// If the rows are of another index than the searcher.
+    /// If `rows` belong to another index than the searcher's.
     pub fn nearest_by_signature(
         &mut self,
         rows: &SignatureRows,
@@ -131,11 +130,11 @@ impl<'a> Searcher<'a> {
         k: usize,
     ) -> Vec<Neighbour> {
         let is_own = std::ptr::eq(rows.index(), self.index);
-        assert!(is_own, "nearest_by_signature: the rows are of another index");
+        assert!(is_own, "nearest_by_signature: the rows belong to another index");
         self.search(rows, query, k)
     }
 
-    fn search(&mut self, source: &impl Candidates, query: &FactorCode, k: usize) -> Vec<Neighbour> {
+    fn search(&mut self, postings: &impl Postings, query: &FactorCode, k: usize) -> Vec<Neighbour> {
         if k == 0 {
             return Vec::new();
         }
@@ -145,7 +144,7 @@ impl<'a> Searcher<'a> {
         let known = |p| self.index.primes().binary_search(p).ok();
         let mut terms: Vec<u32> =
             query.primes().iter().filter_map(known).map(|i| i as u32).collect();
-        terms.sort_by_key(|&prime| (source.count(prime), prime));
+        terms.sort_by_key(|&prime| (postings.count(prime), prime));
         for &prime in &terms {
             self.marks[prime as usize] = self.index.weight(prime);
         }
@@ -153,17 +152,17 @@ impl<'a> Searcher<'a> {
         let query = Query {
             primes: query.primes(),
             total: total(query.primes().iter().map(|&p| weight(p))),
-            // A sum of n weights errs by n epsilons at most, relatively; five sums are compared.
+            // A sum of n weights has a relative error of at most n epsilon; five sums are compared.
             slack: 1.0 + 8.0 * n_terms as f64 * f64::EPSILON,
         };
         let mut best = Best { k, list: Vec::new(), least: 0.0 };
         for (i, &prime) in terms.iter().enumerate() {
             let rest = total(terms[i..].iter().map(|&prime| self.index.weight(prime)));
-            // The most that is possible: a code that is exactly the rest of the terms.
+            // The best possible code consists of exactly the remaining terms.
             if query.excludes(rest, rest, &best) {
                 break;
             }
-            self.read(source, prime, rest, &query, &mut best);
+            self.read(postings, prime, rest, &query, &mut best);
         }
         for prime in terms {
             self.marks[prime as usize] = 0.0;
@@ -172,26 +171,26 @@ impl<'a> Searcher<'a> {
         best.list
     }
 
-    /// Compares with the codes that have a prime and were not seen, as far as they may be among
-    /// the best: they share at most the weight `rest` with the query.
+    /// Compares the query with the unseen codes of a posting list that can be among the best:
+    /// they share at most the weight `rest` with the query.
     fn read(
         &mut self,
-        source: &impl Candidates,
+        postings: &impl Postings,
         prime: u32,
         rest: f64,
         query: &Query,
         best: &mut Best,
     ) {
         let totals = self.index.totals();
-        // Above this rank the bound falls with the size of the code, below it with its smallness.
+        // The bound is largest at this rank, and falls in both directions from it.
         let start = totals.partition_point(|&total| total < rest);
-        for rank in source.from(prime, start) {
+        for rank in postings.from(prime, start) {
             if query.excludes(rest, totals[rank], best) {
                 break;
             }
             self.visit(rank, query, best);
         }
-        for rank in source.below(prime, start) {
+        for rank in postings.below(prime, start) {
             if query.excludes(totals[rank], totals[rank], best) {
                 break;
             }
@@ -199,7 +198,7 @@ impl<'a> Searcher<'a> {
         }
     }
 
-    /// Compares with the code of a rank, unless that was done.
+    /// Compares the query with the code of this rank, unless it was seen before.
     #[inline]
     fn visit(&mut self, rank: usize, query: &Query, best: &mut Best) {
         let (word, bit) = (&mut self.seen[rank / 64], 1 << (rank % 64));
@@ -215,13 +214,13 @@ impl<'a> Searcher<'a> {
         self.primes.clear();
         self.primes.extend(code.iter().map(|&prime| self.index.primes()[prime as usize]));
         let similarity = of_primes(query.primes, &self.primes);
-        best.offer(Neighbour { place: self.index.place(rank), similarity });
+        best.offer(Neighbour { index: self.index.given(rank), similarity });
     }
 
-    /// What is near the integer 1: its equals, which have the lowest ranks.
+    /// Neighbours of the integer 1: codes equal to it, which have the lowest ranks.
     fn codes_without_features(&self, k: usize) -> Vec<Neighbour> {
         let n = self.index.totals().partition_point(|&total| total == 0.0);
-        let neighbour = |rank| Neighbour { place: self.index.place(rank), similarity: 1.0 };
+        let neighbour = |rank| Neighbour { index: self.index.given(rank), similarity: 1.0 };
         (0..n.min(k)).map(neighbour).collect()
     }
 }

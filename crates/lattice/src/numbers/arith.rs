@@ -1,6 +1,6 @@
-//! Greatest common divisors, least common multiples, and products modulo a number.
+//! Greatest common divisor, least common multiple, and modular products and powers.
 //!
-//! `gcd(0, n) = n`, so that 0, which every number divides, is the top of divisibility.
+//! `gcd(0, n) = n`: every number divides 0, so 0 is the largest element under divisibility.
 
 use dashu_int::UBig;
 use dashu_int::ops::Gcd;
@@ -20,9 +20,10 @@ pub fn gcd_binary(a: u64, b: u64) -> u64 {
         return a | b;
     }
     let twos = (a | b).trailing_zeros();
-    let (mut a, mut b) = (a >> a.trailing_zeros(), b >> b.trailing_zeros());
+    let mut a = a >> a.trailing_zeros();
+    let mut b = b >> b.trailing_zeros();
     while a != b {
-        // Both are odd: their difference is even, and has the same divisors in common with either.
+        // Both are odd. Their difference is even and shares the same common divisors with either.
         let difference = a.abs_diff(b);
         b = a.min(b);
         a = difference >> difference.trailing_zeros();
@@ -30,7 +31,7 @@ pub fn gcd_binary(a: u64, b: u64) -> u64 {
     a << twos
 }
 
-/// [`gcd_binary`] of numbers twice as wide.
+/// [`gcd_binary`] of 128-bit numbers.
 pub fn gcd_u128(a: u128, b: u128) -> u128 {
     if a == 0 || b == 0 {
         return a | b;
@@ -50,14 +51,14 @@ pub fn gcd_u128(a: u128, b: u128) -> u128 {
 
 /// Greatest common divisor of numbers of any size.
 pub fn gcd_big(a: &UBig, b: &UBig) -> UBig {
-    // The library has no answer for (0, 0).
+    // The library's gcd does not accept (0, 0).
     if a.is_zero() {
         return b.clone();
     }
     a.gcd(b)
 }
 
-/// Least common multiple, or nothing if it exceeds 64 bits.
+/// Least common multiple, or `None` if it exceeds 64 bits.
 pub fn lcm(a: u64, b: u64) -> Option<u64> {
     match gcd_binary(a, b) {
         0 => Some(0),
@@ -85,7 +86,8 @@ pub fn mul_mod(a: u64, b: u64, modulus: u64) -> u64 {
 /// # Panics
 /// If `modulus` is 0.
 pub fn pow_mod(base: u64, exponent: u64, modulus: u64) -> u64 {
-    let (mut square, mut power) = (base % modulus, 1 % modulus);
+    let mut square = base % modulus;
+    let mut power = 1 % modulus;
     let mut rest = exponent;
     while rest != 0 {
         if rest & 1 == 1 {
@@ -138,7 +140,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn four_ways_to_the_divisor_agree(a: u64, b: u64, shared in 1..1u64 << 20) {
+        fn four_implementations_of_gcd_agree(a: u64, b: u64, shared in 1..1u64 << 20) {
             let (a, b) = (a / shared * shared, b / shared * shared);
             let divisor = gcd(a, b);
             prop_assert_eq!(divisor % shared, 0);
@@ -148,7 +150,7 @@ mod tests {
         }
 
         #[test]
-        fn wide_divisors_agree(a: u128, b: u128, shared in 1..1u128 << 64) {
+        fn gcd_u128_agrees_with_big_integers(a: u128, b: u128, shared in 1..1u128 << 64) {
             let (a, b) = (a / shared * shared, b / shared * shared);
             let divisor = gcd_u128(a, b);
             prop_assert_eq!(divisor % shared, 0);
@@ -156,7 +158,7 @@ mod tests {
         }
 
         #[test]
-        fn divisor_times_multiple_is_the_product(a: u128, b: u128) {
+        fn gcd_times_lcm_is_the_product(a: u128, b: u128) {
             let (a, b) = (UBig::from(a), UBig::from(b));
             prop_assert_eq!(gcd_big(&a, &b) * lcm_big(&a, &b), a * b);
         }

@@ -1,13 +1,13 @@
-//! The primes in order: all below a limit, or the first so many.
+//! Primes in ascending order: all below a limit, or the first n.
 
 /// All primes below `limit`, in ascending order, by the sieve of Eratosthenes over odd numbers.
 ///
-/// Takes `limit / 2` bytes while it runs.
+/// Uses `limit / 2` bytes of memory.
 pub fn primes_below(limit: usize) -> Vec<u64> {
     if limit <= 2 {
         return Vec::new();
     }
-    // Entry i stands for 2i + 1; entry 0, for 1, is never looked at.
+    // Entry i is for the number 2i + 1; entry 0, for 1, is never read.
     let mut is_composite = vec![false; limit / 2];
     let mut primes = vec![2];
     for i in 1..is_composite.len() {
@@ -16,7 +16,7 @@ pub fn primes_below(limit: usize) -> Vec<u64> {
         }
         let p = 2 * i + 1;
         primes.push(p as u64);
-        // Smaller odd multiples have a smaller prime factor; p entries on are 2p numbers on.
+        // Starts at p^2: smaller multiples have a smaller prime factor. A step of p entries is 2p.
         for multiple in (p.saturating_mul(p) / 2..is_composite.len()).step_by(p) {
             is_composite[multiple] = true;
         }
@@ -26,8 +26,8 @@ pub fn primes_below(limit: usize) -> Vec<u64> {
 
 /// The first `n` primes: `nth_primes(4)` is 2, 3, 5, 7.
 pub fn nth_primes(n: usize) -> Vec<u64> {
-    // The n-th prime is below n (ln n + ln ln n) from n = 6 on (Rosser & Schoenfeld 1962, (3.13)),
-    // and that is below n log2 n; up to n = 5 it is 11 at most.
+    // From n = 6 on, the n-th prime is below n (ln n + ln ln n) (Rosser & Schoenfeld 1962, (3.13)),
+    // which is below n log2 n. Up to n = 5 it is at most 11.
     let bits = n.checked_ilog2().unwrap_or(0) as usize + 1;
     let mut primes = primes_below((n * bits).max(12));
     primes.truncate(n);
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn every_limit_cuts_where_it_says() {
+    fn primes_below_any_limit_follow_the_definition() {
         let primes: Vec<u64> = (0..400).filter(|&n| has_two_divisors(n)).collect();
         for limit in 0..400 {
             let below: Vec<u64> = primes.iter().copied().filter(|&p| p < limit).collect();
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_n_are_the_first_n() {
+    fn nth_primes_are_a_prefix_of_all_primes() {
         for n in 0..300 {
             assert_eq!(nth_primes(n), primes_below(2_000)[..n]);
         }

@@ -1,67 +1,67 @@
-//! Words in a sequence of tokens: which tokens go on a word that others began.
+//! Word spans in a token sequence: the start of the word that each token belongs to.
 //!
-//! A word that has no token of its own is spelt by several, the first with its blank: ` flo`, `cc`,
-//! `ule`. They are found from the ids alone, without the text: a token that begins with a letter
-//! goes on the word before it if that ends with a letter. Nothing here looks ahead, so what is said
-//! of a place holds while a text is being written. A place whose word may have begun before the
-//! first token is said to be of no known word.
+//! A word without a token of its own is spelt by several, the first with its blank: ` flo`, `cc`,
+//! `ule`. Spans are found from the ids alone: a token that begins with a letter continues the word
+//! before it if that ends with a letter. There is no look-ahead, so results for a position stay
+//! valid while text is being generated. Positions whose word may have begun before the first token
+//! have no known word.
 
-use crate::tokenizer::unicode::{Classes, LETTER, MARK};
+use crate::tokenizer::unicode::{CharClasses, LETTER, MARK};
 use crate::tokenizer::{Tokenizer, TokenizerKind};
 use rustc_hash::FxHashMap;
 use std::ops::Range;
 
-/// Tokens of a word, at most: a longer run of letters is no word.
-pub const RUN_MAX: usize = 32;
+/// Largest number of tokens of a word: a longer run of letters is no word.
+pub const WORD_SPAN_MAX: usize = 32;
 
-/// How a token meets its neighbours.
+/// Whether a token can continue a word, and be continued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Edges {
-    /// Whether it goes on a word that stands before it.
+    /// Whether it begins with a letter or mark, and so continues a word before it.
     begins_inside: bool,
-    /// What a token after it finds.
+    /// What it ends with.
     after: After,
 }
 
-/// What stands before a token.
+/// The end of the previous token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum After {
-    /// Nothing that a word could go on from.
+    /// Nothing that a word could continue from.
     Gap,
     /// A letter.
     Letter,
-    /// A part of a character: where the word began is no longer known.
+    /// Part of a character: the start of the word is no longer known.
     Fragment,
 }
 
-/// Tells words in sequences of the ids of one tokeniser.
+/// Word spans in sequences of the ids of one tokeniser.
 #[derive(Clone, Debug)]
-pub struct WordRuns {
+pub struct WordSpans {
     tokens: Vec<Box<[u8]>>,
     edges: Vec<Edges>,
 }
 
-impl WordRuns {
+impl WordSpans {
     /// For the ids of `tokenizer`.
-    pub fn new(tokenizer: &Tokenizer) -> WordRuns {
+    pub fn new(tokenizer: &Tokenizer) -> WordSpans {
         let ids = 0..tokenizer.vocab_size() as u32;
-        // Words of pre-tokenised text have blanks between them that are not part of any.
+        // In pre-tokenised text, tokens do not contain the blanks between words.
         let has_gaps = tokenizer.kind() == TokenizerKind::Split;
-        WordRuns::of_tokens(
+        WordSpans::of_tokens(
             ids.map(|id| (tokenizer.token(id), has_gaps || tokenizer.is_special(id))),
         )
     }
 
-    /// For tokens of these bytes, in the order of their ids; some always stand apart.
-    pub fn of_tokens<'a>(tokens: impl Iterator<Item = (&'a [u8], bool)>) -> WordRuns {
+    /// For tokens in the order of their ids: the bytes, and whether the token always stands alone.
+    pub fn of_tokens<'a>(tokens: impl Iterator<Item = (&'a [u8], bool)>) -> WordSpans {
         let apart = Edges { begins_inside: false, after: After::Gap };
         let (tokens, edges) = tokens
             .map(|(token, is_apart)| (token.into(), if is_apart { apart } else { edges_of(token) }))
             .unzip();
-        WordRuns { tokens, edges }
+        WordSpans { tokens, edges }
     }
 
-    /// How many tokens there are.
+    /// Number of tokens of the tokeniser.
     pub fn n_tokens(&self) -> usize {
         self.tokens.len()
     }
@@ -72,21 +72,22 @@ impl WordRuns {
         String::from_utf8_lossy(&bytes.copied().collect::<Vec<u8>>()).into_owned()
     }
 
-    /// Calls `found(t, start)` for every place `t` of `ids`, in order: the word there began at
-    /// `start`, which is `t` itself for a first or only token, and nothing for a place of no known
-    /// word.
+    /// Calls `found(t, start)` for every position `t` of `ids`, in order. `start` is the position
+    /// where the word of `t` begins: `t` itself for a first or only token, `None` if no word is
+    /// known.
     ///
     /// # Panics
     /// If an id is not of the tokeniser.
     pub fn find(&self, ids: &[u32], mut found: impl FnMut(usize, Option<usize>)) {
-        // Where the word before began, if it can go on.
-        let (mut before, mut word) = (After::Fragment, None);
+        // Start of the previous word, if it can continue.
+        let mut before = After::Fragment;
+        let mut word = None;
         for (t, id) in ids.iter().enumerate() {
             let edges = self.edges[*id as usize];
             let start = match before {
                 _ if !edges.begins_inside => Some(t),
                 After::Gap => Some(t),
-                After::Letter => word.filter(|start| t - start < RUN_MAX),
+                After::Letter => word.filter(|start| t - start < WORD_SPAN_MAX),
                 After::Fragment => None,
             };
             found(t, start);
@@ -94,7 +95,7 @@ impl WordRuns {
         }
     }
 
-    /// The places of each word, in order. A place of no known word is one by itself.
+    /// The positions of each word, in order. A position without a known word is a range by itself.
     fn words(&self, ids: &[u32]) -> Vec<Range<usize>> {
         let mut words: Vec<Range<usize>> = Vec::new();
         self.find(ids, |t, start| match (start, words.last_mut()) {
@@ -109,7 +110,7 @@ fn edges_of(token: &[u8]) -> Edges {
     let Ok(text) = std::str::from_utf8(token) else {
         return Edges { begins_inside: false, after: After::Fragment };
     };
-    let is_letter = |c: char| Classes::get().of(c) & (LETTER | MARK) != 0;
+    let is_letter = |c: char| CharClasses::get().of(c) & (LETTER | MARK) != 0;
     let ends = text.chars().next_back().is_some_and(is_letter);
     Edges {
         begins_inside: text.chars().next().is_some_and(is_letter),
@@ -117,16 +118,16 @@ fn edges_of(token: &[u8]) -> Edges {
     }
 }
 
-/// How often each word of a text occurs, whatever tokens spell it.
+/// Number of occurrences of each word of a text, by the tokens that spell it.
 #[derive(Clone, Debug)]
 pub struct WordCounts {
-    runs: WordRuns,
+    runs: WordSpans,
     counts: FxHashMap<Box<[u32]>, u64>,
 }
 
 impl WordCounts {
-    /// Counts the words of `ids`, numbers and marks among them.
-    pub fn new(runs: WordRuns, ids: &[u32]) -> WordCounts {
+    /// Counts the words of `ids`, including numbers and punctuation.
+    pub fn new(runs: WordSpans, ids: &[u32]) -> WordCounts {
         let mut counts: FxHashMap<Box<[u32]>, u64> = FxHashMap::default();
         for word in runs.words(ids) {
             match counts.get_mut(&ids[word.clone()]) {
@@ -163,7 +164,7 @@ mod tests {
     fn words(tokenizer: &Tokenizer, text: &str) -> String {
         let ids = tokenizer.encode(text);
         let mut out = String::new();
-        WordRuns::new(tokenizer).find(&ids, |t, start| {
+        WordSpans::new(tokenizer).find(&ids, |t, start| {
             out += match start {
                 Some(start) if start == t => "|",
                 Some(_) => "+",
@@ -191,10 +192,10 @@ mod tests {
     }
 
     #[test]
-    fn a_run_of_letters_without_end_is_no_word() {
+    fn an_endless_run_of_letters_is_no_word() {
         let word = tokenizer(TokenizerKind::Word, "the cat the cat");
         let found = words(&word, &format!(",{}", "a".repeat(40)));
-        assert_eq!(found, format!("|,|a{}{}", "+a".repeat(RUN_MAX - 1), "?a".repeat(8)));
+        assert_eq!(found, format!("|,|a{}{}", "+a".repeat(WORD_SPAN_MAX - 1), "?a".repeat(8)));
     }
 
     #[test]
@@ -207,7 +208,7 @@ mod tests {
     fn words_are_counted_however_they_are_spelt() {
         let word = tokenizer(TokenizerKind::Word, "the the the cat cat's cat's");
         let counts = WordCounts::new(
-            WordRuns::new(&word),
+            WordSpans::new(&word),
             &word.encode(" cat,ab,ab,ab cat,abc, cat, the,a"),
         );
         let ids = word.encode(" cat,ab,abc,zz");
@@ -225,7 +226,7 @@ mod tests {
     #[test]
     fn a_window_agrees_with_the_whole() {
         let word = tokenizer(TokenizerKind::Word, "the cat the cat");
-        let runs = WordRuns::new(&word);
+        let runs = WordSpans::new(&word);
         let ids = word.encode(&format!(" the abc cat,ab é cat{} de", "xyz".repeat(15)));
         let starts = |ids: &[u32]| {
             let mut starts = Vec::new();

@@ -1,6 +1,6 @@
-//! The positions of the set bits in a row of words, upwards or downwards.
+//! Iterators over the positions of set bits in a slice of 64-bit words.
 //!
-//! Bit `i` of a row is bit `i % 64` of word `i / 64`.
+//! Position `i` is bit `i % 64` of word `i / 64`.
 
 /// Positions of the set bits, ascending.
 pub fn ones(words: impl IntoIterator<Item = u64>) -> impl Iterator<Item = usize> {
@@ -20,17 +20,17 @@ pub fn ones(words: impl IntoIterator<Item = u64>) -> impl Iterator<Item = usize>
 /// Positions of the set bits from `start` on, ascending.
 pub fn ones_from(words: &[u64], start: usize) -> impl Iterator<Item = usize> + '_ {
     let first = (start / 64).min(words.len());
-    let masked = words[first..].iter().enumerate().map(move |(i, word)| match i {
-        0 => word & (!0 << (start % 64)),
-        _ => *word,
-    });
+    let masked = words[first..]
+        .iter()
+        .enumerate()
+        .map(move |(i, word)| if i == 0 { word & (!0 << (start % 64)) } else { *word });
     ones(masked).map(move |position| 64 * first + position)
 }
 
 /// Positions of the set bits below `end`, descending.
 pub fn ones_below(words: &[u64], end: usize) -> impl Iterator<Item = usize> + '_ {
     let end = end.min(64 * words.len());
-    // The word that `end` lies in, with its bits from there on cleared, then whole words.
+    // First the word that contains `end`, with bits from `end` on cleared, then whole words.
     let mut next = end / 64;
     let mut word = words.get(next).map_or(0, |word| word & !(!0 << (end % 64)));
     std::iter::from_fn(move || {

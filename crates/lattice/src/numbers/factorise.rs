@@ -1,58 +1,58 @@
-//! Prime factors of a number: of any by Pollard's rho, of a code by the primes it may have.
+//! Prime factorisation: Pollard's rho for any number, trial division over a base for codes.
 //!
-//! The lists ascend and hold a prime as often as it divides. Nothing here is random.
+//! Lists of factors ascend and repeat a prime as often as it divides. Everything is deterministic.
 
-use crate::arith::gcd_u128;
 use crate::error::CodeError;
-use crate::montgomery::Montgomery;
-use crate::primality::is_prime_u128;
-use crate::primes::primes_below;
+use crate::numbers::arith::gcd_u128;
+use crate::numbers::montgomery::Montgomery;
+use crate::numbers::primality::is_prime_u128;
+use crate::numbers::primes::primes_below;
 use dashu_int::UBig;
 use dashu_int::ops::{BitTest, DivRem};
 
-/// Divisors below this are tried one by one.
+/// Limit of trial division, exclusive.
 const TRIAL_LIMIT: u64 = 1 << 9;
 
-/// Steps of the rho sequence between two greatest common divisors.
+/// Steps of the rho sequence between two gcd computations.
 const BATCH: usize = 128;
 
 /// The prime factors of `n`; none for 1, and `[0]` for 0, so that the product is always `n`.
 ///
-/// Takes some milliseconds at most.
+/// Takes a few milliseconds at most.
 pub fn factor_u64(n: u64) -> Vec<u64> {
-    // A factor of a 64-bit number has no more bits than that.
+    // Factors of a 64-bit number fit in 64 bits.
     factor_u128(n.into()).into_iter().map(|p| p as u64).collect()
 }
 
 /// The prime factors of `n`; none for 1, and `[0]` for 0, so that the product is always `n`.
 ///
-/// The number of steps is about the square root of the second largest prime factor: up to 2^20 of
-/// them take a moment, the 2^32 of a product of two 64-bit primes take minutes. Factors above
-/// [`crate::primality::PROVED_BELOW`] are primes as far as anybody knows.
+/// The number of steps is about the square root of the second largest prime factor: 2^20 steps
+/// take a moment, the 2^32 steps for a product of two 64-bit primes take minutes. Factors above
+/// [`crate::numbers::primality::PROVED_BELOW`] are probable primes without a known exception.
 pub fn factor_u128(n: u128) -> Vec<u128> {
-    factor_u128_while(n, &mut || true).expect("nobody stops it")
+    factor_u128_while(n, &mut || true).expect("the search is never stopped")
 }
 
-/// A factorisation that did not come to its end.
+/// An incomplete factorisation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unfinished {
-    /// Primes that were found, ascending.
+    /// Primes found, ascending.
     pub found: Vec<u128>,
-    /// What is left of the number without them: it is composite, or too large to tell.
+    /// The number divided by `found`: composite, or too large to test.
     pub left: UBig,
 }
 
 impl Unfinished {
-    /// Bits of what is left.
+    /// Bit length of `left`.
     pub fn left_bits(&self) -> usize {
         self.left.bit_len()
     }
 }
 
-/// [`factor_u128`] as long as `goes_on` says so, which is asked every hundred steps or so.
+/// [`factor_u128`] that stops when `goes_on` returns false. It is called about every hundred steps.
 ///
 /// # Errors
-/// [`Unfinished`] if it said no.
+/// [`Unfinished`] if `goes_on` returned false.
 pub fn factor_u128_while(
     n: u128,
     goes_on: &mut dyn FnMut() -> bool,
@@ -60,7 +60,8 @@ pub fn factor_u128_while(
     if n == 0 {
         return Ok(vec![0]);
     }
-    let (mut factors, mut rest) = (Vec::new(), n);
+    let mut factors = Vec::new();
+    let mut rest = n;
     for p in trial_divisors() {
         while rest.is_multiple_of(p) {
             factors.push(p);
@@ -88,10 +89,10 @@ pub fn factor_u128_while(
 }
 
 /// The prime factors of a number of any size; none for 1, and `[0]` for 0. Divides by the primes
-/// of `base` first, and goes on as [`factor_u128_while`] with what they leave.
+/// of `base` first, then applies [`factor_u128_while`] to the rest.
 ///
 /// # Errors
-/// [`Unfinished`] if they leave a number of more than 128 bits, or `goes_on` said no.
+/// [`Unfinished`] if the rest has more than 128 bits, or `goes_on` returned false.
 pub fn factor_big(
     n: &UBig,
     base: &[u64],
@@ -118,28 +119,28 @@ pub fn factor_big(
     }
 }
 
-/// 2 and the odd numbers; those that are not prime divide nothing that is left by then.
+/// 2 and the odd numbers. Composite ones never divide: their prime factors are gone by then.
 fn trial_divisors() -> impl Iterator<Item = u128> {
     std::iter::once(2).chain((3..u128::from(TRIAL_LIMIT)).step_by(2))
 }
 
-/// The search for a factor was given up.
+/// The search for a factor was stopped by the caller.
 struct Stopped;
 
 /// A factor of an odd composite number, other than 1 and `n`.
 fn proper_factor(n: u128, goes_on: &mut dyn FnMut() -> bool) -> Result<u128, Stopped> {
     let field = Montgomery::new(n);
-    // Some constant succeeds: each maps the factors of n onto cycles of other lengths.
+    // Some constant succeeds: each gives the factors of n cycles of different lengths.
     for constant in 1.. {
         if let Some(factor) = rho(&field, field.residue(constant), goes_on)? {
             return Ok(factor);
         }
     }
-    unreachable!("the numbers from 1 on do not end")
+    unreachable!("the range of constants is infinite")
 }
 
 /// Pollard's rho with Brent's cycle finding (Brent 1980): iterates `x -> x^2 + constant` until two
-/// iterates agree modulo a factor of n. Finds nothing if they first agree modulo n itself.
+/// iterates agree modulo a factor of n. Returns `None` if they first agree modulo n itself.
 fn rho(
     field: &Montgomery,
     constant: u128,
@@ -161,13 +162,14 @@ fn rho(
             if !goes_on() {
                 return Err(Stopped);
             }
-            let (start, n_steps) = (y, BATCH.min(length - done));
+            let start = y;
+            let n_steps = BATCH.min(length - done);
             let mut product = field.one();
             for _ in 0..n_steps {
                 y = step(y);
                 product = field.mul(product, field.sub(x, y));
             }
-            // 2^128 is coprime to n, so Montgomery's form has the same divisor.
+            // 2^128 is coprime to n, so the Montgomery form has the same gcd with n.
             let factor = gcd_u128(product, n);
             if factor == n {
                 return Ok(first_in_batch(field, constant, [x, start]));
@@ -181,9 +183,10 @@ fn rho(
     Ok(None)
 }
 
-/// Goes through a batch of [`rho`] again, whose product had all factors of n at once.
+/// Repeats a batch of [`rho`] step by step, after its product contained all factors of n.
 fn first_in_batch(field: &Montgomery, constant: u128, [x, start]: [u128; 2]) -> Option<u128> {
-    let (n, mut y) = (field.modulus(), start);
+    let n = field.modulus();
+    let mut y = start;
     loop {
         y = field.add(field.mul(y, y), constant);
         let factor = gcd_u128(field.sub(x, y), n);
@@ -195,7 +198,7 @@ fn first_in_batch(field: &Montgomery, constant: u128, [x, start]: [u128; 2]) -> 
 
 /// The factors of `n` among the primes of `base`, which must ascend.
 ///
-/// Divides by one prime after the other until 1 is left: up to `base.len()` divisions.
+/// Divides by one prime after another until 1 is left: up to `base.len()` divisions.
 ///
 /// # Errors
 /// [`CodeError::LeftOver`] if other factors are left, or if `n` is 0.
@@ -207,9 +210,10 @@ pub fn factor_over(n: &UBig, base: &[u64]) -> Result<Vec<u64>, CodeError> {
     if rest.is_one() { Ok(factors) } else { Err(CodeError::LeftOver { cofactor: rest }) }
 }
 
-/// The factors of `n`, which is not 0, among the primes of `base`, and what is left without them.
+/// The factors of `n` among the primes of `base`, and the remaining cofactor. `n` must not be 0.
 fn divide_out(n: &UBig, base: &[u64]) -> (Vec<u64>, UBig) {
-    let (mut factors, mut rest) = (Vec::new(), n.clone());
+    let mut factors = Vec::new();
+    let mut rest = n.clone();
     for &p in base {
         if rest.is_one() {
             break;
@@ -222,12 +226,13 @@ fn divide_out(n: &UBig, base: &[u64]) -> (Vec<u64>, UBig) {
     (factors, rest)
 }
 
-/// The definition of [`factor_u64`]: divides by every prime up to the square root.
+/// Reference implementation of [`factor_u64`]: trial division by all primes up to the square root.
 pub fn factor_by_trial(n: u64) -> Vec<u64> {
     if n == 0 {
         return vec![0];
     }
-    let (mut factors, mut rest) = (Vec::new(), n);
+    let mut factors = Vec::new();
+    let mut rest = n;
     for p in primes_below(n.isqrt() as usize + 1) {
         while rest % p == 0 {
             factors.push(p);
@@ -247,8 +252,8 @@ mod tests {
         factor_u128_while,
     };
     use crate::error::CodeError;
-    use crate::primality::{is_prime, is_prime_u128};
-    use crate::primes::{nth_primes, primes_below};
+    use crate::numbers::primality::{is_prime, is_prime_u128};
+    use crate::numbers::primes::{nth_primes, primes_below};
     use dashu_int::UBig;
     use proptest::prelude::*;
 
@@ -279,7 +284,7 @@ mod tests {
     #[test]
     #[cfg_attr(miri, ignore = "takes minutes in an interpreter")]
     fn numbers_that_are_hard_for_rho_are_factored() {
-        // Squares and cubes of primes, products of neighbouring ones, Carmichael numbers.
+        // Squares and cubes of primes, products of adjacent primes, Carmichael numbers.
         let p = 4_294_967_291u128; // the largest prime below 2^32
         let primes = primes_below(2_000);
         for pair in primes.windows(2).filter(|pair| pair[0] > 500) {
@@ -322,7 +327,9 @@ mod tests {
         }
 
         #[test]
-        fn a_product_over_a_base_gives_its_parts(picks in prop::collection::vec(0..300usize, 0..40)) {
+        fn products_over_a_base_give_their_factors(
+            picks in prop::collection::vec(0..300usize, 0..40),
+        ) {
             let base = nth_primes(300);
             let mut parts: Vec<u64> = picks.into_iter().map(|i| base[i]).collect();
             parts.sort_unstable();
@@ -332,18 +339,18 @@ mod tests {
     }
 
     #[test]
-    fn large_numbers_are_factored_as_far_as_they_can_be() {
+    fn numbers_of_any_size_are_factored_or_reported_unfinished() {
         let base = nth_primes(100);
         let always = &mut || true;
         assert_eq!(factor_big(&UBig::ZERO, &base, always), Ok(vec![0]));
         assert_eq!(factor_big(&UBig::ONE, &base, always), Ok(vec![]));
-        // Many small primes, and one above 2^64 that they leave.
+        // Many small primes, and one above 2^64 that is left after them.
         let large = u128::MAX - 158;
         let small: UBig = base.iter().map(|&p| UBig::from(p)).product();
         let mut expected: Vec<u128> = base.iter().map(|&p| p.into()).collect();
         expected.push(large);
         assert_eq!(factor_big(&(&small * large), &base, always), Ok(expected));
-        // Without a base the divisors below 512 are found all the same.
+        // Without a base, divisors below 512 are still found.
         assert_eq!(factor_big(&UBig::from(2u32 * 3 * 547), &[], always), Ok(vec![2, 3, 547]));
         let square = UBig::from(large) * large;
         let found = factor_big(&(&square * 6u32), &base, always);
@@ -351,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_search_that_is_stopped_tells_what_it_found() {
+    fn a_stopped_search_reports_the_factors_found() {
         let (p, q) = (4_294_967_291u128, 4_294_967_279u128);
         let mut patience = 3;
         let stopped = factor_u128_while(10 * p * q, &mut || {
@@ -366,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_over_is_told() {
+    fn a_remaining_cofactor_is_reported() {
         let left = |n: u64, base: &[u64]| match factor_over(&n.into(), base) {
             Err(CodeError::LeftOver { cofactor }) => cofactor,
             other => panic!("{n} over {base:?} gave {other:?}"),

@@ -1,12 +1,12 @@
-//! Signatures: 512 bits for a code over any number of primes, which can only err towards sharing.
+//! Signatures of codes: 512 bits for any number of primes, a filter without false negatives.
 //!
-//! The first 256 primes, the frequent ones, have a bit of their own; all others share the other
-//! 256 bits. Codes whose signatures have no bit in common have no prime in common. The rest is
-//! checked exactly.
+//! The first 256 primes, the frequent ones, have a bit each; all others share the remaining 256
+//! bits. Codes whose signatures have no bit in common have no prime in common. All other pairs are
+//! compared exactly.
 
-use crate::bits::{ones_below, ones_from};
-use crate::code_index::CodeIndex;
-use crate::neighbours::Candidates;
+use crate::codes::bits::{ones_below, ones_from};
+use crate::codes::code_index::CodeIndex;
+use crate::codes::neighbours::Postings;
 
 /// Bits of a signature.
 pub const SIGNATURE_BITS: usize = 512;
@@ -19,7 +19,7 @@ fn bit_of(index: usize) -> usize {
     if index < OWN_BITS { index } else { OWN_BITS + index % OWN_BITS }
 }
 
-/// The bits of the primes of a code.
+/// The 512 bits of a code's primes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Signature([u64; SIGNATURE_BITS / 64]);
 
@@ -33,28 +33,28 @@ impl Signature {
         Signature(words)
     }
 
-    /// Number of bits that both have. If it is 0, the codes share no prime.
+    /// Number of common bits. If it is 0, the codes share no prime.
     pub fn n_common(&self, other: &Signature) -> u32 {
         self.0.iter().zip(other.0).map(|(a, b)| (a & b).count_ones()).sum()
     }
 }
 
-/// The signatures of all codes of an index, transposed: for each of the 512 bits, one row that
-/// tells which codes have it.
+/// Signatures of all codes of an index, transposed: one row for each of the 512 bits, with one bit
+/// per code.
 ///
-/// A query reads the rows of its own few bits, and nothing else. Takes 64 bytes for each code.
+/// A query reads only the rows of its own few bits. Uses 64 bytes per code.
 #[derive(Clone, Debug)]
 pub struct SignatureRows<'a> {
     index: &'a CodeIndex,
     n_words: usize,
     /// (512, n_words): bit `rank` of row `b` is bit `b` of that code's signature.
     words: Vec<u64>,
-    /// Codes in each row.
+    /// Number of codes in each row.
     counts: Vec<usize>,
 }
 
 impl<'a> SignatureRows<'a> {
-    /// The rows of an index; only searchers of the same index take them.
+    /// The rows of an index, for searchers over the same index.
     pub fn new(index: &'a CodeIndex) -> SignatureRows<'a> {
         let n_words = index.len().div_ceil(64);
         let mut words = vec![0u64; SIGNATURE_BITS * n_words];
@@ -69,7 +69,7 @@ impl<'a> SignatureRows<'a> {
         SignatureRows { index, n_words, words, counts }
     }
 
-    /// The index that the rows are of.
+    /// The index of the codes.
     pub(crate) fn index(&self) -> &'a CodeIndex {
         self.index
     }
@@ -80,7 +80,7 @@ impl<'a> SignatureRows<'a> {
     }
 }
 
-impl Candidates for SignatureRows<'_> {
+impl Postings for SignatureRows<'_> {
     fn count(&self, prime: u32) -> usize {
         self.counts[bit_of(prime as usize)]
     }

@@ -1,12 +1,12 @@
-//! The primes that codes are made of: the first so many, each with its index and its weight.
+//! Base of primes for codes: the first n primes, with index and weight.
 
-use crate::primes::nth_primes;
-use crate::similarity::weight;
+use crate::codes::similarity::weight;
+use crate::numbers::primes::nth_primes;
 
 /// The first `len()` primes, indexed from 0, and their weights `ln p`.
 ///
-/// A feature gets the prime of its rank by falling frequency. Under Zipf's law the weight `ln p`
-/// then grows as minus the log of the frequency: sharing a rare feature counts for more.
+/// The feature of frequency rank i gets prime i. Under Zipf's law the weight `ln p` then grows as
+/// minus the logarithm of the frequency: sharing a rare feature counts for more.
 #[derive(Clone, Debug)]
 pub struct PrimeBase {
     primes: Vec<u64>,
@@ -26,7 +26,7 @@ impl PrimeBase {
         self.primes.len()
     }
 
-    /// Whether there is no prime.
+    /// Whether the base is empty.
     pub fn is_empty(&self) -> bool {
         self.primes.is_empty()
     }
@@ -36,7 +36,7 @@ impl PrimeBase {
         &self.primes
     }
 
-    /// The prime at an index: 2 at 0.
+    /// The prime with this index; index 0 is 2.
     ///
     /// # Panics
     /// If `index` is not below [`PrimeBase::len`].
@@ -44,7 +44,7 @@ impl PrimeBase {
         self.primes[index]
     }
 
-    /// `ln p` of the prime at an index, the same bits as [`weight`].
+    /// `ln p` of the prime with this index, bit for bit equal to [`weight`].
     ///
     /// # Panics
     /// As [`PrimeBase::prime`].

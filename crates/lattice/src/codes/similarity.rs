@@ -1,19 +1,19 @@
-//! How alike two codes are: `log gcd / log lcm`, the weighted Jaccard similarity of their primes.
+//! Similarity of codes: `log gcd / log lcm`, the weighted Jaccard similarity of their primes.
 //!
-//! For squarefree a and b, `log gcd(a, b)` is the sum of `ln p` over the primes of both, and
-//! `log lcm(a, b)` that over the primes of either. The similarity is therefore the share of the
-//! common features in all, each weighing `ln p`; `1 - similarity` is a metric on codes.
+//! For squarefree a and b, `log gcd(a, b)` is the sum of `ln p` over the primes that both have, and
+//! `log lcm(a, b)` the sum over the primes that either has. The similarity is therefore the share
+//! of common features among all, each of weight `ln p`; `1 - similarity` is a metric on codes.
 //!
-//! Three ways lead to it: integers, lists of factors, bit sets. All find the same divisor and the
-//! same multiple, and all end in the one function [`score`], so the bits of the result are the
-//! same. It lies in [0, 1]: a sum over fewer of the same terms in the same order does not round to
-//! more. Codes without features are equal: `similarity(1, 1) = 1`, and `similarity(1, a) = 0`.
+//! There are three implementations: by integers, by lists of factors, by bit sets. All find the
+//! same divisor and multiple and end in the same function [`score`], so results agree bit for bit.
+//! They lie in [0, 1]: a sum over fewer of the same terms in the same order does not round to more.
+//! Codes without features are equal: `similarity(1, 1) = 1`, and `similarity(1, a) = 0`.
 
-use crate::arith::{gcd_big, lcm_big};
-use crate::bit_code::BitCode;
+use crate::codes::bit_code::BitCode;
+use crate::codes::factor_code::FactorCode;
+use crate::codes::prime_base::PrimeBase;
 use crate::error::CodeError;
-use crate::factor_code::FactorCode;
-use crate::prime_base::PrimeBase;
+use crate::numbers::arith::{gcd_big, lcm_big};
 use dashu_int::UBig;
 
 /// The weight of a prime: its natural logarithm.
@@ -21,13 +21,13 @@ pub fn weight(prime: u64) -> f64 {
     (prime as f64).ln()
 }
 
-/// The sum of weights, in the order given, which is ascending everywhere: `ln n` of a code n.
+/// Sum of weights in the given order: `ln n` of a code n. All callers pass them ascending.
 pub fn total(weights: impl IntoIterator<Item = f64>) -> f64 {
     weights.into_iter().fold(0.0, |sum, weight| sum + weight)
 }
 
-/// The similarity of two codes, from the primes of their least common multiple in ascending order:
-/// the weight of each, and whether it divides the greatest common divisor too.
+/// Similarity of two codes from the primes of their least common multiple, ascending: the weight of
+/// each, and whether it also divides the greatest common divisor.
 pub fn score(primes: impl IntoIterator<Item = (f64, bool)>) -> f64 {
     let (mut gcd, mut lcm) = (0.0, 0.0);
     for (weight, is_common) in primes {
@@ -51,15 +51,15 @@ pub(crate) fn of_primes(a: &[u64], b: &[u64]) -> f64 {
 /// Similarity by bit sets over a base: AND and OR.
 ///
 /// # Panics
-/// If the sets are not as wide as the base.
+/// If a bit set does not have one bit for each prime of the base.
 pub fn by_bits(a: &BitCode, b: &BitCode, base: &PrimeBase) -> f64 {
-    assert_eq!(a.n_bits(), base.len(), "by_bits: a has not one bit for each prime");
-    assert_eq!(b.n_bits(), base.len(), "by_bits: b has not one bit for each prime");
+    assert_eq!(a.n_bits(), base.len(), "by_bits: a must have one bit for each prime");
+    assert_eq!(b.n_bits(), base.len(), "by_bits: b must have one bit for each prime");
     score(a.joint(b).map(|i| (base.weight(i), a.has(i) && b.has(i))))
 }
 
-/// Similarity by integers: greatest common divisor and least common multiple, factored over the
-/// ascending primes that they may have.
+/// Similarity by integers: greatest common divisor and least common multiple, factored over `base`,
+/// whose primes must ascend.
 ///
 /// # Errors
 /// [`CodeError::LeftOver`] if `a` or `b` has other factors or is 0, [`CodeError::Repeated`] if
@@ -85,7 +85,7 @@ fn merged<'a, T: Ord + Copy>(a: &'a [T], b: &'a [T]) -> impl Iterator<Item = (T,
     let (mut i, mut j) = (0, 0);
     std::iter::from_fn(move || match (a.get(i).copied(), b.get(j).copied()) {
         (Some(x), Some(y)) => {
-            // No branch on which is smaller: it would be guessed wrong half of the time.
+            // Branch-free: a branch on which is smaller would be mispredicted half of the time.
             i += usize::from(x <= y);
             j += usize::from(y <= x);
             Some((x.min(y), x == y))
@@ -101,24 +101,24 @@ fn merged<'a, T: Ord + Copy>(a: &'a [T], b: &'a [T]) -> impl Iterator<Item = (T,
 #[cfg(test)]
 mod tests {
     use super::{by_bits, by_factors, by_integers, common, joint, score, weight};
-    use crate::arith::{gcd_big, lcm_big};
-    use crate::bit_code::BitCode;
+    use crate::codes::bit_code::BitCode;
+    use crate::codes::factor_code::FactorCode;
+    use crate::codes::prime_base::PrimeBase;
     use crate::error::CodeError;
-    use crate::factor_code::FactorCode;
-    use crate::prime_base::PrimeBase;
-    use crate::primes::nth_primes;
+    use crate::numbers::arith::{gcd_big, lcm_big};
+    use crate::numbers::primes::nth_primes;
     use dashu_int::UBig;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
-    /// Primes in the base of the tests: three words of bits and a piece of a fourth.
+    /// Primes in the base of the tests: three full words of bits and part of a fourth.
     const N_PRIMES: usize = 200;
 
-    /// Features of a code, at most.
+    /// Largest number of features of a code.
     const MAX_FEATURES: usize = 12;
 
     fn codes() -> impl Strategy<Value = FactorCode> {
-        // Small indices are frequent, as the features of words are, so that pairs share some.
+        // Small indices are frequent, like the features of words, so that pairs share some.
         let index = prop_oneof![0..8usize, 0..N_PRIMES];
         prop::collection::btree_set(index, 0..=MAX_FEATURES)
             .prop_map(|set| FactorCode::from_indices(&PrimeBase::first(N_PRIMES), set).unwrap())
@@ -128,13 +128,13 @@ mod tests {
         FactorCode::new(primes.iter().copied()).unwrap()
     }
 
-    /// What rounding can add to three similarities: each is a quotient of two sums of logarithms,
-    /// whose relative errors are at most one epsilon for each addition, logarithm and division.
+    /// Bound on the rounding error of three similarities: each is a quotient of two sums of
+    /// logarithms, with a relative error of at most one epsilon per logarithm, addition, division.
     fn rounding_of_three() -> f64 {
         3.0 * (4 * MAX_FEATURES + 3) as f64 * f64::EPSILON
     }
 
-    /// Whether the distances of three points keep the triangle inequality.
+    /// Whether the distances of three points satisfy the triangle inequality.
     fn is_triangle(ab: f64, bc: f64, ac: f64) -> bool {
         ac <= ab + bc + rounding_of_three()
     }
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_without_features_are_alike_and_like_no_other() {
+    fn codes_without_features_equal_each_other_and_resemble_no_other() {
         let (one, six) = (FactorCode::one(), code(&[2, 3]));
         assert_eq!(by_factors(&one, &one), 1.0);
         assert_eq!(by_factors(&one, &six), 0.0);
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_code_over_the_base_is_refused() {
+    fn numbers_that_are_no_code_over_the_base_are_refused() {
         let error = by_integers(&UBig::from(6u32), &UBig::from(14u32), &[2, 3, 5]).unwrap_err();
         assert_eq!(error, CodeError::LeftOver { cofactor: UBig::from(7u32) });
         let error = by_integers(&UBig::from(4u32), &UBig::from(3u32), &[2, 3]).unwrap_err();
@@ -175,7 +175,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn three_ways_agree_in_integers_and_in_bits(a in codes(), b in codes()) {
+        fn three_implementations_agree_bit_for_bit(a in codes(), b in codes()) {
             let base = PrimeBase::first(N_PRIMES);
             let (m, n) = (a.integer(), b.integer());
             let (x, y) = (BitCode::new(&a, &base).unwrap(), BitCode::new(&b, &base).unwrap());
@@ -216,9 +216,9 @@ mod tests {
         }
     }
 
-    /// The bits hang on the order of the sum, which is why one function scores.
+    /// The reason why a single function computes all scores.
     #[test]
-    fn another_order_of_the_sum_has_other_bits() {
+    fn the_order_of_summation_changes_the_bits() {
         let parts: Vec<(f64, bool)> =
             nth_primes(60).iter().map(|&p| (weight(p), p % 4 == 1)).collect();
         let differs = |n: &usize| {

@@ -1,13 +1,13 @@
-//! Hilbert's curve through the points of a square grid, in both directions (Hilbert 1891).
+//! Hilbert's curve on a square grid: number to point and back (Hilbert 1891).
 //!
 //! A curve of order k visits each of the `2^k * 2^k` points once, from (0, 0) to (2^k - 1, 0), in
-//! steps to a neighbour. Points with near numbers are near in the plane, and mostly also the other
-//! way round, which the spiral does not have.
+//! unit steps. Points with close numbers are close in the plane, and mostly vice versa; the spiral
+//! has only the first.
 
-/// The most a curve's order may be: numbers then take all of 64 bits.
+/// Largest order of a curve; its numbers use all 64 bits.
 pub const MAX_ORDER: u32 = 32;
 
-/// The point of a number on the curve of an order.
+/// The point with number `n` on the curve of this order.
 ///
 /// # Panics
 /// If `order` is above [`MAX_ORDER`] or the number is not below `4^order`.
@@ -15,7 +15,7 @@ pub fn position(order: u32, n: u64) -> (u32, u32) {
     check_order(order);
     assert!(order == MAX_ORDER || n >> (2 * order) == 0, "hilbert: {n} is not below 4^{order}");
     let (mut x, mut y) = (0, 0);
-    // From the smallest square, of one point, to the whole: each quarter is laid into the next.
+    // From the smallest square, one point, to the whole: each square is placed in the next larger.
     for level in 0..order {
         let quarter = (n >> (2 * level) & 3) as u32;
         let (right, upper) = (quarter >> 1, (quarter >> 1) ^ (quarter & 1));
@@ -26,7 +26,7 @@ pub fn position(order: u32, n: u64) -> (u32, u32) {
     (x, y)
 }
 
-/// The number of a point on the curve of an order.
+/// The number of a point on the curve of this order.
 ///
 /// # Panics
 /// If `order` is above [`MAX_ORDER`] or a coordinate is not below `2^order`.
@@ -45,10 +45,10 @@ pub fn number(order: u32, x: u32, y: u32) -> u64 {
     n
 }
 
-/// How the curve of a quarter lies in it: mirrored so that it begins and ends at its neighbours'.
+/// Mirrors a point of a quarter so that the quarter's curve connects to its neighbours' curves.
 ///
-/// The lower left quarter is mirrored at the diagonal, the lower right one at the other diagonal;
-/// both are their own inverses, so that both directions take the same turn.
+/// The lower left quarter is mirrored at the diagonal, the lower right one at the antidiagonal.
+/// Both are their own inverses, so both directions use this function.
 fn turned(level: u32, right: u32, upper: u32, x: u32, y: u32) -> (u32, u32) {
     match (right, upper) {
         (0, 0) => (y, x),
@@ -57,7 +57,7 @@ fn turned(level: u32, right: u32, upper: u32, x: u32, y: u32) -> (u32, u32) {
     }
 }
 
-/// The largest coordinate in a square of order `level`, which is below [`MAX_ORDER`].
+/// The largest coordinate in a square of order `level`; `level` must be below [`MAX_ORDER`].
 fn mask(level: u32) -> u32 {
     (1 << level) - 1
 }
@@ -72,7 +72,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// The definition: four curves of half the size, in the order lower left, upper left, upper
-    /// right, lower right; the first mirrored at its diagonal, the last at its other diagonal.
+    /// right, lower right; the first mirrored at its diagonal, the last at its antidiagonal.
     fn drawn(order: u32) -> Vec<(u32, u32)> {
         if order == 0 {
             return vec![(0, 0)];
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     #[cfg_attr(miri, ignore = "takes minutes in an interpreter")]
-    fn a_million_points_are_those_of_the_drawing() {
+    fn a_million_points_agree_with_the_definition() {
         for order in [0, 1, 2, 3, 4, 7, 10] {
             let points: Vec<(u32, u32)> =
                 (0..1 << (2 * order)).map(|n| position(order, n)).collect();

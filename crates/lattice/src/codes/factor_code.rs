@@ -1,18 +1,18 @@
-//! `FactorCode`: a set of features as one integer, the product of a prime for each.
+//! `FactorCode`: a set of features as one integer, the product of one prime per feature.
 
+use crate::codes::prime_base::PrimeBase;
+use crate::codes::similarity::{common, joint};
 use crate::error::CodeError;
-use crate::factorise::{factor_over, factor_u128};
-use crate::primality::is_prime;
-use crate::prime_base::PrimeBase;
-use crate::similarity::{common, joint};
+use crate::numbers::factorise::{factor_over, factor_u128};
+use crate::numbers::primality::is_prime;
 use dashu_int::UBig;
 use std::fmt;
 
-/// A squarefree integer, held as the list of its primes. The empty set is the integer 1.
+/// A squarefree integer, stored as the list of its primes. The empty set is the integer 1.
 ///
-/// Unique factorisation makes integer and set the same thing: divisibility is inclusion, the
-/// greatest common divisor is the intersection, the least common multiple the union. The list of
-/// primes is also the form to store ([`FactorCode::primes`], [`FactorCode::new`]).
+/// By unique factorisation, integers correspond to sets: divisibility is inclusion, the greatest
+/// common divisor is the intersection, the least common multiple is the union. Files store the
+/// list of primes too ([`FactorCode::primes`], [`FactorCode::new`]).
 ///
 /// ```
 /// use lattice::FactorCode;
@@ -31,7 +31,7 @@ impl FactorCode {
     /// The code of the given primes, in any order.
     ///
     /// # Errors
-    /// [`CodeError::NotPrime`], or [`CodeError::Repeated`] if one occurs twice.
+    /// [`CodeError::NotPrime`], or [`CodeError::Repeated`] if a prime occurs twice.
     pub fn new(primes: impl IntoIterator<Item = u64>) -> Result<FactorCode, CodeError> {
         let mut primes: Vec<u64> = primes.into_iter().collect();
         if let Some(&found) = primes.iter().find(|&&p| !is_prime(p)) {
@@ -46,8 +46,8 @@ impl FactorCode {
         FactorCode::default()
     }
 
-    /// The code of primes of a base, in any order. Looking a prime up takes a fraction of the time of
-    /// testing it, which matters where codes of a whole vocabulary are read from a file.
+    /// The code of the given primes of a base, in any order. Faster than [`FactorCode::new`] when
+    /// reading the codes of a whole vocabulary: it looks primes up instead of testing them.
     ///
     /// # Errors
     /// [`CodeError::OutsideBase`], or [`CodeError::Repeated`] if a prime occurs twice.
@@ -79,12 +79,11 @@ impl FactorCode {
         FactorCode::from_ascending(primes)
     }
 
-    /// The code that is the integer `n`, whatever its primes.
+    /// The code with integer `n`, over any primes. For its running time see [`factor_u128`].
     ///
     /// # Errors
     /// [`CodeError::Repeated`] if a square divides `n`, [`CodeError::TooLarge`] if a prime factor
-    /// has more than 64 bits, [`CodeError::LeftOver`] for 0. For the time it takes see
-    /// [`factor_u128`].
+    /// has more than 64 bits, [`CodeError::LeftOver`] for 0.
     pub fn from_integer(n: u128) -> Result<FactorCode, CodeError> {
         if n == 0 {
             return Err(CodeError::LeftOver { cofactor: UBig::ZERO });
@@ -94,7 +93,7 @@ impl FactorCode {
         FactorCode::from_ascending(primes?)
     }
 
-    /// The code that is the integer `n`, with primes of `base` only, which must ascend.
+    /// The code with integer `n`, over the primes of `base` only. `base` must ascend.
     ///
     /// # Errors
     /// [`CodeError::LeftOver`] if `n` has other factors or is 0, [`CodeError::Repeated`] if the
@@ -103,7 +102,7 @@ impl FactorCode {
         FactorCode::from_ascending(factor_over(n, base)?)
     }
 
-    /// The code of primes that are known to be primes and to ascend, but perhaps not strictly.
+    /// The code of ascending primes, checked only for repetitions.
     fn from_ascending(primes: Vec<u64>) -> Result<FactorCode, CodeError> {
         match primes.windows(2).find(|pair| pair[0] == pair[1]) {
             Some(pair) => Err(CodeError::Repeated { prime: pair[0] }),
@@ -131,23 +130,23 @@ impl FactorCode {
         self.primes.iter().try_fold(1u128, |product, &p| product.checked_mul(p.into()))
     }
 
-    /// Whether the code has the feature of this prime.
+    /// Whether the code has this prime.
     pub fn has(&self, prime: u64) -> bool {
         self.primes.binary_search(&prime).is_ok()
     }
 
-    /// Greatest common divisor: the features of both.
+    /// Greatest common divisor: the features that both have.
     pub fn gcd(&self, other: &FactorCode) -> FactorCode {
         FactorCode { primes: common(&self.primes, &other.primes).collect() }
     }
 
-    /// Least common multiple: the features of either.
+    /// Least common multiple: the features that either has.
     pub fn lcm(&self, other: &FactorCode) -> FactorCode {
         FactorCode { primes: joint(&self.primes, &other.primes).collect() }
     }
 }
 
-/// `2·7·31 = 434`; a single prime and 1 are written once.
+/// Factors and integer, as in `2·7·31 = 434`; only the integer for 1 and for a single prime.
 impl fmt::Display for FactorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.primes.len() > 1 {
@@ -164,9 +163,9 @@ impl fmt::Display for FactorCode {
 #[cfg(test)]
 mod tests {
     use super::FactorCode;
-    use crate::arith::{gcd_big, lcm_big};
+    use crate::codes::prime_base::PrimeBase;
     use crate::error::CodeError;
-    use crate::prime_base::PrimeBase;
+    use crate::numbers::arith::{gcd_big, lcm_big};
     use dashu_int::UBig;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
@@ -183,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_code_is_refused() {
+    fn invalid_codes_are_refused() {
         let refused = |primes: &[u64]| FactorCode::new(primes.iter().copied()).unwrap_err();
         assert_eq!(refused(&[2, 9, 5]), CodeError::NotPrime { found: 9 });
         assert_eq!(refused(&[1]), CodeError::NotPrime { found: 1 });
@@ -220,7 +219,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_integer_gives_its_parts_back(indices in index_sets()) {
+        fn the_integer_determines_the_features(indices in index_sets()) {
             let base = PrimeBase::first(400);
             let code = FactorCode::from_indices(&base, indices.iter().copied()).unwrap();
             let found: BTreeSet<usize> =

@@ -1,15 +1,15 @@
-//! Whether a number is prime: proved for 64 bits, and beyond them without a known exception.
+//! Primality test: proved for 64-bit numbers, without a known exception beyond.
 
-use crate::montgomery::Montgomery;
+use crate::numbers::montgomery::Montgomery;
 
-/// Bases of the strong test. The smallest composite number that passes all of them has 82 bits.
+/// Bases of the strong test. The smallest composite that passes all of them has 82 bits.
 const BASES: [u64; 13] = [2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41];
 
 /// Below this number the strong test over the primes up to 41 is a proof (Sorenson & Webster,
 /// "Strong pseudoprimes to twelve prime bases", Mathematics of Computation 86, 2017).
 pub const PROVED_BELOW: u128 = 3_317_044_064_679_887_385_961_981;
 
-/// Whether `n` is prime. Proved: by the strong test of Miller and Rabin over bases that suffice.
+/// Whether `n` is prime. Proved: the bases of the Miller-Rabin test are known to suffice.
 pub fn is_prime(n: u64) -> bool {
     // 2, 7 and 61 suffice below 4,759,123,141 (Jaeschke 1993), twelve primes below 2^64 and beyond
     // (Sorenson & Webster).
@@ -25,8 +25,8 @@ pub fn is_prime(n: u64) -> bool {
 
 /// Whether `n` is prime: proved below [`PROVED_BELOW`].
 ///
-/// Above it, the number passes the strong test over thirteen bases and the strong Lucas test
-/// (Baillie & Wagstaff 1980); no composite number is known to pass even the base 2 and that test.
+/// Above, a number must pass the strong test over thirteen bases and the strong Lucas test
+/// (Baillie & Wagstaff 1980). No composite is known to pass even base 2 and the Lucas test.
 pub fn is_prime_u128(n: u128) -> bool {
     by_small_divisors(n).unwrap_or_else(|| {
         let field = Montgomery::new(n);
@@ -35,7 +35,7 @@ pub fn is_prime_u128(n: u128) -> bool {
     })
 }
 
-/// The answer, if a division by one of [`BASES`] gives it. What is left undecided is odd.
+/// The answer, if trial division by [`BASES`] decides it. Undecided numbers are odd.
 fn by_small_divisors(n: u128) -> Option<bool> {
     if n < 2 {
         return Some(false);
@@ -45,7 +45,7 @@ fn by_small_divisors(n: u128) -> Option<bool> {
 }
 
 /// Whether n passes the strong test for a base: with `n - 1 = d 2^s` and d odd, `base^d` is 1, or
-/// -1 after fewer than s squarings (Miller 1976, Rabin 1980). Every prime does.
+/// -1 after fewer than s squarings (Miller 1976, Rabin 1980). Every prime passes.
 fn is_strong_probable_prime(field: &Montgomery, base: u64) -> bool {
     let base = field.residue(base.into());
     if base == 0 {
@@ -72,7 +72,7 @@ fn is_strong_lucas_probable_prime(field: &Montgomery) -> bool {
     let n = field.modulus();
     let root = n.isqrt();
     if root * root == n {
-        return false; // no d below would have the symbol -1
+        return false; // a square: no d has the symbol -1
     }
     // d = 5, -7, 9, -11, ... until (d / n) = -1; P = 1 and Q = (1 - d) / 4.
     let mut d: i64 = 5;
@@ -84,7 +84,7 @@ fn is_strong_lucas_probable_prime(field: &Montgomery) -> bool {
             _ => d = if d > 0 { -(d + 2) } else { 2 - d },
         }
     }
-    // n + 1 = odd * 2^twos, halved first because n + 1 may not fit.
+    // n + 1 = odd * 2^twos, halved first because n + 1 may overflow.
     let half = n / 2 + 1;
     let twos = half.trailing_zeros() + 1;
     let (u, mut v, mut q) = lucas_terms(field, d, half >> (twos - 1));
@@ -115,7 +115,7 @@ fn lucas_terms(field: &Montgomery, d: i64, k: u128) -> (u128, u128, u128) {
     (u, v, q)
 }
 
-/// The Jacobi symbol (a / n) of an odd n, by quadratic reciprocity.
+/// The Jacobi symbol (a / n) for odd n, by quadratic reciprocity.
 fn jacobi(a: i64, n: u128) -> i32 {
     let mut sign = if a < 0 && n % 4 == 3 { -1 } else { 1 };
     let (mut a, mut n) = (u128::from(a.unsigned_abs()) % n, n);
@@ -139,8 +139,8 @@ mod tests {
         BASES, Montgomery, is_prime, is_prime_u128, is_strong_lucas_probable_prime,
         is_strong_probable_prime, jacobi,
     };
-    use crate::arith::pow_mod;
-    use crate::primes::primes_below;
+    use crate::numbers::arith::pow_mod;
+    use crate::numbers::primes::primes_below;
 
     #[test]
     #[cfg_attr(miri, ignore = "takes minutes in an interpreter")]
@@ -152,10 +152,10 @@ mod tests {
         assert_eq!(found, primes);
     }
 
-    /// The least composite numbers that pass the strong test for the first 1, 2, ... primes as
-    /// bases (OEIS A014233): each needs all the bases that it is given.
+    /// The least composites that pass the strong test for the first 1, 2, ... primes as bases
+    /// (OEIS A014233): each shows that one more base is needed.
     #[test]
-    fn the_least_strong_pseudoprimes_are_found_out() {
+    fn the_least_strong_pseudoprimes_are_recognised_as_composite() {
         let least: [u128; 11] = [
             2_047,
             1_373_653,

@@ -1,14 +1,14 @@
-//! A code as a bit set: one bit for each prime of a base.
+//! Bit set of a code: one bit for each prime of a base.
 
-use crate::bits::ones;
+use crate::codes::bits::ones;
+use crate::codes::factor_code::FactorCode;
+use crate::codes::prime_base::PrimeBase;
 use crate::error::CodeError;
-use crate::factor_code::FactorCode;
-use crate::prime_base::PrimeBase;
 
-/// The primes of a code as bits: bit `i` stands for the prime of index `i` in the base.
+/// Primes of a code as bits: bit `i` is set if the code has prime `i` of the base.
 ///
 /// The greatest common divisor of two codes is the AND of their bits, the least common multiple
-/// the OR: one instruction for 64 primes.
+/// is the OR: one instruction per 64 primes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BitCode {
     n_bits: usize,
@@ -16,7 +16,7 @@ pub struct BitCode {
 }
 
 impl BitCode {
-    /// The bits of a code, `base.len()` of them.
+    /// The bits of a code: `base.len()` bits.
     ///
     /// # Errors
     /// [`CodeError::OutsideBase`] if a prime of the code is not in the base.
@@ -36,12 +36,12 @@ impl BitCode {
         self.n_bits
     }
 
-    /// The bits, 64 to a word; those beyond [`BitCode::n_bits`] are 0.
+    /// The bits, 64 per word; bits from [`BitCode::n_bits`] on are 0.
     pub fn words(&self) -> &[u64] {
         &self.words
     }
 
-    /// Whether the code has the prime of this index.
+    /// Whether the code has the prime with this index.
     ///
     /// # Panics
     /// If `index` is not below [`BitCode::n_bits`], rounded up to a multiple of 64.
@@ -54,7 +54,7 @@ impl BitCode {
         ones(self.words.iter().copied())
     }
 
-    /// Indices of the primes of both codes, ascending.
+    /// Indices of the primes that both codes have, ascending.
     ///
     /// # Panics
     /// If the codes are over bases of different lengths.
@@ -62,7 +62,7 @@ impl BitCode {
         ones(self.pairs(other).map(|(a, b)| a & b))
     }
 
-    /// Indices of the primes of either code, ascending.
+    /// Indices of the primes that either code has, ascending.
     ///
     /// # Panics
     /// As [`BitCode::common`].
@@ -70,7 +70,7 @@ impl BitCode {
         ones(self.pairs(other).map(|(a, b)| a | b))
     }
 
-    /// Number of primes of both codes.
+    /// Number of primes that both codes have.
     ///
     /// # Panics
     /// As [`BitCode::common`].
@@ -78,7 +78,7 @@ impl BitCode {
         self.pairs(other).map(|(a, b)| (a & b).count_ones()).sum()
     }
 
-    /// Number of primes of either code.
+    /// Number of primes that either code has.
     ///
     /// # Panics
     /// As [`BitCode::common`].
@@ -95,9 +95,9 @@ impl BitCode {
 #[cfg(test)]
 mod tests {
     use super::BitCode;
+    use crate::codes::factor_code::FactorCode;
+    use crate::codes::prime_base::PrimeBase;
     use crate::error::CodeError;
-    use crate::factor_code::FactorCode;
-    use crate::prime_base::PrimeBase;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "different bases")]
-    fn codes_over_different_bases_do_not_meet() {
+    fn codes_over_different_bases_cannot_be_compared() {
         let code = |n| BitCode::new(&FactorCode::one(), &PrimeBase::first(n)).unwrap();
         code(5).n_common(&code(6));
     }
