@@ -234,7 +234,7 @@ pub fn factor_by_trial(n: u64) -> Vec<u64> {
     let mut factors = Vec::new();
     let mut rest = n;
     for p in primes_below(n.isqrt() as usize + 1) {
-        while rest % p == 0 {
+        while rest.is_multiple_of(p) {
             factors.push(p);
             rest /= p;
         }

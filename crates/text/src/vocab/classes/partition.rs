@@ -128,9 +128,9 @@ impl Classes {
         (0..self.n_classes()).map(|c| self.members(c).len()).max().unwrap_or(0)
     }
 
-    /// Mean number of rows of output weights per token: all classes, and the members of its own, `C
-    /// + sum over classes of p(c) * |c|`. `counts` is (V) by old ids; if all are zero, tokens have
-    /// equal weight.
+    /// Mean number of rows of output weights per token: all classes, and the members of its own,
+    /// `C + sum over classes of p(c) * |c|`. `counts` is (V) by old ids; if all are zero, tokens
+    /// have equal weight.
     ///
     /// # Panics
     /// If `counts` is not (V).
