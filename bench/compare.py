@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Our training speed and memory against PyTorch's modes, interleaved on one machine.
+"""Training speed and memory: ours against PyTorch's modes, interleaved on one machine.
 
     cargo build --release
     python bench/compare.py --shape nano
 
-Every round runs each side once, each as a process of its own. Medians of the rounds, their range,
-the ratio to the fastest opponent round by round, and peak memory go to stdout and into
+Every round runs each side once, in a separate process. Medians over the rounds, their range, the
+ratio to the fastest opponent round by round, and peak memory go to stdout and into
 bench/record/. Our bf16 is compared with the fastest of all PyTorch modes, our f32 with its f32
-modes. Compiling is not in PyTorch's figure. Quote ratios of one sitting only, and look at the load
-that is printed: under other work the figures are noise.
+modes. PyTorch's figure excludes compilation. Quote ratios within one session only, and check the
+printed load: under other work the figures are noise.
 """
 
 import argparse

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""What output layers cost: training with our factored one, our full one, and PyTorch's two.
+"""Output layer comparison: training with our factored and full layers, and with PyTorch's two.
 
     cargo build --release
     python bench/compare_heads.py --shape word
 
 Whole training steps, the sides in turn. PyTorch's sides are the full softmax and
 AdaptiveLogSoftmaxWithLoss, each in every mode given. The record has one entry for each opponent of
-our factored layer, all from the same sitting.
+our factored layer, all from the same session.
 """
 
 import argparse

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Held-out loss against training time, ours and PyTorch's, as an SVG and a Markdown table.
+"""Loss curves: held-out loss against training time, ours and PyTorch's, as SVG and Markdown table.
 
     crystalline train ... --out runs/chars
     python bench/torch_time_to_loss.py runs/chars > chars.jsonl
     python bench/curves.py --run runs/chars --torch chars.jsonl --out docs/chars
 
 Our losses are the rows of the run's evals.jsonl. Time is training time on both sides; --before adds
-what ours took ahead of its first step, such as finding classes. Of several runs the first is the one
-that the others are compared with. OUT.svg and OUT.md are written; the table says in what share of
-each side's time that one reached its last loss (linear between evaluations).
+our time before the first step, such as finding classes. With several runs the others are compared
+with the first. Writes OUT.svg and OUT.md; the table gives the share of each side's time in which the
+first run reached that side's last loss (linear between evaluations).
 """
 
 import argparse

@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
-"""Decoding and prefill in llama.cpp and in ours, interleaved, on one shape with random weights.
+"""Speed of decoding and prefill, llama.cpp and ours, interleaved, on one shape with random weights.
 
     cargo build --release
     python bench/llama_cpp_speed.py --shape small
 
-Decoding is one token at a time from an empty cache, 48 to 256 of them by the size of the model as
+Decoding is one token at a time from an empty cache, 48 to 256 of them, by the size of the model, as
 in `crystalline bench`; prefill is 512 tokens at once with the logits of the last. llama.cpp's
 figure is the best of three each round, ours the median of five. The weights go into a GGUF file of
-each format, in a folder of its own that is removed afterwards. llama.cpp should be built for the
-processor at hand:
+each format, in a temporary folder. llama.cpp should be built for this processor:
 
     CMAKE_ARGS=-DGGML_NATIVE=ON pip install --no-binary llama-cpp-python llama-cpp-python
 """

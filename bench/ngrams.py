@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Losses with and without rows of n-grams, by steps and by how often an n-gram must be seen.
+"""N-gram losses: with and without rows of n-grams, by steps and by the n-gram count threshold.
 
     cargo build --release
     python bench/ngrams.py text.txt --steps 255 510 -- --valid valid.txt --tokenizer split
 
-What stands behind -- goes to `crystalline train` as it is. Each number of steps is a run of its own,
-with its own schedule. Losses do not depend on what else the machine does. The mean over the seeds is
-printed: held-out loss over the whole text, and in brackets the loss of the last tenth of the steps,
-which falls further than the held-out loss where the text is learnt by heart.
+Arguments after -- are passed to `crystalline train`. Each number of steps is a separate run with its
+own schedule. Losses do not depend on the load of the machine. The mean over the seeds is printed:
+held-out loss over the whole text, and in brackets the training loss of the last tenth of the steps,
+which is lower than the held-out loss where the model memorises the text.
 """
 
 import argparse

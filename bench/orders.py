@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""What each order of token ids costs, on vocabularies of a text.
+"""Token order comparison: the cost of each order of token ids, on vocabularies of a text.
 
     cargo build --release
     python bench/orders.py text.txt
 
-A round is one process of `crystalline bench --orders`, inside of which the orders take turns; its
-figures are medians. Each order is compared with the random one of the same process.
+A round is one process of `crystalline bench --orders`, in which the orders take turns; its figures
+are medians. Each order is compared with the random one of the same process.
 """
 
 import argparse

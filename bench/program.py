@@ -1,4 +1,4 @@
-"""Running one side of a comparison as a process of its own, and interleaving several sides."""
+"""Processes of a comparison: each side runs in its own, and several sides are interleaved."""
 
 import json
 import os

@@ -1,6 +1,6 @@
-"""The record: bench/record/PROCESSOR/NAME.json, and NAME.md that is made from it.
+"""Benchmark record: bench/record/PROCESSOR/NAME.json, and NAME.md generated from it.
 
-A measurement replaces the one of the same key (a shape, say) and leaves the others alone.
+A measurement replaces the one with the same key (such as a shape) and leaves the others unchanged.
 """
 
 import json

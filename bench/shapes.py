@@ -1,4 +1,4 @@
-"""The shapes of the comparisons, shared by the scripts here and by `crystalline bench`."""
+"""Model shapes of the comparisons, the same as in `crystalline bench`."""
 
 from dataclasses import dataclass
 

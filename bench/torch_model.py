@@ -1,7 +1,7 @@
-"""A Llama-shaped decoder and its training step, written the way one would in PyTorch.
+"""PyTorch Llama decoder and its training step, in idiomatic PyTorch.
 
-Each choice that decides its speed is the fastest that we found: one product for query, key and
-value and one for gate and up, SDPA, autocast for bf16, fused AdamW, the whole model compiled.
+Every choice that affects its speed is the fastest that we found: one product for query, key and
+value, one for gate and up, SDPA, autocast for bf16, fused AdamW, the whole model compiled.
 """
 
 import math

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""What PyTorch reaches in a given time on the data and the model of one of our runs.
+"""PyTorch loss over time, on the data and the model of one of our runs.
 
     crystalline train text.txt --tokenizer char --time 10m --out runs/chars
     python bench/torch_time_to_loss.py runs/chars --seconds 600 > chars.jsonl
 
-The run's folder gives the same tokens, the same held-out tokens, and as defaults the same model,
-batch, learning rate, dropout and schedule (PyTorch's best may lie elsewhere: try --lr). The
-schedule runs over the seconds: linear warm-up, a stable stretch, linear decay to nothing.
+The run's folder supplies the tokens, the held-out tokens, and as defaults the same model, batch,
+learning rate, dropout and schedule (PyTorch's best may differ: try --lr). The schedule covers the
+seconds: linear warm-up, a constant phase, linear decay to zero.
 
-The clock is that of training steps only. Loading, compiling and evaluating are outside of it, as
-they are outside of `elapsed_s` in our metrics.jsonl. Each line on stdout is an evaluation on all
+The clock counts training steps only. Loading, compiling and evaluating are excluded, as they are
+from `elapsed_s` in our metrics.jsonl. Each line on stdout is an evaluation on all
 of the held-out tokens in f32: {"seconds", "step", "tokens", "val_loss"}; the first line holds the
 settings instead.
 """

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Speed and memory of whole training steps in PyTorch on the CPU, as one JSON object.
+"""PyTorch training benchmark: speed and memory of whole steps on the CPU, as one JSON object.
 
     python bench/torch_train.py --shape nano --mode compile --precision bf16
 
 A step is forward, backward, clipping and fused AdamW over --shape's batch of random ids with the
 frequencies of words (1 / rank). `warmup_s` is the time before the first timed step, compiling
-included; the rest is about the timed steps alone. `peak_rss_mib` is that of the whole process.
+included; the other figures cover the timed steps only. `peak_rss_mib` covers the whole process.
 """
 
 import argparse

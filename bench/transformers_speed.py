@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prefill of 512 tokens in transformers and in ours, interleaved, on one shape.
+"""Prefill speed for 512 tokens, transformers and ours, interleaved, on one shape.
 
     cargo build --release
     python bench/transformers_speed.py --shape small

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Loads one of our model folders with transformers and compares logits and token ids with ours.
+"""Checkpoint check: transformers loads a model folder; its logits and token ids must equal ours.
 
     cargo build --release
     python scripts/check_checkpoint.py runs/book other.txt
@@ -10,7 +10,7 @@ computes the logits of the text's first tokens in f32, by the forward pass of tr
 token by token as in generation; `crystalline tokenizer encode` gives the ids of all of the text.
 transformers must give the same ids and, within the bound, the same logits.
 
-Exit code: 0 if so, 1 if not, 2 on bad input.
+Exit code: 0 if they agree, 1 if not, 2 on bad input.
 """
 
 import argparse

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Loads a tokeniser with transformers and compares its ids with ours.
+"""Tokeniser check: transformers loads a tokeniser; its ids must equal ours.
 
     python scripts/check_tokenizer.py FOLDER TEXT IDS
     python scripts/check_tokenizer.py --write FOLDER TEXT IDS
@@ -7,9 +7,9 @@
 
 FOLDER holds tokenizer.json and tokenizer_config.json, TEXT is a UTF-8 file, and IDS holds the ids
 of that text, separated by blanks: what `crystalline tokenizer encode FOLDER < TEXT` prints. With
---write, IDS is written instead; so the files under crates/text/tests/golden/tokenizers came to be.
+--write, IDS is written instead, as for the files under crates/text/tests/golden/tokenizers.
 
-The folder is loaded by PreTrainedTokenizerFast, by AutoTokenizer beside the config.json of a Llama,
+The folder is loaded by PreTrainedTokenizerFast, by AutoTokenizer next to the config.json of a Llama,
 and by AutoTokenizer after transformers has saved it; all must give the same ids, and, for a
 tokeniser without <unk>, the same text back. Exit code: 0 if so, 1 if not, 2 on bad input.
 """

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes the golden files that the engine's tests compare with: crates/engine/tests/golden/.
+"""Golden files for the engine's tests: writes crates/engine/tests/golden/.
 
 Each case is a random model small enough to commit. PyTorch and transformers run it once, in f32 on
-one thread, and this script stores what they computed: logits, loss, every gradient, and the
+one thread, and this script stores the results: logits, loss, every gradient, and the
 parameters after ten optimiser steps. The README.md beside the files, written by this script too,
-says what each file holds. Tests read the files; nobody needs PyTorch to run the tests.
+describes each file. The tests read the files and do not need PyTorch.
 
     pip install torch transformers safetensors numpy
     python scripts/make_golden.py

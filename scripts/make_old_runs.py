@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Writes runs of tiny models that the tests resume: crates/app/tests/program/fixtures/KIND/.
+"""Fixture runs of tiny models that the tests resume: crates/app/tests/program/fixtures/KIND/.
 
-A folder with a settings.toml and without a run gets both: `run`, as the given program left it when it
-was stopped halfway, and `expected.json`, what the same program came to when it resumed that run. A run
-that is there already is left alone, since it shows what an earlier program wrote; to replace it remove
-its folder first. For a new format add a folder with a settings file and run the script once.
+A folder with a settings.toml and without a run gets both: `run`, as the given program left it when
+stopped halfway, and `expected.json`, the results of the same program after it resumed that run. An
+existing run is kept, since it shows what an earlier program wrote; to replace it, remove its folder
+first. For a new format add a folder with a settings file and run the script once.
 
     cargo build --release
     python scripts/make_old_runs.py target/release/crystalline
 
-Every command takes the portable instructions, so that any x86-64 processor under Linux comes to the same bits.
+Every command uses the portable instructions, so any x86-64 processor gets the same bits under Linux.
 """
 
 import argparse

@@ -3,7 +3,7 @@
 
     crystalline demo </dev/null 2>&1 | scripts/terminal_svg.py --title "crystalline demo" >docs/runs/demo.svg
 
-Lines are printed as they come; what a carriage return overwrote is left out, as on a screen. Escape
+Text that a carriage return overwrote is omitted, as on a screen. Escape
 codes are dropped. `--first N` and `--last N` keep the first and the last lines and mark the gap.
 """
 import argparse

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// A stream of random numbers, a function of its seed (splitmix64).
+/// A stream of random numbers, determined by its seed (splitmix64).
 pub struct Random(pub u64);
 
 impl Random {
@@ -14,7 +14,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `n`, or 0 if there is none.
+    /// A number below `n`, or 0 if `n` is 0.
     fn below(&mut self, n: usize) -> usize {
         (self.bits() % n.max(1) as u64) as usize
     }
@@ -23,7 +23,7 @@ impl Random {
         items[self.below(items.len())]
     }
 
-    /// A range within `len`, mostly short.
+    /// A range within `len`, usually short.
     fn range(&mut self, len: usize) -> Range<usize> {
         let start = self.below(len);
         let longest = [4, 64, 4096][self.below(3)];
@@ -63,10 +63,10 @@ const VALUES: [&str; 12] = [
     "18446744073709551616",
 ];
 
-/// Words of eight bytes at the edges, little-endian.
+/// Extreme eight-byte words, little-endian.
 const WORDS: [u64; 8] = [0, 1, 0x7f, 0xff, 0xffff, u32::MAX as u64, i64::MAX as u64, u64::MAX];
 
-/// One of the valid files with a few edits, checksums repaired three times in four.
+/// One of the valid files after a few edits, with its checksums repaired three times in four.
 pub fn mutate(random: &mut Random, seeds: &[Vec<u8>], repair: fn(&mut Vec<u8>)) -> Vec<u8> {
     let mut bytes = seeds[random.below(seeds.len())].clone();
     for _ in 0..1 + random.below(4) {
@@ -119,7 +119,7 @@ fn insert(bytes: &mut Vec<u8>, at: usize, part: &[u8]) {
     bytes.splice(at..at, part.iter().copied());
 }
 
-/// Puts an extreme in place of the digits behind a random position.
+/// Replaces the digits after a random position by an extreme number.
 fn replace_number(random: &mut Random, bytes: &mut Vec<u8>) {
     let from = random.below(bytes.len());
     let Some(skipped) = bytes[from..].iter().position(u8::is_ascii_digit) else { return };
@@ -128,7 +128,7 @@ fn replace_number(random: &mut Random, bytes: &mut Vec<u8>) {
     bytes.splice(start..start + n_digits, random.pick(&NUMBERS).bytes());
 }
 
-/// Puts another JSON value in place of what follows the colon or comma behind a random position.
+/// Replaces the value after the colon or comma that follows a random position by another JSON value.
 fn replace_value(random: &mut Random, bytes: &mut Vec<u8>) {
     let from = random.below(bytes.len());
     let is_before = |b: &u8| matches!(b, b':' | b',' | b'[');

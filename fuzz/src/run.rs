@@ -1,4 +1,4 @@
-//! The loop: mutate, write, parse, and watch for panics, time and memory.
+//! Fuzz loop: mutate, write, parse, and watch for panics, time and memory.
 
 use crate::mutate::{Random, mutate};
 use crate::targets::Target;
@@ -8,34 +8,34 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{fmt, fs, io};
 
-/// How long a run goes on, and what one input may take.
+/// Duration of a run, and limits on a single input.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct RunLimits {
     /// The run ends after this time.
     pub time: Duration,
-    /// Longest time of one input.
+    /// Longest time for one input.
     pub input_time: Duration,
-    /// Most memory of one input, in bytes, as far as the system tells (Linux).
+    /// Most memory for one input, in bytes; checked where the system reports it (Linux).
     pub input_bytes: u64,
 }
 
-impl Limits {
-    /// A run of this time, with a second and 256 MiB for an input.
-    pub fn of(time: Duration) -> Limits {
-        Limits { time, input_time: Duration::from_secs(1), input_bytes: 256 << 20 }
+impl RunLimits {
+    /// A run of this duration, with a second and 256 MiB per input.
+    pub fn of(time: Duration) -> RunLimits {
+        RunLimits { time, input_time: Duration::from_secs(1), input_bytes: 256 << 20 }
     }
 }
 
-/// Inputs of a run that found nothing.
+/// Counts of a run without failures.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
     /// All inputs.
     pub inputs: usize,
-    /// Those that the parser accepted.
+    /// Inputs that the parser accepted.
     pub accepted: usize,
 }
 
-/// What an input did that none may do; the input stands in the file.
+/// Failure of a parser on an input, which is kept in the given file.
 #[derive(Debug)]
 pub enum Failure {
     /// The parser panicked.
@@ -44,7 +44,7 @@ pub enum Failure {
     Slow(PathBuf, Duration),
     /// The parser took this much memory, in bytes.
     Memory(PathBuf, u64),
-    /// An input could not be written, or there are no valid files.
+    /// An input could not be written, or the target has no valid files.
     Io(PathBuf, io::Error),
 }
 
@@ -63,11 +63,11 @@ impl fmt::Display for Failure {
 
 /// Parses mutated files until the time is over or an input fails.
 ///
-/// Each input is written to `folder` before it is parsed, and so is there too if the process dies.
+/// Each input is written to `folder` before it is parsed, so it is there even if the process dies.
 ///
 /// # Errors
 /// The first [`Failure`].
-pub fn run(target: Target, seed: u64, limits: Limits, folder: &Path) -> Result<Counts, Failure> {
+pub fn run(target: Target, seed: u64, limits: RunLimits, folder: &Path) -> Result<Counts, Failure> {
     let seeds = valid_files(target.name)?;
     let path = folder.join(format!("{}.input", target.name));
     let (mut random, mut counts, start) = (Random(seed), Counts::default(), Instant::now());
@@ -80,16 +80,16 @@ pub fn run(target: Target, seed: u64, limits: Limits, folder: &Path) -> Result<C
     Ok(counts)
 }
 
-/// Makes `bytes` all that is in the file. Not by `fs::write`: some file systems take a file that is
-/// cut to nothing first for a replaced document, and wait for the disk.
+/// Replaces the contents of the file by `bytes`. Not by `fs::write`: some file systems treat a file
+/// truncated to zero as a replaced document and wait for the disk.
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
     file.write_all(bytes)?;
     file.set_len(bytes.len() as u64)
 }
 
-/// Parses one input; whether it was accepted.
-fn parse(target: Target, path: &Path, bytes: &[u8], limits: Limits) -> Result<bool, Failure> {
+/// Parses one input; returns whether it was accepted.
+fn parse(target: Target, path: &Path, bytes: &[u8], limits: RunLimits) -> Result<bool, Failure> {
     let (before, start) = (peak_bytes(), Instant::now());
     let parsed = catch_unwind(AssertUnwindSafe(|| (target.parse)(path, bytes)));
     let (time, memory) = (start.elapsed(), peak_bytes().saturating_sub(before));
@@ -116,7 +116,7 @@ pub fn valid_files(name: &str) -> Result<Vec<Vec<u8>>, Failure> {
     read().map_err(|error| Failure::Io(folder.clone(), error))
 }
 
-/// The most memory that the process ever had, or 0 where the system does not tell.
+/// Peak memory of the process, or 0 where the system does not report it.
 fn peak_bytes() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

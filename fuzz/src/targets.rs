@@ -1,4 +1,4 @@
-//! Parsers under test: the only file here that knows them.
+//! Parsers under test: the only file of this crate that knows them.
 
 use engine::checkpoint::Manifest;
 use engine::disk::RealFs;
@@ -7,20 +7,20 @@ use std::path::Path;
 use text::corpus::{TokenFile, TokenSource};
 use text::tokenizer::Tokenizer;
 
-/// Values of a tensor or ids of a text that are read after the header was accepted, at most.
+/// Most values of a tensor or ids of a text that are read after the header was accepted.
 const READ_MAX: usize = 1 << 20;
 
-/// A parser: whether it accepts these bytes, which also stand in the file at this path.
+/// A parser: returns whether it accepts these bytes, which are also in the file at this path.
 pub type Parse = fn(&Path, &[u8]) -> bool;
 
 /// A parser of files.
 #[derive(Clone, Copy)]
 pub struct Target {
-    /// Name of the folder with its valid files.
+    /// Name of the folder with the target's valid files.
     pub name: &'static str,
     /// The parser.
     pub parse: Parse,
-    /// Makes the checksums right again, so that mutations reach what lies behind them.
+    /// Repairs the checksums, so that mutations reach the code behind them.
     pub repair: fn(&mut Vec<u8>),
 }
 
@@ -37,7 +37,7 @@ fn safetensors(path: &Path, _: &[u8]) -> bool {
     let Ok(mut file) = TensorFile::open(&RealFs, path) else { return false };
     let tensors = file.tensors().to_vec();
     for tensor in tensors.iter().filter(|tensor| tensor.len() <= READ_MAX) {
-        // What cannot be read is an error of its own; the header was accepted.
+        // A tensor that cannot be read is a separate error; the header was accepted.
         let _ = file.read(&tensor.name, &tensor.shape, &mut vec![0.0; tensor.len()]);
     }
     true
@@ -58,7 +58,7 @@ fn manifest(path: &Path, bytes: &[u8]) -> bool {
     Manifest::from_bytes(bytes, path).is_ok()
 }
 
-/// The last line but one of a manifest holds the hash of all before it.
+/// The last line but one of a manifest holds the hash of everything before it.
 fn repair_manifest(bytes: &mut Vec<u8>) {
     const BEFORE: &[u8] = b",\n  \"checksum\": \"";
     if let Some(end) = bytes.windows(BEFORE.len()).rposition(|part| part == BEFORE) {
@@ -75,7 +75,7 @@ fn tokens(path: &Path, _: &[u8]) -> bool {
     true
 }
 
-/// The header holds the hash of the tokens, then its own.
+/// The header holds the hash of the tokens, then its own hash.
 fn repair_tokens(bytes: &mut [u8]) {
     if let Some((header, tokens)) = bytes.split_at_mut_checked(160) {
         header[96..128].copy_from_slice(blake3::hash(tokens).as_bytes());

@@ -1,17 +1,17 @@
-//! The fuzz targets: a run of each, and a proof that each catches what is planted in it.
+//! Fuzz targets: a run of each, and a check that each catches planted errors.
 
 // A panic is how a test fails.
 #![allow(clippy::unwrap_used)]
 
-use fuzz::{Failure, Limits, Parse, TARGETS, Target, run, valid_files};
+use fuzz::{Failure, Parse, RunLimits, TARGETS, Target, run, valid_files};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Seconds for each target, unless `CRYSTALLINE_FUZZ_SECONDS` says otherwise.
+/// Seconds per target, unless `CRYSTALLINE_FUZZ_SECONDS` is set.
 const SECONDS: u64 = 12;
 
-/// Inputs lie in files of their target's name, and memory is that of the process: one at a time.
+/// Input files are named after their target and memory is that of the process: one test at a time.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -21,10 +21,10 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
 }
 
-/// Runs every target; `CRYSTALLINE_FUZZ_SEED` is another stream of inputs.
+/// Runs every target; `CRYSTALLINE_FUZZ_SEED` selects another stream of inputs.
 #[test]
 #[ignore = "takes a minute: ./check fuzz"]
-fn no_input_panics_or_takes_long_or_much() {
+fn no_input_panics_or_exceeds_time_or_memory() {
     let _guard = alone();
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let seconds = number("CRYSTALLINE_FUZZ_SECONDS").unwrap_or(SECONDS);
@@ -33,7 +33,7 @@ fn no_input_panics_or_takes_long_or_much() {
     for target in TARGETS {
         let name = target.name;
         println!("{name}: inputs are in {}/{name}.input", folder().display());
-        match run(target, seed, Limits::of(Duration::from_secs(seconds)), &folder()) {
+        match run(target, seed, RunLimits::of(Duration::from_secs(seconds)), &folder()) {
             Ok(counts) => println!("{name}: {counts:?} in {seconds} s"),
             Err(failure) => failures.push(format!("{name}: {failure}")),
         }
@@ -42,7 +42,7 @@ fn no_input_panics_or_takes_long_or_much() {
 }
 
 #[test]
-fn valid_files_are_accepted_also_with_checksums_made_anew() {
+fn valid_files_are_accepted_before_and_after_checksum_repair() {
     let _guard = alone();
     for target in TARGETS {
         let files = valid_files(target.name).unwrap();
@@ -58,7 +58,7 @@ fn valid_files_are_accepted_also_with_checksums_made_anew() {
     }
 }
 
-/// What the target's parser accepts or refuses, with an error planted in one of the two.
+/// A parser with an error planted on the inputs that the target accepts, or on those that it refuses.
 fn planted<const I: usize, const ACCEPTED: bool>(path: &Path, bytes: &[u8]) -> bool {
     let is_accepted = (TARGETS[I].parse)(path, bytes);
     assert!(is_accepted != ACCEPTED || !is_changed(I, bytes), "planted");
@@ -69,11 +69,11 @@ fn is_changed(i: usize, bytes: &[u8]) -> bool {
     !valid_files(TARGETS[i].name).unwrap().iter().any(|valid| valid == bytes)
 }
 
-/// Mutations reach both ways out of every parser: a panic in either is found.
+/// Mutations reach both outcomes of every parser: a panic in either is found.
 #[test]
 fn a_panic_planted_in_each_parser_is_caught() {
     let _guard = alone();
-    let limits = Limits { input_bytes: u64::MAX, ..Limits::of(Duration::from_secs(20)) };
+    let limits = RunLimits { input_bytes: u64::MAX, ..RunLimits::of(Duration::from_secs(20)) };
     let parsers: [[Parse; 2]; 5] = [
         [planted::<0, false>, planted::<0, true>],
         [planted::<1, false>, planted::<1, true>],
@@ -92,7 +92,7 @@ fn a_panic_planted_in_each_parser_is_caught() {
 #[test]
 fn planted_waits_and_allocations_are_caught() {
     let _guard = alone();
-    let limits = Limits::of(Duration::from_secs(20));
+    let limits = RunLimits::of(Duration::from_secs(20));
     let slow = |_: &Path, _: &[u8]| {
         std::thread::sleep(Duration::from_millis(1100));
         true

@@ -1,13 +1,13 @@
-//! Time of every kernel on one thread, beside the peak and the bandwidth of the core.
+//! Kernel benchmark: time on one thread, as a share of the core's peak rate and bandwidth.
 //!
 //! ```text
 //! cargo bench -p crystalline-kernels -- matmul_wgrad bf16 m512
 //! ```
 //!
-//! Words narrow the lines: each must be in the name. `CRYSTALLINE_ISA` picks the instruction set.
-//! Every call is timed next to a burst of the probe, and a share of the peak is the median of the
-//! calls over the median of the bursts, so that whatever slows the core for a while slows both. Time
-//! is the thread's own where the system tells it: a shared core does not matter.
+//! Arguments filter the lines: each must occur in the name. `CRYSTALLINE_ISA` selects the instruction
+//! set. Every call is timed next to a burst of the probe. The share of the peak is the median of the
+//! calls over the median of the bursts, so a temporary slow-down of the core affects both. Time is the
+//! thread's own CPU time where the system reports it, so sharing the core does not matter.
 
 #[path = "../tests/ops/mod.rs"]
 mod ops;
@@ -16,10 +16,10 @@ use kernels::probe::{peak_flops, read_bandwidth};
 use kernels::{Isa, Precision};
 use ops::Line;
 
-/// Seconds spent on a line, but for calls that take longer.
+/// Seconds spent on a line, unless a single call takes longer.
 const SECONDS: f64 = 0.25;
 
-/// Shortest time between two looks at the clock: shorter calls are repeated.
+/// Shortest time between two clock readings: shorter calls are repeated.
 const SHORTEST: f64 = 1e-4;
 
 fn median(mut xs: Vec<f64>) -> f64 {
@@ -27,7 +27,7 @@ fn median(mut xs: Vec<f64>) -> f64 {
     xs[xs.len() / 2]
 }
 
-/// Seconds that this thread has run.
+/// CPU seconds of this thread.
 #[cfg(target_os = "linux")]
 fn thread_seconds() -> f64 {
     unsafe extern "C" {

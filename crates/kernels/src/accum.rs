@@ -1,6 +1,6 @@
-//! What an output does with the numbers that it held before.
+//! Accumulation modes: a kernel replaces its output, adds into it, or adds to another matrix.
 
-/// How a kernel combines its result with what is there.
+/// How a kernel combines its result with the contents of the output.
 #[derive(Clone, Copy, Debug)]
 pub enum Accum<'a> {
     /// The output is overwritten with the result.
@@ -12,7 +12,7 @@ pub enum Accum<'a> {
 }
 
 impl<'a> Accum<'a> {
-    /// The same for the part of the output that starts at element `start`.
+    /// The mode for the part of the output that starts at element `start`.
     pub(crate) fn from(self, start: usize) -> Accum<'a> {
         match self {
             Accum::Plus(other) => Accum::Plus(&other[start..]),

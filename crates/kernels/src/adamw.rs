@@ -1,55 +1,55 @@
-//! AdamW in one pass over parameters, moments and gradient; and many updates without a gradient at
-//! once.
+//! AdamW optimiser: one fused update of parameters and moments, and the catch-up of many updates
+//! with gradient zero at once.
 //!
-//! Loshchilov and Hutter, 2019, arXiv:1711.05101, in PyTorch's order of operations: the decay
-//! first, `eps` outside the root of the corrected second moment.
+//! Loshchilov and Hutter, 2019, arXiv:1711.05101, in PyTorch's order of operations: weight decay
+//! first, `eps` added outside the square root of the bias-corrected second moment.
 
 use crate::arch::{Arch, dispatch};
 use crate::loops::map;
 
-/// The numbers of one update.
+/// Coefficients of one update.
 #[derive(Clone, Copy, Debug)]
 pub struct AdamwStep {
     /// Learning rate.
     pub lr: f32,
-    /// Decay of the first moment.
+    /// Decay rate of the first moment.
     pub beta1: f32,
-    /// Decay of the second moment.
+    /// Decay rate of the second moment.
     pub beta2: f32,
-    /// Added to the root of the corrected second moment.
+    /// Added to the square root of the bias-corrected second moment.
     pub eps: f32,
-    /// Decoupled decay: a parameter first loses `lr * weight_decay` of itself.
+    /// Decoupled weight decay: the parameter is first reduced by `lr * weight_decay` of itself.
     pub weight_decay: f32,
-    /// `1 - beta1^t`, with t counted from 1.
+    /// Bias correction of the first moment: `1 - beta1^t`, with t counted from 1.
     pub bias1: f32,
-    /// `1 - beta2^t`.
+    /// Bias correction of the second moment: `1 - beta2^t`.
     pub bias2: f32,
-    /// Multiplies the gradient before all else: `1 / n_tok` and the factor of clipping.
+    /// Factor on the gradient: `1 / n_tok` times the factor of gradient clipping.
     pub grad_scale: f32,
-    /// What `n` updates without a gradient, since the moments were written, left of the first:
-    /// `beta1^n`, or 1 if there was none.
+    /// Decay of the stored first moment by the `n` pending updates (gradient zero) since it was
+    /// written: `beta1^n`, or 1 if there are none.
     pub idle1: f32,
-    /// And of the second: `beta2^n`.
+    /// The same for the second moment: `beta2^n`.
     pub idle2: f32,
 }
 
-/// What updates without a gradient did to parameters, all of them together.
+/// Combined effect on the parameters of several updates with gradient zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct IdleUpdates {
-    /// What weight decay makes of a parameter, less 1: 0 if nothing decays.
+    /// Relative change of a parameter by weight decay (at most 0); 0 without weight decay.
     pub decay: f32,
-    /// How far the first moment drives a parameter, in units of `m / (sqrt(v) + eps)`.
+    /// Step along the first moment, in units of `m / (sqrt(v) + eps)`.
     pub drift: f32,
-    /// Added to the root of the second moment.
+    /// Added to the square root of the second moment.
     pub eps: f32,
 }
 
-/// Updates the parameters `p` and the moments `m` and `v` by the gradient `g`.
+/// Updates the parameters `p` and the moments `m` and `v` with the gradient `g`.
 ///
 /// With `g' = grad_scale * g`: `p -= lr * weight_decay * p`,
 /// `m = beta1 * idle1 * m + (1 - beta1) * g'`, `v = beta2 * idle2 * v + (1 - beta2) * g'^2`,
 /// `p -= lr / bias1 * m / (sqrt(v) / sqrt(bias2) + eps)`.
-/// Cost: reads 16 bytes and writes 12 per parameter, a root and a division.
+/// Cost: reads 16 bytes and writes 12 per parameter; a square root and a division.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -74,11 +74,11 @@ fn update<A: Arch>(arch: A, p: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f3
     });
 }
 
-/// Does to the parameters `p` what updates without a gradient did; the moments `m` and `v` are those
-/// of before, and stay so: [`adamw_update`] takes what is left of them.
+/// Applies the combined effect of updates with gradient zero to the parameters `p`. The moments `m`
+/// and `v` are those before these updates and are not changed: [`adamw_update`] applies their decay.
 ///
 /// `p += decay * p - drift * m / (sqrt(v) + eps)`. Cost: reads 12 bytes and writes 4 per parameter,
-/// a root and a division, for any number of updates.
+/// a square root and a division, for any number of updates.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -94,7 +94,7 @@ pub fn adamw_idle(p: &mut [f32], m: &[f32], v: &[f32], idle: IdleUpdates) {
     ))
 }
 
-/// The definition.
+/// Definitions: slow reference implementations.
 pub mod naive {
     use super::{AdamwStep, IdleUpdates};
 

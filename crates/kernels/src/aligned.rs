@@ -1,7 +1,7 @@
-//! `AlignedVec`: one zeroed, cache-line aligned allocation of plain numbers, made once.
+//! `AlignedVec`: a zeroed, cache-line aligned buffer of plain numbers with a fixed size.
 //!
-//! A run's parameters, gradients, moments, activations and packed weights are each one of these.
-//! Alignment to a cache line lets no two threads share one, and no vector load straddle one.
+//! A run's parameters, gradients, moments, activations and packed weights are one such buffer each.
+//! With this alignment no two buffers share a cache line and no vector load crosses one.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
@@ -10,13 +10,13 @@ use std::ptr::NonNull;
 /// Bytes of a cache line, and of the widest vector register.
 pub const ALIGN_BYTES: usize = 64;
 
-/// From this size on an allocation is aligned to, and advised to use, 2 MiB pages.
+/// Allocations of this size and larger are aligned to 2 MiB pages and advised to use them.
 const HUGE_PAGE_BYTES: usize = 2 << 20;
 
-/// Numbers for which all-zero bits are a value: what an [`AlignedVec`] may hold.
+/// Number types for which all-zero bits are a valid value: the elements of an [`AlignedVec`].
 ///
 /// # Safety
-/// Implement it only for types without padding, pointers, `Drop`, or invalid bit patterns.
+/// Implement this only for types without padding, pointers, `Drop`, or invalid bit patterns.
 pub unsafe trait Plain: Copy + Send + Sync + 'static {}
 // SAFETY: primitive numbers have no padding and every bit pattern is a value.
 unsafe impl Plain for f32 {}
@@ -42,7 +42,7 @@ unsafe impl<T: Plain> Send for AlignedVec<T> {}
 unsafe impl<T: Plain> Sync for AlignedVec<T> {}
 
 impl<T: Plain> AlignedVec<T> {
-    /// `len` zeros.
+    /// A buffer of `len` zeros.
     ///
     /// # Panics
     /// If the byte size overflows; aborts through the standard handler if memory is exhausted.
@@ -54,7 +54,7 @@ impl<T: Plain> AlignedVec<T> {
         // SAFETY: the layout has a non-zero size, since `len > 0` and no `Plain` type is empty.
         let bytes = unsafe { alloc(layout) };
         let Some(start) = NonNull::new(bytes.cast::<T>()) else { handle_alloc_error(layout) };
-        // Before the first touch: what `alloc_zeroed` touches gets pages of 4 KiB for good.
+        // Must precede the first write: pages that `alloc_zeroed` touches stay 4 KiB pages.
         advise_huge_pages(bytes, layout.size());
         // SAFETY: the allocation has that many bytes, and all-zero bits are a value of `T`.
         unsafe { bytes.write_bytes(0, layout.size()) };
@@ -68,7 +68,7 @@ impl<T: Plain> AlignedVec<T> {
     }
 }
 
-/// Asks the kernel for 2 MiB pages, which save most of the translation misses of a large buffer.
+/// Asks for 2 MiB pages, which avoid most of the TLB misses of a large buffer.
 #[cfg(all(target_os = "linux", not(miri)))]
 fn advise_huge_pages(start: *mut u8, bytes: usize) {
     unsafe extern "C" {

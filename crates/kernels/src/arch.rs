@@ -1,33 +1,33 @@
-//! Instruction sets as tokens: a row kernel is written once and compiled for each of them.
+//! Instruction-set tokens: one generic row kernel, compiled for each instruction path.
 //!
-//! A kernel is an `#[inline(always)]` function, generic over [`Arch`], made of the loops of
-//! [`crate::loops`]. [`dispatch!`], once per tensor, inlines it into a function compiled with
-//! `#[target_feature]` for the active path, and the compiler turns its loops into vectors. What
-//! the compiler does not do reliably, four operations on blocks, is written here with intrinsics;
-//! the row kernels themselves have no `unsafe`.
+//! A kernel is an `#[inline(always)]` function, generic over [`Arch`], built from the loops of
+//! [`crate::loops`]. [`dispatch!`], called once per tensor, inlines it into a function compiled with
+//! `#[target_feature]` for the active path, and the compiler vectorises its loops. Four operations on
+//! blocks that the compiler does not vectorise reliably are written here with intrinsics; the row
+//! kernels themselves contain no `unsafe`.
 //!
-//! Avx2 and the two Avx512 paths give the same bits; Portable differs where it cannot fuse a
+//! Avx2 and the two Avx512 paths are bit-identical; Portable differs where it cannot fuse a
 //! multiplication with an addition.
 
 use crate::Isa;
 use crate::rows::bf16_from_f32;
 
-/// Elements in a block of a loop: enough for the compiler's loop vectoriser. Loops of 16 are
+/// Elements in a block of a loop: long enough for the compiler's loop vectoriser. Loops of 16 are
 /// unrolled before it sees them, and stayed scalar in some kernels.
 pub(crate) const BLOCK: usize = 64;
 
-/// Partial results of a fold: two vectors of AVX-512, so that one need not wait for the other.
+/// Partial results of a fold: two AVX-512 vectors, so that consecutive operations are independent.
 pub(crate) const LANES: usize = 32;
 
-/// An instruction set, as a token: a value of it proves that the processor has the instructions.
+/// An instruction set as a token: a value proves that the processor supports it.
 pub(crate) trait Arch: Copy {
-    /// Whether a multiply-add is one instruction with one rounding.
+    /// Whether a multiply-add is one instruction with a single rounding.
     const FMA: bool;
 
     /// Runs `kernel`, which must be `#[inline(always)]`, compiled for this instruction set.
     fn run<R>(self, kernel: impl FnOnce(Self) -> R) -> R;
 
-    /// `a * b + c`, fused where that is an instruction.
+    /// `a * b + c`, fused where the path has an instruction for it.
     #[inline(always)]
     fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
         if Self::FMA { a.mul_add(b, c) } else { a * b + c }
@@ -43,7 +43,7 @@ pub(crate) trait Arch: Copy {
         }
     }
 
-    /// Makes each partial maximum the larger of itself and the block's elements; NaN is passed over.
+    /// Updates each partial maximum with its elements of the block; NaN is ignored.
     #[inline(always)]
     fn max_block(self, acc: &mut [f32; LANES], block: &[f32; BLOCK]) {
         for part in block.as_chunks::<LANES>().0 {
@@ -53,7 +53,7 @@ pub(crate) trait Arch: Copy {
         }
     }
 
-    /// Rounds to bf16 as [`bf16_from_f32`] does; the lengths must agree.
+    /// Rounds to bf16 as [`bf16_from_f32`] does; the lengths must be equal.
     #[inline(always)]
     fn to_bf16(self, dst: &mut [u16], src: &[f32]) {
         for (d, s) in dst.iter_mut().zip(src) {
@@ -73,7 +73,7 @@ pub(crate) fn larger(a: f32, b: f32) -> f32 {
 pub(crate) struct Portable;
 
 impl Arch for Portable {
-    // Every 64-bit Arm fuses.
+    // All 64-bit Arm processors have fused multiply-add.
     const FMA: bool = cfg!(target_arch = "aarch64");
 
     #[inline(always)]
@@ -87,7 +87,7 @@ pub(crate) mod x86 {
     use super::{Arch, BLOCK, LANES};
     use std::arch::x86_64::*;
 
-    /// A token for one instruction set, and what it does with intrinsics.
+    /// Defines the token of one instruction set with its intrinsics.
     macro_rules! token {
         ($name:ident, $features:literal, $add:path, $max:path, $($method:item)?) => {
             #[derive(Clone, Copy)]
@@ -133,7 +133,7 @@ pub(crate) mod x86 {
         };
     }
 
-    /// A fold of a block into partial results by one vector instruction.
+    /// Folds a block into partial results with one vector instruction.
     macro_rules! fold {
         ($name:ident, $features:literal, $width:literal, $op:ident, $load:ident, $store:ident) => {
             #[target_feature(enable = $features)]
@@ -145,7 +145,7 @@ pub(crate) mod x86 {
                     let acc = &mut acc[i % (LANES / $width)];
                     // SAFETY: each load and store is of an array of just as many elements.
                     unsafe {
-                        // A maximum is its second operand if one is NaN.
+                        // The maximum instruction returns its second operand if either is NaN.
                         let new = $op($load(x.as_ptr()), $load(acc.as_ptr()));
                         $store(acc.as_mut_ptr(), new);
                     }
@@ -193,7 +193,7 @@ pub(crate) mod x86 {
     }
 }
 
-/// The token of the active path, for [`dispatch!`].
+/// Token of the active path, for [`dispatch!`].
 pub(crate) enum Active {
     Portable(Portable),
     #[cfg(target_arch = "x86_64")]

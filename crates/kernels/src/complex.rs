@@ -1,4 +1,4 @@
-//! Complex numbers, for derivatives of definitions that lose no digits: `f'(x) = Im f(x + ih) / h`.
+//! Complex-step derivatives: `f'(x) = Im f(x + ih) / h`, free of cancellation, for gradient tests.
 
 use crate::scalar::Scalar;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
@@ -12,7 +12,7 @@ pub struct Complex {
     pub im: f64,
 }
 
-/// So small that its square vanishes beside any number met here.
+/// So small that its square vanishes next to any number that occurs here.
 const STEP: f64 = 1e-100;
 
 /// Derivatives of `sum(dy * forward(x))` with respect to each element of `x`.
@@ -33,7 +33,7 @@ pub fn derivatives(
         .collect()
 }
 
-/// The same numbers as complex ones.
+/// `x` as complex numbers.
 pub fn complex(x: &[f64]) -> Vec<Complex> {
     x.iter().map(|&re| Complex { re, im: 0.0 }).collect()
 }
@@ -95,7 +95,7 @@ impl Scalar for Complex {
         self.re
     }
 
-    /// For a positive real part, as all others here are wanted near the positive axis.
+    /// Valid for a positive real part: all arguments here lie near the positive axis.
     fn sqrt(self) -> Complex {
         let re = ((self.re + self.re.hypot(self.im)) / 2.0).sqrt();
         Complex { re, im: self.im / (2.0 * re) }

@@ -1,21 +1,21 @@
-//! Input vectors of words: a row of their own, and the mean of the rows of their parts.
+//! Composed input vectors: each input's own row plus the mean of the rows of its parts.
 
 use crate::arch::{Arch, dispatch};
 use crate::loops::map;
 
-/// What each of I inputs is made of.
+/// Composition of each of I inputs.
 #[derive(Clone, Copy, Debug)]
 pub struct Composition<'a> {
-    /// (I) the row of the first table that is an input's own.
+    /// (I) each input's own row in the first table.
     pub own: &'a [u32],
-    /// (I + 1) where the parts of each input begin in `parts`.
+    /// (I + 1) offsets into `parts`: where the parts of each input begin.
     pub starts: &'a [u32],
-    /// Rows of the second table, those of an input side by side; an input may have none.
+    /// Rows of the second table, contiguous per input; an input may have no parts.
     pub parts: &'a [u32],
 }
 
 impl<'a> Composition<'a> {
-    /// The own row and the rows of the parts of an input.
+    /// An input's own row, and the rows of its parts.
     fn of(self, input: u32) -> (usize, &'a [u32]) {
         let i = input as usize;
         let parts = self.starts[i] as usize..self.starts[i + 1] as usize;
@@ -23,16 +23,16 @@ impl<'a> Composition<'a> {
     }
 }
 
-/// Writes the vector of `inputs[r]` to row `r` of `x`; C is read off `x`.
+/// Writes the vector of `inputs[r]` to row `r` of `x`; C is derived from `x`.
 ///
 /// | argument | shape          | meaning                                       |
 /// |----------|----------------|-----------------------------------------------|
 /// | `x`      | (N, C)         | overwritten                                   |
-/// | `table`  | (V, C)         | rows of their own                             |
-/// | `parts`  | (P, C)         | rows of parts                                 |
-/// | `inputs` | (N)            | numbers of inputs                             |
+/// | `table`  | (V, C)         | own rows                                      |
+/// | `parts`  | (P, C)         | rows of the parts                             |
+/// | `inputs` | (N)            | ids of the inputs                             |
 ///
-/// `x = table[own] + mean of parts`, the parts added up in their order. Cost: two flops per element
+/// `x = table[own] + mean of parts`, with the parts added in their order. Cost: two flops per element
 /// and part.
 ///
 /// # Panics
@@ -69,9 +69,9 @@ fn forward<A: Arch>(
     }
 }
 
-/// Backward of [`composed_forward`]: row `r` of `dx` (N, C) is added into the own row of
-/// `inputs[r]` in `dtable_acc` (V, C), and its share into each part's in `dparts_acc` (P, C), in
-/// ascending order of `r`.
+/// Backward of [`composed_forward`]: adds row `r` of `dx` (N, C) into the own row of `inputs[r]` in
+/// `dtable_acc` (V, C), and its share into the row of each part in `dparts_acc` (P, C), in ascending
+/// order of `r`.
 ///
 /// # Panics
 /// As [`composed_forward`].
@@ -107,7 +107,7 @@ fn backward<A: Arch>(
     }
 }
 
-/// C, or nothing if there are no inputs.
+/// C, or `None` if there are no inputs.
 fn columns(name: &str, len: usize, inputs: &[u32]) -> Option<usize> {
     if inputs.is_empty() {
         return None;
@@ -116,7 +116,7 @@ fn columns(name: &str, len: usize, inputs: &[u32]) -> Option<usize> {
     Some(len / inputs.len())
 }
 
-/// The definition.
+/// Definitions: slow reference implementations.
 pub mod naive {
     use super::Composition;
     use crate::scalar::Scalar;

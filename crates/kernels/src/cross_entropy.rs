@@ -1,14 +1,14 @@
-//! Softmax cross-entropy: the loss of every row in nats, and the gradient of its logits.
+//! Softmax cross-entropy: the loss of each row in nats, and the gradient of its logits.
 
 use crate::RowsMut;
 use crate::arch::{Arch, dispatch};
 use crate::exp::exp;
 use crate::loops::{Cell, largest, map, sum};
 
-/// The target of a row that does not count: its loss is 0 and so is its gradient.
+/// The target of a row to skip: its loss and its gradient are 0.
 pub const IGNORE: u32 = u32::MAX;
 
-/// Logits that stay in the first cache between looking for their maximum and summing.
+/// Logits per chunk: it stays in the first-level cache between finding the maximum and summing.
 const CHUNK: usize = 2048;
 
 /// Loss and gradient of each row: `loss = ln(sum(e^x)) - x[target]`, `dlogits = scale * (softmax - onehot)`.
@@ -21,8 +21,8 @@ const CHUNK: usize = 2048;
 /// | `targets` | (R)    | index of the right class, or [`IGNORE`]                          |
 /// | `scale`   |        | multiplies the gradient (but not the loss), such as `1 / n_tok`  |
 ///
-/// A row with a NaN, an infinite maximum or a target of probability 0 gets a loss that is not
-/// finite. A logit of `-inf` elsewhere is a class of probability 0.
+/// A row with a NaN, an infinite maximum or a target of probability 0 gets a non-finite loss. A
+/// logit of `-inf` elsewhere is a class of probability 0.
 /// Cost: two exponentials per logit; each row is read twice, the second time from cache.
 ///
 /// # Panics
@@ -42,7 +42,7 @@ pub fn cross_entropy(
     })
 }
 
-/// As [`cross_entropy`], the loss alone: for evaluation.
+/// As [`cross_entropy`] without the gradient, for evaluation.
 ///
 /// # Panics
 /// As [`cross_entropy`].
@@ -51,14 +51,14 @@ pub fn cross_entropy_loss(loss: &mut [f32], logits: &[f32], targets: &[u32]) {
     dispatch!(arch => without_gradient(arch, loss, logits, targets, cols))
 }
 
-/// Of each row, `ln(sum(e^x))`: what is subtracted from logits to make them log-probabilities.
+/// `ln(sum(e^x))` of each row: subtracting it from logits gives log-probabilities.
 ///
 /// | argument | shape  | meaning     |
 /// |----------|--------|-------------|
 /// | `lse`    | (R)    | overwritten |
 /// | `logits` | (R, V) | input       |
 ///
-/// A row with a NaN or an infinite maximum gets a sum that is not finite.
+/// A row with a NaN or an infinite maximum gets a non-finite result.
 ///
 /// # Panics
 /// If `logits` is not (R, V).
@@ -68,7 +68,7 @@ pub fn log_sum_exp(lse: &mut [f32], logits: &[f32]) {
     dispatch!(arch => row_sums(arch, lse, logits, cols))
 }
 
-/// V, or nothing if there are no rows.
+/// V, or `None` if there are no rows.
 fn check(loss: &[f32], logits: &[f32], targets: &[u32]) -> Option<usize> {
     let rows = targets.len();
     assert_eq!(loss.len(), rows, "cross_entropy: loss is not (R)");
@@ -81,7 +81,7 @@ fn check(loss: &[f32], logits: &[f32], targets: &[u32]) -> Option<usize> {
     Some(cols)
 }
 
-/// The loss of one row, given what [`max_and_sum`] found.
+/// The loss of one row, given the result of [`max_and_sum`].
 #[inline(always)]
 fn loss_of(row: &[f32], target: usize, (max, sum): (f32, f32)) -> f32 {
     (max - row[target]) + sum.ln()
@@ -97,7 +97,7 @@ fn max_and_sum<A: Arch>(arch: A, row: &[f32]) -> (f32, f32) {
             total *= exp(arch, max - chunk_max);
             max = chunk_max;
         }
-        // Until a finite logit comes along, 0 stands in: -inf minus -inf would be NaN.
+        // 0 stands in until a finite logit appears: -inf minus -inf would be NaN.
         let origin = if max == f32::NEG_INFINITY { 0.0 } else { max };
         total += sum(arch, chunk, chunk.len(), |x| exp(arch, x - origin));
     }
@@ -155,7 +155,7 @@ fn with_gradient<A: Arch, C: Cell>(
     }
 }
 
-/// The definition.
+/// Definitions: slow reference implementations.
 pub mod naive {
     use super::IGNORE;
     use crate::scalar::Scalar;
@@ -191,7 +191,7 @@ pub mod naive {
         }
     }
 
-    /// Definition of [`super::log_sum_exp`], of one row.
+    /// Definition of [`super::log_sum_exp`] for one row.
     pub fn log_sum_exp<S: Scalar>(row: &[S]) -> S {
         let max = row.iter().map(|x| x.real()).fold(f64::NEG_INFINITY, f64::max);
         let max = S::from_f64(max);

@@ -1,18 +1,17 @@
-//! Dropout whose mask is a pure function of a key and the element's index: nothing is stored.
+//! Dropout without a stored mask: the mask is a pure function of a key and the element's index.
 //!
-//! Srivastava et al., 2014. The hash is a counter and a key put through a mixer of the shape
-//! xor-shift, multiply (twice, the key's upper half between), which vectors do without 64-bit
-//! products.
+//! Srivastava et al., 2014. The hash mixes the index and the key by xor-shifts and multiplications,
+//! with the key's upper half added halfway. It needs no 64-bit products, so it vectorises.
 
 use crate::arch::{Arch, dispatch};
 use crate::loops::{Index, map};
 
-/// Which elements are dropped: each with probability `rate`, as `key` and its index decide.
+/// A dropout mask: each element is dropped with probability `rate`, decided by `key` and its index.
 #[derive(Clone, Copy, Debug)]
 pub struct DropMask {
-    /// Names this use of dropout: seed, step, layer and place, hashed together by the caller.
+    /// Identifies this use of dropout: a hash, by the caller, of seed, step, layer and site.
     pub key: u64,
-    /// Probability of being dropped, in `[0, 1)`.
+    /// Drop probability, in `[0, 1)`.
     pub rate: f32,
 }
 
@@ -20,7 +19,7 @@ impl DropMask {
     /// Whether element `i` is kept.
     #[inline(always)]
     fn keeps(self, i: u32) -> bool {
-        // 2^32 * rate fits, as the largest f32 below 1 is 1 - 2^-24.
+        // 2^32 * rate fits in u32, since the largest f32 below 1 is 1 - 2^-24.
         let threshold = (self.rate as f64 * 4_294_967_296.0) as u32;
         hash(self.key, i) >= threshold
     }
@@ -48,7 +47,8 @@ fn hash(key: u64, i: u32) -> u32 {
 
 /// `out = x + drop(branch)`: a residual connection around a branch that ends in dropout.
 ///
-/// Kept elements are divided by `1 - rate`. The index is the position in `branch`, modulo 2^32.
+/// Kept elements are divided by `1 - rate`. The index is that of the element in `branch`, modulo
+/// 2^32.
 ///
 /// # Panics
 /// If the lengths differ or the rate is not in `[0, 1)`.
@@ -78,7 +78,7 @@ fn add<A: Arch>(arch: A, out: &mut [f32], x: &[f32], branch: &[f32], mask: DropM
     });
 }
 
-/// The definition.
+/// Definitions: slow reference implementations.
 pub mod naive {
     use super::DropMask;
     use crate::scalar::Scalar;
@@ -109,7 +109,7 @@ mod tests {
 
     const N: u32 = 200_000;
 
-    /// How many standard deviations `count` of N lies from N times `rate`.
+    /// Distance of `count` from its expectation, N times `rate`, in standard deviations.
     fn deviations(count: usize, rate: f64) -> f64 {
         let n = f64::from(N);
         (count as f64 - n * rate).abs() / (n * rate * (1.0 - rate)).sqrt()
@@ -121,13 +121,13 @@ mod tests {
             let mask = DropMask { key, rate };
             let dropped = (0..N).filter(|&i| !mask.keeps(i)).count();
             assert!(deviations(dropped, rate.into()) < 5.0, "{key:x} {rate}: {dropped}");
-            // A hundredth of all elements too many would be seen.
+            // An excess of a hundredth of all elements would be detected.
             assert!(deviations(dropped + N as usize / 100, rate.into()) > 5.0);
         }
         assert!((0..N).all(|i| DropMask { key: 3, rate: 0.0 }.keeps(i)));
     }
 
-    /// Of two masks that are independent, both drop an element with the product of the rates.
+    /// Two independent masks both drop an element with the product of their rates.
     #[test]
     fn neighbouring_keys_and_elements_are_independent() {
         let mask = |key| DropMask { key, rate: 0.5 };

@@ -1,9 +1,9 @@
-//! Rows of the token table: read in the forward pass, added into in the backward pass.
+//! Embedding lookup: gather of table rows (forward) and scatter-add of their gradients (backward).
 
 use crate::arch::{Arch, dispatch};
 use crate::loops::map;
 
-/// Copies row `tokens[r]` of `table` (V, C) to row `r` of `x` (N, C); C is read off `x`.
+/// Copies row `tokens[r]` of `table` (V, C) to row `r` of `x` (N, C); C is derived from `x`.
 ///
 /// # Panics
 /// If `x` is not (N, C) or a token has no row in `table`.
@@ -14,8 +14,8 @@ pub fn embedding_forward(x: &mut [f32], table: &[f32], tokens: &[u32]) {
     }
 }
 
-/// Adds row `r` of `dx` (N, C) into row `tokens[r]` of `dtable_acc` (V, C), in ascending order of `r`.
-///
+/// Adds row `r` of `dx` (N, C) into row `tokens[r]` of `dtable_acc` (V, C), in ascending order of
+/// `r`.
 /// # Panics
 /// If `dx` is not (N, C) or a token has no row in `dtable_acc`.
 pub fn embedding_backward(dtable_acc: &mut [f32], dx: &[f32], tokens: &[u32]) {
@@ -25,7 +25,7 @@ pub fn embedding_backward(dtable_acc: &mut [f32], dx: &[f32], tokens: &[u32]) {
     dispatch!(arch => backward(arch, dtable_acc, dx, tokens, cols))
 }
 
-/// C, or nothing if there are no tokens.
+/// C, or `None` if there are no tokens.
 fn check(name: &str, x: usize, table: usize, tokens: &[u32]) -> Option<usize> {
     let largest = *tokens.iter().max()? as usize;
     assert!(x > 0 && x.is_multiple_of(tokens.len()), "{name}: the rows are not (N, C)");
@@ -43,7 +43,7 @@ fn backward<A: Arch>(arch: A, dtable_acc: &mut [f32], dx: &[f32], tokens: &[u32]
     }
 }
 
-/// The definition.
+/// Definitions: slow reference implementations.
 pub mod naive {
     use crate::scalar::Scalar;
 

@@ -1,6 +1,6 @@
-//! The gate of the feed-forward block: `h = silu(gate) * up`, with `silu(x) = x * sigmoid(x)`.
+//! SwiGLU gate of the feed-forward block: `h = silu(gate) * up`, with `silu(x) = x * sigmoid(x)`.
 //!
-//! SwiGLU: Shazeer, 2020, arXiv:2002.05202.
+//! Shazeer, 2020, arXiv:2002.05202.
 
 use crate::arch::{Arch, dispatch};
 use crate::exp::sigmoid;
@@ -97,7 +97,7 @@ fn backward<A: Arch, C: Cell, D: Cell>(
     }
 }
 
-/// The definition.
+/// Definitions: slow reference implementations.
 pub mod naive {
     use crate::scalar::Scalar;
 

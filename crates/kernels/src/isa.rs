@@ -1,11 +1,11 @@
-//! The instruction set: detected once, overridable by `CRYSTALLINE_ISA`, read by every kernel.
+//! Instruction set selection: detected once, overridable by `CRYSTALLINE_ISA`, used by every kernel.
 //!
-//! One baseline build holds every path; a kernel asks [`Isa::active`] once per call and jumps. The
-//! order of the enum is the order of preference, so `isa >= Isa::Avx512` reads as it should.
+//! A single baseline build contains every path; a kernel calls [`Isa::active`] once per call and
+//! dispatches. Enum order is the order of preference, so `isa >= Isa::Avx512` reads naturally.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// A set of instructions that some kernels are compiled for, from slowest to fastest.
+/// An instruction path: a set of instructions that kernels are compiled for. Slowest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Isa {
@@ -19,7 +19,7 @@ pub enum Isa {
     Avx512Bf16 = 4,
 }
 
-/// 0 means that nobody asked yet.
+/// 0 means not yet detected.
 static ACTIVE: AtomicU8 = AtomicU8::new(0);
 
 impl Isa {
@@ -36,17 +36,17 @@ impl Isa {
         }
     }
 
-    /// The path of that name, if there is one.
+    /// The path with this name, if any.
     pub fn from_name(name: &str) -> Option<Isa> {
         Isa::ALL.into_iter().find(|isa| isa.name() == name)
     }
 
-    /// The fastest path that this processor offers.
+    /// The fastest path that this processor supports.
     pub fn best() -> Isa {
         Isa::available().last().unwrap_or(Isa::Portable)
     }
 
-    /// Every path that this processor offers, slowest first.
+    /// Every path that this processor supports, slowest first.
     pub fn available() -> impl Iterator<Item = Isa> {
         Isa::ALL.into_iter().filter(|isa| isa.is_available())
     }
@@ -72,10 +72,10 @@ impl Isa {
         }
     }
 
-    /// The path in use: the best one, unless `CRYSTALLINE_ISA` or [`force`] said otherwise.
+    /// The path in use: the fastest one, unless `CRYSTALLINE_ISA` or [`force`] selects another.
     ///
-    /// A name in `CRYSTALLINE_ISA` that is unknown or not available is passed over here; the
-    /// program checks it at its start and refuses it by name ([`requested`]).
+    /// An unknown or unavailable name in `CRYSTALLINE_ISA` is ignored here; the program validates it
+    /// at start-up with [`requested`] and reports the error.
     #[inline]
     pub fn active() -> Isa {
         match ACTIVE.load(Ordering::Relaxed) {
@@ -92,7 +92,10 @@ impl Isa {
     }
 }
 
-/// What `CRYSTALLINE_ISA` asks for: nothing, a usable path, or a message saying what is wrong.
+/// The path that `CRYSTALLINE_ISA` selects, `None` if it is not set.
+///
+/// # Errors
+/// A message if the name is unknown or this processor lacks the path.
 pub fn requested() -> Result<Option<Isa>, String> {
     let Ok(name) = std::env::var("CRYSTALLINE_ISA") else { return Ok(None) };
     let names: Vec<_> = Isa::available().map(Isa::name).collect();
@@ -109,7 +112,7 @@ pub fn requested() -> Result<Option<Isa>, String> {
     }
 }
 
-/// Makes every later kernel call take this path. Packed weights do not survive the change.
+/// Makes all later kernel calls use this path. Packed weights become invalid: pack them again.
 ///
 /// # Panics
 /// If the processor lacks the instructions.
@@ -118,14 +121,14 @@ pub fn force(isa: Isa) {
     ACTIVE.store(isa as u8, Ordering::Relaxed);
 }
 
-/// Paths for the tests of this crate.
+/// Test support: instruction paths for the tests of this crate.
 #[cfg(test)]
 pub(crate) mod testing {
     use super::Isa;
     use std::sync::{Mutex, PoisonError};
 
-    /// Every path of this processor; those that it lacks are named, so that nobody takes them for
-    /// tested.
+    /// Every path that this processor supports. Prints the names of those that it skips, so that they
+    /// are not taken for tested.
     pub(crate) fn paths() -> impl Iterator<Item = Isa> {
         Isa::ALL.into_iter().filter(|isa| {
             if !isa.is_available() {
@@ -135,7 +138,7 @@ pub(crate) mod testing {
         })
     }
 
-    /// Runs `test` with each path the active one; no other test does so meanwhile.
+    /// Runs `test` once with each path active; a lock keeps other such tests out meanwhile.
     pub(crate) fn on_each_path(mut test: impl FnMut(Isa)) {
         static ALONE: Mutex<()> = Mutex::new(());
         let _guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,8 +1,8 @@
-//! The arithmetic of Crystalline: matrix products, row kernels, random numbers, and threads.
+//! CPU kernels of Crystalline: matrix products, row kernels, random numbers, and threads.
 //!
-//! This is the only crate with `unsafe` code. Every kernel is one file: its contract, its slow
-//! obvious definition, then its fast paths, chosen at run time by [`isa::Isa::active`]. Nothing
-//! here allocates but [`aligned`] and [`pool`], which do so once.
+//! This is the only crate with `unsafe` code. Every kernel is one file: its contract, a slow and
+//! obvious definition (`naive`), and fast paths that are chosen at run time by [`isa::Isa::active`].
+//! Only [`aligned`] and [`pool`] allocate, and only once.
 
 pub mod accum;
 pub mod adamw;

@@ -1,13 +1,13 @@
-//! The loops that row kernels are made of: element by element, sum, maximum.
+//! Loop skeletons of the row kernels: element-wise map, sum, and maximum, by blocks.
 //!
-//! Three rules keep plain loops fast; each was found by measuring:
+//! Three rules keep plain loops fast; each was found by measurement:
 //!
-//! * A loop writes to a local block, which then is stored: what it reads cannot change under it, so
-//!   the compiler need not ask whether the slices overlap, which small rows would pay for.
-//! * Float sums may not be reordered by the compiler, so a fold keeps an array of partial results,
-//!   and takes whole blocks of terms into it by vector instructions ([`Arch::add_block`]).
-//! * Such an array is never indexed by a number known only at run time, which would move it from
-//!   registers to memory (30 % of a softmax). So the end of a row is padded to a whole block.
+//! * A loop writes to a local block, which is stored afterwards. The compiler then knows that inputs
+//!   and outputs do not alias and needs no overlap check, which would be costly for small rows.
+//! * The compiler may not reorder float sums. So a fold keeps an array of partial results and adds
+//!   whole blocks of terms to it with vector instructions ([`Arch::add_block`]).
+//! * Such an array is never indexed by a run-time value, which would move it from registers to memory
+//!   (30 % of the time of a softmax). So the end of a row is padded to a whole block.
 
 use crate::arch::{Arch, BLOCK, LANES, larger};
 use crate::rows::f32_from_bf16;
@@ -19,7 +19,7 @@ pub(crate) trait Cell: Copy + Default {
     /// The value of the element.
     fn load(self) -> f32;
 
-    /// Writes `src`, rounded to the format, to `dst` of the same length.
+    /// Writes `src`, rounded to the format, to `dst` of equal length.
     fn store<A: Arch>(arch: A, dst: &mut [Self], src: &[f32]);
 }
 
@@ -47,7 +47,7 @@ impl Cell for u16 {
     }
 }
 
-/// What loops read: a slice, the index itself, or a tuple of these.
+/// Input of a loop: a slice, the index itself, or a tuple of inputs.
 pub(crate) trait Source: Copy {
     /// One element: an f32 for a slice, a tuple for a tuple.
     type Item: Copy;
@@ -73,7 +73,7 @@ impl<C: Cell> Source for &[C] {
     }
 }
 
-/// The index of each element, modulo 2^32, counted from the number inside.
+/// The index of each element, modulo 2^32, counted from the stored start.
 #[derive(Clone, Copy)]
 pub(crate) struct Index(pub u32);
 
@@ -101,7 +101,7 @@ impl Source for () {
     fn get(self, _: usize) {}
 }
 
-/// [`Source`] for a tuple: each element is the tuple of its members' elements.
+/// [`Source`] for a tuple: an element is the tuple of its members' elements.
 macro_rules! tuple_source {
     ($($member:ident $n:tt),+) => {
         impl<$($member: Source),+> Source for ($($member,)+) {
@@ -124,9 +124,9 @@ tuple_source!(P 0, Q 1);
 tuple_source!(P 0, Q 1, R 2);
 tuple_source!(P 0, Q 1, R 2, S 3);
 
-/// Element by element, `dst = f(old dst, src)`, for outputs and sources of one length.
+/// Element-wise `dst = f(old dst, src)` for outputs and sources of equal length.
 ///
-/// An output that only is overwritten ignores its old value, which then is not read.
+/// If `f` ignores the old value of an output, that value is not read.
 #[inline(always)]
 pub(crate) fn map<A: Arch, C: Cell, S: Source, const M: usize>(
     arch: A,
@@ -144,7 +144,7 @@ pub(crate) fn map<A: Arch, C: Cell, S: Source, const M: usize>(
     }
 }
 
-/// The elements `at` of [`map`], at most [`BLOCK`] of them.
+/// One block of [`map`]: the elements `at`, at most [`BLOCK`] of them.
 #[inline(always)]
 fn map_block<A: Arch, C: Cell, S: Source, const M: usize>(
     arch: A,
@@ -184,16 +184,17 @@ pub(crate) fn sum<A: Arch, S: Source>(
     join_lanes(acc, |a, b| a + b)
 }
 
-/// The largest element of a row, or -inf: a NaN is passed over.
+/// The largest element of a row, or -inf; NaN is ignored.
 #[inline(always)]
 pub(crate) fn largest<A: Arch>(arch: A, x: &[f32]) -> f32 {
     let none = f32::NEG_INFINITY;
     join_lanes(fold(x, x.len(), none, |x| x, |acc, x| arch.max_block(acc, x)), larger)
 }
 
-/// Takes the terms of `len` elements, block by block, into [`LANES`] partial results.
+/// Folds the terms of `len` elements, block by block, into [`LANES`] partial results.
 ///
-/// The order is fixed: lane `l` takes in terms `l`, `l + 32`, `l + 64`, ...; `none` changes nothing.
+/// The order is fixed: partial result `l` takes terms `l`, `l + 32`, `l + 64`, ... `none` is the
+/// neutral element.
 #[inline(always)]
 fn fold<S: Source>(
     src: S,
@@ -214,7 +215,7 @@ fn fold<S: Source>(
     acc
 }
 
-/// The terms of `n` elements, then `none`.
+/// The terms of `n` elements, padded with `none`.
 #[inline(always)]
 fn terms<S: Source>(src: S, n: usize, none: f32, f: &impl Fn(S::Item) -> f32) -> [f32; BLOCK] {
     let mut terms = [none; BLOCK];
@@ -224,7 +225,7 @@ fn terms<S: Source>(src: S, n: usize, none: f32, f: &impl Fn(S::Item) -> f32) ->
     terms
 }
 
-/// Joins the lanes in halves: a fixed order, and the one that suits vectors.
+/// Combines the partial results by halving: a fixed order that suits vectors.
 #[inline(always)]
 fn join_lanes<T: Copy>(mut acc: [T; LANES], join: impl Fn(T, T) -> T) -> T {
     let mut width = LANES / 2;

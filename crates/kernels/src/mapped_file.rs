@@ -1,4 +1,4 @@
-//! `MappedFile`: a whole file as a read-only slice of bytes, paged in by the system as it is read.
+//! `MappedFile`: a whole file as a read-only memory map, paged in by the system on access.
 
 use memmap2::Mmap;
 use std::fs::File;
@@ -8,25 +8,25 @@ use std::path::Path;
 
 /// A read-only, private mapping of a regular file; its length is fixed when it is opened.
 ///
-/// The file may be deleted, renamed over, or appended to meanwhile: the mapping keeps what it
-/// had. It must not be truncated or written in place: a read past the new end ends the process
-/// (`SIGBUS`), and changed bytes may or may not be seen. So map only files that are replaced by
-/// renaming, as this program writes all of its own; a user's text, which an editor may truncate,
-/// is read as a stream instead.
+/// The file may meanwhile be deleted, renamed over, or appended to: the mapping keeps the old
+/// contents. It must not be truncated or written in place: a read beyond the new end kills the
+/// process (`SIGBUS`), and changed bytes may or may not be visible. So map only files that are
+/// replaced by renaming, as this program writes all of its own. A user's text, which an editor may
+/// truncate, is read as a stream instead.
 #[derive(Debug)]
 pub struct MappedFile {
-    /// `None` for an empty file, which cannot be mapped everywhere.
+    /// `None` for an empty file: some systems cannot map one.
     map: Option<Mmap>,
 }
 
 impl MappedFile {
-    /// Maps all of the file at `path`.
+    /// Maps the whole file at `path`.
     ///
     /// # Errors
-    /// What opening or mapping it reports; `InvalidInput` if it is not a regular file, and
-    /// `FileTooLarge` if it does not fit in the address space.
+    /// Errors of opening or mapping it; `InvalidInput` if it is not a regular file, `FileTooLarge` if
+    /// it exceeds the address space.
     pub fn open(path: &Path) -> Result<MappedFile> {
-        // Asked before opening, since opening a named pipe would wait for a writer.
+        // Checked before opening, since opening a named pipe would wait for a writer.
         let metadata = std::fs::metadata(path)?;
         if !metadata.is_file() {
             return Err(Error::new(ErrorKind::InvalidInput, "not a regular file"));

@@ -1,15 +1,14 @@
-//! A fixed pool of threads for work of microseconds: the caller is worker 0, the others spin.
+//! Thread pool for tasks of microseconds: a fixed set of threads, caller included, that spin-wait.
 //!
-//! A call hands out task numbers from a counter, so a slow core takes fewer tasks, and a worker that
-//! the system has put aside takes none and is not waited for; what a task computes depends on its
-//! number alone, never on who runs it, so results do not depend on timing. Workers spin between
-//! calls, because waking a parked thread costs tens of microseconds, and park after `SPIN_LIMIT`
-//! tries, because an idle program must not burn a core.
+//! The caller is thread 0. Threads claim task numbers from a counter, so a slow core takes fewer tasks,
+//! and a worker that the system has descheduled takes none and is not waited for. The result of a task
+//! depends on its number alone, never on the thread, so results do not depend on timing. Workers spin
+//! between calls, because waking a parked thread costs tens of microseconds. They park after
+//! `SPIN_LIMIT` tries, because an idle program must not keep a core busy.
 //!
-//! Between threads go one word, in which a call is open and its tasks are claimed, and one count of
-//! tasks done: where cores are near each other a call costs a fifth of a microsecond beside its tasks.
-//!
-//! One call at a time: `Pool` is used through `&mut self`, so calls cannot nest or overlap.
+//! Threads share one word, which opens a call and hands out its tasks, and one count of finished
+//! tasks. On nearby cores a call costs a fifth of a microsecond in addition to its tasks.
+//! One call at a time: `Pool` takes `&mut self`, so calls cannot nest or overlap.
 
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
@@ -19,13 +18,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-/// Tries of a waiting worker before it parks; about 200 microseconds.
+/// Tries of a waiting worker before it parks: about 200 microseconds.
 const SPIN_LIMIT: usize = 20_000;
 
-/// A function of (task, thread) whose lifetime was erased; valid only while its call runs.
+/// A function of (task, thread) with its lifetime erased; valid only while its call runs.
 type Task = *const (dyn Fn(usize, usize) + Sync);
 
-/// A value in a cache line of its own, so that cores do not contend for its neighbours. 128 bytes,
+/// A value in its own cache lines, so that cores do not contend for neighbouring values. 128 bytes,
 /// because processors fetch lines in pairs.
 #[repr(align(128))]
 struct CachePadded<T>(T);
@@ -38,20 +37,20 @@ impl<T> Deref for CachePadded<T> {
     }
 }
 
-/// A call, in one line: who claims a task has fetched what it does.
+/// A call in one cache line: claiming a task also fetches the function.
 struct Call {
-    /// The number of tasks and the next to be claimed. Claiming adds one; once all are claimed it
-    /// says nothing, so one that comes late does no harm.
+    /// Number of tasks and the next one to claim. Claiming adds one. After the last claim further
+    /// increments have no effect, so late claims are harmless.
     tickets: AtomicU64,
-    /// What a task does; written by the caller while no task is claimed.
+    /// The function to run; the caller writes it while no task is claimed.
     task: UnsafeCell<Option<Task>>,
 }
 
 struct Shared {
     call: CachePadded<Call>,
-    /// Tasks of the call that workers have done.
+    /// Tasks of the call that workers have finished.
     n_done: CachePadded<AtomicUsize>,
-    /// Workers that have begun their life.
+    /// Workers that have started.
     n_ready: AtomicUsize,
     stop: AtomicBool,
     parked: Mutex<()>,
@@ -68,7 +67,7 @@ unsafe impl Sync for Shared {}
 // SAFETY: as above; the pointer is of no thread.
 unsafe impl Send for Shared {}
 
-/// Tasks of a call, and the next that nobody has claimed.
+/// Number of tasks of a call, and the next unclaimed one.
 #[derive(Clone, Copy)]
 struct Tickets {
     n_tasks: u32,
@@ -84,13 +83,13 @@ impl Tickets {
         u64::from(self.n_tasks) << 32 | u64::from(self.next)
     }
 
-    /// Whether a task is left.
+    /// Whether an unclaimed task is left.
     fn is_open(self) -> bool {
         self.next < self.n_tasks
     }
 }
 
-/// A fixed set of threads; see the module.
+/// A fixed set of threads; see the module documentation.
 pub struct Pool {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
@@ -103,10 +102,10 @@ impl std::fmt::Debug for Pool {
 }
 
 impl Pool {
-    /// A pool of `threads` threads, the caller among them; 0 counts as 1.
+    /// A pool of `threads` threads including the caller; 0 counts as 1.
     ///
     /// # Panics
-    /// If the operating system refuses a thread.
+    /// If the operating system cannot start a thread.
     pub fn new(threads: usize) -> Pool {
         let shared = Arc::new(Shared {
             call: CachePadded(Call { tickets: AtomicU64::new(0), task: UnsafeCell::new(None) }),
@@ -127,7 +126,7 @@ impl Pool {
                     .expect("Pool::new: the operating system refused a thread")
             })
             .collect::<Vec<_>>();
-        // A thread that is being made allocates: not in the middle of someone's step.
+        // Thread start-up allocates, so wait for it here, outside any training step.
         let mut tries = 0;
         while shared.n_ready.load(Ordering::Acquire) < workers.len() {
             wait_a_little(&mut tries);
@@ -135,21 +134,21 @@ impl Pool {
         Pool { shared, workers }
     }
 
-    /// Number of threads, the caller among them.
+    /// Number of threads, including the caller.
     pub fn threads(&self) -> usize {
         self.workers.len() + 1
     }
 
-    /// Runs `task(0)`, ..., `task(n_tasks - 1)`, each once, on any thread in any order.
+    /// Runs `task(0)`, ..., `task(n_tasks - 1)`, each once, on any thread and in any order.
     ///
     /// # Panics
-    /// With the payload of a task that panicked, after all tasks ended.
+    /// With the payload of a task that panicked, after all tasks have ended.
     pub fn run(&mut self, n_tasks: usize, task: impl Fn(usize) + Sync) {
         self.run_on(n_tasks, |i, _| task(i));
     }
 
-    /// As [`Pool::run`], with the number of the thread beside the task's: two tasks that run at the
-    /// same time have different ones, all below [`Pool::threads`].
+    /// As [`Pool::run`], but also passes the thread number. Two tasks that run at the same time have
+    /// different thread numbers, all below [`Pool::threads`].
     fn run_on(&mut self, n_tasks: usize, task: impl Fn(usize, usize) + Sync) {
         if self.workers.is_empty() || n_tasks <= 1 {
             (0..n_tasks).for_each(|i| task(i, 0));
@@ -164,9 +163,9 @@ impl Pool {
         // SAFETY: no task is claimed: those of the call before were waited for.
         unsafe { *shared.call.task.get() = Some(erased) };
         shared.n_done.store(0, Ordering::Relaxed);
-        let n = u32::try_from(n_tasks).expect("Pool: so many tasks are not handed out one by one");
+        let n = u32::try_from(n_tasks).expect("Pool: more tasks than fit in u32");
         // The caller has claimed the first task. Sequentially consistent with the parking worker's
-        // count and re-check: one sees the other.
+        // count and re-check: at least one of the two sees the other's store.
         shared.call.tickets.store(Tickets { n_tasks: n, next: 1 }.pack(), Ordering::SeqCst);
         if shared.n_parked.load(Ordering::SeqCst) > 0 {
             drop(lock(&shared.parked));
@@ -200,7 +199,7 @@ impl Pool {
     /// Runs `f(i, &mut a[i], &mut b[i])` for every pair.
     ///
     /// # Panics
-    /// If there are not as many of both; else as [`Pool::run`].
+    /// If the lengths differ; else as [`Pool::run`].
     pub fn for_each_pair<A: Send, B: Send>(
         &mut self,
         a: &mut [A],
@@ -216,10 +215,10 @@ impl Pool {
         });
     }
 
-    /// Runs `f(i, parts)` for every range, `parts` being that range of each of the slices.
+    /// Runs `f(i, parts)` for every range; `parts` holds that range of each slice.
     ///
     /// # Panics
-    /// If the ranges are not ascending and disjoint or leave a slice; else as [`Pool::run`].
+    /// If the ranges are not ascending and disjoint or exceed a slice; else as [`Pool::run`].
     pub fn for_each_range<T: Send, const N: usize>(
         &mut self,
         slices: [&mut [T]; N],
@@ -231,10 +230,10 @@ impl Pool {
         self.run(ranges.len(), |i| f(i, unsafe { cut.parts(i) }));
     }
 
-    /// As [`Pool::for_each_range`], with `&mut items[i]` beside the parts of range `i`.
+    /// As [`Pool::for_each_range`], and also passes `&mut items[i]` with the parts of range `i`.
     ///
     /// # Panics
-    /// If there are not as many items as ranges; else as [`Pool::for_each_range`].
+    /// If `items` and ranges differ in number; else as [`Pool::for_each_range`].
     pub fn for_each_range_with<U: Send, T: Send, const N: usize>(
         &mut self,
         items: &mut [U],
@@ -248,43 +247,43 @@ impl Pool {
         self.for_each(items, |i, item| f(i, item, unsafe { cut.parts(i) }));
     }
 
-    /// Runs `f(i, room, parts)` for every task, `parts` being the task's range of each slice, which
-    /// has ranges of its own, and `room` what is kept for the thread that runs it.
+    /// Runs `f(i, scratch, parts)` for every task. `parts` holds the task's range of each slice (every
+    /// slice has its own ranges); `scratch` is the item of `scratches` for the thread that runs it.
     ///
-    /// What `room` holds depends on what ran before on the thread: it is for scratch.
+    /// The contents of `scratch` depend on the tasks that the thread ran before.
     ///
     /// # Panics
-    /// If there are fewer rooms than threads, or the slices have different numbers of ranges; else
+    /// If there are fewer scratches than threads, or the slices have different numbers of ranges; else
     /// as [`Pool::for_each_range`].
     pub fn for_each_cut<W: Send, T: Send, const N: usize>(
         &mut self,
-        rooms: &mut [W],
+        scratches: &mut [W],
         slices: [(&mut [T], &[Range<usize>]); N],
         f: impl Fn(usize, &mut W, [&mut [T]; N]) + Sync,
     ) {
-        assert!(rooms.len() >= self.threads(), "for_each_cut: fewer rooms than threads");
+        assert!(scratches.len() >= self.threads(), "for_each_cut: fewer scratches than threads");
         let n_tasks = slices.first().map_or(0, |(_, ranges)| ranges.len());
         let cuts = slices.map(|(slice, ranges)| {
             assert_eq!(ranges.len(), n_tasks, "for_each_cut: slices differ in ranges");
             Cut::new([slice], ranges)
         });
-        let rooms = SendPtr(rooms.as_mut_ptr());
+        let scratches = SendPtr(scratches.as_mut_ptr());
         self.run_on(n_tasks, |i, thread| {
-            let rooms = &rooms;
+            let scratches = &scratches;
             // SAFETY: a thread runs one task at a time and its number is below the number of
-            // rooms, so this is the only reference to its room.
-            let room = unsafe { &mut *rooms.0.add(thread) };
+            // scratches, so this is the only reference to its scratch.
+            let scratch = unsafe { &mut *scratches.0.add(thread) };
             // SAFETY: as in `for_each_range`.
             let parts = std::array::from_fn(|s| unsafe {
                 let [part] = cuts[s].parts(i);
                 part
             });
-            f(i, room, parts);
+            f(i, scratch, parts);
         });
     }
 }
 
-/// Slices to be cut at the same checked ranges, a range a task.
+/// Slices to be cut at the same checked ranges, one range per task.
 struct Cut<'a, T, const N: usize> {
     starts: [SendPtr<T>; N],
     ranges: &'a [Range<usize>],
@@ -308,7 +307,7 @@ impl<'a, T, const N: usize> Cut<'a, T, N> {
     /// Range `i` of every slice.
     ///
     /// # Safety
-    /// Each `i` at most once while parts of it live.
+    /// Call at most once for each `i` while its parts live.
     unsafe fn parts(&self, i: usize) -> [&'a mut [T]; N] {
         let range = &self.ranges[i];
         std::array::from_fn(|s| {
@@ -325,20 +324,19 @@ struct SendPtr<T>(*mut T);
 unsafe impl<T: Send> Sync for SendPtr<T> {}
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // No code panics while it holds one of these locks, so the value is sound even if poisoned.
+    // No code panics while it holds one of these locks, so the value is valid even if poisoned.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {
-    /// Claims tasks and does them until none is left; returns how many. `task` is asked for what a
-    /// task does once one is claimed.
+    /// Claims and runs tasks until none is left; returns how many. `task` is called after a claim.
     fn take_tasks<'a>(
         &self,
         task: impl Fn() -> &'a (dyn Fn(usize, usize) + Sync),
         thread: usize,
     ) -> usize {
         let mut n_taken = 0;
-        // A look is cheaper than a claim in vain.
+        // A load is cheaper than a failed claim.
         while Tickets::unpack(self.call.tickets.load(Ordering::Relaxed)).is_open() {
             let claimed = Tickets::unpack(self.call.tickets.fetch_add(1, Ordering::Acquire));
             if !claimed.is_open() {
@@ -350,14 +348,14 @@ impl Shared {
         n_taken
     }
 
-    /// Runs a claimed task; a panic is kept for the caller.
+    /// Runs a claimed task; stores a panic for the caller.
     fn run_task(&self, task: &(dyn Fn(usize, usize) + Sync), i: usize, thread: usize) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| task(i, thread))) {
             lock(&self.panic).get_or_insert(payload);
         }
     }
 
-    /// A worker's life: wait for a call, take tasks until none is left, report, wait again.
+    /// Main loop of a worker: wait for a call, run tasks until none is left, report, wait again.
     fn work(&self, thread: usize) {
         let task = || {
             // SAFETY: the worker has claimed a task, so the caller waits for it: it neither writes
@@ -376,7 +374,7 @@ impl Shared {
         }
     }
 
-    /// Waits until a task is left to claim; returns false if the pool is no more.
+    /// Waits until there is a task to claim; returns false if the pool is being dropped.
     fn wait_for_call(&self) -> bool {
         let is_open = |order| Tickets::unpack(self.call.tickets.load(order)).is_open();
         let mut tries = 0;
@@ -402,8 +400,8 @@ impl Shared {
     }
 }
 
-/// Spins, and every thousandth time lets another thread have the core: with more threads than
-/// cores, the one waited for may need it.
+/// Spins, and yields the core every thousandth time: with more threads than cores, the awaited
+/// thread may need it.
 fn wait_a_little(tries: &mut usize) {
     *tries += 1;
     if (*tries).is_multiple_of(1000) {
@@ -419,7 +417,7 @@ impl Drop for Pool {
         drop(lock(&self.shared.parked));
         self.shared.wake.notify_all();
         for worker in self.workers.drain(..) {
-            // A worker catches every panic of a task, so joining cannot fail in a way to report.
+            // Workers catch every panic of a task, so joining has no failure to report.
             let _ = worker.join();
         }
     }
@@ -442,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_give_each_task_its_own_parts() {
+    fn each_task_gets_its_own_ranges() {
         let mut pool = Pool::new(2);
         let (mut a, mut b) = (vec![1; 10], vec![2; 10]);
         pool.for_each_range([&mut a, &mut b], &[0..3, 3..4, 6..10], |i, [a, b]| {
@@ -452,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn slices_are_cut_each_in_its_own_way_and_rooms_belong_to_threads() {
+    fn each_slice_has_its_own_ranges_and_each_thread_its_own_scratch() {
         for threads in [1, 2, 4] {
             let mut pool = Pool::new(threads);
             let (mut a, mut b) = (vec![0; 100], vec![0; 300]);
@@ -478,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_reaches_the_caller_and_the_pool_lives_on() {
+    fn a_panic_reaches_the_caller_and_the_pool_stays_usable() {
         let mut pool = Pool::new(2);
         let caught = catch_unwind(AssertUnwindSafe(|| {
             pool.run(8, |i| assert!(i != 3, "task three"));

@@ -1,21 +1,21 @@
-//! What the machine can do: peak arithmetic in registers and the bandwidth of reading memory.
+//! Machine limits: peak floating-point rate in registers and memory read bandwidth.
 //!
-//! A figure of a benchmark means something only as a share of these, measured beside it.
+//! Benchmark figures are reported as shares of these limits, measured alongside.
 
 use crate::isa::Isa;
 use crate::rows::Precision;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// Rounds of multiply-adds in a burst: some tens of microseconds, less than a scheduler's slice.
+/// Rounds of multiply-adds per burst: some tens of microseconds, less than a scheduler time slice.
 const ROUNDS: usize = 10_000;
 
-/// The fastest rate of multiply-adds that the active instruction set reached on this thread.
+/// Peak rate of multiply-adds of the active instruction set on this thread, in flops per second.
 ///
-/// Operands stay in registers, so that nothing but the arithmetic units limits it. In flops per
-/// second, a multiply-add being two; for bf16 on an instruction set without products of bf16
-/// pairs it is the rate of f32, to which the operands are widened. Bursts are repeated for about
-/// `seconds`, at least once, and the best one counts: others shared the core with somebody.
+/// Operands stay in registers, so only the arithmetic units limit the rate. A multiply-add counts as
+/// two flops. For bf16 on an instruction set without bf16 pair products the result is the rate of
+/// f32, to which operands are widened. Bursts are repeated for about `seconds`, at least once, and
+/// the best one counts: slower ones shared the core with other work.
 pub fn peak_flops(precision: Precision, seconds: f64) -> f64 {
     let until = Instant::now() + Duration::from_secs_f64(seconds);
     let mut best = 0.0f64;
@@ -29,7 +29,7 @@ pub fn peak_flops(precision: Precision, seconds: f64) -> f64 {
     }
 }
 
-/// Runs one burst and says how many flops it had.
+/// Runs one burst and returns its flops.
 fn burst(isa: Isa, precision: Precision) -> usize {
     match (isa, precision) {
         // SAFETY: the active instruction set is one that the processor has.
@@ -45,7 +45,7 @@ fn burst(isa: Isa, precision: Precision) -> usize {
     }
 }
 
-/// Eight vectors of four lanes, half of the registers of a 128-bit instruction set.
+/// Eight vectors of four lanes: half of the registers of a 128-bit instruction set.
 fn burst_portable() -> usize {
     let (scale, shift) = (black_box(0.999f32), black_box(0.001f32));
     let mut sum = black_box([[1f32; 4]; 8]);
@@ -60,18 +60,18 @@ fn burst_portable() -> usize {
     ROUNDS * 8 * 4 * 2
 }
 
-/// Streams that are read at once: the hardware follows several, each to the end of its page.
+/// Streams read at once: the hardware prefetcher follows several, each to the end of its page.
 const STREAMS: usize = 4;
 
-/// Numbers of each stream that are read between two looks at the clock: 256 KiB of it.
+/// Numbers of each stream read between two clock readings: 256 KiB per stream.
 const CHUNK: usize = 32 << 10;
 
 /// The rate, in bytes per second, at which this thread reads `buffer` once from end to end.
 ///
-/// It is the median over pieces of 1 MiB, so that a piece during which another program had the
-/// core does not count. With a buffer several times larger than the caches it is the bandwidth of
-/// memory that one thread can use; for that of the machine, run it on several threads at once,
-/// each with a buffer of its own, and add.
+/// It is the median over pieces of 1 MiB, so pieces during which another program had the core do not
+/// count. For a buffer several times larger than the caches this is the memory bandwidth available to
+/// one thread. For the bandwidth of the machine, run it on several threads at once, each with its own
+/// buffer, and add the results.
 ///
 /// # Panics
 /// If `buffer` is smaller than 1 MiB.
@@ -91,7 +91,7 @@ pub fn read_bandwidth(buffer: &[u64]) -> f64 {
     (STREAMS * CHUNK * size_of::<u64>()) as f64 / seconds[n_pieces / 2]
 }
 
-/// Adds up everything, whole cache lines where the instruction set has vectors of them.
+/// Sums all numbers, with whole cache lines per load where the instruction set allows.
 fn sum_streams(streams: [&[u64]; STREAMS]) -> u64 {
     match Isa::active() {
         // SAFETY: the active instruction set is one that the processor has.
@@ -111,7 +111,7 @@ fn sum_one_by_one(streams: [&[u64]; STREAMS]) -> u64 {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    //! One function per instruction set, with as many sums as its register tile.
+    //! Bursts: one function per instruction set, with as many sums as its register tile.
 
     use super::{ROUNDS, STREAMS};
     use std::arch::x86_64::*;

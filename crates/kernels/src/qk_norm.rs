@@ -1,13 +1,13 @@
-//! RMSNorm of every query and key head inside fused rows, before the rotation (as in Qwen3).
+//! QK norm: RMSNorm of every query and key head in fused rows, before the rotation (as in Qwen3).
 //!
-//! "QK norm": Henry et al., 2020, arXiv:2010.04245, in its RMSNorm form.
+//! Henry et al., 2020, arXiv:2010.04245, in its RMSNorm form.
 
 use crate::arch::{Arch, dispatch};
 use crate::loops::{Cell, map, sum};
 use crate::rope::Heads;
 use crate::{Rows, RowsMut};
 
-/// What [`qk_norm_forward`] keeps for [`qk_norm_backward`].
+/// Values that [`qk_norm_forward`] saves for [`qk_norm_backward`].
 #[derive(Debug)]
 pub struct QkNormSaved<'a> {
     /// (N, (H+K)·D): the query and key heads divided by their rms, before the gain.
@@ -52,7 +52,7 @@ pub fn qk_norm_forward(
     })
 }
 
-/// Backward of [`qk_norm_forward`]: the gradients of the query and key heads change in place.
+/// Backward of [`qk_norm_forward`]: updates the gradients of the query and key heads in place.
 ///
 /// With `g = d * weight`: `dweight += sum of d * normed` and `d = rstd * (g - normed * mean(g * normed))`.
 ///
@@ -136,7 +136,7 @@ fn backward<A: Arch, C: Cell>(
     }
 }
 
-/// The definition.
+/// Definitions: slow reference implementations.
 pub mod naive {
     use crate::rmsnorm::naive::{rmsnorm_backward, rmsnorm_forward};
     use crate::rope::Heads;

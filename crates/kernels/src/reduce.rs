@@ -1,15 +1,15 @@
-//! Sums of squares in a fixed order, additions, and the search for numbers that are not finite.
+//! Reductions and additions: sum of squares in a fixed order, adding slices and rows, finite checks.
 
 use crate::arch::dispatch;
 use crate::loops::{map, sum};
 use crate::rows::Rows;
 
-/// Elements between which [`all_finite`] asks whether it has seen enough.
+/// Elements between two checks of [`all_finite`] for an early exit.
 const CHUNK: usize = 2048;
 
-/// The sum of squares in f64, in a fixed order: the same bits on every instruction set.
+/// The sum of squares in f64, in a fixed order: bit-identical on every instruction set.
 ///
-/// (The square of an f32 is exact in f64, so fusing the addition changes nothing.)
+/// (The square of an f32 is exact in f64, so fusing it with the addition changes nothing.)
 pub fn sum_squares(x: &[f32]) -> f64 {
     dispatch!(arch => {
         let _ = arch;
@@ -45,9 +45,9 @@ pub fn add_rows(dst_acc: &mut [f32], x: Rows) {
     })
 }
 
-/// Whether no element is NaN or infinite.
+/// Whether every element is finite (neither NaN nor infinite).
 pub fn all_finite(x: &[f32]) -> bool {
-    // 0 times a finite number is 0, and 0 times any other is NaN.
+    // 0 times a finite number is 0; 0 times NaN or infinity is NaN.
     dispatch!(arch => x.chunks(CHUNK).all(
         #[inline(always)]
         |x| sum(arch, x, x.len(), |x| x * 0.0) == 0.0,
@@ -67,7 +67,7 @@ fn squares(x: &[f32]) -> f64 {
     total + end.iter().map(|&x| x as f64 * x as f64).sum::<f64>()
 }
 
-/// The definition.
+/// Definitions: slow reference implementations.
 pub mod naive {
     use crate::rows::Rows;
 

@@ -1,4 +1,4 @@
-//! Root-mean-square normalisation: `y = weight * x / rms(x)`, row by row.
+//! RMSNorm, root-mean-square normalisation of rows: `y = weight * x / rms(x)`.
 //!
 //! Zhang and Sennrich, 2019, arXiv:1910.07467.
 
@@ -31,7 +31,7 @@ pub fn rmsnorm_forward(y: RowsMut, rstd: &mut [f32], x: &[f32], weight: &[f32], 
     })
 }
 
-/// Backward of [`rmsnorm_forward`]; `rstd` must be the values it saved for the same `x`.
+/// Backward of [`rmsnorm_forward`]; `rstd` must be the values that it saved for the same `x`.
 ///
 /// With `n = x * rstd` and `g = dy * weight`:
 /// `dweight += sum over rows of dy * n` and `dx = rstd * (g - n * mean(g * n))`.
@@ -51,7 +51,7 @@ pub fn rmsnorm_backward(
     let (rows, cols) = (rstd.len(), weight.len());
     assert!(cols > 0, "rmsnorm_backward: weight is empty");
     assert_eq!(dweight_acc.len(), cols, "rmsnorm_backward: dweight_acc is not (cols)");
-    // Where nothing is added, `dy` stands in for the other matrix and is not read as such.
+    // In the other modes `dy` stands in for the addend; it is not used as one.
     let other = if let Accum::Plus(other) = accum { other } else { dy };
     for len in [dx.len(), dy.len(), x.len(), other.len()] {
         assert_eq!(len, rows * cols, "rmsnorm_backward: expected (rows, cols)");
@@ -106,7 +106,7 @@ fn backward<A: Arch>(
     }
 }
 
-/// The definition.
+/// Definitions: slow reference implementations.
 pub mod naive {
     use crate::scalar::Scalar;
 

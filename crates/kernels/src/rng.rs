@@ -1,9 +1,10 @@
-//! The one source of randomness: a pure function of (seed, purpose, stream, counter), no state.
+//! Random numbers without state: a pure function of (seed, purpose, stream, counter).
 //!
 //! Philox-2x64-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3",
-//! SC 2011, section 3.3) is a keyed bijection of 128-bit counters. Here the key is made from the
-//! seed and the purpose, and the counter is (index, stream). So any value can be had in any order,
-//! by any thread, and after any resume, and two purposes never see each other's numbers.
+//! SC 2011, section 3.3) is a keyed bijection of 128-bit counters. The key is derived from the seed
+//! and the purpose; the counter is (index, stream). So any value can be computed in any order, by any
+//! thread and after any resume, and two purposes never share numbers. All randomness of the program
+//! comes from here.
 //!
 //! Values are the same on every machine and in every version: normal deviates use only
 //! operations that IEEE 754 rounds exactly (`+ - * /` and the square root), never the platform's
@@ -11,29 +12,29 @@
 
 use std::f64::consts::{FRAC_PI_2, LN_2, SQRT_2};
 
-/// What random numbers are for; each purpose has numbers of its own under the same seed.
+/// Use of random numbers; each purpose has its own numbers under the same seed.
 ///
 /// The discriminants are part of every stored run: add to the end, never renumber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u64)]
 pub enum Purpose {
-    /// First values of the parameters; one stream for each tensor.
+    /// Initial parameter values; one stream per tensor.
     Initialisation = 1,
-    /// The order of training windows; one stream for each epoch.
+    /// The order of training windows; one stream per epoch.
     DataOrder = 2,
-    /// Dropout masks; one stream for each step.
+    /// Dropout masks; one stream per step.
     Dropout = 3,
-    /// Choosing tokens while generating; one stream for each text.
+    /// Sampling of tokens during generation; one stream per text.
     Generation = 4,
-    /// The built-in corpus; one stream for each story.
+    /// The built-in corpus; one stream per story.
     Stories = 5,
-    /// Anything that a test draws.
+    /// Numbers drawn by tests.
     Test = 6,
-    /// Word classes: one stream for each use of it.
+    /// Word classes: one stream for each of their uses.
     Classes = 7,
-    /// The order of token ids: streams for the plane of words, and one for each class.
+    /// The order of token ids: streams for the plane of words, and one per class.
     Order = 8,
-    /// Tokens that targets are compared with; one stream for each step.
+    /// Negative samples that targets are compared with; one stream per step.
     Negatives = 9,
 }
 
@@ -48,7 +49,7 @@ const PHILOX_MULTIPLIER: u64 = 0xD2B7_4407_B1CE_6E93;
 const PHILOX_WEYL: u64 = 0x9E37_79B9_7F4A_7C15;
 const PHILOX_ROUNDS: usize = 10;
 
-/// Key under which (seed, purpose) is turned into the key of its numbers: "Crystall" in ASCII.
+/// Key that derives the key of (seed, purpose): "Crystall" in ASCII.
 const KEY_OF_KEYS: u64 = 0x4372_7973_7461_6C6C;
 
 /// Philox-2x64-10 of a 128-bit counter, given as (low, high) words.
@@ -70,12 +71,12 @@ impl Rng {
         Rng { key, stream }
     }
 
-    /// The two independent words numbered `2 * block` and `2 * block + 1`.
+    /// The two independent words with numbers `2 * block` and `2 * block + 1`.
     pub fn block_at(&self, block: u64) -> [u64; 2] {
         philox([block, self.stream], self.key)
     }
 
-    /// 64 random bits; `index` may be anything below 2^64.
+    /// 64 random bits; any `index` is valid.
     pub fn u64_at(&self, index: u64) -> u64 {
         self.block_at(index / 2)[(index % 2) as usize]
     }
@@ -91,7 +92,7 @@ impl Rng {
     }
 
     /// Uniform in `0..n` without bias (Lemire, "Fast random integer generation in an interval",
-    /// ACM TOMACS 2019); a rejected word is replaced by the same index under the next key.
+    /// ACM TOMACS 2019). A rejected word is replaced by the word at the same index under the next key.
     ///
     /// # Panics
     /// If `n` is 0.
@@ -106,8 +107,8 @@ impl Rng {
         }
     }
 
-    /// Two independent standard normal deviates, from the words of block `pair` (Box and Muller,
-    /// 1958). None is larger than 8.58 in size.
+    /// Two independent standard normal deviates from the words of block `pair` (Box and Muller, 1958).
+    /// Their magnitude is at most 8.58.
     pub fn normal_pair_at(&self, pair: u64) -> [f64; 2] {
         let [a, b] = self.block_at(pair);
         let radius = (-2.0 * ln_unit(1.0 - unit_f64(a))).sqrt();
@@ -115,8 +116,8 @@ impl Rng {
         [radius * cos, radius * sin]
     }
 
-    /// Fills `out` with normal deviates of standard deviation `std`: element `i` is the one
-    /// numbered `first + i`, so that parts of a tensor may be filled in any order.
+    /// Fills `out` with normal deviates of standard deviation `std`. Element `i` is the deviate with
+    /// number `first + i`, so parts of a tensor may be filled in any order.
     pub fn fill_normal(&self, out: &mut [f32], first: u64, std: f64) {
         let mut held = (u64::MAX, [0.0; 2]);
         for (i, out) in out.iter_mut().enumerate() {
@@ -128,13 +129,13 @@ impl Rng {
         }
     }
 
-    /// Reads the words one after another, from number 0.
+    /// A cursor that reads the words in order, from number 0.
     pub fn draws(&self) -> Draws {
         Draws { rng: *self, next: 0, block: [0; 2] }
     }
 }
 
-/// A cursor over an [`Rng`], for code that takes an unknown number of values.
+/// A cursor over an [`Rng`], for code that needs an unknown number of values.
 #[derive(Clone, Debug)]
 pub struct Draws {
     rng: Rng,
@@ -153,7 +154,7 @@ impl Draws {
         self.block[half]
     }
 
-    /// Uniform in `0..n` without bias, from as many words as it takes (nearly always one).
+    /// Uniform in `0..n` without bias; consumes as many words as needed (nearly always one).
     ///
     /// # Panics
     /// If `n` is 0.
@@ -166,7 +167,7 @@ impl Draws {
         }
     }
 
-    /// True in `times` of `of` cases.
+    /// True with probability `times / of`.
     ///
     /// # Panics
     /// If `of` is 0.
@@ -175,11 +176,11 @@ impl Draws {
     }
 }
 
-/// The high word of `word * n`, unless the low word falls among the few that would bias it.
+/// The high word of `word * n`, or `None` if the low word is among the few that would bias it.
 fn scale_below(word: u64, n: u64) -> Option<u64> {
     let product = u128::from(word) * u128::from(n);
     let low = product as u64;
-    // The threshold is below n, so the division is needed only for words below n.
+    // The threshold is below n, so the division is needed only if the low word is below n.
     let is_biased = low < n && low < n.wrapping_neg() % n;
     (!is_biased).then_some((product >> 64) as u64)
 }
@@ -191,7 +192,7 @@ fn unit_f64(word: u64) -> f64 {
 /// Natural logarithm of a normal number in (0, 1], within 2 ulp, the same on every machine.
 ///
 /// `x = m * 2^e` with `m` in [sqrt(1/2), sqrt(2)], and `ln m = 2 artanh(s)`, `s = (m-1)/(m+1)`;
-/// `s^2 <= 0.0295`, so the first term left out, `s^22 / 23`, is under 1e-17 of the first.
+/// `s^2 <= 0.0295`, so the first omitted term, `s^22 / 23`, is below 1e-17 of the first term.
 pub fn ln_unit(x: f64) -> f64 {
     debug_assert!((f64::MIN_POSITIVE..=1.0).contains(&x));
     let bits = x.to_bits();
@@ -209,8 +210,8 @@ pub fn ln_unit(x: f64) -> f64 {
 
 /// Sine and cosine of `turn` full turns, `turn` in [0, 1), within 3 ulp of 1.
 ///
-/// Reduced exactly to an eighth of a turn each side of a quarter; there the Taylor terms left
-/// out, `x^19 / 19!` and `x^18 / 18!` at `x = pi / 4`, are under 1e-17.
+/// The argument is reduced exactly to within an eighth of a turn of a multiple of a quarter. There
+/// the omitted Taylor terms, `x^19 / 19!` and `x^18 / 18!` at `x = pi / 4`, are below 1e-17.
 fn sin_cos_turn(turn: f64) -> [f64; 2] {
     let quarters = (4.0 * turn + 0.5).floor();
     let x = (4.0 * turn - quarters) * FRAC_PI_2;
@@ -248,7 +249,7 @@ mod tests {
         );
     }
 
-    /// Computed apart from this code, in Python, from the formulas in the documentation.
+    /// Computed independently, in Python, from the formulas in the documentation.
     #[test]
     fn golden_values_never_change() {
         let rng = Rng::new(1, Purpose::Initialisation, 2);
@@ -285,7 +286,7 @@ mod tests {
         }
     }
 
-    /// Five standard deviations of a binomial count, which a fair source leaves once in 1.7 million.
+    /// Five standard deviations of a binomial count: a fair source exceeds them once in 1.7 million.
     fn is_plausible(count: u64, n: u64, p: f64) -> bool {
         let deviation = count as f64 - n as f64 * p;
         deviation.abs() <= 5.0 * (n as f64 * p * (1.0 - p)).sqrt()
@@ -303,7 +304,7 @@ mod tests {
         assert!(!is_plausible(biased, n, 1.0 / 3.0));
     }
 
-    /// With n = 2^63 + 1 nearly half of all words are rejected, so that the retries are exercised.
+    /// With n = 2^63 + 1 nearly half of all words are rejected, so retries are exercised.
     #[test]
     fn rejected_words_are_replaced() {
         let (n, bound) = (20_000, (1 << 63) + 1);

@@ -1,4 +1,4 @@
-//! Rotary position embedding: pairs `(i, i + D/2)` of each head turn by an angle growing with time.
+//! Rotary position embedding (RoPE): rotates pairs `(i, i + D/2)` of each head by position.
 //!
 //! Su et al., 2021, arXiv:2104.09864, with the pairing ("rotate half") of the Llama checkpoints.
 
@@ -6,12 +6,12 @@ use crate::RowsMut;
 use crate::arch::{Arch, BLOCK, dispatch};
 use crate::loops::Cell;
 
-/// The heads in one row of a fused projection: H query heads, K key heads, K value heads.
+/// Heads in one row of a fused projection: H query heads, K key heads, K value heads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heads {
     /// H, the number of query heads.
     pub n_heads: usize,
-    /// K, the number of key heads, and of value heads.
+    /// K, the number of key heads and of value heads.
     pub n_kv_heads: usize,
     /// D, the width of a head.
     pub head_dim: usize,
@@ -29,7 +29,7 @@ impl Heads {
     }
 }
 
-/// Cosines and sines of every angle, (max_T, D/2) each: made once, read by every layer.
+/// Cosines and sines of all angles, (max_T, D/2) each: computed once, shared by all layers.
 #[derive(Clone, Debug)]
 pub struct RopeTable {
     cos: Vec<f32>,
@@ -40,8 +40,8 @@ pub struct RopeTable {
 impl RopeTable {
     /// The table for positions `0..max_seq_len`, with frequencies `theta^(-2i/D)`.
     ///
-    /// Frequencies and angles are rounded to f32 as the reference implementations round them, so
-    /// that a model exported to them computes the same function at long distances too.
+    /// Frequencies and angles are rounded to f32 exactly as in the reference implementations, so that
+    /// an exported model computes the same function at large positions too.
     ///
     /// # Panics
     /// If `head_dim` is odd or zero.
@@ -57,7 +57,7 @@ impl RopeTable {
         RopeTable { cos, sin, half }
     }
 
-    /// D, the width of the heads that it serves.
+    /// D, the head width that the table was made for.
     pub fn head_dim(&self) -> usize {
         2 * self.half
     }
@@ -68,15 +68,15 @@ impl RopeTable {
     }
 }
 
-/// Where the rows of a fused projection stand: sequences of `seq_len` rows, one after another.
+/// Positions of the rows of a fused projection: consecutive sequences of `seq_len` rows each.
 #[derive(Clone, Copy, Debug)]
-struct Places {
+struct RowPositions {
     heads: Heads,
     seq_len: usize,
     start_pos: usize,
 }
 
-/// Rotates the query and key heads of `qkv` in place; value heads stay as they are.
+/// Rotates the query and key heads of `qkv` in place; value heads are unchanged.
 ///
 /// | argument    | shape         | meaning                                                       |
 /// |-------------|---------------|---------------------------------------------------------------|
@@ -97,12 +97,12 @@ pub fn rope_forward(
     seq_len: usize,
     start_pos: usize,
 ) {
-    let places = Places { heads, seq_len, start_pos };
-    check("rope_forward", qkv.len(), table, places);
-    dispatch!(arch => rotate_in_place(arch, qkv, table, places, 1.0))
+    let positions = RowPositions { heads, seq_len, start_pos };
+    check("rope_forward", qkv.len(), table, positions);
+    dispatch!(arch => rotate_in_place(arch, qkv, table, positions, 1.0))
 }
 
-/// As [`rope_forward`], but reads `qkv` and writes the rotated rows, values too, to `dst`.
+/// As [`rope_forward`], but out of place: writes the rotated rows, values included, to `dst`.
 ///
 /// # Panics
 /// As [`rope_forward`], or if `dst` and `qkv` differ in length.
@@ -114,12 +114,12 @@ pub fn rope_forward_to(
     seq_len: usize,
     start_pos: usize,
 ) {
-    let places = Places { heads, seq_len, start_pos };
-    check("rope_forward_to", qkv.len(), table, places);
+    let positions = RowPositions { heads, seq_len, start_pos };
+    check("rope_forward_to", qkv.len(), table, positions);
     assert_eq!(dst.len(), qkv.len(), "rope_forward_to: dst and qkv differ in length");
     dispatch!(arch => match dst {
-        RowsMut::F32(dst) => rotate_to(arch, dst, qkv, table, places),
-        RowsMut::Bf16(dst) => rotate_to(arch, dst, qkv, table, places),
+        RowsMut::F32(dst) => rotate_to(arch, dst, qkv, table, positions),
+        RowsMut::Bf16(dst) => rotate_to(arch, dst, qkv, table, positions),
     })
 }
 
@@ -134,12 +134,12 @@ pub fn rope_backward(
     seq_len: usize,
     start_pos: usize,
 ) {
-    let places = Places { heads, seq_len, start_pos };
-    check("rope_backward", dqkv.len(), table, places);
-    dispatch!(arch => rotate_in_place(arch, dqkv, table, places, -1.0))
+    let positions = RowPositions { heads, seq_len, start_pos };
+    check("rope_backward", dqkv.len(), table, positions);
+    dispatch!(arch => rotate_in_place(arch, dqkv, table, positions, -1.0))
 }
 
-fn check(name: &str, len: usize, table: &RopeTable, at: Places) {
+fn check(name: &str, len: usize, table: &RopeTable, at: RowPositions) {
     let (width, dim) = (at.heads.qkv_dim(), at.heads.head_dim);
     assert_eq!(dim, table.head_dim(), "{name}: head_dim is not that of the table");
     assert!(len.is_multiple_of(width), "{name}: qkv is not (N, (H+2K)*D)");
@@ -148,28 +148,28 @@ fn check(name: &str, len: usize, table: &RopeTable, at: Places) {
     assert!(at.seq_len > 0 || len == 0, "{name}: seq_len is 0");
 }
 
-/// The pairs `start..start + width` of heads of 2 * `half`, at most a block of them.
+/// The pairs `start..start + width` of heads of width 2 * `half`; at most one block of pairs.
 ///
-/// A block holds such parts of several heads side by side: one loop over them is vectors, where a
-/// loop over the 16 pairs of a narrow head is not.
+/// A block holds these pairs of several heads next to each other: one loop over the block
+/// vectorises, a loop over the 16 pairs of a narrow head does not.
 #[derive(Clone, Copy)]
-struct Part {
+struct PairRange {
     half: usize,
     start: usize,
     width: usize,
 }
 
-impl Part {
-    /// Elements in as many whole heads as a block has room for.
+impl PairRange {
+    /// Elements of the whole heads that fit in one block.
     #[inline(always)]
     fn span(self) -> usize {
         BLOCK / self.width * 2 * self.half
     }
 
-    /// The first and second halves of some heads, side by side.
+    /// The first halves and the second halves of some heads, each contiguous.
     #[inline(always)]
     fn gather(self, heads: &[f32]) -> [[f32; BLOCK]; 2] {
-        let Part { half, start, width } = self;
+        let PairRange { half, start, width } = self;
         let (mut a, mut b) = ([0.0; BLOCK], [0.0; BLOCK]);
         let sides = a.chunks_exact_mut(width).zip(b.chunks_exact_mut(width));
         for (head, (a, b)) in heads.chunks_exact(2 * half).zip(sides) {
@@ -179,10 +179,10 @@ impl Part {
         [a, b]
     }
 
-    /// The reverse of `gather`.
+    /// Inverse of `gather`.
     #[inline(always)]
     fn scatter<C: Copy>(self, heads: &mut [C], [a, b]: &[[C; BLOCK]; 2]) {
-        let Part { half, start, width } = self;
+        let PairRange { half, start, width } = self;
         let sides = a.chunks_exact(width).zip(b.chunks_exact(width));
         for (head, (a, b)) in heads.chunks_exact_mut(2 * half).zip(sides) {
             head[start..start + width].copy_from_slice(a);
@@ -191,16 +191,16 @@ impl Part {
     }
 }
 
-/// Cosines and sines for one part of one row, repeated over a block.
+/// Cosines and sines for one [`PairRange`] of one row, repeated over a block.
 struct Angles {
     cos: [f32; BLOCK],
     sin: [f32; BLOCK],
 }
 
 impl Angles {
-    /// Those of row `r`, the sines multiplied by `sign`.
+    /// The angles of row `r`, with the sines multiplied by `sign`.
     #[inline(always)]
-    fn new(table: &RopeTable, at: Places, r: usize, part: Part, sign: f32) -> Angles {
+    fn new(table: &RopeTable, at: RowPositions, r: usize, part: PairRange, sign: f32) -> Angles {
         let start = (at.start_pos + r % at.seq_len) * part.half + part.start;
         let mut angles = Angles { cos: [0.0; BLOCK], sin: [0.0; BLOCK] };
         for cos in angles.cos.chunks_exact_mut(part.width) {
@@ -215,7 +215,7 @@ impl Angles {
         angles
     }
 
-    /// Turns a block of pairs.
+    /// Rotates a block of pairs.
     #[inline(always)]
     fn turn<A: Arch>(&self, arch: A, [mut a, mut b]: [[f32; BLOCK]; 2]) -> [[f32; BLOCK]; 2] {
         for i in 0..BLOCK {
@@ -227,26 +227,26 @@ impl Angles {
     }
 }
 
-/// Runs the body for each [`Part`] of the heads, of a width that the compiler knows if it is usual:
-/// copies of such a length are a few instructions, others are calls.
-macro_rules! for_each_part {
+/// Runs the body for each [`PairRange`] of the heads. For the usual head widths the width is a
+/// compile-time constant: copies of such a length are a few instructions, others are calls.
+macro_rules! for_each_pair_range {
     ($half:expr, $part:ident => $body:expr) => {
         match $half {
             16 => {
-                let $part = Part { half: 16, start: 0, width: 16 };
+                let $part = PairRange { half: 16, start: 0, width: 16 };
                 $body
             }
             32 => {
-                let $part = Part { half: 32, start: 0, width: 32 };
+                let $part = PairRange { half: 32, start: 0, width: 32 };
                 $body
             }
             64 => {
-                let $part = Part { half: 64, start: 0, width: 64 };
+                let $part = PairRange { half: 64, start: 0, width: 64 };
                 $body
             }
             half => {
                 for start in (0..half).step_by(BLOCK) {
-                    let $part = Part { half, start, width: BLOCK.min(half - start) };
+                    let $part = PairRange { half, start, width: BLOCK.min(half - start) };
                     $body
                 }
             }
@@ -255,9 +255,15 @@ macro_rules! for_each_part {
 }
 
 #[inline(always)]
-fn rotate_in_place<A: Arch>(arch: A, qkv: &mut [f32], table: &RopeTable, at: Places, sign: f32) {
+fn rotate_in_place<A: Arch>(
+    arch: A,
+    qkv: &mut [f32],
+    table: &RopeTable,
+    at: RowPositions,
+    sign: f32,
+) {
     let (width, n_rotated) = (at.heads.qkv_dim(), at.heads.n_query_key() * at.heads.head_dim);
-    for_each_part!(table.half, part => {
+    for_each_pair_range!(table.half, part => {
         for (r, row) in qkv.chunks_exact_mut(width).enumerate() {
             let angles = Angles::new(table, at, r, part, sign);
             for heads in row[..n_rotated].chunks_mut(part.span()) {
@@ -268,9 +274,15 @@ fn rotate_in_place<A: Arch>(arch: A, qkv: &mut [f32], table: &RopeTable, at: Pla
 }
 
 #[inline(always)]
-fn rotate_to<A: Arch, C: Cell>(arch: A, dst: &mut [C], qkv: &[f32], table: &RopeTable, at: Places) {
+fn rotate_to<A: Arch, C: Cell>(
+    arch: A,
+    dst: &mut [C],
+    qkv: &[f32],
+    table: &RopeTable,
+    at: RowPositions,
+) {
     let (width, n_rotated) = (at.heads.qkv_dim(), at.heads.n_query_key() * at.heads.head_dim);
-    for_each_part!(table.half, part => {
+    for_each_pair_range!(table.half, part => {
         for (r, dst) in dst.chunks_exact_mut(width).enumerate() {
             let angles = Angles::new(table, at, r, part, 1.0);
             let (row, values) = qkv[r * width..][..width].split_at(n_rotated);
@@ -287,7 +299,7 @@ fn rotate_to<A: Arch, C: Cell>(arch: A, dst: &mut [C], qkv: &[f32], table: &Rope
     });
 }
 
-/// The definition.
+/// Definitions: slow reference implementations.
 pub mod naive {
     use super::{Heads, RopeTable};
     use crate::scalar::Scalar;

@@ -1,4 +1,4 @@
-//! Dot products of rows, each with the row of a table that an id names.
+//! Row-wise dot products: each row of `x` with the table row that its id selects.
 
 use crate::arch::{Arch, dispatch};
 use crate::cross_entropy::IGNORE;
@@ -66,7 +66,7 @@ pub fn row_dot_backward_table(dtable_acc: &mut [f32], dy: &[f32], x: Rows, ids: 
     })
 }
 
-/// C, or nothing if there are no rows.
+/// C, or `None` if there are no rows.
 fn check(name: &str, x: usize, table: usize, ids: &[u32]) -> Option<usize> {
     let cols = x.checked_div(ids.len())?;
     assert!(cols > 0 && x == ids.len() * cols, "{name}: the rows are not (R, C)");
@@ -78,9 +78,9 @@ fn check(name: &str, x: usize, table: usize, ids: &[u32]) -> Option<usize> {
     Some(cols)
 }
 
-/// Row `r` and the place of its row in the table, for every row that has one.
+/// Row index and offset of the selected table row, for every row that is not ignored.
 #[inline(always)]
-fn places(ids: &[u32], cols: usize) -> impl Iterator<Item = (usize, usize)> {
+fn selected_rows(ids: &[u32], cols: usize) -> impl Iterator<Item = (usize, usize)> {
     let of = move |(r, id): (usize, &u32)| (*id != IGNORE).then_some((r, *id as usize * cols));
     ids.iter().enumerate().filter_map(of)
 }
@@ -95,7 +95,7 @@ fn forward<A: Arch, C: Cell>(
     cols: usize,
 ) {
     y.fill(0.0);
-    for (r, at) in places(ids, cols) {
+    for (r, at) in selected_rows(ids, cols) {
         let (x, row) = (&x[r * cols..][..cols], &table[at..][..cols]);
         y[r] = sum(arch, (x, row), cols, |(x, w)| x * w);
     }
@@ -110,7 +110,7 @@ fn rows_backward<A: Arch>(
     ids: &[u32],
     cols: usize,
 ) {
-    for (r, at) in places(ids, cols) {
+    for (r, at) in selected_rows(ids, cols) {
         let (dx, dy) = (&mut dx_acc[r * cols..][..cols], dy[r]);
         map(arch, [dx], &table[at..][..cols], |[dx], w| [arch.mul_add(dy, w, dx)]);
     }
@@ -125,13 +125,13 @@ fn table_backward<A: Arch, C: Cell>(
     ids: &[u32],
     cols: usize,
 ) {
-    for (r, at) in places(ids, cols) {
+    for (r, at) in selected_rows(ids, cols) {
         let (drow, dy) = (&mut dtable_acc[at..][..cols], dy[r]);
         map(arch, [drow], &x[r * cols..][..cols], |[drow], x| [arch.mul_add(dy, x, drow)]);
     }
 }
 
-/// The definition.
+/// Definitions: slow reference implementations.
 pub mod naive {
     use super::IGNORE;
     use crate::scalar::Scalar;
@@ -164,7 +164,7 @@ pub mod naive {
         }
     }
 
-    /// Row `r` of `x` and the row of the table that goes with it; empty if there is none.
+    /// Row `r` of `x` and its table row; both empty if the id is [`IGNORE`].
     fn pair<'a, S>(x: &'a [S], table: &'a [S], r: usize, id: u32, n: usize) -> (&'a [S], &'a [S]) {
         let cols = x.len() / n;
         match id {

@@ -1,13 +1,13 @@
-//! Sums of a few rows of a table for each place: read in the forward pass, added into in the backward
-//! pass.
+//! Gather-sum: the sum of a few table rows at each position (forward), and the scatter-add of its
+//! gradient (backward).
 
 use crate::arch::{Arch, dispatch};
 use crate::loops::map;
 
-/// Stands for no row: it adds nothing.
+/// Index that stands for no row and contributes nothing.
 pub const NO_ROW: u32 = u32::MAX;
 
-/// Adds rows of `table` (R, C) to the rows of `x_acc` (N, C): to row `r` those in `rows[r]`
+/// Adds rows of `table` (R, C) into `x_acc` (N, C): row `r` receives the rows listed in `rows[r]`
 /// (N, K), in their order.
 ///
 /// Cost: one flop per element and row.
@@ -36,7 +36,7 @@ fn forward<A: Arch>(
     }
 }
 
-/// Backward of [`row_sums_forward`]: adds row `r` of `dx` (N, C) into each of the rows `rows[r]`
+/// Backward of [`row_sums_forward`]: adds row `r` of `dx` (N, C) into each row listed in `rows[r]`
 /// (N, K) of `dtable_acc` (R, C), in ascending order of `r`.
 ///
 /// # Panics
@@ -63,7 +63,7 @@ fn backward<A: Arch>(
     }
 }
 
-/// C, or nothing if there are no places.
+/// C, or `None` if there are no positions.
 fn columns(name: &str, len: usize, rows: &[u32], k: usize) -> Option<usize> {
     assert!(k > 0 && rows.len().is_multiple_of(k), "{name}: the rows are not (N, K)");
     let n = rows.len() / k;
@@ -74,7 +74,7 @@ fn columns(name: &str, len: usize, rows: &[u32], k: usize) -> Option<usize> {
     Some(len / n)
 }
 
-/// The definition.
+/// Definitions: slow reference implementations.
 pub mod naive {
     use super::NO_ROW;
     use crate::scalar::Scalar;

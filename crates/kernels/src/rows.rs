@@ -1,7 +1,7 @@
-//! Rows of numbers in f32 or bf16: what matrix products read and what backward passes keep.
+//! Matrix rows in f32 or bf16: operands of matrix products and saved activations.
 //!
-//! bf16 is the upper half of an f32: same range, 8 bits of mantissa. It exists only inside matrix
-//! products and in saved activations; every other number of a run is f32.
+//! bf16 is the upper half of an f32: same range, 8 significant bits. It occurs only in matrix
+//! products and saved activations; all other numbers of a run are f32.
 
 use crate::arch::dispatch;
 use std::ops::Range;
@@ -25,7 +25,7 @@ impl Precision {
     }
 }
 
-/// Row-major numbers to read.
+/// Row-major numbers, read-only.
 #[derive(Clone, Copy, Debug)]
 pub enum Rows<'a> {
     /// Single precision.
@@ -34,7 +34,7 @@ pub enum Rows<'a> {
     Bf16(&'a [u16]),
 }
 
-/// Row-major numbers to write.
+/// Row-major numbers, writable.
 #[derive(Debug)]
 pub enum RowsMut<'a> {
     /// Single precision.
@@ -73,7 +73,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Element `i` as f32: for definitions and tests.
+    /// Element `i` as f32; for definitions and tests.
     pub fn get(self, i: usize) -> f32 {
         match self {
             Rows::F32(x) => x[i],
@@ -83,7 +83,7 @@ impl<'a> Rows<'a> {
 }
 
 impl<'a> RowsMut<'a> {
-    /// The elements, to read from now on.
+    /// The elements, as a read-only view with the same lifetime.
     pub fn into_rows(self) -> Rows<'a> {
         match self {
             RowsMut::F32(x) => Rows::F32(x),
@@ -101,7 +101,7 @@ impl<'a> RowsMut<'a> {
         self.len() == 0
     }
 
-    /// The same elements, borrowed for a shorter time.
+    /// The same elements with a shorter borrow.
     pub fn reborrow(&mut self) -> RowsMut<'_> {
         match self {
             RowsMut::F32(x) => RowsMut::F32(x),
@@ -109,7 +109,7 @@ impl<'a> RowsMut<'a> {
         }
     }
 
-    /// The elements in `range`, to write.
+    /// The elements in `range`, writable.
     pub fn slice_mut(&mut self, range: Range<usize>) -> RowsMut<'_> {
         match self {
             RowsMut::F32(x) => RowsMut::F32(&mut x[range]),
@@ -117,7 +117,7 @@ impl<'a> RowsMut<'a> {
         }
     }
 
-    /// The elements, to read.
+    /// The elements, read-only.
     pub fn as_rows(&self) -> Rows<'_> {
         match self {
             RowsMut::F32(x) => Rows::F32(x),
@@ -125,7 +125,7 @@ impl<'a> RowsMut<'a> {
         }
     }
 
-    /// Writes element `i`, rounding if the format is bf16: for definitions and tests.
+    /// Writes element `i`, rounded if the format is bf16; for definitions and tests.
     pub fn set(&mut self, i: usize, value: f32) {
         match self {
             RowsMut::F32(x) => x[i] = value,
@@ -134,9 +134,9 @@ impl<'a> RowsMut<'a> {
     }
 }
 
-/// The nearest bf16, ties to even; NaN stays NaN (made quiet), a denormal becomes a signed zero.
+/// The nearest bf16, ties to even. NaN stays NaN (quieted); a denormal becomes a signed zero.
 ///
-/// This is what the processor's own conversion (`vcvtneps2bf16`) does, so that all paths agree.
+/// This matches the processor's own conversion (`vcvtneps2bf16`), so all paths agree.
 #[inline(always)]
 pub fn bf16_from_f32(x: f32) -> u16 {
     let bits = x.to_bits();
@@ -152,7 +152,7 @@ pub fn f32_from_bf16(x: u16) -> f32 {
     f32::from_bits((x as u32) << 16)
 }
 
-/// Writes `src` as rows of the destination's format.
+/// Writes `src` in the format of the destination.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn rounding_is_to_nearest_even() {
         assert_eq!(f32_from_bf16(bf16_from_f32(1.0)), 1.0);
-        // 1 + 2^-8 lies half way between 1 and 1 + 2^-7: the even neighbour is 1.
+        // 1 + 2^-8 lies half-way between 1 and 1 + 2^-7; the even neighbour is 1.
         assert_eq!(f32_from_bf16(bf16_from_f32(1.0 + 2f32.powi(-8))), 1.0);
         assert_eq!(
             f32_from_bf16(bf16_from_f32(1.0 + 3.0 * 2f32.powi(-8))),
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn every_path_stores_the_same_bits() {
-        // Bit patterns of all kinds: normal, denormal, infinite, not a number.
+        // Bit patterns of all kinds: normal, denormal, infinite, NaN.
         let src: Vec<f32> =
             (0..100_011u32).map(|i| f32::from_bits(i.wrapping_mul(0x9e37_79b9))).collect();
         let expected: Vec<u16> = src.iter().map(|&x| bf16_from_f32(x)).collect();

@@ -1,12 +1,12 @@
-//! The numbers that definitions are written for: f64 here, complex numbers in the gradient tests.
+//! Scalar types for kernel definitions: f64 here, complex numbers in the gradient tests.
 //!
-//! A definition is the slow, obvious form of a kernel (`naive` in each kernel's file). Run on f64
-//! it says what the fast f32 path should give; its forward part, run on complex numbers, says what
-//! its backward part should give: the derivative of `f` is `Im f(x + ih) / h`.
+//! A definition is the slow, obvious reference implementation of a kernel (`naive` in each kernel's
+//! file). On f64 it gives the expected result of the fast f32 path. Its forward part on complex numbers
+//! gives the expected result of its backward part: the derivative of `f` is `Im f(x + ih) / h`.
 
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
-/// A number that definitions can calculate with.
+/// A number type that definitions can compute with.
 pub trait Scalar:
     Copy
     + Add<Output = Self>
@@ -16,10 +16,10 @@ pub trait Scalar:
     + Neg<Output = Self>
     + AddAssign
 {
-    /// The number itself.
+    /// The scalar equal to `x`.
     fn from_f64(x: f64) -> Self;
 
-    /// The real part: for decisions, such as which logit is the largest.
+    /// The real part, for decisions such as which logit is the largest.
     fn real(self) -> f64;
 
     /// Square root.
@@ -31,7 +31,7 @@ pub trait Scalar:
     /// Natural logarithm.
     fn ln(self) -> Self;
 
-    /// The sum of some numbers, in their order.
+    /// The sum of `numbers`, in their order.
     fn sum(numbers: impl Iterator<Item = Self>) -> Self {
         numbers.fold(Self::from_f64(0.0), |a, b| a + b)
     }

@@ -1,7 +1,7 @@
-//! One stream of text: taking in a prompt, and writing on from an empty context token by token.
+//! Generation benchmark: prefill of a prompt, and decoding token by token from an empty context.
 //!
-//! The work is that of llama.cpp's own benchmark: a context of 1,024 tokens, a prompt of 512 whose
-//! last logits are wanted, and single tokens from position 0 on.
+//! The workload is that of llama.cpp's own benchmark: a context of 1,024 tokens, a prompt of 512 of
+//! which the last logits are needed, and single tokens from position 0 on.
 
 use super::training::peak_rss_mib;
 use super::{Shape, on_all_threads};
@@ -13,16 +13,16 @@ use serde::Serialize;
 use std::fmt;
 use std::time::Instant;
 
-/// Tokens that fit the model's context.
+/// Context length in tokens.
 const CONTEXT: usize = 1024;
 
 /// Tokens of the prompt.
 const PROMPT: usize = 512;
 
-/// Bytes that each thread's read probe goes through: beyond any cache.
+/// Bytes that each thread's read probe covers: more than any cache.
 const PROBE_BYTES: usize = 256 << 20;
 
-/// What is measured.
+/// Phase that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// A prompt of 512 tokens.
@@ -31,7 +31,7 @@ pub enum Phase {
     Decode,
 }
 
-/// What was measured: medians over the rounds.
+/// Results: medians over the rounds.
 #[derive(Debug, Serialize)]
 pub struct Report {
     shape: String,
@@ -43,15 +43,15 @@ pub struct Report {
     tokens_per_second: f64,
     /// Bytes of packed weights that a pass reads.
     weight_bytes: usize,
-    /// Bytes of weights a second.
+    /// Gigabytes of weights read per second.
     weight_gb_s: f64,
-    /// What all threads together read from memory, at most.
+    /// Read bandwidth of all threads together, in GB/s.
     probe_gb_s: f64,
     share_of_probe: f64,
     peak_rss_mib: u64,
 }
 
-/// Times `rounds` rounds after one that is not timed.
+/// Times `rounds` rounds after an untimed one.
 pub fn measure(
     shape: Shape,
     phase: Phase,
@@ -66,7 +66,7 @@ pub fn measure(
     let inputs = InputLayer::new(&layout, None, None);
     let model = OwnedModel::new(layout, params, inputs, precision, &mut pool);
     let mut session = Session::new(model.layout(), precision, CONTEXT, threads);
-    // Written once, so that every page is memory of its own.
+    // Written once, so that every page is backed by memory.
     let memory = vec![1u64; threads * PROBE_BYTES / size_of::<u64>()];
     let v = config.vocab_size;
     let n_tokens = match phase {

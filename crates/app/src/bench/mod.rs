@@ -1,4 +1,4 @@
-//! Benchmarks: the same shapes as everybody's, each figure beside what the machine can do.
+//! Benchmarks on standard shapes; each figure is related to the limits of the machine.
 
 pub mod codes;
 pub mod generation;
@@ -10,7 +10,7 @@ pub mod writing;
 use clap::ValueEnum;
 use engine::model::ModelConfig;
 
-/// A standard shape: 4,096 tokens a step, the largest 1,024.
+/// A standard shape: 4,096 tokens per step, for the largest 1,024.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Shape {
     /// V=4096, width 128, 4 layers, T=128.
@@ -25,7 +25,7 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// The model, and sequences in a batch.
+    /// The model, and the number of sequences in a batch.
     pub fn config(self) -> (ModelConfig, usize) {
         let (v, c, l, h, t, batch) = match self {
             Shape::Nano => (4096, 128, 4, 4, 128, 32),
@@ -37,7 +37,7 @@ impl Shape {
     }
 }
 
-/// The sum over all threads of what `measure` gives for each, run at once.
+/// The sum over all threads of the result of `measure`, run on all at once.
 fn on_all_threads(threads: usize, measure: impl Fn(usize) -> f64 + Sync) -> f64 {
     std::thread::scope(|scope| {
         let measure = &measure;
@@ -46,7 +46,7 @@ fn on_all_threads(threads: usize, measure: impl Fn(usize) -> f64 + Sync) -> f64 
     })
 }
 
-/// The middle of what was measured.
+/// The median of the measurements.
 fn median(measured: &mut [f64]) -> f64 {
     measured.sort_by(f64::total_cmp);
     measured[measured.len() / 2]

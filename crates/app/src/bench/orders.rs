@@ -1,4 +1,4 @@
-//! What the order of token ids costs: rows of a table read, added into and updated, order by order.
+//! Token order benchmark: table rows gathered, scattered into and updated, under each order of ids.
 
 use anyhow::{Context, Result};
 use kernels::adamw::{AdamwStep, adamw_update};
@@ -17,29 +17,29 @@ use text::tokenizer::{Control, Tokenizer, TokenizerKind, TrainOptions};
 use text::vocab::classes::{self, ClassMethod, ClassOptions, count_tokens};
 use text::vocab::order::{Marks, TokenOrder};
 
-/// Vocabularies: of BPE, of all words between blanks if the text has so many, and of BPE.
+/// Vocabularies: BPE, all words between blanks if the text has that many, and BPE.
 const VOCABULARIES: [(TokenizerKind, usize); 3] =
     [(TokenizerKind::Bpe, 4_096), (TokenizerKind::Split, 33_278), (TokenizerKind::Bpe, 50_257)];
 
 /// Widths of rows.
 const WIDTHS: [usize; 3] = [64, 128, 768];
 
-/// A batch is that of the standard shapes: 32 sequences of 128 tokens of the text.
+/// A batch as in the standard shapes: 32 sequences of 128 tokens of the text.
 const SEQ_LEN: usize = 128;
 const BATCH_SEQS: usize = 32;
 
 /// Rows at the front of a table whose share of the text is reported.
 const N_HOT: usize = 1_000;
 
-/// Numbers that are read to put everything else out of the caches: twice a third level of 32 MiB.
+/// Numbers read to flush the caches: twice a third-level cache of 32 MiB.
 const SWEEP_LEN: usize = 16 << 20;
 
 const PAGE_BYTES: usize = 4096;
 
-/// Seed of the orders drawn by lot, of word vectors, and of the batches.
+/// Seed of the random orders, the word vectors and the batches.
 const SEED: u64 = 1;
 
-/// What was measured, on one thread.
+/// Results, on one thread.
 #[derive(Debug, Serialize)]
 pub struct Report {
     isa: &'static str,
@@ -54,19 +54,19 @@ pub struct Report {
 struct Vocabulary {
     tokenizer: TokenizerKind,
     vocab_size: usize,
-    /// Different rows of a batch, on average.
+    /// Distinct rows per batch, on average.
     unique_rows: f64,
     orders: Vec<Front>,
     widths: Vec<Width>,
 }
 
-/// What an order does with the text, whatever the width of rows: means over the batches.
+/// Effect of an order on the text, independent of the row width: means over the batches.
 #[derive(Debug, Serialize)]
 struct Front {
     order: TokenOrder,
-    /// Share of the text that is in the first rows.
+    /// Share of the text in the first 1,000 rows.
     share_of_first_1000: f64,
-    /// Stretches of rows, one after the other, that a batch touches.
+    /// Runs of consecutive rows that a batch uses.
     runs: f64,
 }
 
@@ -74,42 +74,42 @@ struct Front {
 #[derive(Debug, Serialize)]
 struct Width {
     model_dim: usize,
-    /// AdamW of the whole table, which is the same work in any order.
+    /// AdamW of the whole table: the same work in any order.
     dense_update_ms: f64,
     orders: Vec<Cost>,
 }
 
-/// What an order costs.
+/// Costs under one order.
 #[derive(Debug, Serialize)]
 struct Cost {
     order: TokenOrder,
-    /// Pages of 4 KiB that a batch touches, on average.
+    /// Pages of 4 KiB that a batch uses, on average.
     pages: f64,
     /// Embedding forward.
     gather: Times,
     /// Embedding backward.
     scatter_add: Times,
-    /// AdamW of the rows that a batch touches.
+    /// AdamW of the rows that a batch uses.
     update: Times,
 }
 
-/// Nanoseconds per token of the batch, medians over the rounds.
+/// Nanoseconds per token of the batch: medians over the rounds.
 #[derive(Debug, Serialize)]
 struct Times {
-    /// With nothing in the caches: as after all else that a training step does.
+    /// With cold caches, as after the rest of a training step.
     cold: f64,
     /// Right after another batch.
     warm: f64,
 }
 
-/// What to measure.
+/// Options of the benchmark.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// One order instead of all.
+    /// Only this order instead of all.
     pub only: Option<TokenOrder>,
-    /// Keep the tokens of so many classes together, as a factored output layer has them.
+    /// Keeps the tokens of each of this many classes together, as in a factored output layer.
     pub n_classes: Option<usize>,
-    /// Threads that make the vocabularies; one works with their rows.
+    /// Threads that build the vocabularies; the measurement itself uses one.
     pub threads: usize,
     /// Rounds in which the orders take turns.
     pub rounds: usize,
@@ -140,7 +140,7 @@ fn vocabulary(
     let ids = tokenizer.encode_parallel(text, &mut Control::threads(threads))?;
     let vocab_size = tokenizer.vocab_size();
     let batches = Batches::new(ids.len(), SEQ_LEN, BATCH_SEQS, SEED)?;
-    // One of a pair is timed cold, the other warm.
+    // The first batch of a pair is timed cold, the second warm.
     let batches: Vec<_> = (0..2 * rounds as u64).map(|step| batch(&batches, &ids, step)).collect();
     let counts = count_tokens(&ids[..], vocab_size)?;
     let mut layouts = Vec::new();
@@ -159,7 +159,7 @@ fn vocabulary(
     })
 }
 
-/// Each order, and the old id of every new one in it.
+/// Each order, with the old id of every new id.
 fn orders(ids: &[u32], vocab_size: usize, options: Options) -> Result<Vec<(TokenOrder, Vec<u32>)>> {
     let mut pool = Pool::new(options.threads);
     let goes_on = &mut |_, _| true;
@@ -182,7 +182,7 @@ fn orders(ids: &[u32], vocab_size: usize, options: Options) -> Result<Vec<(Token
     orders.collect()
 }
 
-/// The tokens of a step, sequence after sequence.
+/// The tokens of a step, sequence by sequence.
 fn batch(batches: &Batches, ids: &[u32], step: u64) -> Vec<u32> {
     let (mut tokens, mut targets) = (vec![0; BATCH_SEQS * SEQ_LEN], [0; SEQ_LEN]);
     for (i, tokens) in tokens.chunks_exact_mut(SEQ_LEN).enumerate() {
@@ -210,7 +210,7 @@ impl Layout {
     }
 }
 
-/// A batch: its rows as they come, and the rows that it touches, one stretch after the other.
+/// A batch: its rows in order of the text, and the runs of consecutive rows that it uses.
 struct Batch {
     tokens: Vec<u32>,
     runs: Vec<Range<usize>>,
@@ -227,7 +227,7 @@ impl Batch {
         Batch { tokens, runs }
     }
 
-    /// Pages of memory under the rows that are touched, if the table begins with one.
+    /// Memory pages that hold the rows in use, if the table starts at a page boundary.
     fn n_pages(&self, model_dim: usize) -> usize {
         let row_bytes = model_dim * size_of::<f32>();
         let (mut n_pages, mut next) = (0, 0);
@@ -240,7 +240,7 @@ impl Batch {
     }
 }
 
-/// A table of rows with what an optimiser keeps of it.
+/// A table with its optimiser state.
 struct Table {
     model_dim: usize,
     p: AlignedVec<f32>,
@@ -251,7 +251,7 @@ struct Table {
     x: AlignedVec<f32>,
 }
 
-/// What is done with the rows of a batch.
+/// Operation on the rows of a batch.
 #[derive(Clone, Copy)]
 enum Work {
     Gather,
@@ -300,7 +300,7 @@ const STEP: AdamwStep = AdamwStep {
     idle2: 1.0,
 };
 
-/// Times all layouts at one width; they take turns, every second round in reverse.
+/// Times all layouts at one width; they take turns, in reverse in every second round.
 fn time_width(layouts: &[Layout], vocab_size: usize, model_dim: usize, rounds: usize) -> Width {
     let mut table = Table::new(vocab_size, model_dim);
     let sweep = AlignedVec::<f32>::zeroed(SWEEP_LEN);
@@ -398,7 +398,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_is_runs_of_rows_and_the_pages_under_them() {
+    fn batches_count_runs_of_rows_and_their_pages() {
         let new_ids: Vec<u32> = (0..100).rev().collect();
         let batch = Batch::new(&[97, 98, 97, 90, 0], &new_ids);
         assert_eq!(batch.tokens, [2, 1, 2, 9, 99]);

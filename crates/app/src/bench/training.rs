@@ -1,4 +1,4 @@
-//! Whole training steps: forward, backward, clip, optimiser, on random ids with Zipf's frequencies.
+//! Training benchmark: whole steps (forward, backward, clip, optimiser) on Zipf-distributed ids.
 
 use super::{Shape, on_all_threads};
 use anyhow::Result;
@@ -14,7 +14,7 @@ use std::fmt;
 use std::time::Instant;
 use text::vocab::classes::count_tokens;
 
-/// What was measured, per second and as a share of the probe taken between the steps.
+/// Results per second and as a share of the probe, which runs between the steps.
 #[derive(Debug, Serialize)]
 pub struct Report {
     shape: String,
@@ -29,29 +29,29 @@ pub struct Report {
     best_tokens_per_s: f64,
     ms_step: f64,
     probe_gflops: f64,
-    /// Of the full softmax only: no other layer multiplies every row of the vocabulary.
+    /// Only for the full softmax: no other layer multiplies every row of the vocabulary.
     model_gflops: Option<f64>,
     share_of_probe: Option<f64>,
-    /// If nothing else was measured.
+    /// Only if a single setup was measured.
     peak_rss_mib: Option<u64>,
     loss_first: f64,
     loss_last: f64,
     idle_rows: IdleRows,
-    /// Shares of the tables' rows that a step uses, where they need not all be used: means over the
+    /// Shares of the tables' rows that a step uses, for models that need not use all: means over the
     /// timed steps.
     #[serde(skip_serializing_if = "Option::is_none")]
     rows_used: Option<RowsUsed>,
 }
 
-/// Ids drawn with frequency 1 / rank.
+/// Random ids with frequency 1 / rank.
 struct Zipf {
     ids: Vec<u32>,
     seed: Rng,
 }
 
 impl Zipf {
-    /// Ids for `vocab_size` tokens: the likeliest first, or where there are classes, as many likely
-    /// ones in each.
+    /// Ids for `vocab_size` tokens: the likeliest first or, with classes, equally many likely ones in
+    /// each.
     fn new(vocab_size: usize, head: &HeadConfig) -> Zipf {
         let weights: Vec<f64> = (1..=vocab_size)
             .scan(0.0, |sum, rank| {
@@ -79,27 +79,27 @@ impl SequenceSource for Zipf {
     }
 }
 
-/// Steps before the clock starts.
+/// Steps before timing starts.
 const WARM_UP: usize = 3;
 
-/// What to train.
+/// Model and training to measure.
 #[derive(Clone, Debug)]
 pub struct Setup {
     pub shape: Shape,
     pub name: HeadName,
     pub head: HeadConfig,
-    /// Tokens that targets are compared with, if a full softmax is trained on some of them.
+    /// Negative samples, if a full softmax is trained on some of the tokens.
     pub n_samples: Option<usize>,
     pub precision: Precision,
     pub n_lanes: usize,
     pub threads: usize,
     pub unique_tokens: bool,
-    /// Whether the output layer has a table of its own where it need not.
+    /// Whether the output layer has its own table although it could share one.
     pub untied: bool,
     pub idle_rows: IdleRows,
 }
 
-/// A training, and what was measured of it so far.
+/// A training with its measurements so far.
 struct Side {
     setup: Setup,
     tokens_per_step: usize,
@@ -111,7 +111,7 @@ struct Side {
     used: Vec<RowsUsed>,
 }
 
-/// Times `steps` training steps of each setup, taking turns step by step.
+/// Times `steps` training steps of each setup, in turn, step by step.
 pub fn measure(setups: &[Setup], steps: usize) -> Result<Vec<Report>> {
     let mut sides = setups.iter().map(Side::new).collect::<Result<Vec<_>>>()?;
     for step in 0..WARM_UP + steps {
@@ -119,7 +119,7 @@ pub fn measure(setups: &[Setup], steps: usize) -> Result<Vec<Report>> {
             side.step(step)?;
         }
     }
-    // The system counts what all sides took together.
+    // The system reports the memory of all sides together.
     let peak_rss_mib = (sides.len() == 1).then(peak_rss_mib);
     Ok(sides.into_iter().map(|side| Report { peak_rss_mib, ..side.report() }).collect())
 }
@@ -218,7 +218,7 @@ fn mean(used: &[RowsUsed]) -> Option<RowsUsed> {
     (!used.is_empty()).then(mean)
 }
 
-/// The most memory that this process ever held, from the kernel's own accounting; 0 where unknown.
+/// Peak memory of this process, as reported by the operating system; 0 where unknown.
 pub fn peak_rss_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

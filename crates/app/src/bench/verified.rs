@@ -1,18 +1,18 @@
-//! Instruction paths and where each was last verified: what `crystalline bench` prints above its figures.
+//! Verification record: the instruction paths and where each was last verified, as `bench` prints them.
 //!
 //! A test of the kernels compares all of them with their definitions on every path of its processor,
-//! and writes the record. It is a record, not a seal: it says what was run, when and where, and
-//! nothing of later changes to a kernel.
+//! and writes the record. It states what was run, when and where, but does not cover later changes to a
+//! kernel.
 
 use kernels::Isa;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What the test `record_verification` of the kernels wrote, as of when this program was built.
+/// Record of the kernels' test `record_verification`, as of the build of this program.
 const RECORD: &str = include_str!("../../../../bench/record/verified.toml");
 
-/// The comparisons that one path passed.
+/// The definition tests that one path passed.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Passed {
@@ -29,10 +29,10 @@ impl fmt::Display for Passed {
     }
 }
 
-/// The record: what passed, by the name of the path.
+/// The record: definition tests passed, by name of the path.
 type Record = BTreeMap<String, Passed>;
 
-/// One path, as `crystalline bench` shows it.
+/// One path, as printed by `crystalline bench`.
 #[derive(Debug, Serialize)]
 pub struct PathState {
     isa: &'static str,
@@ -43,7 +43,7 @@ pub struct PathState {
 
 /// Every path, slowest first.
 pub fn paths() -> Vec<PathState> {
-    // A test reads the record; here one that cannot be read is no reason to stop.
+    // A test checks that the record parses; here a bad record only means "not verified".
     let record: Record = toml::from_str(RECORD).unwrap_or_default();
     let state = |isa: Isa| PathState {
         isa: isa.name(),
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_record_can_be_read_and_names_paths_that_exist() {
+    fn the_record_parses_and_names_existing_paths() {
         let record: Record = toml::from_str(RECORD).unwrap();
         assert!(!record.is_empty());
         for (name, passed) in record {

@@ -1,4 +1,4 @@
-//! What each way of choosing tokens costs: a trained model writes, sampler by sampler.
+//! Sampler benchmark: a trained model writes with each sampler in turn.
 
 use anyhow::Result;
 use engine::formats::LoadedModel;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use std::fmt;
 use std::time::Instant;
 
-/// Medians over the rounds, in which the samplers take turns.
+/// Results: medians over the rounds, in which the samplers take turns.
 #[derive(Debug, Serialize)]
 pub struct Report {
     isa: &'static str,
@@ -29,7 +29,7 @@ struct Speed {
     tokens_per_s: f64,
 }
 
-/// Tokens of a text: as many as fit most models' contexts.
+/// Tokens per text: a number that fits most models' contexts.
 const N_TOKENS: usize = 120;
 
 fn samplers() -> [(&'static str, Sampling); 7] {
@@ -45,7 +45,7 @@ fn samplers() -> [(&'static str, Sampling); 7] {
     ]
 }
 
-/// Times `rounds` texts of each sampler, after one that is not timed.
+/// Times `rounds` texts for each sampler, after an untimed one.
 pub fn measure(opened: &LoadedModel, pool: &mut Pool, rounds: usize) -> Result<Report> {
     let (model, layout) = (opened.model.model(), opened.model.layout());
     let max_len = opened.model.max_len();

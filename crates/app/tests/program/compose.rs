@@ -1,4 +1,4 @@
-//! Models whose input vectors are composed of the parts of words: trained, measured, made to write.
+//! Composed models, whose input vectors come from parts of words: training, evaluation, generation.
 
 use crate::process::{Ended, run};
 use crate::scene::Scene;

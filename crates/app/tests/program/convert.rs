@@ -1,4 +1,4 @@
-//! `convert`: a plain Llama from a factored model, measured and written; and what cannot be converted.
+//! `convert` command: a factored model becomes a plain Llama that evaluates and generates; refusals.
 
 use crate::process::{Ended, run};
 use crate::scene::Scene;

@@ -1,4 +1,4 @@
-//! A disk that takes no more: the program says so, and what was saved before can be gone on from.
+//! Full disks: the program reports the error, and a run resumes from its earlier checkpoints.
 
 use crate::process::{Ended, program, unprivileged};
 use crate::scene::Scene;
@@ -92,7 +92,7 @@ const FULL: &str = r#"
 "#;
 
 #[test]
-fn a_full_disk_fails_the_run_with_28_and_with_room_it_goes_on() {
+fn a_full_disk_fails_the_run_with_28_and_with_space_it_resumes() {
     let scene = Scene::new();
     let straight = scene.straight("straight", "");
     std::fs::create_dir(scene.path().join("disk")).unwrap();

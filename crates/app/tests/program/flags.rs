@@ -1,4 +1,4 @@
-//! Flags and settings that make no sense are refused by name, before anything is made.
+//! Invalid flags and settings: each is refused by name before any file is written.
 
 use crate::process::{Ended, run};
 use crate::scene::Scene;
@@ -94,7 +94,7 @@ fn a_settings_file_that_makes_no_sense_is_refused_by_name() {
 }
 
 #[test]
-fn commands_that_are_none_are_refused() {
+fn unknown_commands_are_refused() {
     let scene = Scene::new();
     for (args, part) in
         [(&["fly"][..], "fly"), (&["train", "text.txt", "--fly"], "--fly"), (&["resume"], "<RUN>")]

@@ -1,4 +1,4 @@
-//! Output layers: which one a run takes unasked, and each of them under every tokeniser.
+//! Output layers: the default choice of a run, and every layer under every tokeniser.
 
 use crate::process::{Ended, run};
 use crate::scene::Scene;
@@ -22,7 +22,7 @@ fn model_type(scene: &Scene, out: &str) -> String {
 }
 
 #[test]
-fn the_layer_is_chosen_unless_asked_for_and_the_plan_says_so() {
+fn a_default_layer_is_chosen_and_the_plan_says_so() {
     let scene = Scene::new();
     // A narrow model of words is little more than its output layer.
     for (out, flags, parts, kind) in [
@@ -73,7 +73,7 @@ fn every_layer_works_with_every_tokeniser() {
 }
 
 #[test]
-fn a_layer_that_is_none_is_refused_by_name() {
+fn an_unknown_layer_is_refused_by_name() {
     let scene = Scene::new();
     let cases: [(&str, &[&str]); 4] = [
         ("--head half", &["--head", "half", "`full`, `factor`"]),

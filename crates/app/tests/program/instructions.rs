@@ -1,4 +1,4 @@
-//! On other instructions a run goes on, says so, and comes to nearly the same end.
+//! Instruction path changes: a run resumed on another path says so and ends nearly the same.
 
 use crate::process::Ended;
 use crate::scene::Scene;
@@ -16,7 +16,7 @@ fn on(isa: Isa, mut command: std::process::Command) -> Ended {
 }
 
 #[test]
-fn other_instructions_are_said_and_change_the_last_bits_only() {
+fn another_instruction_path_is_reported_and_changes_last_bits_only() {
     let scene = Scene::new();
     let note = "note      the run began on";
     on(Isa::Portable, scene.train("portable", "--precision f32 --save-every 60"));

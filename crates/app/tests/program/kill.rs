@@ -1,4 +1,4 @@
-//! Killed at any moment, a run goes on from what it had saved, to the same end.
+//! Killed runs: after a kill at any moment a run resumes from its checkpoint and ends the same.
 
 use crate::process::Ended;
 use crate::scene::{Scene, last_saved};
@@ -29,7 +29,7 @@ fn killed(mut command: Command, after: Duration) -> Ended {
 }
 
 #[test]
-fn killed_at_random_moments_runs_come_to_the_same_end() {
+fn runs_killed_at_random_moments_end_the_same() {
     let scene = Scene::new();
     let start = Instant::now();
     let straight = scene.straight("straight", OFTEN);
@@ -63,7 +63,7 @@ fn killed_at_random_moments_runs_come_to_the_same_end() {
 }
 
 #[test]
-fn another_run_is_told_apart() {
+fn a_different_run_is_detected() {
     let scene = Scene::new();
     let straight = scene.straight("straight", "");
     assert!(straight == scene.straight("again", ""));
@@ -72,7 +72,7 @@ fn another_run_is_told_apart() {
 }
 
 #[test]
-fn a_torn_and_a_lost_checkpoint_are_seen() {
+fn a_torn_or_lost_checkpoint_is_detected() {
     let scene = Scene::new();
     scene.stopped("run");
     assert_eq!(scene.torn("run", Some(20)), None);

@@ -1,4 +1,4 @@
-//! A run has one trainer; another is refused and told which process has it.
+//! Run locks: a second trainer of a run is refused and told which process holds the lock.
 
 use crate::process::{read_until, run};
 use crate::scene::Scene;

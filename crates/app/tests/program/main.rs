@@ -1,4 +1,4 @@
-//! The program as a process: killed, interrupted, started twice, and given what it cannot use.
+//! Program tests: the binary as a process that is killed, interrupted, started twice, given bad input.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 mod compose;

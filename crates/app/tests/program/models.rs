@@ -1,4 +1,4 @@
-//! Runs and models that cannot be used are refused by name; what can still be used is used.
+//! Unusable runs and models: refused by name; whatever is still usable is used.
 
 use crate::process::{Ended, run};
 use crate::scene::Scene;

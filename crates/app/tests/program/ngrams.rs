@@ -1,4 +1,4 @@
-//! Models with rows of n-grams in their input vectors: trained, stopped, measured, made to write.
+//! N-gram models, with rows of n-grams in their input vectors: training, resuming, generation.
 
 use crate::process::{Ended, run};
 use crate::scene::Scene;
@@ -77,7 +77,7 @@ fn every_output_layer_takes_them_and_so_do_composed_vectors() {
 
 /// Runs and models without n-grams are as they were before there were any, and are read as such.
 #[test]
-fn nothing_of_ngrams_is_in_a_model_without() {
+fn a_model_without_ngrams_stores_nothing_of_them() {
     let scene = Scene::new();
     stopped(&scene, "run", "");
     for path in ["run/config.toml", "run/checkpoints/step-00000005/config.json"] {
@@ -125,7 +125,7 @@ fn a_lost_or_damaged_list_is_named() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_by_name() {
+fn impossible_ngram_settings_are_refused_by_name() {
     let scene = Scene::new();
     let ended: Ended = scene.train("run", "--set vocab.ngram_min_count=0").output().unwrap().into();
     assert_eq!(ended.complaint(2, &["vocab.ngram_min_count = 0", "at least 1"]), None);

@@ -1,7 +1,7 @@
-//! Stored runs of earlier programs: each resumes to the bits that the program which wrote it came to.
+//! Stored runs of earlier programs: each resumes to the bits of the program that wrote it.
 //!
-//! `scripts/make_old_runs.py` wrote them, on the portable instructions, so that every x86-64 processor
-//! comes to the same bits under Linux. Elsewhere the losses must be close.
+//! `scripts/make_old_runs.py` wrote them on the portable instructions, so every x86-64 processor gets
+//! the same bits under Linux. On other systems the losses must be close.
 
 use crate::process::{Ended, program};
 use serde_json::Value;
@@ -154,7 +154,7 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 }
 
 #[test]
-fn stored_runs_go_on_to_the_bits_that_their_program_came_to() {
+fn stored_runs_resume_to_the_bits_of_their_program() {
     let kinds = kinds();
     assert!(kinds.len() >= 10, "{kinds:?}");
     if !HAS_SAME_BITS {
@@ -195,7 +195,7 @@ fn the_configuration_of_a_stored_run_makes_the_same_run_again() {
 
 /// Before there was a choice of output layers, neither settings nor checkpoints had one.
 #[test]
-fn a_run_that_names_no_output_layer_goes_on_with_the_full_one() {
+fn a_run_without_a_named_output_layer_resumes_with_the_full_one() {
     let run = OldRun::of("full-char");
     let config = fs::read_to_string(run.file("config.toml")).unwrap();
     let mut config: toml::Table = config.parse().unwrap();
@@ -215,7 +215,7 @@ fn a_run_that_names_no_output_layer_goes_on_with_the_full_one() {
 }
 
 #[test]
-fn one_bit_that_differs_is_reported_by_the_name_of_its_tensor() {
+fn a_single_differing_bit_is_reported_with_its_tensor() {
     if !HAS_SAME_BITS {
         return eprintln!("skipped: the stored bits are those of x86-64 Linux");
     }

@@ -1,4 +1,4 @@
-//! Settings files of earlier programs: each key and each name that they knew is still read.
+//! Settings files of earlier programs: every key and name that they used is still accepted.
 
 use crate::process::{Ended, program};
 use std::path::Path;
@@ -68,7 +68,7 @@ fn fault(text: &str) -> Option<String> {
 }
 
 #[test]
-fn a_file_with_one_key_is_read_whichever_it_is() {
+fn a_file_with_any_single_key_is_read() {
     let all = all_settings();
     let entries = entries(&all);
     assert_eq!(entries.len(), 50);

@@ -1,4 +1,4 @@
-//! Starting the program, and what it said and left when it ended.
+//! Process harness: starts the program and collects its output and exit status.
 
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! A folder with a small text, and a run of it that takes about a second.
+//! Test scene: a folder with a small text, and a run on it that takes about a second.
 
 use crate::process::{Ended, program, run};
 use engine::checkpoint::{list, newest, verify};

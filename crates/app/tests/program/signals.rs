@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM end a run in order; a second signal ends it at once.
+//! Signals: Ctrl-C and SIGTERM stop a run in order; a second signal stops it at once.
 
 use crate::process::{Ended, read_until, send};
 use crate::scene::Scene;
@@ -50,7 +50,7 @@ fn sigterm_ends_a_run_in_order() {
 }
 
 #[test]
-fn a_signal_while_text_becomes_tokens_leaves_no_run() {
+fn a_signal_during_tokenisation_leaves_no_run() {
     let scene = Scene::new();
     let text = scene.path().join("text.txt");
     let long = std::fs::read_to_string(&text).unwrap().repeat(200);

@@ -1,4 +1,4 @@
-//! Text files that cannot be trained on are refused by name, with what to do; odd ones are trained on.
+//! Unusable text files: refused by name with advice; unusual but valid ones are trained on.
 
 use crate::process::{Ended, program, run, unprivileged};
 use crate::scene::Scene;
@@ -70,7 +70,7 @@ fn contents_that_are_no_text_are_refused_by_name_and_place() {
 }
 
 #[test]
-fn places_that_hold_no_file_are_refused_by_name() {
+fn paths_that_are_no_file_are_refused_by_name() {
     let scene = Scene::new();
     let at = |name: &str| scene.path().join(name);
     std::fs::create_dir(at("folder")).unwrap();

@@ -1,4 +1,4 @@
-//! The commands that show what words are made of: codes of a run, and what can be asked of them.
+//! Vocabulary commands: codes of a run's words, similar words, and factoring of numbers.
 
 use crate::process::{Ended, run};
 use crate::scene::Scene;

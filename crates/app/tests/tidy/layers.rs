@@ -1,4 +1,4 @@
-//! Layers: rule that crates depend on lower layers only, and so do the rooms of the engine.
+//! Layers: rule that crates, and the folders of the engine, depend on lower layers only.
 
 use crate::repo::{Repo, assert_caught, assert_none, crate_of};
 use crate::rust_text::{code_of, has_word};

@@ -1,4 +1,4 @@
-//! Rules of this repository that a machine can check; each is shown a violation it must catch.
+//! Repository rules that a machine can check; each is tested on a planted violation.
 //!
 //! A rule is a function from the files to a list of complaints. Its module holds two kinds of test:
 //! the rule finds nothing here, and it finds what is planted in a made-up repository.

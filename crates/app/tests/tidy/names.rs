@@ -1,5 +1,5 @@
-//! File names: rule that no file or folder has a name that says nothing, and the root holds three
-//! pages only.
+//! File names: rule that no file or folder has a meaningless name such as `util`, and that the root
+//! holds three pages only.
 
 use crate::repo::{Repo, assert_caught, assert_none};
 

@@ -1,4 +1,4 @@
-//! Files that the rules read: those of this repository, or made-up ones.
+//! Repository files that the rules read: those of this repository, or made-up ones.
 
 use std::collections::BTreeMap;
 use std::fs;

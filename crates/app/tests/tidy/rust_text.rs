@@ -1,4 +1,4 @@
-//! Rust's grammar as far as the rules need it: what is code, where functions begin and end.
+//! Rust source scanner: separates code from comments and finds functions, as far as the rules need.
 
 /// The source with comments, strings and characters blanked; every line keeps its number.
 pub fn code_of(source: &str) -> String {

@@ -111,7 +111,7 @@ fn modes_expected(repo: &Repo) -> Vec<String> {
 }
 
 #[test]
-fn options_live_in_one_room() {
+fn options_live_in_one_folder() {
     assert_none(named_elsewhere(&Repo::here()));
     assert_none(modes_expected(&Repo::here()));
 }

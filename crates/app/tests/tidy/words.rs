@@ -1,5 +1,5 @@
-//! Misplaced words: rule that `unsafe` stays in `kernels`, printing and sockets in `app`; nothing
-//! is left to do later.
+//! Misplaced words: rule that `unsafe` stays in `kernels`, printing and sockets in `app`, and that
+//! no unfinished work is marked.
 
 use crate::repo::{Repo, assert_caught, assert_none, crate_of, is_test_file};
 use crate::rust_text::{code_of, has_word, line_of, test_items};

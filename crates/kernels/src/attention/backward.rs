@@ -1,29 +1,39 @@
-//! Gradients of attention: weights are computed again, block by block, from the saved `lse`.
+//! Attention gradients: weights are recomputed block by block from the saved `lse`.
 //!
-//! A block is [`BLOCK_ROWS`] query rows against [`BLOCK_KEYS`] keys (Dao et al., "FlashAttention",
-//! 2022, algorithm 4). Its `p` and `ds` are made by two products in registers and feed three more:
-//! `dq += ds k`, `dk += ds^T q`, `dv += p^T dy`. Whatever lies above the diagonal is passed over,
-//! tile by tile. The order of all sums is fixed: rows of queries upwards, so that the heads that
-//! share keys follow each other position by position.
+//! ```text
+//! for each key/value head:
+//!     pack its keys and values
+//!     for each block of 48 query rows:                      dq = 0
+//!         for each block of 96 keys up to the diagonal:
+//!             p  = exp(scale * q k^T - lse)                 two products in registers ...
+//!             ds = p * (dy v^T - delta)
+//!             dq += ds k                                    ... feed three more
+//!             dk += ds^T q
+//!             dv += p^T dy
+//! ```
+//!
+//! After Dao et al., "FlashAttention", 2022, algorithm 4. Tiles above the diagonal are skipped. The
+//! order of all sums is fixed: ascending query rows, in which the heads that share keys alternate
+//! position by position.
 
 use super::AttentionShape;
 use super::forward::{product, store_left};
-use super::layout::{HeadRows, LANES, Layout, pieces_len, split, words_mut};
+use super::layout::{HeadRows, LANES, OperandLayout, pieces_len, split, words_mut};
 use super::pack::{lanes, lanes_mut, pack_left, pack_panels, pack_right, read, vectors, write};
 use super::tile::{Kernel, Left, Right, Simd, Word, next_width, tile, with_width};
 use crate::rows::{Precision, Rows, RowsMut};
 use std::ops::Range;
 
-/// Query rows of a block: a multiple of the rows of every register tile.
+/// Query rows per block: a multiple of the rows of every register tile.
 const BLOCK_ROWS: usize = 48;
 
-/// Keys of a block: a multiple of the rows and of the columns of every register tile.
+/// Keys per block: a multiple of the rows and of the columns of every register tile.
 const BLOCK_KEYS: usize = 96;
 
-/// Words from one row of `p` or `ds` to the next; see [`Weights`].
+/// Words between rows of `p` or `ds`; see [`Weights`].
 const STRIDE: usize = BLOCK_KEYS + LANES;
 
-/// [`attention_backward`](super::attention_backward), checked.
+/// Arguments of [`attention_backward`](super::attention_backward), checked.
 pub(super) struct Backward<'a> {
     pub(super) dqkv: &'a mut [f32],
     pub(super) dy: &'a [f32],
@@ -34,27 +44,27 @@ pub(super) struct Backward<'a> {
     pub(super) scratch: &'a mut [f32],
 }
 
-/// Scratch for [`Backward`].
+/// Length of the scratch of [`Backward`].
 pub(super) fn scratch_len(shape: AttentionShape, precision: Precision) -> usize {
-    let layout = Layout { head_dim: shape.head_dim, precision };
+    let layout = OperandLayout { head_dim: shape.head_dim, precision };
     pieces_len(head_pieces(layout, shape.seq_len)) + pieces_len(block_pieces(layout))
 }
 
-/// Panels of keys and of values, keys as a right operand, sums of `dk` and of `dv`.
-fn head_pieces(layout: Layout, t: usize) -> [usize; 5] {
+/// Panels of keys and of values, keys as a right operand, accumulators of `dk` and of `dv`.
+fn head_pieces(layout: OperandLayout, t: usize) -> [usize; 5] {
     let sums = t.next_multiple_of(BLOCK_KEYS) * layout.right_row();
     [layout.panels(t), layout.panels(t), layout.right(t), sums, sums]
 }
 
 /// The arrays of [`Queries`], then those of [`Weights`].
-fn block_pieces(layout: Layout) -> [usize; 9] {
+fn block_pieces(layout: OperandLayout) -> [usize; 9] {
     let (left, right) = (BLOCK_ROWS * layout.left_row(), layout.right(BLOCK_ROWS));
     let dq = BLOCK_ROWS * layout.right_row();
     let columns = BLOCK_ROWS / layout.per_word() * STRIDE;
     [left, right, left, right, dq, 2 * BLOCK_ROWS, columns, columns, BLOCK_ROWS * STRIDE]
 }
 
-/// One key/value head, packed, and the sums of its gradients so far.
+/// One key/value head, packed, with the accumulators of its gradients.
 struct Keys<'a> {
     panels: &'a mut [u32],
     value_panels: &'a mut [u32],
@@ -63,7 +73,7 @@ struct Keys<'a> {
     dv: &'a mut [f32],
 }
 
-/// One block of query rows, packed, and the sums of its gradients so far.
+/// One block of query rows, packed, with the accumulators of its gradients.
 struct Queries<'a> {
     left: &'a mut [u32],
     right: &'a mut [u32],
@@ -76,8 +86,8 @@ struct Queries<'a> {
 
 /// `p` and `ds` of one block, as left operands.
 ///
-/// `columns` have words paired along the query rows, for sums over these; `rows` have them paired
-/// along the keys, and with one f32 a word they are the same as `columns` and not written.
+/// The words of `columns` are paired along query rows, for sums over query rows; those of `rows`
+/// along keys. With one f32 per word both are equal, and `rows` is not written.
 struct Weights<'a> {
     p_columns: &'a mut [u32], // (BLOCK_ROWS / PER, STRIDE)
     ds_columns: &'a mut [u32],
@@ -88,7 +98,7 @@ impl Kernel for Backward<'_> {
     #[inline(always)]
     fn run<S: Simd, W: Word, const ROWS: usize, const COLS: usize>(mut self, s: S) {
         let (shape, t) = (self.shape, self.shape.seq_len);
-        let layout = Layout { head_dim: shape.head_dim, precision: W::PRECISION };
+        let layout = OperandLayout { head_dim: shape.head_dim, precision: W::PRECISION };
         let scratch = std::mem::take(&mut self.scratch);
         let (head, block) = scratch.split_at_mut(pieces_len(head_pieces(layout, t)));
         let [panels, value_panels, right, dk, dv] = split(head, head_pieces(layout, t));
@@ -134,7 +144,7 @@ impl Kernel for Backward<'_> {
 }
 
 impl Backward<'_> {
-    /// Packs a block of query rows and sums their `delta`.
+    /// Packs a block of query rows and computes their `delta`.
     #[inline(always)]
     fn load_block<S: Simd, W: Word>(&self, s: S, to: &mut Queries, kv: usize, rows: Range<usize>) {
         let (shape, dy) = (self.shape, Rows::F32(self.dy));
@@ -159,7 +169,7 @@ impl Backward<'_> {
     }
 }
 
-/// Which query rows a block holds.
+/// Query rows of a block.
 struct Block {
     rows: Range<usize>,
     group: usize,
@@ -167,12 +177,12 @@ struct Block {
 }
 
 impl Block {
-    /// How many keys query row `r` sees.
+    /// Number of keys that query row `r` attends to.
     fn n_keys(&self, r: usize) -> usize {
         r / self.group + 1
     }
 
-    /// How many keys from `key` on row `i` of the block sees; none if there is no such row.
+    /// Number of keys from `key` on that row `i` of the block attends to; 0 if there is no such row.
     fn seen(&self, i: usize, key: usize) -> usize {
         if i < self.rows.len() {
             self.n_keys(self.rows.start + i).saturating_sub(key).min(BLOCK_KEYS)
@@ -181,12 +191,12 @@ impl Block {
         }
     }
 
-    /// How many keys from `key` on any of the `R` rows from row `i` on sees.
+    /// Number of keys from `key` on that any of the `R` rows from row `i` on attends to.
     fn seen_by_tile<const R: usize>(&self, i: usize, key: usize) -> usize {
         self.seen(self.rows.len().min(i + R) - 1, key)
     }
 
-    /// Computes `p` and `ds` of all rows against the keys from `key` on.
+    /// Computes `p` and `ds` of all rows for the keys from `key` on.
     #[inline(always)]
     fn weigh<S: Simd, W: Word, const R: usize, const C: usize>(
         &self,
@@ -227,7 +237,7 @@ impl Block {
         }
     }
 
-    /// `2^(score + shift)` where the key is seen, from the tile at (row, key) on.
+    /// `2^(score + shift)` for the keys attended to, else 0, for the tile at (row, key).
     #[inline(always)]
     fn weights_of<S: Simd, const R: usize, const C: usize>(
         &self,
@@ -273,7 +283,7 @@ impl Block {
         }
     }
 
-    /// `dk += ds^T q` and `dv += p^T dy` of the keys from `key` on.
+    /// `dk += ds^T q` and `dv += p^T dy` for the keys from `key` on.
     #[inline(always)]
     fn add_dkv<S: Simd, W: Word, const R: usize, const C: usize>(
         &self,
@@ -286,7 +296,7 @@ impl Block {
         let row_words = queries.dq.len() / BLOCK_ROWS;
         let n_rows = self.rows.len().next_multiple_of(R);
         for j in (0..self.seen(self.rows.len() - 1, key)).step_by(R) {
-            // The first row that sees key j; if an earlier block had it, there is a sum to add to.
+            // The first row that attends to key j. If an earlier block had one, add to its sums.
             let first = ((key + j) * self.group).saturating_sub(self.rows.start);
             let add = (key + j) * self.group < self.rows.start;
             let (word, steps) = (first / W::PER, (n_rows - first) / W::PER);
@@ -301,7 +311,7 @@ impl Block {
     }
 }
 
-/// `ds = p (dp - delta)`, without the factor on scores, which the sums receive at the end.
+/// `ds = p (dp - delta)`, without the factor on scores, which is applied to the sums at the end.
 #[inline(always)]
 fn score_gradients<S: Simd, const R: usize, const C: usize>(
     s: S,
@@ -345,7 +355,7 @@ impl Weights<'_> {
         }
     }
 
-    /// Writes zeros beside the tiles of `R` rows, for tiles of keys that reach beyond them.
+    /// Writes zeros next to the tiles of `R` rows, since tiles of keys may read beyond them.
     #[inline(always)]
     fn put_zeros<S: Simd, W: Word, const R: usize>(&mut self, s: S, i: usize, key: usize) {
         for r in (0..R).step_by(W::PER) {
@@ -356,7 +366,7 @@ impl Weights<'_> {
     }
 }
 
-/// Writes `factor` times the rows of `sums` to `rows` of a head.
+/// Writes the rows of `sums`, multiplied by `factor`, to `rows` of a head.
 #[inline(always)]
 fn store_scaled<S: Simd>(
     s: S,

@@ -1,13 +1,13 @@
-//! Attention of new positions against a key/value cache: prefill in chunks, decoding by one.
+//! Key/value cache attention: new positions against cached ones, for chunked prefill and decoding.
 //!
-//! The cache holds keys and values as the products read them, so that nothing is repacked while
-//! a text is written. A *word* is one f32, or two bf16 that a product takes together. One head is
-//! one contiguous piece of [`CacheShape::head_words`] words: first the keys in panels of 16
-//! positions, `(T/16, D, 16)` with bf16 paired along D; then the values row by row, `(T, D)` with
-//! bf16 paired along T and D rounded up to 16. It is the same on every instruction set.
+//! The cache stores keys and values in the layout of the products, so nothing is repacked during
+//! generation. A *word* is one f32, or two bf16 that a product uses together. One head is one
+//! contiguous piece of [`CacheShape::head_words`] words: first the keys in panels of 16 positions,
+//! `(T/16, D, 16)` with bf16 paired along D; then the values row by row, `(T, D)` with bf16 paired
+//! along T and D rounded up to 16. The layout is the same on every instruction set.
 
 use super::forward::{Head, attend, attend_len};
-use super::layout::{HeadRows, LANES, Layout};
+use super::layout::{HeadRows, LANES, OperandLayout};
 use super::pack::{pack_panels, pack_right};
 use super::tile::{Kernel, Simd, Word};
 use super::{AttentionShape, dispatch};
@@ -16,18 +16,18 @@ use crate::isa::Isa;
 use crate::rows::f32_from_bf16;
 use crate::rows::{Precision, Rows, RowsMut, bf16_from_f32};
 
-/// The sizes of a key/value cache of one layer, and of the queries that read it.
+/// Shape of the key/value cache of one layer, and of the queries that read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheShape {
-    /// H, query heads; a multiple of K.
+    /// H, the number of query heads; a multiple of K.
     pub n_heads: usize,
-    /// K, key/value heads.
+    /// K, the number of key/value heads.
     pub n_kv_heads: usize,
-    /// D, numbers in a head.
+    /// D, the width of a head.
     pub head_dim: usize,
-    /// Positions that the cache can hold.
+    /// Capacity of the cache in positions.
     pub max_len: usize,
-    /// Format of the cached numbers, and of the products with them.
+    /// Format of the cached numbers and of the products with them.
     pub precision: Precision,
 }
 
@@ -37,7 +37,7 @@ impl CacheShape {
         self.key_words() + self.layout().right(self.max_len)
     }
 
-    /// u32 words of the whole cache, (K, [`head_words`](Self::head_words)); zeroed at first.
+    /// u32 words of the whole cache, (K, [`head_words`](Self::head_words)); must start zeroed.
     pub fn cache_words(self) -> usize {
         self.n_kv_heads * self.head_words()
     }
@@ -47,22 +47,22 @@ impl CacheShape {
         self.attention().group()
     }
 
-    /// The sizes of attention over as many positions as the cache can hold.
+    /// Shape of attention over a full cache.
     fn attention(self) -> AttentionShape {
         let CacheShape { n_heads, n_kv_heads, head_dim, max_len, .. } = self;
         AttentionShape { n_heads, n_kv_heads, head_dim, seq_len: max_len }
     }
 
-    fn layout(self) -> Layout {
-        Layout { head_dim: self.head_dim, precision: self.precision }
+    fn layout(self) -> OperandLayout {
+        OperandLayout { head_dim: self.head_dim, precision: self.precision }
     }
 
-    /// u32 words of the keys of one head; those of its values follow.
+    /// u32 words of the keys of one head; its values follow.
     fn key_words(self) -> usize {
         self.layout().panels(self.max_len)
     }
 
-    /// Rows of one key/value head's queries, or outputs, in a matrix with rows of `stride`.
+    /// The queries, or outputs, of one key/value head in a matrix with rows of `stride`.
     fn head_rows(self, kv: usize, stride: usize) -> HeadRows {
         HeadRows { stride, ..self.attention().query_rows(kv) }
     }
@@ -76,7 +76,7 @@ impl CacheShape {
 /// | `qkv`       | (n, (H+2K)*D)     | fused rows of the new positions, already rotated    |
 /// | `start_pos` |                   | position of the first new row                       |
 ///
-/// Positions are added in order; going back to an earlier one gives up those after it.
+/// Positions are appended in order; returning to an earlier position discards those after it.
 ///
 /// # Panics
 /// If a length disagrees with `shape`, or the positions exceed `shape.max_len`.
@@ -91,7 +91,7 @@ pub fn attention_append(cache: &mut [u32], qkv: Rows, shape: CacheShape, start_p
     dispatch(Isa::active(), shape.precision, Append { cache, qkv, shape, start_pos });
 }
 
-/// [`attention_append`], checked.
+/// Arguments of [`attention_append`], checked.
 struct Append<'a> {
     cache: &'a mut [u32],
     qkv: Rows<'a>,
@@ -104,7 +104,7 @@ impl Kernel for Append<'_> {
     fn run<S: Simd, W: Word, const ROWS: usize, const COLS: usize>(self, s: S) {
         let (shape, layout) = (self.shape, self.shape.layout());
         let n = self.qkv.len() / shape.attention().qkv_dim();
-        // Up to the next whole panel number by number, which for one position is all.
+        // Number by number up to the next whole panel; a single position needs nothing else.
         let whole_pos = self.start_pos.next_multiple_of(LANES).min(self.start_pos + n);
         let whole = whole_pos - self.start_pos..n;
         for (kv, head) in self.cache.chunks_exact_mut(shape.head_words()).enumerate() {
@@ -128,8 +128,8 @@ impl Kernel for Append<'_> {
     }
 }
 
-/// Writes one number of a word. The first of two clears the second, which is of a later position
-/// or beyond the head, and of which products expect that it is finite.
+/// Writes one number of a word. Writing the first of a pair clears the second, which belongs to a
+/// later position or lies beyond the head: products require it to be finite.
 fn put(words: &mut [u32], (word, part): (usize, usize), x: f32, precision: Precision) {
     words[word] = match (precision, part) {
         (Precision::F32, _) => x.to_bits(),
@@ -147,7 +147,7 @@ fn get(words: &[u32], (word, part): (usize, usize), precision: Precision) -> f32
     }
 }
 
-/// Attention of `n` new queries at positions `start_pos..` against the cache, causal.
+/// Causal attention of `n` new queries at positions `start_pos..` against the cache.
 ///
 /// | argument    | shape            | meaning                                                  |
 /// |-------------|------------------|----------------------------------------------------------|
@@ -157,9 +157,9 @@ fn get(words: &[u32], (word, part): (usize, usize), precision: Precision) -> f32
 /// | `start_pos` |                  | position of the first query                              |
 /// | `scratch`   | [`attention_cached_scratch_len`] | working memory                           |
 ///
-/// Sharing the work among threads is slicing. Of many queries, give each thread some rows of `y`
-/// and `q`, and a `start_pos` to match. Of one query, give each thread some key/value heads: their
-/// part of `cache`, of `y` and of `q`, and a shape with fewer heads. Neither changes a bit.
+/// To split the work among threads, slice it. With many queries, give each thread some rows of `y`
+/// and `q` and the matching `start_pos`. With one query, give each thread some key/value heads: their
+/// part of `cache`, of `y` and of `q`, and a shape with fewer heads. Results are bit-identical.
 ///
 /// # Panics
 /// If a length disagrees with `shape`, or the positions exceed `shape.max_len`.
@@ -189,7 +189,7 @@ pub fn attention_cached(
     dispatch(Isa::active(), shape.precision, kernel);
 }
 
-/// [`attention_cached`], checked.
+/// Arguments of [`attention_cached`], checked.
 pub(super) struct Cached<'a> {
     pub(super) y: RowsMut<'a>,
     pub(super) q: Rows<'a>,
@@ -217,7 +217,7 @@ impl Kernel for Cached<'_> {
                 start_pos: self.start_pos,
             };
             let (y, at, scratch) = (&mut self.y, shape.head_rows(kv, y_dim), &mut *self.scratch);
-            // Decoding has few rows: other tiles leave out products with rows that are not there.
+            // Decoding has few rows: a tile with fewer rows avoids products with absent ones.
             match (head.n_rows, COLS > 1) {
                 (1, true) => attend::<S, W, 1, 8>(s, y, at, &mut [], &head, scratch),
                 (1, false) => attend::<S, W, 1, 4>(s, y, at, &mut [], &head, scratch),
@@ -230,7 +230,7 @@ impl Kernel for Cached<'_> {
     }
 }
 
-/// Numbers of scratch that [`attention_cached`] needs, however many queries are given.
+/// f32 of scratch that [`attention_cached`] needs, for any number of queries.
 pub fn attention_cached_scratch_len(shape: CacheShape) -> usize {
     attend_len(shape.layout())
 }
@@ -239,14 +239,14 @@ pub fn attention_cached_scratch_len(shape: CacheShape) -> usize {
 mod tests {
     use super::*;
 
-    /// Every number of the keys and values is found where the module says.
+    /// Every number of the keys and values is at the index that the module documents.
     #[test]
     fn appended_rows_are_found_in_the_layout() {
         for precision in [Precision::F32, Precision::Bf16] {
             let (n_heads, n_kv_heads, head_dim, max_len) = (4, 2, 5, 19);
             let shape = CacheShape { n_heads, n_kv_heads, head_dim, max_len, precision };
             let qkv_dim = (n_heads + 2 * n_kv_heads) * head_dim;
-            // Whole numbers below 256 are bf16 as they are; each is another one in its head.
+            // Whole numbers below 256 are exact in bf16; each number of a head is distinct.
             let qkv: Vec<f32> = (0..max_len * qkv_dim).map(|i| (i * 31 % 251) as f32).collect();
             let mut cache = vec![0; shape.cache_words()];
             for (chunk, start) in [(0..7, 0), (7..8, 7), (8..19, 8)] {

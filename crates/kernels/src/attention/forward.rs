@@ -1,28 +1,39 @@
-//! Fused attention: scores, softmax and mixing of values for a few query rows at a time.
+//! Fused attention forward pass: scores, softmax and weighted sum of values, block by block.
 //!
-//! A tile of query rows goes over the keys in blocks of [`BLOCK_KEYS`]. The scores of a block stay
-//! in the first-level cache, become weights in place, and mix the values. From the second block on
-//! the running maximum may rise, and what was summed so far is scaled down (Milakov and Gimelshein,
-//! "Online normalizer calculation for softmax", 2018). Blocks count from position 0, so that the
-//! same query gives the same bits however many others are computed with it.
+//! ```text
+//! for each block of 48 query rows:
+//!     max = -inf; sum = 0
+//!     for each block of 384 keys, from position 0 to the diagonal:
+//!         score = q k^T                                stays in the first-level cache
+//!         new = max(max, factor * largest score)       factor = log2(e) / sqrt(D)
+//!         weight = 2^(factor * score - new)            in place of the scores
+//!         sum = sum * 2^(max - new) + sum of weights
+//!         out = out * 2^(max - new) + weight v
+//!         max = new
+//!     y = out / sum; lse = ln(2) * (max + log2(sum))
+//! ```
+//!
+//! The running maximum is the online softmax of Milakov and Gimelshein, "Online normalizer calculation
+//! for softmax", 2018. Blocks are counted from position 0, so a query gives the same bits however many
+//! other queries are computed with it.
 
-use super::layout::{HeadRows, LANES, Layout, pieces_len, split, words_mut};
+use super::layout::{HeadRows, LANES, OperandLayout, pieces_len, split, words_mut};
 use super::pack::{lanes, lanes_mut, pack_left, pack_panels, pack_right, vectors, write};
 use super::tile::{Kernel, Left, Right, Simd, Word, next_width, tile, with_width};
 use super::{AttentionShape, scale};
 use crate::rows::{Precision, Rows, RowsMut};
 
-/// Keys whose scores are held at once: a multiple of every tile's width.
+/// Keys per block of scores: a multiple of every tile's width.
 pub(super) const BLOCK_KEYS: usize = 384;
 
-/// Query rows of a block: a multiple of the rows of every register tile. Each step of the work is
-/// done for all of them before the next, so that no tile waits for the one before it.
+/// Query rows per block: a multiple of the rows of every register tile. Each stage is done for all
+/// rows before the next stage, so that no tile waits for the previous one.
 const BLOCK_ROWS: usize = 48;
 
-/// How many right rows ahead of the product they are fetched.
+/// Prefetch distance of right operands, in rows.
 const PREFETCH_STEPS: usize = 16;
 
-/// [`attention_forward`](super::attention_forward), checked.
+/// Arguments of [`attention_forward`](super::attention_forward), checked.
 pub(super) struct Forward<'a> {
     pub(super) y: RowsMut<'a>,
     pub(super) lse: &'a mut [f32],
@@ -31,9 +42,9 @@ pub(super) struct Forward<'a> {
     pub(super) scratch: &'a mut [f32],
 }
 
-/// Scratch for [`Forward`].
+/// Length of the scratch of [`Forward`].
 pub(super) fn scratch_len(shape: AttentionShape, precision: Precision) -> usize {
-    let layout = Layout { head_dim: shape.head_dim, precision };
+    let layout = OperandLayout { head_dim: shape.head_dim, precision };
     pieces_len([layout.panels(shape.seq_len), layout.right(shape.seq_len), attend_len(layout)])
 }
 
@@ -41,7 +52,7 @@ impl Kernel for Forward<'_> {
     #[inline(always)]
     fn run<S: Simd, W: Word, const ROWS: usize, const COLS: usize>(mut self, s: S) {
         let (shape, t) = (self.shape, self.shape.seq_len);
-        let layout = Layout { head_dim: shape.head_dim, precision: W::PRECISION };
+        let layout = OperandLayout { head_dim: shape.head_dim, precision: W::PRECISION };
         let lens = [layout.panels(t), layout.right(t), attend_len(layout)];
         let [keys, values, scratch] = split(self.scratch, lens);
         let (keys, values) = (words_mut(keys), words_mut(values));
@@ -62,7 +73,7 @@ impl Kernel for Forward<'_> {
     }
 }
 
-/// The queries that share one key/value head, and that head.
+/// One key/value head and the queries that share it.
 pub(super) struct Head<'a> {
     pub(super) q: Rows<'a>,
     pub(super) q_rows: HeadRows,
@@ -70,20 +81,20 @@ pub(super) struct Head<'a> {
     pub(super) keys: &'a [u32],
     /// The values from position 0 on, as a right operand.
     pub(super) values: &'a [u32],
-    /// Query rows: positions times heads of the group.
+    /// Number of query rows: positions times heads of the group.
     pub(super) n_rows: usize,
     /// Position of the first query.
     pub(super) start_pos: usize,
 }
 
 impl Head<'_> {
-    /// How many keys query row `r` sees.
+    /// Number of keys that query row `r` attends to.
     fn n_keys(&self, r: usize) -> usize {
         self.start_pos + r / self.q_rows.group + 1
     }
 
-    /// How many keys of the block from `key` on each of `R` rows sees; rows behind the last count
-    /// as it does.
+    /// Number of keys of the block from `key` on that each of `R` rows attends to. Rows beyond the last
+    /// repeat its number.
     fn seen<const R: usize>(&self, first: usize, key: usize) -> [usize; R] {
         let mut seen = [0; R];
         for (i, seen) in seen.iter_mut().enumerate() {
@@ -94,17 +105,17 @@ impl Head<'_> {
     }
 }
 
-/// Scratch for [`attend`].
-pub(super) fn attend_len(layout: Layout) -> usize {
+/// Length of the scratch of [`attend`].
+pub(super) fn attend_len(layout: OperandLayout) -> usize {
     pieces_len(attend_pieces(layout))
 }
 
-/// Queries as left rows, scores, and sums of weighted values.
-fn attend_pieces(layout: Layout) -> [usize; 3] {
+/// Queries as left rows, scores, and accumulators of weighted values.
+fn attend_pieces(layout: OperandLayout) -> [usize; 3] {
     [layout.left_row(), BLOCK_KEYS, layout.right_row()].map(|len| BLOCK_ROWS * len)
 }
 
-/// Outputs of all query rows of one key/value head.
+/// Computes the outputs of all query rows of one key/value head.
 #[inline(always)]
 pub(super) fn attend<S: Simd, W: Word, const R: usize, const C: usize>(
     s: S,
@@ -115,7 +126,7 @@ pub(super) fn attend<S: Simd, W: Word, const R: usize, const C: usize>(
     scratch: &mut [f32], // attend_len
 ) {
     let (dim, group) = (y_rows.head_dim, y_rows.group);
-    let layout = Layout { head_dim: dim, precision: W::PRECISION };
+    let layout = OperandLayout { head_dim: dim, precision: W::PRECISION };
     let (left_row, right_row) = (layout.left_row(), layout.right_row());
     let [queries, scores, out] = split(scratch, attend_pieces(layout));
     let (queries, scores) = (words_mut(queries), words_mut(scores));
@@ -165,16 +176,16 @@ pub(super) fn attend<S: Simd, W: Word, const R: usize, const C: usize>(
     }
 }
 
-/// The running softmax of the rows of a block.
+/// Online softmax of the rows of a block.
 struct Softmax {
-    /// The largest scaled score so far, in powers of 2.
+    /// Largest scaled score so far, as an exponent of 2.
     max: [f32; BLOCK_ROWS],
-    /// The sum of the weights so far, relative to `max`.
+    /// Sum of the weights so far, relative to `max`.
     sum: [f32; BLOCK_ROWS],
-    /// The same of the last block of keys alone.
+    /// `max` including the last block of keys, and the sum of that block's weights relative to it.
     block_max: [f32; BLOCK_ROWS],
     block_sum: [f32; BLOCK_ROWS],
-    /// The factor by which the last block shrinks whatever was summed before it.
+    /// Factor by which the last block scales down all earlier sums.
     shrink: [f32; BLOCK_ROWS],
 }
 
@@ -184,10 +195,10 @@ impl Softmax {
         Softmax { max, sum, block_max: max, block_sum: sum, shrink: sum }
     }
 
-    /// Turns scores of `R` rows from row `i` on into weights `2^(factor * score - max)` in place.
+    /// Turns the scores of `R` rows from row `i` on into weights `2^(factor * score - max)` in place.
     ///
-    /// Row `i + r` sees `seen[r]` keys; its other weights are zero. Columns go outside and rows
-    /// inside, so that `R` exponentials are under way at a time.
+    /// Row `i + r` attends to `seen[r]` keys; its other weights are zero. The outer loop runs over
+    /// columns and the inner one over rows, so that `R` independent exponentials overlap.
     #[inline(always)]
     fn weigh<S: Simd, W: Word, const R: usize>(
         &mut self,
@@ -230,7 +241,7 @@ impl Softmax {
         }
     }
 
-    /// Takes the last block of keys into the running maximum and sum.
+    /// Merges the last block of keys into the running maximum and sum.
     #[inline(always)]
     fn merge<S: Simd>(&mut self, s: S) {
         for i in (0..BLOCK_ROWS).step_by(LANES) {
@@ -244,7 +255,7 @@ impl Softmax {
         }
     }
 
-    /// `log(sum(exp(scores)))` of each row, and the factor that makes its weights sum to 1.
+    /// `log(sum(exp(scores)))` of each row, and the factor that normalises its weights to sum 1.
     #[inline(always)]
     fn finish(&self) -> ([f32; BLOCK_ROWS], [f32; BLOCK_ROWS]) {
         let (mut log_sums, mut factors) = ([0.0; BLOCK_ROWS], [0.0; BLOCK_ROWS]);
@@ -256,10 +267,10 @@ impl Softmax {
     }
 }
 
-/// Binary logarithm to 3 ulp or 2^-23, of normal numbers; NaN if `x` is not finite. No branches, so
-/// that a loop over it becomes vector instructions.
+/// Binary logarithm of a normal number, to 3 ulp or 2^-23; NaN if `x` is not finite. Branch-free, so
+/// a loop over it vectorises.
 ///
-/// With `x = 2^e m`, `m` between the square roots of 1/2 and 2, and `t = (m-1) / (m+1)`:
+/// With `x = 2^e m`, `m` between sqrt(1/2) and sqrt(2), and `t = (m-1) / (m+1)`:
 /// `log2(x) = e + 2/ln(2) (t + t^3/3 + t^5/5 + ...)`.
 #[inline(always)]
 pub(super) fn log2(x: f32) -> f32 {
@@ -272,7 +283,7 @@ pub(super) fn log2(x: f32) -> f32 {
     exponent as f32 + 2.0 * std::f32::consts::LOG2_E * t * series + 0.0 * x
 }
 
-/// Writes 16 numbers of a row from column `c` on as words paired along the row.
+/// Writes 16 numbers of a row from column `c` on, as words paired along the row.
 #[inline(always)]
 pub(super) fn store_left<S: Simd, W: Word>(s: S, row: &mut [u32], c: usize, v: S::V) {
     if W::PER == 1 {
@@ -283,7 +294,7 @@ pub(super) fn store_left<S: Simd, W: Word>(s: S, row: &mut [u32], c: usize, v: S
     }
 }
 
-/// Products of `R` queries with `n_keys` keys, rounded up to whole panels.
+/// Scores of `R` queries against `n_keys` keys, rounded up to whole panels.
 #[inline(always)]
 fn score<S: Simd, W: Word, const R: usize, const C: usize>(
     s: S,
@@ -314,7 +325,7 @@ fn score<S: Simd, W: Word, const R: usize, const C: usize>(
     }
 }
 
-/// `R` rows of a product with a right operand, written to `out`, or added if `add`.
+/// Product of `R` left rows with a right operand, written to `out`, or added if `add`.
 #[inline(always)]
 pub(super) fn product<S: Simd, W: Word, const R: usize, const C: usize>(
     s: S,
@@ -349,7 +360,7 @@ pub(super) fn product<S: Simd, W: Word, const R: usize, const C: usize>(
     }
 }
 
-/// Multiplies each row by its factor.
+/// Scales each row by its factor.
 #[inline(always)]
 fn rescale<S: Simd>(s: S, rows: &mut [f32], row_len: usize, factors: &[f32]) {
     for (row, factor) in rows.chunks_exact_mut(row_len).zip(factors) {

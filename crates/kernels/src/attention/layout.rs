@@ -1,8 +1,8 @@
-//! How operands of the products lie in memory: words, left rows, right rows, and panels.
+//! Operand layouts of attention: words, left rows, right rows, and panels.
 //!
 //! A *word* is one f32, or two bf16 that one instruction multiplies together, the first in the
-//! lower half. The left operand of a product is broadcast word by word and the right one is
-//! loaded 16 words at a time, so that there are three layouts of a matrix of n rows and D columns:
+//! lower half. The left operand of a product is broadcast word by word; the right one is loaded 16
+//! words at a time. So a matrix of n rows and D columns has three layouts:
 //!
 //! | layout | shape in words     | bf16 paired along | used as                               |
 //! |--------|--------------------|-------------------|---------------------------------------|
@@ -10,24 +10,24 @@
 //! | right  | (n, D up to 16)    | n                 | right operand, summed over n          |
 //! | panels | (n / 16, D, 16)    | D                 | right operand, summed over D          |
 //!
-//! Whatever rounding up adds is zero.
+//! Padding is zero.
 
 use crate::rows::Precision;
 
-/// f32 in a vector of [`Simd`](super::tile::Simd), columns of a panel.
+/// f32 per vector of [`Simd`](super::tile::Simd), and columns of a panel.
 pub(super) const LANES: usize = 16;
 
 #[cfg(target_endian = "big")]
 compile_error!("words are read as pairs of bf16, lower half first, which needs little-endian");
 
-/// The layouts of rows of one head.
+/// Sizes of the layouts of one head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Layout {
+pub(super) struct OperandLayout {
     pub(super) head_dim: usize,
     pub(super) precision: Precision,
 }
 
-impl Layout {
+impl OperandLayout {
     /// Numbers in a word.
     pub(super) fn per_word(self) -> usize {
         match self.precision {
@@ -36,7 +36,7 @@ impl Layout {
         }
     }
 
-    /// Words of one left row, and rows of 16 words of one panel.
+    /// Words of one left row, and 16-word rows of one panel.
     pub(super) fn left_row(self) -> usize {
         self.head_dim.div_ceil(self.per_word())
     }
@@ -46,12 +46,12 @@ impl Layout {
         self.head_dim.next_multiple_of(LANES)
     }
 
-    /// Words of one panel.
+    /// Words in one panel.
     pub(super) fn panel(self) -> usize {
         self.left_row() * LANES
     }
 
-    /// Words of `n` rows in panels.
+    /// Words of `n` rows as panels.
     pub(super) fn panels(self, n: usize) -> usize {
         n.div_ceil(LANES) * self.panel()
     }
@@ -61,25 +61,25 @@ impl Layout {
         n.div_ceil(self.per_word()) * self.right_row()
     }
 
-    /// Word in the panels, and number in the word, of row `r`, column `d`.
+    /// Word index in the panels, and index within the word, of row `r`, column `d`.
     pub(super) fn panels_at(self, r: usize, d: usize) -> (usize, usize) {
         let word = r / LANES * self.panel() + d / self.per_word() * LANES + r % LANES;
         (word, d % self.per_word())
     }
 
-    /// Word in the right operand, and number in the word, of row `r`, column `d`.
+    /// Word index in the right operand, and index within the word, of row `r`, column `d`.
     pub(super) fn right_at(self, r: usize, d: usize) -> (usize, usize) {
         (r / self.per_word() * self.right_row() + d, r % self.per_word())
     }
 }
 
-/// Where the rows of one key/value head's queries stand in a matrix of whole positions.
+/// Location of one key/value head's queries in a matrix with a row per position.
 ///
-/// The query heads that share keys are taken together: row `r` is head `r % group` of the group,
-/// at position `r / group`, so that causality is a bound that grows with `r`.
+/// The query heads that share keys are interleaved: row `r` is head `r % group` of the group at
+/// position `r / group`. So the number of keys attended to never decreases with `r`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HeadRows {
-    /// Numbers in a row of the matrix.
+    /// Numbers per row of the matrix.
     pub(super) stride: usize,
     /// Column of the group's first head.
     pub(super) column: usize,
@@ -94,7 +94,7 @@ impl HeadRows {
     }
 }
 
-/// Cuts `scratch` into pieces of at least these lengths, each at the start of a cache line.
+/// Splits `scratch` into pieces of at least these lengths, each at the start of a cache line.
 ///
 /// # Panics
 /// If `scratch` is shorter than [`pieces_len`].
@@ -108,7 +108,7 @@ pub(super) fn split<const N: usize>(scratch: &mut [f32], lens: [usize; N]) -> [&
     })
 }
 
-/// Length of scratch for [`split`] into these lengths, however the scratch is aligned.
+/// Scratch length that [`split`] needs for these lengths, for any alignment of the scratch.
 pub(super) fn pieces_len<const N: usize>(lens: [usize; N]) -> usize {
     LANES + lens.iter().map(|len| len.next_multiple_of(LANES)).sum::<usize>()
 }

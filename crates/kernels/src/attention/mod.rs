@@ -1,13 +1,13 @@
-//! Causal attention with grouped queries: forward, backward, and against a key/value cache.
+//! Causal grouped-query attention: forward, backward, and against a key/value cache.
 //!
-//! One call handles one sequence. Queries, keys and values arrive as the fused rows that the
-//! projection produced, already rotated: row `t` of `qkv` holds H query heads, then K key heads,
-//! then K value heads, of D numbers each. Query head `h` reads key/value head `h / (H / K)`.
+//! One call computes one sequence. Queries, keys and values are the fused rows of the projection,
+//! after rotation: row `t` of `qkv` holds H query heads, then K key heads, then K value heads, of D
+//! numbers each. Query head `h` uses key/value head `h / (H / K)`.
 //!
 //! `y[t,h] = sum over j <= t of p[t,j] v[j]` with `p[t,·] = softmax(q[t,h]·k[j] / sqrt(D))`.
 //!
-//! No (T, T) matrix is ever stored: scratch is linear in T, after Dao et al., "FlashAttention",
-//! 2022. [`naive`] is the definition.
+//! No (T, T) matrix is stored: scratch is linear in T, after Dao et al., "FlashAttention", 2022.
+//! [`naive`] is the definition.
 
 mod backward;
 mod cached;
@@ -34,16 +34,16 @@ use layout::HeadRows;
 use std::ops::Range;
 use tile::Kernel;
 
-/// The sizes of attention over one sequence.
+/// Shape of attention over one sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttentionShape {
-    /// H, query heads; a multiple of K.
+    /// H, the number of query heads; a multiple of K.
     pub n_heads: usize,
-    /// K, key/value heads.
+    /// K, the number of key/value heads.
     pub n_kv_heads: usize,
-    /// D, numbers in a head.
+    /// D, the width of a head.
     pub head_dim: usize,
-    /// T, positions.
+    /// T, the number of positions.
     pub seq_len: usize,
 }
 
@@ -53,12 +53,12 @@ impl AttentionShape {
         self.n_heads / self.n_kv_heads
     }
 
-    /// H*D, numbers in a row of outputs.
+    /// H*D, the width of an output row.
     pub fn y_dim(self) -> usize {
         self.n_heads * self.head_dim
     }
 
-    /// (H+2K)*D, numbers in a fused row.
+    /// (H+2K)*D, the width of a fused row.
     pub fn qkv_dim(self) -> usize {
         (self.n_heads + 2 * self.n_kv_heads) * self.head_dim
     }
@@ -68,23 +68,23 @@ impl AttentionShape {
         scale(self.head_dim)
     }
 
-    /// Where the query of head `h` at position `t` stands in the fused rows.
+    /// Index range of the query of head `h` at position `t` in the fused rows.
     pub fn query(self, t: usize, h: usize) -> Range<usize> {
         let start = t * self.qkv_dim() + h * self.head_dim;
         start..start + self.head_dim
     }
 
-    /// Where the key that query head `h` sees at position `t` stands in the fused rows.
+    /// Index range of the key for query head `h` at position `t` in the fused rows.
     pub fn key(self, t: usize, h: usize) -> Range<usize> {
         self.query(t, self.n_heads + h / self.group())
     }
 
-    /// Where the value that query head `h` sees at position `t` stands in the fused rows.
+    /// Index range of the value for query head `h` at position `t` in the fused rows.
     pub fn value(self, t: usize, h: usize) -> Range<usize> {
         self.query(t, self.n_heads + self.n_kv_heads + h / self.group())
     }
 
-    /// Where the output of head `h` at position `t` stands in the rows of outputs.
+    /// Index range of the output of head `h` at position `t` in the output rows.
     pub fn output(self, t: usize, h: usize) -> Range<usize> {
         let start = t * self.y_dim() + h * self.head_dim;
         start..start + self.head_dim
@@ -141,8 +141,8 @@ fn scale(head_dim: usize) -> f32 {
 /// | `qkv`     | (T, (H+2K)*D)  | queries, keys, values; its format sets the precision        |
 /// | `scratch` | [`attention_scratch_len`] | working memory                                   |
 ///
-/// With bf16 rows the weights `p` are rounded to bf16 as well and both products accumulate in f32;
-/// the softmax is f32 always. Cost: `2 T (T+1) H D` flops and `H T (T+1) / 2` exponentials.
+/// With bf16 rows the weights `p` are rounded to bf16 too, and both products accumulate in f32; the
+/// softmax is always f32. Cost: `2 T (T+1) H D` flops and `H T (T+1) / 2` exponentials.
 ///
 /// # Panics
 /// If a length disagrees with `shape`.
@@ -164,7 +164,7 @@ pub fn attention_forward(
     dispatch(Isa::active(), qkv.precision(), Forward { y, lse, qkv, shape, scratch });
 }
 
-/// Backward of [`attention_forward`]; `y` and `lse` must be what it gave for the same `qkv`.
+/// Backward of [`attention_forward`]; `y` and `lse` must be its results for the same `qkv`.
 ///
 /// | argument  | shape          | meaning                                            |
 /// |-----------|----------------|----------------------------------------------------|
@@ -205,12 +205,12 @@ pub fn attention_backward(
     dispatch(Isa::active(), qkv.precision(), kernel);
 }
 
-/// Numbers of scratch that [`attention_forward`] and [`attention_backward`] need: linear in T.
+/// f32 of scratch that [`attention_forward`] and [`attention_backward`] need: linear in T.
 pub fn attention_scratch_len(shape: AttentionShape, precision: Precision) -> usize {
     forward::scratch_len(shape, precision).max(backward::scratch_len(shape, precision))
 }
 
-/// Runs `kernel` on the instructions of `isa`, with words of this format.
+/// Runs `kernel` with the instructions of `isa` and words of this format.
 fn dispatch<K: Kernel>(isa: Isa, precision: Precision, kernel: K) {
     debug_assert!(isa.is_available());
     match (isa, precision) {

@@ -1,8 +1,8 @@
-//! The definition of causal attention and of its gradient, in plain loops over any scalar.
+//! Definition of causal attention and its gradient: plain loops over any scalar type.
 //!
-//! Nothing here is fast. The loops run in f64 to judge the fast paths and on complex numbers to
-//! differentiate themselves: the derivative of `f` at `x` is `im(f(x + ih)) / h` without
-//! cancellation (Squire and Trapp, "Using complex variables to estimate derivatives", 1998).
+//! Speed does not matter here. On f64 the loops check the fast paths; on complex numbers they
+//! differentiate themselves: the derivative of `f` at `x` is `im(f(x + ih)) / h` without cancellation
+//! (Squire and Trapp, "Using complex variables to estimate derivatives", 1998).
 
 use super::AttentionShape;
 use crate::scalar::Scalar;
@@ -19,7 +19,7 @@ fn add_scaled<S: Scalar>(y_acc: &mut [S], factor: S, x: &[S]) {
     }
 }
 
-/// `log(sum(exp(scores)))`, with the largest taken out so that nothing overflows.
+/// `log(sum(exp(scores)))`, relative to the largest score so that nothing overflows.
 fn log_sum_exp<S: Scalar>(scores: &[S]) -> S {
     let max = S::from_f64(scores.iter().fold(f64::NEG_INFINITY, |m, s| m.max(s.real())));
     let sum = scores.iter().fold(S::from_f64(0.0), |sum, s| sum + (*s - max).exp());

@@ -1,30 +1,30 @@
-//! Copies rows of one head into the layouts that the products read.
+//! Packing of attention operands: rows of one head into the layouts that the products read.
 
-use super::layout::{HeadRows, LANES, Layout};
+use super::layout::{HeadRows, LANES, OperandLayout};
 use super::tile::{Simd, Word};
 use crate::rows::{Rows, RowsMut};
 use std::ops::Range;
 
-/// Sixteen numbers of `x` from `at` on.
+/// The sixteen numbers of `x` from `at` on.
 #[inline(always)]
 pub(super) fn lanes<T>(x: &[T], at: usize) -> &[T; LANES] {
     x[at..at + LANES].first_chunk().expect("a slice of 16 has 16 elements")
 }
 
-/// Sixteen numbers of `x` from `at` on, to write.
+/// The sixteen numbers of `x` from `at` on, writable.
 #[inline(always)]
 pub(super) fn lanes_mut<T>(x: &mut [T], at: usize) -> &mut [T; LANES] {
     x[at..at + LANES].first_chunk_mut().expect("a slice of 16 has 16 elements")
 }
 
-/// Where each vector of a row of `n` numbers starts. (As `step_by` counts its steps by a division,
-/// it would cost as much as the two to four steps that a row has.)
+/// Start of each vector of a row of `n` numbers. (`step_by` would divide to count its steps, which
+/// costs as much as the two to four steps of a row.)
 #[inline(always)]
 pub(super) fn vectors(n: usize) -> impl Iterator<Item = usize> {
     (0..n.div_ceil(LANES)).map(|v| v * LANES)
 }
 
-/// Up to sixteen of the `n` numbers from `at` on, as f32, and zeros after them.
+/// Up to sixteen of the `n` numbers from `at` on, as f32, padded with zeros.
 #[inline(always)]
 pub(super) fn read<S: Simd>(s: S, rows: Rows, at: usize, n: usize) -> S::V {
     match rows {
@@ -39,7 +39,7 @@ pub(super) fn read<S: Simd>(s: S, rows: Rows, at: usize, n: usize) -> S::V {
     }
 }
 
-/// The first `n` of `dst`. (A call, because the rare loop would burden the loop around it.)
+/// Fills the first `n` of `dst`. (Not inlined: a rare loop would slow the loop around it.)
 #[cold]
 #[inline(never)]
 fn read_tail(dst: &mut [f32; LANES], rows: Rows, at: usize, n: usize) {
@@ -62,7 +62,7 @@ pub(super) fn write<S: Simd>(s: S, rows: &mut RowsMut, at: usize, n: usize, v: S
     }
 }
 
-/// Writes `src` from `at` on; a call for the same reason as [`read_tail`].
+/// Writes `src` from `at` on; not inlined for the same reason as [`read_tail`].
 #[cold]
 #[inline(never)]
 fn write_tail(rows: &mut RowsMut, at: usize, src: &[f32]) {
@@ -71,7 +71,7 @@ fn write_tail(rows: &mut RowsMut, at: usize, src: &[f32]) {
     }
 }
 
-/// Sixteen words, paired along the row, of the `n` numbers from `at` on.
+/// Sixteen words, paired along the row, from the `n` numbers at `at`.
 #[inline(always)]
 fn left_words<S: Simd, W: Word>(s: S, dst: &mut [u32; LANES], src: Rows, at: usize, n: usize) {
     if W::PER == 1 {
@@ -85,7 +85,7 @@ fn left_words<S: Simd, W: Word>(s: S, dst: &mut [u32; LANES], src: Rows, at: usi
     s.store_bf16_words(high, read(s, src, at + LANES, n.saturating_sub(LANES)));
 }
 
-/// Writes `rows` as left rows, and zeros up to the end of `dst`.
+/// Packs `rows` as left rows, with zeros up to the end of `dst`.
 #[inline(always)]
 pub(super) fn pack_left<S: Simd, W: Word>(
     s: S,
@@ -111,7 +111,7 @@ pub(super) fn pack_left<S: Simd, W: Word>(
     }
 }
 
-/// Writes `rows` as a right operand, and zeros up to the end of `dst`.
+/// Packs `rows` as a right operand, with zeros up to the end of `dst`.
 #[inline(always)]
 pub(super) fn pack_right<S: Simd, W: Word>(
     s: S,
@@ -120,7 +120,7 @@ pub(super) fn pack_right<S: Simd, W: Word>(
     at: HeadRows,
     rows: Range<usize>,
 ) {
-    let layout = Layout { head_dim: at.head_dim, precision: W::PRECISION };
+    let layout = OperandLayout { head_dim: at.head_dim, precision: W::PRECISION };
     let (filled, padding) = dst.split_at_mut(layout.right(rows.len()));
     padding.fill(0);
     for (words, r) in filled.chunks_exact_mut(layout.right_row()).zip(rows.clone().step_by(W::PER))
@@ -139,7 +139,7 @@ pub(super) fn pack_right<S: Simd, W: Word>(
     }
 }
 
-/// Writes `rows` as panels; what completes the last panel is zero.
+/// Packs `rows` as panels; the last panel is padded with zeros.
 #[inline(always)]
 pub(super) fn pack_panels<S: Simd, W: Word>(
     s: S,

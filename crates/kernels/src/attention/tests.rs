@@ -1,4 +1,4 @@
-//! The elementary functions, on every instruction set, against f64.
+//! Elementary functions of attention: exp2 and log2 on every instruction set, against f64.
 
 use super::dispatch;
 use super::forward::log2;
@@ -27,7 +27,7 @@ fn exp2_on(isa: Isa, x: &[f32]) -> Vec<f32> {
     y
 }
 
-/// Difference from `2^x` in ulp, taken at their largest: 2^-23 of the result.
+/// Error relative to `2^x` in ulp of the largest size: 2^-23 of the result.
 fn exp2_error(x: f32, y: f32) -> f64 {
     let want = f64::from(x).exp2();
     (f64::from(y) - want).abs() / (f64::from(f32::EPSILON) * want)

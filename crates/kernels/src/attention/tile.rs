@@ -1,17 +1,31 @@
-//! The register tile that every product of attention is made of, over any instruction set.
+//! Register tile of attention's products, generic over the instruction set.
 //!
-//! [`Simd`] is what an instruction set must offer: sixteen f32 lanes. A value of such a type can
-//! only be made where the processor has the instructions, so that its methods are safe.
+//! ```text
+//! acc[0..R][0..C] = 0
+//! for each step k:
+//!     right[0..C] = load C vectors of 16 words of B
+//!     for r in 0..R:
+//!         left = broadcast word A[r][k]
+//!         for c in 0..C:
+//!             acc[r][c] += left * right[c]      f32, or the two bf16 products of a word
+//! ```
+//!
+//! A step has C loads, R broadcasts and R·C multiply-adds. The block of R·C accumulators is as large
+//! as the registers allow next to C right vectors and one broadcast, so that arithmetic and not loads
+//! sets the pace: 8 x 3 vectors of 16 lanes with AVX-512, 6 x 1 (two registers each) with AVX2.
+//!
+//! [`Simd`] is the interface of an instruction set: sixteen SIMD lanes of f32. A value of such a type
+//! exists only where the processor supports the instructions, which makes its methods safe.
 
 use super::layout::LANES;
 use crate::rows::Precision;
 
-/// Sixteen lanes of f32, or of words, on one instruction set.
+/// Sixteen SIMD lanes of f32, or of words, on one instruction set.
 ///
-/// Every method must be `#[inline(always)]`, and so must be whatever calls one, up to the function
-/// with the `#[target_feature]`: that is where the instructions are selected.
+/// Every method must be `#[inline(always)]`, and so must all callers up to the function with the
+/// `#[target_feature]` attribute, for which the instructions are selected.
 pub(super) trait Simd: Copy {
-    /// Sixteen lanes.
+    /// A vector of sixteen lanes.
     type V: Copy;
 
     /// `x` in every lane.
@@ -24,32 +38,32 @@ pub(super) trait Simd: Copy {
     fn load_bf16(self, src: &[u16; LANES]) -> Self::V;
     /// Writes sixteen f32 rounded to bf16.
     fn store_bf16(self, dst: &mut [u16; LANES], v: Self::V);
-    /// Words of the bf16 of `lo`, in the lower halves, and of `hi`.
+    /// Words with the bf16 of `lo` in the lower halves and of `hi` in the upper halves.
     fn pair(self, lo: Self::V, hi: Self::V) -> Self::V;
     /// `a + b`.
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a * b`.
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
-    /// `a * b + c`, fused where the processor does that.
+    /// `a * b + c`, fused where the processor supports it.
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// The larger of `a` and `b`; `b` if either is NaN.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
-    /// The lanes below `n` of `v`, and `fill` in the others.
+    /// The first `n` lanes of `v`, and `fill` in the others.
     fn first(self, n: usize, v: Self::V, fill: f32) -> Self::V;
-    /// `2^x` to 2 ulp for `x` up to 127; 0 below -126 or so.
+    /// `2^x` to 2 ulp for `x` up to 127; 0 below about -126.
     fn exp2(self, x: Self::V) -> Self::V;
-    /// `acc + a.lo * b.lo + a.hi * b.hi` on words of bf16; the order of the sums is its own.
+    /// `acc + a.lo * b.lo + a.hi * b.hi` on words of bf16, in an order that depends on the path.
     fn dot_bf16(self, acc: Self::V, a: Self::V, b: Self::V) -> Self::V;
     /// Transposes 16 rows of 16 words, `src_row` words apart, into 16 packed rows.
     fn transpose(self, dst: &mut [u32; LANES * LANES], src: &[u32], src_row: usize);
 
-    /// Asks for the cache line at `at`, which need not exist.
+    /// Prefetches the cache line at `at`, which may be an invalid address.
     #[inline(always)]
     fn prefetch(self, at: *const u32) {
         let _ = at;
     }
 
-    /// Sum of the lanes, in an order of its own.
+    /// Sum of the lanes, in an order that depends on the path.
     #[inline(always)]
     fn sum(self, v: Self::V) -> f32 {
         let mut x = [0.0; LANES];
@@ -109,10 +123,10 @@ pub(super) const EXP2: [f32; 7] = [
     0.000_155_946_78,
 ];
 
-/// Arguments below this give 0 in [`Simd::exp2`] on the paths that assemble the exponent.
+/// Smaller arguments give 0 in [`Simd::exp2`] on the paths that assemble the exponent.
 pub(super) const EXP2_MIN: f32 = -125.5;
 
-/// A number format of words.
+/// Number format of words.
 pub(super) trait Word: Copy {
     /// The format.
     const PRECISION: Precision;
@@ -122,7 +136,7 @@ pub(super) trait Word: Copy {
     fn dot<S: Simd>(s: S, acc: S::V, a: S::V, b: S::V) -> S::V;
 }
 
-/// A word is one f32.
+/// Words of one f32.
 #[derive(Clone, Copy)]
 pub(super) struct Single;
 
@@ -135,7 +149,7 @@ impl Word for Single {
     }
 }
 
-/// A word is two bf16.
+/// Words of two bf16.
 #[derive(Clone, Copy)]
 pub(super) struct Pair;
 
@@ -148,9 +162,9 @@ impl Word for Pair {
     }
 }
 
-/// Work that can be run on any instruction set with any words.
+/// Computation that runs on any instruction set and any word format.
 pub(super) trait Kernel {
-    /// Runs it with register tiles of `ROWS` x `COLS` vectors. Must be `#[inline(always)]`.
+    /// Runs with register tiles of `ROWS` x `COLS` vectors. Must be `#[inline(always)]`.
     fn run<S: Simd, W: Word, const ROWS: usize, const COLS: usize>(self, s: S);
 }
 
@@ -168,17 +182,17 @@ pub(super) struct Right<'a> {
     pub(super) words: &'a [u32],
     pub(super) col: usize,
     pub(super) step: usize,
-    /// Words from what is read to what is fetched into the cache meanwhile, where that pays.
+    /// Prefetch distance in words, where prefetching pays.
     pub(super) ahead: usize,
 }
 
-/// Up to so many rows a tile waits for memory and not for arithmetic: decoding, that is.
+/// Tiles of at most this many rows, as in decoding, are limited by memory and not by arithmetic.
 const PREFETCH_ROWS: usize = 4;
 
 /// The product of `R` left rows and `C` right vectors, summed step by step from 0.
 ///
-/// One lane's sum is taken in the order of the steps whatever `R` and `C` are, so that how a
-/// product is cut into tiles does not change a bit of it.
+/// Each lane is summed in the order of the steps for any `R` and `C`, so the way that a product is
+/// cut into tiles does not change its bits.
 #[inline(always)]
 pub(super) fn tile<S: Simd, W: Word, const R: usize, const C: usize>(
     s: S,
@@ -215,7 +229,7 @@ pub(super) fn tile<S: Simd, W: Word, const R: usize, const C: usize>(
     acc
 }
 
-/// How many of `n` vectors the next tile takes, so that no tile is much narrower than the others.
+/// Width of the next tile, out of `n` remaining vectors, chosen to avoid one very narrow last tile.
 #[inline(always)]
 pub(super) fn next_width(n: usize, cols: usize) -> usize {
     match n {
@@ -225,7 +239,7 @@ pub(super) fn next_width(n: usize, cols: usize) -> usize {
     }
 }
 
-/// Evaluates `$body` with `$C` a constant equal to `$n`, which is at most `$cols`.
+/// Evaluates `$body` with the constant `$C` equal to `$n`, which is at most `$cols`.
 macro_rules! with_width {
     ($n:expr, $cols:expr, $C:ident => $body:expr) => {
         match $n {

@@ -1,4 +1,4 @@
-//! Attention's sixteen lanes in pairs of AVX2 registers.
+//! AVX2 lanes of attention: sixteen f32 in a pair of registers.
 
 use super::layout::LANES;
 use super::tile::{EXP2, EXP2_MIN, Kernel, Pair, Simd, Single};
@@ -8,7 +8,7 @@ use std::arch::x86_64::*;
 /// Rows of a register tile of 16 columns: 12 accumulators, 2 right vectors, 1 broadcast.
 const ROWS: usize = 6;
 
-/// The processor has AVX2 and FMA.
+/// Token: the processor has AVX2 and FMA.
 #[derive(Clone, Copy)]
 struct Avx2(());
 
@@ -37,7 +37,7 @@ macro_rules! halves {
 fn exp2(x: __m256) -> __m256 {
     // SAFETY: called only on a value of `Avx2`, where the processor has AVX2.
     unsafe {
-        // The bound comes first in each, so that NaN goes on.
+        // The bound is the first operand of each, so that NaN passes through.
         let clamped = _mm256_min_ps(_mm256_set1_ps(127.0), x);
         let clamped = _mm256_max_ps(_mm256_set1_ps(EXP2_MIN), clamped);
         let whole = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(clamped);

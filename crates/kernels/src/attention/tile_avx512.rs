@@ -1,4 +1,4 @@
-//! Attention's sixteen lanes in AVX-512 registers, with or without the bf16 instructions.
+//! AVX-512 lanes of attention: sixteen f32 in a register, with or without bf16 instructions.
 
 use super::layout::LANES;
 use super::tile::{EXP2, Kernel, Pair, Simd, Single};

@@ -1,4 +1,4 @@
-//! Attention's sixteen lanes in plain Rust, for any processor.
+//! Portable lanes of attention: sixteen f32 in plain Rust, for any processor.
 
 use super::layout::LANES;
 use super::tile::{EXP2, EXP2_MIN, Kernel, Pair, Simd, Single};

@@ -1,64 +1,72 @@
-//! The loops around the register tile: blocks of rows, blocks of K, panels, tiles.
+//! Cache blocking of matrix products: loops over blocks of K, blocks of rows, panels and tiles.
 //!
-//! A block of rows of A stays in the second-level cache while every panel of B passes by; a panel
-//! stays in the first or second level while the tiles of the block pass by.
+//! ```text
+//! for each block of K:                    C is updated once per block
+//!     for each block of rows of A:        256 KiB, stays in the second-level cache
+//!         for each panel of B:            stays in the first or second level
+//!             for each tile of rows:      sums in registers; see `tile`
+//!                 C[tile, panel] (+)= A[tile, block of K] * B[block of K, panel]
+//! ```
+//!
+//! A block of rows of A is reused for every panel of B, a panel for every tile of the block. Without
+//! blocking both would come from memory each time.
 
 use super::prefetch::Lines;
 use super::tile::{Tile, TileCall};
 use super::{Accum, MatmulShape};
 use std::ops::Range;
 
-/// Bytes of a block of A: a part of a second-level cache of 512 KiB or more.
+/// Bytes of a block of A: part of a second-level cache of 512 KiB or more.
 const A_BLOCK_BYTES: usize = 256 << 10;
 
-/// A left operand, in tiles of rows.
+/// A left operand, as tiles of rows.
 #[derive(Clone, Copy)]
-pub(super) struct Left<'a, E> {
+pub(super) struct LeftOperand<'a, E> {
     elements: &'a [E],
-    /// From a full tile of rows to the next.
+    /// Elements between full tiles of rows.
     tile_stride: usize,
     row_stride: usize,
-    /// From a step along K to the next.
+    /// Elements between steps along K.
     step: usize,
 }
 
-impl<'a, E> Left<'a, E> {
-    /// A row-major matrix whose rows are `row_stride` apart, read where it lies.
-    pub fn in_place(tile: &Tile<E>, elements: &'a [E], row_stride: usize) -> Left<'a, E> {
+impl<'a, E> LeftOperand<'a, E> {
+    /// A row-major matrix with rows `row_stride` apart, read in place.
+    pub fn in_place(tile: &Tile<E>, elements: &'a [E], row_stride: usize) -> LeftOperand<'a, E> {
         let tile_stride = tile.by_rows.len() * row_stride;
-        Left { elements, tile_stride, row_stride, step: tile.k_per_word }
+        LeftOperand { elements, tile_stride, row_stride, step: tile.k_per_word }
     }
 
-    /// Panels of a full tile's rows with `steps` steps each, as packed for a weight gradient.
-    pub fn packed(tile: &Tile<E>, elements: &'a [E], steps: usize) -> Left<'a, E> {
+    /// Panels as high as a full tile, of `steps` steps each, as packed for a weight gradient.
+    pub fn packed(tile: &Tile<E>, elements: &'a [E], steps: usize) -> LeftOperand<'a, E> {
         let step = tile.by_rows.len() * tile.k_per_word;
-        Left { elements, tile_stride: steps * step, row_stride: tile.k_per_word, step }
+        LeftOperand { elements, tile_stride: steps * step, row_stride: tile.k_per_word, step }
     }
 }
 
-/// A product `C (M, N) (+)= A (M, K) · B (K, N)` to be computed with one kind of tile.
+/// A product `C (M, N) (+)= A (M, K) · B (K, N)`, computed with one kind of tile.
 pub(super) struct Product<'a, E: 'static> {
     pub tile: &'static Tile<E>,
-    pub a: Left<'a, E>,
-    /// In panels.
+    pub a: LeftOperand<'a, E>,
+    /// Packed in panels.
     pub b: &'a [u32],
     pub shape: MatmulShape,
     pub accum: Accum<'a>,
-    /// What is read after the product, if it is better fetched early than the next panel of B.
+    /// Memory to prefetch instead of the next panel of B: data that is read after the product.
     pub ahead: Option<Lines>,
 }
 
 impl<E> Product<'_, E> {
-    /// Computes it into `c`, whose rows are N apart.
+    /// Computes the product into `c`, whose rows are N apart.
     ///
-    /// K is cut into equal blocks by its size alone, and a row's sums run along each block in
-    /// order; so the bits of a row do not depend on the other rows.
+    /// K is cut into equal blocks that depend on K alone, and a row is summed along each block in
+    /// order. So the bits of a row do not depend on the other rows.
     pub fn run(&self, c: &mut [f32]) {
         let MatmulShape { m, k, .. } = self.shape;
         let full = self.tile.by_rows.len();
         let k_block = k_block(k, self.tile.k_block);
         let m_block = (A_BLOCK_BYTES / (k_block * size_of::<E>())).max(full) / full * full;
-        // At least once, so that an empty sum is written too.
+        // At least one pass, so that an empty sum is written too.
         for k0 in (0..k.max(1)).step_by(k_block) {
             for m0 in (0..m).step_by(m_block) {
                 for panel in 0..self.n_panels() {
@@ -96,7 +104,7 @@ impl<E> Product<'_, E> {
         }
     }
 
-    /// What the tile at `row` should ask for early.
+    /// Memory that the tile at `row` prefetches.
     fn ahead(&self, block: &Block, row: usize) -> Lines {
         let Block { panel, rows, ks } = block;
         let full = self.tile.by_rows.len();
@@ -109,14 +117,14 @@ impl<E> Product<'_, E> {
         }
         let next = self.panel_words(panel + 1, ks);
         if n_tiles == 1 {
-            // A line in each step's words: the processor fetches their neighbours by itself.
+            // One line for each step's words: the processor fetches the neighbouring lines itself.
             let cols = self.tile.cols;
             return Lines::of_rows(next.as_ptr(), cols, next.len() / cols, 1);
         }
         Lines::of(next).part(t, n_tiles)
     }
 
-    /// The words of a block of K in a panel of B.
+    /// The words of one block of K in a panel of B.
     fn panel_words(&self, panel: usize, ks: &Range<usize>) -> &[u32] {
         let Tile { cols, k_per_word, .. } = self.tile;
         let panel_len = self.shape.k.div_ceil(*k_per_word) * cols;
@@ -129,14 +137,14 @@ impl<E> Product<'_, E> {
     }
 }
 
-/// Part of a product: some rows, and some of K in one panel.
+/// Part of a product: a range of rows, and a range of K in one panel.
 struct Block {
     panel: usize,
     rows: Range<usize>,
     ks: Range<usize>,
 }
 
-/// The length of the blocks that K is cut into: equal, even, and at most `limit`.
+/// Length of the blocks that K is cut into: equal, even, and at most `limit`.
 pub(super) fn k_block(k: usize, limit: usize) -> usize {
     let n_blocks = k.div_ceil(limit).max(1);
     k.div_ceil(n_blocks).next_multiple_of(2).max(2)

@@ -1,6 +1,6 @@
-//! Matrix products: the contract, the checks at the door, and the choice of instruction set.
+//! Matrix products: the three products of training, argument checks, and instruction-set dispatch.
 //!
-//! Three products make a training step. With weights `W` stored as (N, K), that is (out, in):
+//! A training step uses three products. With weights `W` stored as (N, K), that is (out, in):
 //!
 //! ```text
 //! forward          Y  (M, N) = X (M, K) · Wᵀ     right operand packed by `pack_transposed`
@@ -9,14 +9,14 @@
 //! ```
 //!
 //! The right operand of [`matmul`] is packed once and used many times: it is cut into panels of
-//! [`panel_cols`] columns, each stored row after row, so that the inner loop reads it as one
-//! stream. The left operand is read where it lies. Every product is made of register tiles, one
-//! file per instruction set; `naive` is the definition that they are tested against.
+//! [`panel_cols`] columns, each stored row after row, so that the inner loop reads one contiguous
+//! stream. The left operand is read in place. Every product is made of register tiles, one file per
+//! instruction set; `naive` is the definition that they are tested against.
 //!
-//! Packed words and scratch are fastest where they start at a cache line ([`crate::AlignedVec`]).
+//! Packed words and scratch should start at a cache line ([`crate::AlignedVec`]) for full speed.
 //!
-//! **Bits.** An element of a result is summed along K in an order that depends on K alone: not on
-//! how many rows are in the call, nor on how rows or panels were dealt to threads. Another
+//! **Bits.** An element of the result is summed along K in an order that depends on K alone, not on
+//! the number of rows in the call or on how rows or panels are distributed to threads. Another
 //! instruction set may round differently.
 
 mod blocks;
@@ -39,7 +39,7 @@ mod wgrad;
 use crate::accum::Accum;
 use crate::isa::Isa;
 use crate::rows::{Precision, Rows};
-use blocks::{Left, Product};
+use blocks::{LeftOperand, Product};
 use std::ops::Range;
 
 pub use pack::{
@@ -68,22 +68,21 @@ pub struct MatmulShape {
 /// | `a`      | (M, K) | read in place; of the precision that `b` was packed in         |
 /// | `b`      | (K, N) | packed under the instruction set that is active now            |
 ///
-/// M is read off `c`; any M is served, M = 1 (decoding) at the speed of memory. Cost: 2·M·N·K
-/// flops. To share a product among threads cut the rows of `c` and `a`, or see [`matmul_panels`].
-///
+/// M is derived from `c`. Any M works; M = 1 (decoding) runs at memory bandwidth. Cost: 2·M·N·K
+/// flops. To split a product among threads, split the rows of `c` and `a`, or use [`matmul_panels`].
 /// # Panics
-/// If a length disagrees with its shape or `a` is of another precision than `b`.
+/// If a length disagrees with its shape, or `a` and `b` differ in precision.
 pub fn matmul(c: &mut [f32], a: Rows, b: Packed, accum: Accum) {
     matmul_panels(c, a, b, 0..n_panels(b.n), accum);
 }
 
-/// [`matmul`] on some of the panels of `b`: how threads share a product that has few rows.
+/// [`matmul`] on some panels of `b`: lets threads split a product that has few rows.
 ///
-/// `c_part` is (M, columns), the columns being those of `panels` ([`panel_columns`]), packed; so
-/// is the operand of [`Accum::Plus`]. With M = 1 it is that range of the whole output row.
+/// `c_part` is (M, columns), contiguous, for the columns of `panels` ([`panel_columns`]); so is the
+/// operand of [`Accum::Plus`]. With M = 1 it is that range of the output row.
 ///
 /// # Panics
-/// As [`matmul`], and if `panels` reaches beyond `b`.
+/// As [`matmul`], or if `panels` exceeds `b`.
 pub fn matmul_panels(c_part: &mut [f32], a: Rows, b: Packed, panels: Range<usize>, accum: Accum) {
     matmul_on(Isa::active(), c_part, a, b, panels, accum);
 }
@@ -117,7 +116,7 @@ fn matmul_on(isa: Isa, c: &mut [f32], a: Rows, b: Packed, panels: Range<usize>, 
     multiply_in_place(isa, c, a, k, b, shape, accum);
 }
 
-/// The product of `a`, read in place with rows `stride` apart, and packed `b`, computed into `c`.
+/// The product of `a`, read in place with rows `stride` apart, and packed `b`, written to `c`.
 fn multiply_in_place(
     isa: Isa,
     c: &mut [f32],
@@ -130,18 +129,18 @@ fn multiply_in_place(
     match a {
         Rows::F32(a) => {
             let tile = tile::for_f32(isa);
-            let a = Left::in_place(tile, a, stride);
+            let a = LeftOperand::in_place(tile, a, stride);
             Product { tile, a, b, shape, accum, ahead: None }.run(c);
         }
         Rows::Bf16(a) => {
             let tile = tile::for_bf16(isa);
-            let a = Left::in_place(tile, a, stride);
+            let a = LeftOperand::in_place(tile, a, stride);
             Product { tile, a, b, shape, accum, ahead: None }.run(c);
         }
     }
 }
 
-/// How many bf16 or f32 numbers lie in a packed word.
+/// bf16 or f32 numbers in a packed word.
 fn k_per_word(isa: Isa, precision: Precision) -> usize {
     match precision {
         Precision::F32 => tile::for_f32(isa).k_per_word,

@@ -1,9 +1,9 @@
-//! The definition of the matrix products: three loops, operands rounded to the precision asked.
+//! Definition of the matrix products: three loops, operands rounded to the requested precision.
 
 use super::{Accum, MatmulShape};
 use crate::rows::{Precision, Rows, bf16_from_f32, f32_from_bf16};
 
-/// `C (M, N) (+)= A (M, K) · B (K, N)`, `b` being rounded to the precision of `a` first.
+/// `C (M, N) (+)= A (M, K) · B (K, N)`, with `b` first rounded to the precision of `a`.
 ///
 /// # Panics
 /// If a length disagrees with `shape`.

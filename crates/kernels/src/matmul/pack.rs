@@ -1,27 +1,27 @@
-//! Packing the right operand: (K, N) becomes panels of columns, each stored row after row.
+//! Packing of right operands: (K, N) becomes panels of columns, each stored row after row.
 //!
 //! ```text
 //! panel p = columns p·cols .. (p+1)·cols, zero beyond N
 //! word (step, j) of a panel = B[step, j], or the bf16 pair B[2·step, j], B[2·step + 1, j]
 //! ```
 //!
-//! The pair has its first element in the low half; an odd K ends with a zero in the high half. On
-//! an instruction set without products of bf16 pairs a word holds one number, rounded to bf16.
+//! The first element of a pair is in the low half; an odd K ends with a zero in the high half. On an
+//! instruction set without bf16 pair products a word holds one number, rounded to bf16.
 
-use super::panels::{self, Kept, Pair, Part, Rounded, RoundedPair, Side, Widened};
+use super::panels::{self, Kept, KeptPair, Rounded, RoundedPair, Side, SubMatrix, Widened};
 use super::{k_per_word, tile};
 use crate::isa::Isa;
 use crate::rows::{Precision, Rows};
 use std::ops::Range;
 
-/// A right operand (K, N), packed under the instruction set that was active then.
+/// A right operand (K, N), packed under the instruction set that was active at that time.
 #[derive(Clone, Copy, Debug)]
 pub struct Packed<'a> {
     /// [`packed_len`] words.
     pub words: &'a [u32],
-    /// Of the numbers in the words.
+    /// Precision of the numbers in the words.
     pub precision: Precision,
-    /// Rows: the dimension that is summed over.
+    /// Rows: the dimension of the sum.
     pub k: usize,
     /// Columns.
     pub n: usize,
@@ -37,20 +37,20 @@ pub fn n_panels(n: usize) -> usize {
     n.div_ceil(panel_cols())
 }
 
-/// The columns, out of `n`, that lie in `panels`.
+/// The columns, out of `n`, that `panels` covers.
 ///
 /// # Panics
-/// If there are not so many panels.
+/// If the range of panels runs backwards or ends beyond the last panel.
 pub fn panel_columns(n: usize, panels: Range<usize>) -> Range<usize> {
     panel_columns_on(Isa::active(), n, panels)
 }
 
-/// Words of one panel of `k` rows.
+/// Words in one panel of `k` rows.
 pub fn panel_len(precision: Precision, k: usize) -> usize {
     panel_len_on(Isa::active(), precision, k)
 }
 
-/// Words of a packed (K, N).
+/// Words in a packed (K, N).
 pub fn packed_len(precision: Precision, k: usize, n: usize) -> usize {
     packed_len_on(Isa::active(), precision, k, n)
 }
@@ -71,10 +71,10 @@ pub fn pack_straight(dst: &mut [u32], w: &[f32], k: usize, n: usize, precision: 
     pack_straight_panels(dst, w, k, n, precision, 0..n_panels(n));
 }
 
-/// [`pack_transposed`] of some panels, `dst_part` being their words: how threads share the work.
+/// [`pack_transposed`] of some panels into `dst_part`, their words: lets threads split the packing.
 ///
 /// # Panics
-/// If `dst_part` is not that many times [`panel_len`] or `w` not (N, K).
+/// If `dst_part` is not [`panel_len`] times the number of panels or `w` is not (N, K).
 pub fn pack_transposed_panels(
     dst_part: &mut [u32],
     w: &[f32],
@@ -86,10 +86,10 @@ pub fn pack_transposed_panels(
     transposed_on(Isa::active(), dst_part, w, k, n, precision, panels);
 }
 
-/// [`pack_straight`] of some panels, `dst_part` being their words: how threads share the work.
+/// [`pack_straight`] of some panels into `dst_part`, their words: lets threads split the packing.
 ///
 /// # Panics
-/// If `dst_part` is not that many times [`panel_len`] or `w` not (K, N).
+/// If `dst_part` is not [`panel_len`] times the number of panels or `w` is not (K, N).
 pub fn pack_straight_panels(
     dst_part: &mut [u32],
     w: &[f32],
@@ -129,7 +129,7 @@ pub(super) fn transposed_on(
     let rows = panel_columns_on(isa, n, panels.clone());
     let len = panels.len() * panel_len_on(isa, precision, k);
     assert_eq!(dst.len(), len, "pack_transposed: argument dst_part is not of packed length");
-    let part = Part { numbers: w, n_columns: k, rows, columns: 0..k };
+    let part = SubMatrix { numbers: w, n_columns: k, rows, columns: 0..k };
     match (precision, k_per_word(isa, precision)) {
         (Precision::F32, _) => panels::transposed_on::<Kept>(isa, dst, &part),
         (Precision::Bf16, 1) => panels::transposed_on::<Rounded>(isa, dst, &part),
@@ -150,7 +150,7 @@ pub(super) fn straight_on(
     let columns = panel_columns_on(isa, n, panels.clone());
     let len = panels.len() * panel_len_on(isa, precision, k);
     assert_eq!(dst.len(), len, "pack_straight: argument dst_part is not of packed length");
-    let part = Part { numbers: w, n_columns: n, rows: 0..k, columns };
+    let part = SubMatrix { numbers: w, n_columns: n, rows: 0..k, columns };
     match (precision, k_per_word(isa, precision)) {
         (Precision::F32, _) => panels::straight_on::<Kept>(isa, Side::Right, dst, &part),
         (Precision::Bf16, 1) => panels::straight_on::<Rounded>(isa, Side::Right, dst, &part),
@@ -158,7 +158,7 @@ pub(super) fn straight_on(
     }
 }
 
-/// Packs some rows and columns of `x`, which has `n_columns`, as either operand of a tile.
+/// Packs some rows and columns of `x`, which has `n_columns`, as the left or right operand of a tile.
 pub(super) fn rows_on(
     isa: Isa,
     side: Side,
@@ -170,14 +170,14 @@ pub(super) fn rows_on(
 ) {
     match x {
         Rows::F32(numbers) => {
-            let part = Part { numbers, n_columns, rows, columns };
+            let part = SubMatrix { numbers, n_columns, rows, columns };
             panels::straight_on::<Kept>(isa, side, dst, &part);
         }
         Rows::Bf16(numbers) => {
-            let part = Part { numbers, n_columns, rows, columns };
+            let part = SubMatrix { numbers, n_columns, rows, columns };
             match k_per_word(isa, Precision::Bf16) {
                 1 => panels::straight_on::<Widened>(isa, side, dst, &part),
-                _ => panels::straight_on::<Pair>(isa, side, dst, &part),
+                _ => panels::straight_on::<KeptPair>(isa, side, dst, &part),
             }
         }
     }

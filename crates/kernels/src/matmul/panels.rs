@@ -1,7 +1,7 @@
-//! The packing loops, written once and compiled for every instruction set.
+//! Packing loops: generic code compiled for every instruction set.
 //!
-//! A number becomes a word in one of five ways ([`Encoding`]), and a matrix is laid in panels
-//! either as it is stored, row by row, or transposed, in blocks of 16 by 16 words.
+//! A number is encoded as a word in one of five ways ([`Encoding`]). A matrix is laid out in panels
+//! either as stored, row by row, or transposed, in blocks of 16 by 16 words.
 
 use super::tile_portable;
 use super::transpose::{BLOCK, transpose};
@@ -13,17 +13,17 @@ use crate::isa::Isa;
 use crate::rows::{bf16_from_f32, f32_from_bf16};
 use std::ops::Range;
 
-/// How numbers become packed words.
+/// Encoding of numbers as packed words.
 pub(super) trait Encoding {
-    /// The numbers of the matrix.
+    /// Number type of the matrix.
     type Number: Copy + Default;
-    /// Rows of the right operand in a word: 1, or 2 for bf16 pairs.
+    /// Rows of the matrix per word: 1, or 2 for bf16 pairs.
     const PER_WORD: usize;
-    /// The word of a number and, where there are two in a word, of the one below it.
+    /// The word of a number and, if words are pairs, of the number below it.
     fn word(first: Self::Number, second: Self::Number) -> u32;
 }
 
-/// f32, kept.
+/// f32, unchanged.
 pub(super) struct Kept;
 /// f32, rounded to bf16 and widened again.
 pub(super) struct Rounded;
@@ -31,8 +31,8 @@ pub(super) struct Rounded;
 pub(super) struct Widened;
 /// Two f32, each rounded to bf16.
 pub(super) struct RoundedPair;
-/// Two bf16.
-pub(super) struct Pair;
+/// Two bf16, unchanged.
+pub(super) struct KeptPair;
 
 impl Encoding for Kept {
     type Number = f32;
@@ -66,11 +66,11 @@ impl Encoding for RoundedPair {
     const PER_WORD: usize = 2;
     #[inline(always)]
     fn word(first: f32, second: f32) -> u32 {
-        Pair::word(bf16_from_f32(first), bf16_from_f32(second))
+        KeptPair::word(bf16_from_f32(first), bf16_from_f32(second))
     }
 }
 
-impl Encoding for Pair {
+impl Encoding for KeptPair {
     type Number = u16;
     const PER_WORD: usize = 2;
     #[inline(always)]
@@ -79,9 +79,9 @@ impl Encoding for Pair {
     }
 }
 
-/// Part of a row-major matrix: some rows and columns of it.
+/// Sub-matrix of a row-major matrix: a range of its rows and columns.
 #[derive(Clone)]
-pub(super) struct Part<'a, T> {
+pub(super) struct SubMatrix<'a, T> {
     /// The whole matrix.
     pub numbers: &'a [T],
     /// Columns of the whole matrix.
@@ -90,9 +90,9 @@ pub(super) struct Part<'a, T> {
     pub columns: Range<usize>,
 }
 
-impl<'a, T: Copy + Default> Part<'a, T> {
-    /// `W` numbers of row `row` from `column` on, both counted in the part: where they lie, or, as
-    /// far as they reach beyond the part, copied into `padded`, which has zeros.
+impl<'a, T: Copy + Default> SubMatrix<'a, T> {
+    /// `W` numbers of row `row` from `column` on, both counted within the sub-matrix. Returns them in
+    /// place, or, if they reach beyond it, a copy in `padded`, which must hold zeros.
     #[inline(always)]
     fn load<'b, const W: usize>(
         &self,
@@ -116,19 +116,19 @@ impl<'a, T: Copy + Default> Part<'a, T> {
     }
 }
 
-/// Which operand of a tile the panels are: its width is the tile's columns, or its rows.
+/// Operand of a tile that panels are packed for: the panel width is the tile's columns or its rows.
 #[derive(Clone, Copy)]
 pub(super) enum Side {
     Left,
     Right,
 }
 
-/// Packs `part` in panels of its columns: word (step, j) is of rows step·PER_WORD and on.
+/// Packs `part` in panels of its columns: word (step, j) starts at row step·PER_WORD.
 pub(super) fn straight_on<E: Encoding>(
     isa: Isa,
     side: Side,
     dst: &mut [u32],
-    part: &Part<E::Number>,
+    part: &SubMatrix<E::Number>,
 ) {
     match isa {
         // SAFETY: the processor has the instruction set that was asked for.
@@ -147,7 +147,7 @@ pub(super) fn straight_on<E: Encoding>(
 }
 
 /// Packs the transpose of `part` in panels of its rows.
-pub(super) fn transposed_on<E: Encoding>(isa: Isa, dst: &mut [u32], part: &Part<E::Number>) {
+pub(super) fn transposed_on<E: Encoding>(isa: Isa, dst: &mut [u32], part: &SubMatrix<E::Number>) {
     match isa {
         // SAFETY: the processor has the instruction set that was asked for.
         #[cfg(target_arch = "x86_64")]
@@ -161,7 +161,7 @@ pub(super) fn transposed_on<E: Encoding>(isa: Isa, dst: &mut [u32], part: &Part<
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-fn straight_avx512<E: Encoding>(side: Side, dst: &mut [u32], part: &Part<E::Number>) {
+fn straight_avx512<E: Encoding>(side: Side, dst: &mut [u32], part: &SubMatrix<E::Number>) {
     match side {
         Side::Left => straight::<E, { tile_avx512::ROWS }, 4, 32>(dst, part),
         Side::Right => straight::<E, { tile_avx512::COLS }, 1, 48>(dst, part),
@@ -170,7 +170,7 @@ fn straight_avx512<E: Encoding>(side: Side, dst: &mut [u32], part: &Part<E::Numb
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn straight_avx2<E: Encoding>(side: Side, dst: &mut [u32], part: &Part<E::Number>) {
+fn straight_avx2<E: Encoding>(side: Side, dst: &mut [u32], part: &SubMatrix<E::Number>) {
     match side {
         Side::Left => straight::<E, { tile_avx2::ROWS }, 4, 24>(dst, part),
         Side::Right => straight::<E, { tile_avx2::COLS }, 2, 32>(dst, part),
@@ -179,14 +179,14 @@ fn straight_avx2<E: Encoding>(side: Side, dst: &mut [u32], part: &Part<E::Number
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-fn transposed_avx512<E: Encoding>(dst: &mut [u32], part: &Part<E::Number>) {
+fn transposed_avx512<E: Encoding>(dst: &mut [u32], part: &SubMatrix<E::Number>) {
     let transpose = |src: &_, dst: &mut [u32], stride| transpose_avx512(src, dst, stride);
     transposed::<E, { tile_avx512::COLS }>(dst, part, transpose);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn transposed_avx2<E: Encoding>(dst: &mut [u32], part: &Part<E::Number>) {
+fn transposed_avx2<E: Encoding>(dst: &mut [u32], part: &SubMatrix<E::Number>) {
     let transpose = |src: &_, dst: &mut [u32], stride| transpose_avx2(src, dst, stride);
     transposed::<E, { tile_avx2::COLS }>(dst, part, transpose);
 }
@@ -198,7 +198,7 @@ fn transposed_avx2<E: Encoding>(dst: &mut [u32], part: &Part<E::Number>) {
 #[inline(always)]
 fn straight<E: Encoding, const W: usize, const G: usize, const C: usize>(
     dst: &mut [u32],
-    part: &Part<E::Number>,
+    part: &SubMatrix<E::Number>,
 ) {
     const { assert!(C == G * W) };
     let zero = E::Number::default();
@@ -224,7 +224,7 @@ fn straight<E: Encoding, const W: usize, const G: usize, const C: usize>(
 #[inline(always)]
 fn transposed<E: Encoding, const W: usize>(
     dst: &mut [u32],
-    part: &Part<E::Number>,
+    part: &SubMatrix<E::Number>,
     transpose: impl Fn(&[[u32; BLOCK]; BLOCK], &mut [u32], usize),
 ) {
     let steps = part.columns.len().div_ceil(E::PER_WORD);
@@ -241,9 +241,9 @@ fn transposed<E: Encoding, const W: usize>(
     }
 }
 
-/// The words of one row of a transposed part, from word `step` on.
+/// The words of one row of a transposed sub-matrix, from word `step` on.
 #[inline(always)]
-fn row_words<E: Encoding>(part: &Part<E::Number>, row: usize, step: usize) -> [u32; BLOCK] {
+fn row_words<E: Encoding>(part: &SubMatrix<E::Number>, row: usize, step: usize) -> [u32; BLOCK] {
     let mut words = [0; BLOCK];
     if E::PER_WORD == 1 {
         let mut padded = [E::Number::default(); BLOCK];

@@ -1,37 +1,37 @@
-//! Cache lines to ask for before they are needed, one at each step of a tile.
+//! Prefetch lists: cache lines to fetch ahead of use, one line per step of a tile.
 //!
-//! A tile reads the panel of B at every step, but C, and what comes after it, only at its end.
-//! Asking for that memory a line at a time hides its latency; asking for all of it at once holds
-//! up the loads of B (measured: `bench/record/matmul-zen5.md`).
+//! A tile reads the panel of B at every step, but C, and the data that follows, only at its end.
+//! Prefetching that memory one line at a time hides its latency; prefetching all of it at once delays
+//! the loads of B (measured on Zen 5).
 
 /// Bytes of a cache line.
 pub(super) const LINE: usize = 64;
 
-/// The lines of a slice, or the first few of each row of a matrix.
+/// The cache lines of a slice, or the first few lines of each row of a matrix.
 ///
-/// Addresses are only ever prefetched, so they may lie anywhere.
+/// Addresses are only prefetched, never read, so they may be invalid.
 #[derive(Clone, Copy)]
 pub(super) struct Lines {
     start: *const u8,
-    /// Bytes from a row to the next.
+    /// Bytes between rows.
     stride: usize,
-    /// The lines of a row are 2 to this power.
+    /// Base-2 logarithm of the lines per row.
     per_row_log2: u32,
-    /// The lines meant, counted from `start`.
+    /// The selected lines, counted from `start`.
     first: usize,
     end: usize,
 }
 
 impl Lines {
-    /// The lines of a slice.
+    /// All lines of a slice.
     pub fn of<T>(slice: &[T]) -> Lines {
         let end = size_of_val(slice).div_ceil(LINE);
         let (start, per_row_log2) = (slice.as_ptr().cast(), usize::BITS - 1);
         Lines { start, stride: 0, per_row_log2, first: 0, end }
     }
 
-    /// From `start` on, the lines of `rows` rows of `row_len` elements, `stride` elements apart;
-    /// of a row at least so many, up to a power of two.
+    /// The lines of `rows` rows of `row_len` elements, `stride` elements apart, from `start` on. The
+    /// lines per row are rounded up to a power of two.
     #[inline(always)]
     pub fn of_rows<T>(start: *const T, stride: usize, rows: usize, row_len: usize) -> Lines {
         let per_row = (row_len * size_of::<T>()).div_ceil(LINE).max(1).next_power_of_two();
@@ -44,20 +44,20 @@ impl Lines {
         }
     }
 
-    /// Part `i` of `n` about equal parts.
+    /// Part `i` of `n` parts of about equal size.
     pub fn part(self, i: usize, n: usize) -> Lines {
         let len = self.len().div_ceil(n);
         let first = self.end.min(self.first + i * len);
         Lines { first, end: self.end.min(first + len), ..self }
     }
 
-    /// How many they are.
+    /// Number of lines.
     #[inline(always)]
     pub fn len(&self) -> usize {
         self.end - self.first
     }
 
-    /// Line `i`, if there are so many.
+    /// Line `i`, or `None` beyond the last.
     #[inline(always)]
     pub fn get(&self, i: usize) -> Option<*const u8> {
         let i = self.first + i;

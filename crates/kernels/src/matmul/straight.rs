@@ -1,8 +1,8 @@
-//! A product whose right operand is packed on the way: `dX = dY·W` from the weights as they are.
+//! Data gradient `dX = dY·W`: a product that packs its right operand block by block.
 //!
-//! A block of K is packed into scratch and used by all rows at once, then the next. Packing an
-//! element costs about what multiplying one row by it costs, so it is lost among hundreds of rows,
-//! and the memory of a second copy of the weights is saved.
+//! One block of K is packed into scratch and used by all rows, then the next. Packing an element
+//! costs about as much as multiplying one row by it, which is negligible for hundreds of rows, and it
+//! saves the memory of a second copy of the weights.
 
 use super::blocks::k_block;
 use super::{MatmulShape, multiply_in_place, pack, tile};
@@ -10,9 +10,9 @@ use crate::accum::Accum;
 use crate::isa::Isa;
 use crate::rows::{Precision, Rows};
 
-/// `C (M, N) (+)= A (M, K) · W`, with `w` (K, N) row-major, converted to A's format.
+/// `C (M, N) (+)= A (M, K) · W`, with `w` (K, N) row-major, converted to the format of A.
 ///
-/// Gives the bits of [`matmul`](super::matmul) with [`pack_straight`](super::pack_straight).
+/// Bit-identical to [`matmul`](super::matmul) after [`pack_straight`](super::pack_straight).
 ///
 /// # Panics
 /// If a length disagrees with `shape`, or `scratch` is shorter than [`straight_scratch_len`].
@@ -68,7 +68,7 @@ pub(super) fn straight_on(
     }
 
     let step = block_len(isa, k, precision);
-    // At least once, so that an empty sum is written too.
+    // At least one pass, so that an empty sum is written too.
     for k0 in (0..k.max(1)).step_by(step) {
         let shape = MatmulShape { m, n, k: step.min(k - k0) };
         let b = &mut scratch[..pack::packed_len_on(isa, precision, shape.k, n)];

@@ -1,12 +1,23 @@
-//! What a register tile is: the contract between the blocking loops and the instruction sets.
+//! Register tile of matrix products: its interface between blocking loops and instruction sets.
 //!
-//! A tile multiplies a few rows of A by one panel of B, keeping all sums in registers:
+//! A tile multiplies R rows of A by one panel of B and keeps all R x V sums in vector registers:
 //!
 //! ```text
-//! for k:  b = panel[k][0..cols]            one stream, 16 to 64 bytes at a time
-//!         for r:  sum[r] += a[r][k] * b    a number, or a pair of bf16, in every lane
-//! C[r] (+)= sum[r]
+//! sum[0..R][0..V] = 0
+//! for each step k:                              K, or K / 2 steps of bf16 pairs
+//!     b[0..V] = load panel[k]                   V vectors, one contiguous stream
+//!     for r in 0..R:
+//!         a = broadcast A[r][k]                 one number (or pair) in every SIMD lane
+//!         for v in 0..V:
+//!             sum[r][v] += a * b[v]             one fused multiply-add
+//!     prefetch one cache line of C or of what follows
+//! C[r] (+)= sum[r]                              C is read and written once per block of K
 //! ```
+//!
+//! A step has V loads, R broadcasts and R·V multiply-adds. Two things fix the shape: R·V should be
+//! large against R + V, so that arithmetic and not the load ports sets the pace, and large enough that
+//! no sum waits for the multiply-add of the previous step; and R·V + V + 1 registers (sums, vectors of
+//! B, broadcast) must not exceed 16 with AVX2 or 32 with AVX-512. That gives 6 x 2 and 8 x 3.
 
 use super::prefetch::{LINE, Lines};
 use super::{Accum, tile_portable};
@@ -20,44 +31,44 @@ pub(super) struct Tile<E: 'static> {
     pub by_rows: &'static [TileFn<E>],
     /// Columns of a panel.
     pub cols: usize,
-    /// How many elements along K lie in a word of B, and in a step of A: 1, or 2 for bf16 pairs.
+    /// Elements along K in a word of B, and in a step of A: 1, or 2 for bf16 pairs.
     pub k_per_word: usize,
-    /// At most so many elements along K are summed before C is updated. Even.
+    /// Most elements along K that are summed before C is updated. Even.
     pub k_block: usize,
 }
 
-/// Computes one tile. Unsafe only because it uses instructions that the processor must have.
+/// Computes one tile. Unsafe only because the processor must support the instructions used.
 pub(super) type TileFn<E> = unsafe fn(&mut TileCall<E>);
 
 /// The arguments of one tile: `C (+)= A·B` on `r` rows and `cols` columns.
 pub(super) struct TileCall<'a, E> {
-    /// The first element of the tile in C, and what follows.
+    /// C from the first element of the tile on.
     pub c: &'a mut [f32],
-    /// From a row of C, and of the operand of [`Accum::Plus`], to the next.
+    /// Elements between rows of C, and of the operand of [`Accum::Plus`].
     pub c_stride: usize,
-    /// Columns to compute, at most those of a panel.
+    /// Columns to compute, at most the width of a panel.
     pub cols: usize,
-    /// As for `c`, relative to the same first element.
+    /// Accumulation mode; its operand starts at the same element as `c`.
     pub accum: Accum<'a>,
-    /// The first element of the tile's rows in A, and what follows.
+    /// A from the first element of the tile's rows on.
     pub a: &'a [E],
-    /// From a row of A to the next.
+    /// Elements between rows of A.
     pub a_row_stride: usize,
-    /// From a step along K, one word of B, to the next.
+    /// Elements of A between steps along K, each of which is one word of B.
     pub a_step: usize,
     /// The rows of the panel, one per step.
     pub b: &'a [u32],
-    /// Memory that will be read after this tile, which asks for it early.
+    /// Memory that will be read after this tile; the tile prefetches it.
     pub ahead: Lines,
-    /// Elements along K. If odd where steps are pairs, the last step has one element.
+    /// Elements along K. If odd while steps are pairs, the last step has one element.
     pub k: usize,
 }
 
 impl<E> TileCall<'_, E> {
-    /// Checks that a tile of `rows` rows, of panels `panel_cols` wide, stays inside the slices.
+    /// Checks that a tile of `rows` rows, with panels `panel_cols` wide, stays inside the slices.
     ///
     /// # Panics
-    /// If it does not; every tile calls this first, so that its pointers are sound.
+    /// If it does not. Every tile calls this first, which makes its pointers sound.
     #[inline(always)]
     pub fn check(&self, rows: usize, panel_cols: usize, k_per_word: usize) {
         let steps = self.k.div_ceil(k_per_word);
@@ -75,8 +86,8 @@ impl<E> TileCall<'_, E> {
         }
     }
 
-    /// The line to ask for at a step: first of C, whose `rows` rows are written when the sums are
-    /// ready and lie in a line more than a panel is wide; then of what comes after the tile.
+    /// The line to prefetch at a step: first the lines of C, which are written when the sums are
+    /// complete (a row spans one line more than the panel's width), then those that follow the tile.
     #[inline(always)]
     pub fn line_at(&self, step: usize, rows: usize, panel_cols: usize) -> Option<*const u8> {
         let row_len = panel_cols + LINE / size_of::<f32>();

@@ -1,13 +1,13 @@
-//! The AVX2 tile: 6 rows by 16 columns of f32, 12 of the 16 registers holding sums.
+//! AVX2 register tile: 6 rows by 16 columns of f32, with sums in 12 of the 16 registers.
 //!
-//! Per step along K: 2 loads of B, 6 broadcasts of A, 12 fused multiply-adds. The left operand may
-//! be f32 or bf16, which is widened as it is broadcast; a packed word is one f32 either way.
+//! Per step along K: 2 loads of B, 6 broadcasts of A, 12 fused multiply-adds; see `tile` for the
+//! loop. The left operand is f32, or bf16 that is widened when broadcast; a packed word is one f32.
 
 use super::Accum;
 use super::tile::{Tile, TileCall};
 use std::arch::x86_64::*;
 
-/// Lanes of a vector.
+/// SIMD lanes of a vector.
 const LANES: usize = 8;
 
 /// Rows of a full tile.
@@ -117,7 +117,7 @@ unsafe fn multiply_add<E: Element, const ROWS: usize, const VECS: usize>(
     }
 }
 
-/// Writes or adds the sums of a tile into C; the last vector may be partly beyond its columns.
+/// Writes or adds the sums of a tile into C; the last vector may exceed the columns of the call.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn store<E, const ROWS: usize, const VECS: usize>(
@@ -130,7 +130,7 @@ fn store<E, const ROWS: usize, const VECS: usize>(
         Accum::Add => Some(c.cast_const()),
         Accum::Plus(other) => Some(other.as_ptr()),
     };
-    // Lane i of the last vector is inside if i is below the number of columns that remain.
+    // Lane i of the last vector is inside if i is below the number of remaining columns.
     let live = (call.cols - (VECS - 1) * LANES) as i32;
     let mask =
         _mm256_cmpgt_epi32(_mm256_set1_epi32(live), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));

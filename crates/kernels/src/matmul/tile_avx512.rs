@@ -1,13 +1,13 @@
-//! The AVX-512 tile: 8 rows by 48 columns of f32, 24 of the 32 registers holding sums.
+//! AVX-512 register tile: 8 rows by 48 columns of f32, with sums in 24 of the 32 registers.
 //!
-//! Per step along K: 3 loads of B, 8 broadcasts of A, 24 multiply-adds. The left operand may be
-//! f32 or bf16, which is widened as it is broadcast; a packed word is one f32 either way.
+//! Per step along K: 3 loads of B, 8 broadcasts of A, 24 multiply-adds; see `tile` for the loop. The
+//! left operand is f32, or bf16 that is widened when broadcast; a packed word is one f32.
 
 use super::Accum;
 use super::tile::{Tile, TileCall};
 use std::arch::x86_64::*;
 
-/// Lanes of a vector.
+/// SIMD lanes of a vector.
 pub(super) const LANES: usize = 16;
 
 /// Rows of a full tile.
@@ -123,7 +123,7 @@ unsafe fn multiply_add<E: Element, const ROWS: usize, const VECS: usize>(
     }
 }
 
-/// Writes or adds the sums of a tile into C; the last vector may be partly beyond its columns.
+/// Writes or adds the sums of a tile into C; the last vector may exceed the columns of the call.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 pub(super) fn store<E, const ROWS: usize, const VECS: usize>(

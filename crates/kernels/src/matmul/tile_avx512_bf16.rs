@@ -1,7 +1,7 @@
-//! The bf16 tile: 8 rows by 48 columns, two products a lane with `vdpbf16ps`.
+//! AVX-512 bf16 register tile: 8 rows by 48 columns, two products per SIMD lane with `vdpbf16ps`.
 //!
-//! As `tile_avx512`, but a step along K is a pair: a word of the panel is two rows of B in one
-//! column, and a word broadcast from A is two neighbours in one row.
+//! As `tile_avx512`, but a step along K covers two elements: a word of the panel holds two rows of B
+//! in one column, and a word broadcast from A holds two neighbours of one row.
 
 use super::tile::{Tile, TileCall};
 use super::tile_avx512::{COLS, LANES, store};
@@ -54,7 +54,7 @@ fn tile<const ROWS: usize, const VECS: usize>(call: &mut TileCall<u16>) {
 /// One step along K: `sum[r][v] += a[r][at..] · b[v]`, each a sum of two products.
 ///
 /// # Safety
-/// `VECS` vectors can be read at `b`, and a pair of A, or if `LAST` one element, in each row.
+/// `VECS` vectors can be read at `b`, and a pair of A (if `LAST`, one element) in each row.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
 unsafe fn multiply_add<const LAST: bool, const ROWS: usize, const VECS: usize>(
@@ -80,7 +80,7 @@ unsafe fn multiply_add<const LAST: bool, const ROWS: usize, const VECS: usize>(
     }
 }
 
-/// The same bits, seen as pairs of bf16.
+/// The same bits as pairs of bf16.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn pairs(words: __m512i) -> __m512bh {

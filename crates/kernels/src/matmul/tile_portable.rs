@@ -1,12 +1,12 @@
-//! The register tile in plain Rust, for any processor; a packed word is one f32.
+//! Portable register tile in plain Rust, for any processor; a packed word is one f32.
 //!
-//! The loops over rows and columns have constant bounds, so that they become vectors of 128 bits.
+//! The loops over rows and columns have constant bounds, so they compile to 128-bit vectors.
 
 use super::Accum;
 use super::tile::{Tile, TileCall, TileFn};
 use crate::rows::f32_from_bf16;
 
-/// Rows of a full tile: its sums take half of 16 registers, or of the 32 that Arm has.
+/// Rows of a full tile: its sums fill half of 16 registers, or half of the 32 of Arm.
 pub(super) const ROWS: usize = if cfg!(target_arch = "aarch64") { 4 } else { 2 };
 
 /// Columns of a panel.
@@ -40,7 +40,7 @@ impl Element for u16 {
     }
 }
 
-/// `a·b + c`, fused where every processor of the architecture can: elsewhere it is a library call.
+/// `a·b + c`, fused where every processor of the architecture can; elsewhere fusing is a library call.
 #[inline(always)]
 fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
     if cfg!(target_arch = "aarch64") { a.mul_add(b, c) } else { a * b + c }
@@ -50,7 +50,7 @@ fn tile<E: Element, const ROWS: usize>(call: &mut TileCall<E>) {
     call.check(ROWS, COLS, 1);
     let mut sum = [[0f32; COLS]; ROWS];
     for (k, b) in call.b.as_chunks::<COLS>().0[..call.k].iter().enumerate() {
-        // Read before the sums, so that no check of an index stands between them.
+        // Read before the sums, so that index checks do not separate them.
         let at = |r: usize| call.a[r * call.a_row_stride + k * call.a_step].to_f32();
         let a: [f32; ROWS] = std::array::from_fn(at);
         let b = b.map(f32::from_bits);

@@ -1,11 +1,11 @@
-//! Transposing a block of 16 by 16 words, the step of packing that needs shuffles.
+//! Transpose of a 16 by 16 block of words: the shuffle step of packing.
 
 /// Rows and columns of a block.
 pub(super) const BLOCK: usize = 16;
 
-/// `dst[j·stride + i] = src[i][j]`, as far as `dst` reaches: the definition.
+/// `dst[j·stride + i] = src[i][j]` for the rows that `dst` has: the definition.
 ///
-/// `dst` may end before its last rows, but every row that it has is complete.
+/// `dst` may have fewer than 16 rows, but each of its rows is complete.
 #[inline(always)]
 pub(super) fn transpose(src: &[[u32; BLOCK]; BLOCK], dst: &mut [u32], stride: usize) {
     for (j, row) in dst.chunks_mut(stride).take(BLOCK).enumerate() {
@@ -20,7 +20,7 @@ pub(super) use x86::{transpose_avx2, transpose_avx512};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    //! A network of shuffles: at each stage neighbours twice as far apart exchange halves.
+    //! Shuffle network: at each stage neighbours twice as far apart exchange halves.
 
     use super::BLOCK;
     use std::arch::x86_64::*;
@@ -46,7 +46,7 @@ mod x86 {
             x[q + 2] = _mm512_unpacklo_epi64(y[q + 1], y[q + 3]);
             x[q + 3] = _mm512_unpackhi_epi64(y[q + 1], y[q + 3]);
         }
-        // Four lanes from each of four rows of lanes: a transpose of 4 by 4 lanes.
+        // Four lanes from each of four rows of lanes: a 4 by 4 transpose of lanes.
         for i in 0..4 {
             let ab02 = _mm512_shuffle_i32x4::<0b10_00_10_00>(x[i], x[i + 4]);
             let ab13 = _mm512_shuffle_i32x4::<0b11_01_11_01>(x[i], x[i + 4]);

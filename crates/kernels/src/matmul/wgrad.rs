@@ -1,10 +1,10 @@
-//! The weight gradient `dW = dYᵀ·X`: both operands are packed in blocks, then it is a product.
+//! Weight gradient `dW = dYᵀ·X`: both operands are packed in blocks, then multiplied tile by tile.
 //!
-//! The sum runs over rows, so dY is the left operand and X the right one with their rows as steps:
-//! packing is what makes rows steps, and makes pairs of rows words of bf16. X is packed for a
-//! block of rows at once; dY for one block of outputs after another, so that it stays in cache.
+//! The sum runs over rows, so dY is the left operand and X the right one, with rows as steps. Packing
+//! turns rows into steps, and pairs of rows into bf16 words. X is packed once per block of rows, dY
+//! in blocks of outputs, so that it stays in cache.
 
-use super::blocks::{Left, Product};
+use super::blocks::{LeftOperand, Product};
 use super::panels::Side;
 use super::prefetch::Lines;
 use super::tile::{self, Tile};
@@ -13,8 +13,8 @@ use crate::isa::Isa;
 use crate::rows::{Precision, Rows};
 use std::ops::Range;
 
-/// Steps along M in a block: so many rows of the activations, or twice as many in pairs. It is
-/// what a tile sums in registers; its result then passes once through dW.
+/// Steps along M in a block: that many rows of the activations, or twice as many if steps are
+/// pairs. A tile sums a block in registers and then updates dW once.
 const STEPS: usize = 512;
 
 /// Outputs in a block. With [`STEPS`] words each, 256 KiB.
@@ -26,7 +26,7 @@ const N_BLOCK: usize = 128;
 /// |-----------|--------|---------------------------------------------------------------|
 /// | `dw`      | (N, K) | overwritten or added into, as `accum` says                    |
 /// | `dy`      | (M, N) | gradient of the outputs                                       |
-/// | `x`       | (M, K) | the inputs, of the same precision: that of the products       |
+/// | `x`       | (M, K) | the inputs, in the precision of `dy`, which the products use  |
 /// | `scratch` |        | [`wgrad_scratch_len`] words or more; contents do not matter   |
 ///
 /// Cost: 2·M·N·K flops, and one pass over `dy` and `x` to pack them.
@@ -58,18 +58,18 @@ fn scratch_len_on(isa: Isa, shape: MatmulShape, precision: Precision) -> usize {
     blocks.x_len + blocks.dy_len
 }
 
-/// Whether packed words are bf16 pairs. Where they are not, bf16 is widened while it is packed.
+/// Whether packed words are bf16 pairs. If not, bf16 is widened during packing.
 fn is_paired(isa: Isa, precision: Precision) -> bool {
     precision == Precision::Bf16 && tile::for_bf16(isa).k_per_word == 2
 }
 
-/// How a gradient is cut into blocks.
+/// Block sizes of a weight gradient.
 struct Blocks {
-    /// Rows of the activations in a block.
+    /// Rows of the activations per block.
     m: usize,
-    /// Outputs in a block: a multiple of the height of a tile.
+    /// Outputs per block: a multiple of the tile height.
     n: usize,
-    /// Words of a packed block of X, and of dY.
+    /// Words of a packed block of X, and of a packed block of dY.
     x_len: usize,
     dy_len: usize,
 }
@@ -83,7 +83,7 @@ impl Blocks {
     }
 }
 
-/// The arguments of a weight gradient, and an instruction set.
+/// The arguments of a weight gradient and the instruction set.
 struct Gradient<'a> {
     isa: Isa,
     dy: Rows<'a>,
@@ -93,7 +93,7 @@ struct Gradient<'a> {
 }
 
 impl Gradient<'_> {
-    /// Checks the arguments and computes it.
+    /// Checks the arguments and computes the gradient.
     fn compute(&self, dw: &mut [f32], scratch: &mut [u32]) {
         let Gradient { isa, dy, x, shape, accum } = *self;
         let MatmulShape { m, n, k } = shape;
@@ -117,7 +117,7 @@ impl Gradient<'_> {
         let MatmulShape { m, n, k } = self.shape;
         let blocks = Blocks::of(tile, self.shape);
         let (x_words, dy_words) = scratch.split_at_mut(blocks.x_len);
-        // At least once, so that an empty sum is written too.
+        // At least one pass, so that an empty sum is written too.
         for m0 in (0..m.max(1)).step_by(blocks.m) {
             let rows = m0..m.min(m0 + blocks.m);
             let steps = rows.len().div_ceil(tile.k_per_word);
@@ -130,7 +130,7 @@ impl Gradient<'_> {
         }
     }
 
-    /// Packs some rows and columns of dY and multiplies them by those rows of X, packed in `b`.
+    /// Packs a block of dY and multiplies it by the same rows of X, packed in `b`.
     fn run_block<E: InWords>(
         &self,
         tile: &'static Tile<E>,
@@ -148,7 +148,7 @@ impl Gradient<'_> {
         let accum = if rows.start == 0 { self.accum.from(first) } else { Accum::Add };
         let product = Product {
             tile,
-            a: Left::packed(tile, E::in_words(a), steps),
+            a: LeftOperand::packed(tile, E::in_words(a), steps),
             b,
             shape: MatmulShape { m: columns.len(), n: k, k: steps * tile.k_per_word },
             accum,
@@ -158,10 +158,10 @@ impl Gradient<'_> {
     }
 }
 
-/// The lines of the block of dY, `n` columns wide, whose first element is `first`.
+/// The cache lines of the block of dY, `n` columns wide, whose first element is `first`.
 ///
-/// Its rows lie far apart in memory, and packing would wait for each. Rows that do not start at a
-/// line reach into one more; the few beyond the block belong to the one after.
+/// Its rows lie far apart in memory, so packing would wait for each. A row that does not start at a
+/// line boundary reaches into one more line; the surplus lines belong to the following block.
 fn next_block(dy: Rows, first: usize, n: usize, rows: usize) -> Lines {
     let row_len = N_BLOCK + 1;
     match dy {
@@ -170,7 +170,7 @@ fn next_block(dy: Rows, first: usize, n: usize, rows: usize) -> Lines {
     }
 }
 
-/// An element that packed words are made of.
+/// An element type stored in packed words.
 trait InWords: Sized {
     fn in_words(words: &[u32]) -> &[Self];
 }

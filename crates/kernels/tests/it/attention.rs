@@ -1,4 +1,4 @@
-//! Attention at every edge of its tiles and blocks, with large scores, long texts and bad numbers.
+//! Attention at the edges of its tiles and blocks, with large scores, long sequences and NaN.
 
 use crate::ops::attention::{BackwardCase, forward, forward_outputs, gradient};
 use crate::ops::inputs::{Cells, Random};
@@ -41,12 +41,12 @@ fn fused_rows(shape: AttentionShape) -> Vec<f32> {
     Random(seed()).f32s(shape.seq_len * shape.qkv_dim(), 2.0)
 }
 
-/// What is wrong with the outputs of a forward pass.
+/// Differences in the outputs of a forward pass, if any.
 pub fn check_forward(qkv: &Cells, y: &Cells, lse: &[f32], shape: AttentionShape) -> Option<String> {
     forward_outputs(qkv, y, lse, shape).iter().find_map(|output| output.mismatch())
 }
 
-/// What is wrong with a gradient.
+/// Differences in a gradient, if any.
 fn check_backward(case: &BackwardCase, dqkv: &[f32]) -> Option<String> {
     case.output(dqkv).mismatch()
 }
@@ -56,7 +56,7 @@ fn backward_case(shape: AttentionShape, precision: Precision) -> BackwardCase {
 }
 
 #[test]
-fn forward_is_the_definition() {
+fn forward_matches_the_definition() {
     for shape in shapes() {
         on_every_path(|isa, precision| {
             let qkv = Cells::new(&fused_rows(shape), precision);
@@ -68,7 +68,7 @@ fn forward_is_the_definition() {
 }
 
 #[test]
-fn backward_is_the_definition() {
+fn backward_matches_the_definition() {
     for shape in shapes() {
         on_every_path(|isa, precision| {
             let case = backward_case(shape, precision);
@@ -78,7 +78,7 @@ fn backward_is_the_definition() {
     }
 }
 
-/// Scores far beyond what exp can hold, falling and rising along the keys.
+/// Scores far beyond the range of exp, falling and rising along the keys.
 #[test]
 fn large_scores_neither_overflow_nor_vanish() {
     let shape = AttentionShape { n_heads: 2, n_kv_heads: 1, head_dim: 16, seq_len: 800 };
@@ -97,13 +97,13 @@ fn large_scores_neither_overflow_nor_vanish() {
     }
 }
 
-/// Whether as many further positions always add as much; 1,536 is a multiple of every block.
+/// Whether equal numbers of added positions add equal lengths; 1,536 is a multiple of every block.
 fn is_linear(len: impl Fn(usize) -> usize) -> bool {
     let steps = [1, 2, 3].map(|i| len((i + 1) * 1536) - len(i * 1536));
     steps == [steps[0]; 3]
 }
 
-/// Scratch is far less than one (T, T) matrix and grows with T alone; it is all that is used.
+/// Scratch is far smaller than one (T, T) matrix, linear in T, and the only memory used.
 #[test]
 fn memory_is_linear_in_length() {
     let shape = AttentionShape { n_heads: 2, n_kv_heads: 2, head_dim: 16, seq_len: 2048 };
@@ -132,7 +132,7 @@ fn repeated_calls_give_the_same_bits() {
 }
 
 #[test]
-fn not_a_number_is_not_hidden() {
+fn nan_and_infinity_reach_the_outputs() {
     let shape = AttentionShape { n_heads: 1, n_kv_heads: 1, head_dim: 8, seq_len: 40 };
     on_every_path(|isa, precision| {
         for bad in [f32::NAN, f32::INFINITY] {
@@ -147,7 +147,7 @@ fn not_a_number_is_not_hidden() {
     });
 }
 
-/// The checks see a wrong factor on the scores, a wrong output and one wrong number.
+/// The checks notice a wrong factor on the scores, a wrong output and a single wrong number.
 #[test]
 fn checks_notice_planted_errors() {
     let shape = AttentionShape { n_heads: 2, n_kv_heads: 1, head_dim: 16, seq_len: 65 };
@@ -180,7 +180,7 @@ fn difference(shape: AttentionShape, scale_y: f64) -> f64 {
     pairs.fold(0.0, |m: f64, (a, b)| m.max((a - b).abs())) / gradient.largest()
 }
 
-/// Rounding alone: the sums have fewer than `qkv.len()` terms of the size of the largest.
+/// Rounding alone: the sums have fewer than `qkv.len()` terms as large as the largest.
 fn tolerance(shape: AttentionShape) -> f64 {
     (shape.seq_len * shape.qkv_dim()) as f64 * f64::EPSILON
 }

@@ -1,4 +1,4 @@
-//! Attention against a cache: the forward pass, however the positions are cut into calls.
+//! Cached attention equals the forward pass for any division of the positions into calls.
 
 use crate::attention::check_forward;
 use crate::ops::attention::{Text, attend, forward};
@@ -13,7 +13,7 @@ fn fused_rows(shape: AttentionShape) -> Vec<f32> {
 }
 
 fn shapes() -> Vec<AttentionShape> {
-    // The groups of 1, 2, 3, 4, 5 and 12 heads take different tiles when decoding.
+    // Groups of 1, 2, 3, 4, 5 and 12 heads use different tiles when decoding.
     let sizes =
         [(20, 6, 1), (2, 2, 1), (8, 3, 1), (33, 8, 2), (16, 5, 1), (128, 12, 1), (64, 2, 2)];
     sizes
@@ -27,7 +27,7 @@ fn shapes() -> Vec<AttentionShape> {
 }
 
 #[test]
-fn pieces_give_the_bits_of_the_whole() {
+fn any_division_into_calls_gives_the_same_bits() {
     for shape in shapes() {
         on_every_path(|isa, precision| {
             let qkv = Cells::new(&fused_rows(shape), precision);
@@ -45,9 +45,9 @@ fn pieces_give_the_bits_of_the_whole() {
     }
 }
 
-/// Beyond one block of keys, and from f32 rows into a cache of either format.
+/// More than one block of keys, and f32 rows into a cache of either format.
 #[test]
-fn a_long_text_is_the_definition() {
+fn a_long_sequence_matches_the_definition() {
     let shape = AttentionShape { n_heads: 2, n_kv_heads: 1, head_dim: 20, seq_len: 800 };
     on_every_path(|isa, precision| {
         let x = fused_rows(shape);
@@ -87,7 +87,7 @@ fn heads_and_rows_can_be_shared_among_threads() {
     });
 }
 
-/// What an earlier text left behind the end is not read, NaN included.
+/// Contents that an earlier sequence left beyond the end are not read, NaN included.
 #[test]
 fn a_used_cache_can_be_filled_again() {
     let shape = AttentionShape { n_heads: 2, n_kv_heads: 1, head_dim: 9, seq_len: 21 };

@@ -1,5 +1,5 @@
-//! Rule: every public kernel has an output compared with its definition and a benchmark line, and
-//! every backward kernel a gradient by complex step; and every benchmark line runs.
+//! Coverage: every public kernel has an output compared with its definition and a benchmark line,
+//! every backward kernel a complex-step gradient, and every benchmark line runs.
 
 use crate::ops;
 use crate::ops::inputs::Random;
@@ -8,7 +8,7 @@ use kernels::Precision;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Bytes of the benchmark lines that are run here once; the others differ in sizes alone.
+/// Largest benchmark lines, in bytes, that are run here once; the others differ only in size.
 const MAX_BYTES: usize = 2 << 20;
 
 type Names = BTreeSet<String>;
@@ -26,7 +26,7 @@ fn kernels_in(text: &str) -> Vec<String> {
     found
 }
 
-/// Public kernels below a folder; definitions have files of their own in some.
+/// Public kernels below a folder; some definitions have files of their own.
 fn kernels_below(folder: &Path, found: &mut Names) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -38,12 +38,12 @@ fn kernels_below(folder: &Path, found: &mut Names) {
     }
 }
 
-/// Functions to which names of outputs, gradients or lines belong.
+/// Functions that the names of outputs, gradients or lines refer to.
 fn functions<'a>(names: impl Iterator<Item = &'a str>) -> Names {
     names.filter_map(|name| name.split(' ').next()).map(str::to_string).collect()
 }
 
-/// What lacks an output, a line or a gradient, and what has one but is no kernel.
+/// Kernels without an output, a line or a gradient, and names that are no kernel.
 fn complaints(kernels: &Names, compared: &Names, lines: &Names, gradients: &Names) -> Vec<String> {
     let backward = kernels.iter().filter(|name| name.contains("_backward")).cloned().collect();
     let mut complaints = Vec::new();
@@ -59,7 +59,7 @@ fn complaints(kernels: &Names, compared: &Names, lines: &Names, gradients: &Name
     complaints
 }
 
-/// The kernels of this crate, and those that have an output, a line and a gradient.
+/// The kernels of this crate, and those with an output, a line and a gradient.
 fn here() -> [Names; 4] {
     let mut kernels = Names::new();
     kernels_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut kernels);
@@ -77,13 +77,13 @@ fn here() -> [Names; 4] {
 }
 
 #[test]
-fn every_kernel_has_an_object() {
+fn every_kernel_has_an_op_object() {
     let [kernels, compared, lines, gradients] = here();
     assert!(kernels.contains("rmsnorm_forward") && kernels.contains("attention_cached"));
     assert_eq!(complaints(&kernels, &compared, &lines, &gradients), Vec::<String>::new());
 }
 
-/// A kernel without an object, and an object without a kernel, are noticed.
+/// A kernel without an op object and an op object without a kernel are noticed.
 #[test]
 fn the_rule_catches_planted_violations() {
     let text = "\npub fn softmax_backward(\n    dx: &mut [f32],\n) {\n}\n\npub fn panel_cols() -> usize \

@@ -1,4 +1,4 @@
-//! Every kernel against its definition: on each instruction set, in both formats, at odd sizes.
+//! Definition tests: every kernel on each instruction set, in both formats, at odd sizes.
 
 use crate::ops::check::Compared;
 use crate::ops::inputs::Random;
@@ -21,7 +21,7 @@ pub fn for_each_output(op: &Op, n_shapes: usize, mut test: impl FnMut(Compared))
 }
 
 #[test]
-fn kernels_are_their_definitions() {
+fn kernels_match_their_definitions() {
     on_every_isa(|isa| {
         for op in ops::ALL {
             for_each_output(&op, N_SHAPES, |output| {
@@ -31,8 +31,8 @@ fn kernels_are_their_definitions() {
     });
 }
 
-/// Of single wrong elements, the checks see four in five of each output, 19 in 20 of each family, and
-/// of most outputs all but one in a hundred; the others are what is left where large terms cancel.
+/// Of single planted errors, the checks notice four in five per output, 19 in 20 per family, and for
+/// most outputs all but one in a hundred; the rest hide where large terms cancel.
 #[test]
 fn checks_notice_planted_errors() {
     on_every_isa(|isa| {

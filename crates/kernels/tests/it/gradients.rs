@@ -1,6 +1,6 @@
-//! Every backward definition against the derivative of its forward definition, over random shapes.
+//! Gradient tests: every backward definition against the derivative of its forward definition.
 //!
-//! The forward definition runs on complex numbers, the backward definition on f64.
+//! Random shapes; the forward definition runs on complex numbers, the backward definition on f64.
 
 use crate::ops;
 use crate::ops::check::Gradient;

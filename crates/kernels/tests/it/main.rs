@@ -1,4 +1,4 @@
-//! Tests of the kernels through their public functions, driven by the op objects of `tests/ops`.
+//! Kernel tests through public functions, driven by the op objects of `tests/ops`.
 
 // A panic is how a test fails.
 #![allow(clippy::unwrap_used)]

@@ -1,4 +1,4 @@
-//! Matrix products on each side of every tile edge, across blocks, and in parts.
+//! Matrix products at the edges of tiles and blocks, and split into parts.
 
 use crate::ops::check::Compared;
 use crate::ops::inputs::{Cells, Random};
@@ -22,7 +22,7 @@ fn sweep(compare: Compare, shapes: &[[usize; 3]]) {
     });
 }
 
-/// Every pair of edges, with each of some lengths of the sum between them.
+/// Every pair of edges, with several lengths of the sum for each.
 fn at_edges(shape: impl Fn(usize, usize, usize) -> [usize; 3]) -> Vec<[usize; 3]> {
     let mut shapes = Vec::new();
     for a in EDGES {
@@ -81,7 +81,7 @@ fn weight_gradients_across_blocks() {
 }
 
 #[test]
-fn rows_keep_their_bits_however_they_are_cut() {
+fn any_division_into_rows_or_panels_gives_the_same_bits() {
     on_every_path(|isa, precision| {
         let (m, n, k) = (29, 107, 1301);
         let mut random = Random(seed());
@@ -102,7 +102,7 @@ fn rows_keep_their_bits_however_they_are_cut() {
     });
 }
 
-/// One product of 300 left out of one element is noticed.
+/// The check notices one product of 300 missing from one element.
 #[test]
 fn the_check_notices_a_planted_error() {
     let of_k = MatmulShape { m: 5, n: 7, k: 300 };
@@ -111,7 +111,7 @@ fn the_check_notices_a_planted_error() {
         let mut outputs = compare_products(&mut Random(seed()), of_k, precision);
         outputs.extend(compare_wgrad(&mut Random(seed()), of_m, precision));
         for mut output in outputs {
-            // A product of numbers in (-1, 1) is a quarter in the mean.
+            // A product of two numbers in (-1, 1) is about a quarter in magnitude.
             output.got[3] -= 0.25;
             assert!(output.mismatch().is_some(), "{}", output.what);
             output.got[3] = f64::NAN;
@@ -120,7 +120,7 @@ fn the_check_notices_a_planted_error() {
     });
 }
 
-/// The definition leaves out nothing: it agrees with sums written out here.
+/// The definition is complete: it agrees with sums written out here.
 #[test]
 fn the_definition_accumulates_in_each_way() {
     let shape = MatmulShape { m: 1, n: 2, k: 2 };

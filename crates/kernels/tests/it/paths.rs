@@ -1,4 +1,4 @@
-//! Instruction sets under test, one at a time, and the seed of the random inputs.
+//! Instruction paths under test, one at a time, and the seed of the random inputs.
 
 use kernels::{Isa, Precision, isa};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Both formats of rows.
 pub const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
 
-/// The active instruction set is shared by all threads of the process: one test at a time sets it.
+/// The active instruction set is global to the process, so one test at a time may set it.
 fn alone() -> MutexGuard<'static, ()> {
     static PATH: Mutex<()> = Mutex::new(());
     PATH.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,4 +1,4 @@
-//! The record of instruction paths: on which processor each was last compared with the definitions.
+//! Verification record: the processor on which each instruction path last passed the definition tests.
 
 use crate::definitions::{N_SHAPES, for_each_output};
 use crate::ops;
@@ -39,7 +39,7 @@ fn record_verification() {
     std::fs::write(RECORD, record).unwrap();
 }
 
-/// The record with one of its sections, which begin with `[name]` and are sorted, replaced.
+/// The record with one section replaced; sections begin with `[name]` and are sorted.
 fn with_section(record: &str, name: &str, section: &str) -> String {
     let others = record.split("\n[").skip(1).filter_map(|section| section.split_once("]\n"));
     let mut sections: Vec<_> = others.filter(|(other, _)| *other != name).collect();
@@ -70,7 +70,7 @@ fn today() -> String {
     String::from_utf8(output.stdout).unwrap().trim().into()
 }
 
-/// What the processor calls itself; where the name is that of a whole line of them, also which.
+/// The processor's name; if that names a whole product line, the model too.
 fn processor() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let field = |name: &str| {

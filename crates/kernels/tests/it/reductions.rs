@@ -1,4 +1,4 @@
-//! Reductions that runs rely on beyond their values: the same bits everywhere, nothing missed.
+//! Reduction guarantees beyond values: identical bits on every path, and no missed NaN or infinity.
 
 use crate::ops::inputs::Random;
 use crate::paths::{on_every_isa, seed};
@@ -13,9 +13,9 @@ fn sum_squares_has_the_same_bits_on_every_path() {
     assert!(sums.iter().all(|(_, bits)| *bits == sums[0].1), "{sums:?}");
 }
 
-/// A number that is not finite is found wherever it stands.
+/// A non-finite number is found at any index.
 #[test]
-fn all_finite_finds_the_one_that_is_not() {
+fn all_finite_finds_a_single_bad_number() {
     on_every_isa(|isa| {
         let mut x = Random(seed()).f32s(2048 + 77, f32::MAX);
         assert!(all_finite(&x) && all_finite(&[]), "{}", isa.name());

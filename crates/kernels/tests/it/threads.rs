@@ -1,4 +1,4 @@
-//! Work that threads share: its bits do not depend on their number.
+//! Thread independence: the bits of shared work do not depend on the number of threads.
 
 use crate::ops;
 use crate::paths::{on_every_path, seed};
@@ -7,7 +7,7 @@ use kernels::{Pool, Precision};
 /// Numbers of threads compared with one.
 const THREADS: [usize; 3] = [2, 3, 5];
 
-/// The first number of threads that gives other bits than one thread.
+/// The first number of threads whose bits differ from those of one thread.
 fn differs(work: impl Fn(&mut Pool) -> Vec<f32>) -> Option<usize> {
     let bits = |threads| {
         let y = work(&mut Pool::new(threads));

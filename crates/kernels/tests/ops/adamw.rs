@@ -1,4 +1,4 @@
-//! AdamW: one update, and many without a gradient at once.
+//! AdamW tests: one update, and many updates with gradient zero at once.
 
 use super::check::{Compared, U, errors, gamma, relative};
 use super::inputs::{Random, numbers, wide, width};

@@ -1,25 +1,26 @@
-//! Comparison of a kernel with its definition within a bound, and of a gradient with a complex step.
+//! Error bounds: a kernel against its definition, and a gradient against the complex-step derivative.
 //!
-//! Bounds follow Higham, "Accuracy and Stability of Numerical Algorithms", chapter 3: a result whose
-//! terms went through `n` roundings is off by at most `gamma(n)` times the sum of the magnitudes of
-//! its terms. The objects' comments count those roundings, products that a path may fuse included.
+//! Bounds follow Higham, "Accuracy and Stability of Numerical Algorithms", chapter 3: if every term of
+//! a result went through `n` roundings, its error is at most `gamma(n)` times the sum of the magnitudes
+//! of the terms. The comments of the op objects count those roundings, including products that a path
+//! may fuse.
 
 use super::inputs::Cells;
 use kernels::Precision;
 
-/// Half the distance from 1 to the next f32: the relative error of one rounding.
+/// Unit roundoff of f32, half the distance from 1 to the next number: the relative error of a rounding.
 pub const U: f64 = f32::EPSILON as f64 / 2.0;
 
-/// The same of bf16.
+/// Unit roundoff of bf16.
 pub const U_BF16: f64 = 1.0 / 256.0;
 
-/// Relative error of a result after `n` roundings in a row.
+/// Relative error of a result after `n` consecutive roundings.
 pub fn gamma(n: usize) -> f64 {
     n as f64 * U / (1.0 - n as f64 * U)
 }
 
-/// Roundings on the way of one term into a sum of `n` terms, as the kernels add: 32 lanes, halved
-/// five times at the end.
+/// Roundings of one term in a sum of `n` terms as the kernels add: 32 lanes, halved five times at
+/// the end.
 pub fn sum_depth(n: usize) -> usize {
     n.div_ceil(32) + 5
 }
@@ -29,19 +30,19 @@ pub fn errors(n: usize, error: impl FnMut(usize) -> f64) -> Vec<f64> {
     (0..n).map(error).collect()
 }
 
-/// What `n_roundings` take from each of `y`, of which every one is a product or a sum of positives.
+/// Error of each of `y` after `n_roundings`, if all operations are products or sums of positives.
 pub fn relative(y: &[f64], n_roundings: usize) -> Vec<f64> {
     y.iter().map(|y| gamma(n_roundings) * y.abs()).collect()
 }
 
-/// Roundings that an exponential is worth: it is within 1.2 units of the last place, each of which
-/// is at most two roundings.
+/// Roundings that an exponential counts for: its error is within 1.2 ulp, and an ulp is at most two
+/// roundings.
 pub const EXP: usize = 3;
 
-/// Results below this may become 0.
+/// Results below this may be flushed to 0.
 pub const TINY: f64 = f32::MIN_POSITIVE as f64;
 
-/// The error planted in outputs of a format: a thousandth, or four times what bf16 may be off.
+/// Size of the planted error for a format: a thousandth, or four times the error allowed to bf16.
 pub fn planted(precision: Precision) -> f64 {
     match precision {
         Precision::F32 => 1e-3,
@@ -49,7 +50,7 @@ pub fn planted(precision: Precision) -> f64 {
     }
 }
 
-/// An output of a fast kernel beside what its definition gives.
+/// An output of a fast kernel and the result of its definition.
 pub struct Compared {
     /// The function, then the output.
     pub what: &'static str,
@@ -57,14 +58,14 @@ pub struct Compared {
     pub got: Vec<f64>,
     /// From the definition, in f64.
     pub expected: Vec<f64>,
-    /// How far each may lie from the other.
+    /// Largest allowed difference of each element.
     pub bound: Vec<f64>,
-    /// An error, relative to an element, that the check must notice in most of them.
+    /// A relative error that the check must notice in most elements.
     pub planted: f64,
 }
 
 impl Compared {
-    /// Two outputs that must agree exactly.
+    /// Two outputs that must be equal.
     pub fn exact(what: &'static str, got: Vec<f64>, expected: Vec<f64>) -> Compared {
         Compared {
             what,
@@ -75,7 +76,7 @@ impl Compared {
         }
     }
 
-    /// An f32 output, each element of which may be off by `error`.
+    /// An f32 output whose elements may differ by `error`.
     pub fn within(
         what: &'static str,
         got: &[f32],
@@ -86,9 +87,9 @@ impl Compared {
         Compared::rounded(what, &got, expected, error)
     }
 
-    /// An output that was off by at most `error` and then rounded to its format.
+    /// An output with errors of at most `error` that was then rounded to its format.
     ///
-    /// A bf16 is half a unit of 8 bits off, and 0 where it would be denormal.
+    /// Rounding to bf16 adds half a unit of 8 bits; denormals become 0.
     pub fn rounded(
         what: &'static str,
         got: &Cells,
@@ -105,11 +106,11 @@ impl Compared {
         Compared { what, got: got.wide(), expected, bound, planted: planted(precision) }
     }
 
-    /// The first element that is off.
+    /// The first element that exceeds its bound.
     pub fn mismatch(&self) -> Option<String> {
         let Compared { what, got, expected, bound, .. } = self;
         assert_eq!(got.len(), expected.len(), "{what}");
-        // Written so that NaN is off, too.
+        // Written so that NaN exceeds the bound, too.
         let is_off = |&i: &usize| !((got[i] - expected[i]).abs() <= bound[i]);
         (0..got.len()).find(is_off).map(|i| {
             let n = got.len();
@@ -117,9 +118,9 @@ impl Compared {
         })
     }
 
-    /// Counts the elements whose error goes unseen if it is alone there, and all that can have one.
+    /// Counts the elements in which a single planted error goes unnoticed, and all that can have one.
     ///
-    /// Of an element that is 0, or so small that its thousandth is denormal, nothing can be seen.
+    /// An element that is 0, or so small that its thousandth is denormal, cannot show an error.
     pub fn unseen_errors(&mut self) -> (usize, usize) {
         let (mut unseen, mut planted) = (0, 0);
         for i in 0..self.got.len() {
@@ -135,10 +136,10 @@ impl Compared {
     }
 }
 
-/// Largest accepted error of a derivative, relative to it.
+/// Largest accepted relative error of a derivative.
 const RELATIVE: f64 = 1e-6;
 
-/// A gradient by the backward definition, and by complex step through the forward definition.
+/// A gradient from the backward definition, and from the complex step through the forward definition.
 pub struct Gradient {
     /// The backward function, then the gradient.
     pub what: &'static str,
@@ -151,8 +152,8 @@ pub struct Gradient {
 impl Gradient {
     /// The first element in which the two differ.
     ///
-    /// Both are sums of some terms in f64: an element in which these cancel is as good as the
-    /// roundings of its terms allow, and no term is larger than a thousand of the largest element.
+    /// Both are sums in f64. Where terms cancel, an element is only as accurate as the rounding of its
+    /// terms, none of which exceeds a thousand times the largest element.
     pub fn mismatch(&self) -> Option<String> {
         assert_eq!(self.backward.len(), self.step.len(), "{}", self.what);
         let floor = 1e3 * f64::EPSILON * self.largest();
@@ -168,9 +169,9 @@ impl Gradient {
         self.step.iter().fold(0.0, |a: f64, b| a.max(b.abs()))
     }
 
-    /// Whether an error of a thousandth in any one element is noticed.
+    /// Whether an error of a thousandth in any single element is noticed.
     pub fn notices_planted_errors(&mut self) -> bool {
-        // Below this an element is nothing but the rounding of larger terms.
+        // Below this an element consists of the rounding of larger terms only.
         let least = 1e-8 * self.largest();
         (0..self.backward.len()).all(|i| {
             let right = self.backward[i];

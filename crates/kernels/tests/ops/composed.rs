@@ -1,4 +1,4 @@
-//! Input vectors composed of a row of their own and the mean of the rows of their parts.
+//! Composed input vector tests: each input's own row plus the mean of the rows of its parts.
 
 use super::check::{Compared, Gradient, relative};
 use super::inputs::{Made, Random, numbers, scattered, wide, width};

@@ -1,4 +1,4 @@
-//! Cross-entropy with its gradient, the loss alone, and the logarithm of the sum of exponentials.
+//! Cross-entropy tests: loss and gradient, loss alone, and log-sum-exp.
 
 use super::check::{Compared, EXP, Gradient, TINY, U, gamma, sum_depth};
 use super::inputs::{Cells, Random, numbers, wide, width};
@@ -9,7 +9,7 @@ use kernels::{Precision, RowsMut};
 
 pub const OP: Op = Op { compare, gradients, shared: None, bench };
 
-/// Logits in a chunk, between which the kernel rescales what it summed.
+/// Logits per chunk; between chunks the kernel rescales its sum.
 const CHUNK: usize = 2048;
 
 fn compare(random: &mut Random, precision: Precision) -> Vec<Compared> {

@@ -1,4 +1,4 @@
-//! Dropout on the way into the residual stream.
+//! Dropout tests: the residual addition and its backward pass.
 
 use super::check::{Compared, Gradient, errors, gamma, relative};
 use super::inputs::{Random, numbers, wide, width};

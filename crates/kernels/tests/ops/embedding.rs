@@ -1,4 +1,4 @@
-//! Rows of a table by token: read forward, added into backward.
+//! Embedding tests: rows of a table gathered by token, and gradients scattered into it.
 
 use super::check::{Compared, Gradient, relative};
 use super::inputs::{Random, numbers, scattered, wide, width};

@@ -1,4 +1,4 @@
-//! Exponentials of scaled logits.
+//! Exponential tests: sampling weights from scaled logits.
 
 use super::check::{Compared, EXP, U, errors};
 use super::inputs::{Random, numbers, wide, width};

@@ -1,4 +1,4 @@
-//! The gate of the feed-forward layer: SwiGLU.
+//! SwiGLU tests: the gate of the feed-forward layer, forward and backward.
 
 use super::check::{Compared, EXP, Gradient, TINY, errors, gamma};
 use super::inputs::{Cells, Random, numbers, wide, width};
@@ -14,14 +14,14 @@ fn compare(random: &mut Random, precision: Precision) -> Vec<Compared> {
     forward.into_iter().chain(compare_backward(random, precision)).collect()
 }
 
-/// Gate and up of some rows: now and then with gates for which `e^x` leaves the range of f32.
+/// Gate and up of some rows, occasionally with gates for which `e^x` leaves the range of f32.
 fn gate_up(random: &mut Random) -> (Vec<f32>, usize) {
     let (rows, ffn_dim) = (random.between(0, 3), width(random));
     let size = if random.between(0, 3) == 0 { 120.0 } else { 8.0 };
     (random.f32s(2 * rows * ffn_dim, size), ffn_dim)
 }
 
-/// Gate and up of element `i` of the hidden rows.
+/// Gate and up of element `i` of the gated rows.
 fn gate_and_up(gate_up: &[f64], i: usize, ffn_dim: usize) -> (f64, f64) {
     let at = i / ffn_dim * 2 * ffn_dim + i % ffn_dim;
     (gate_up[at], gate_up[at + ffn_dim])
@@ -54,7 +54,7 @@ fn compare_backward(random: &mut Random, precision: Precision) -> Vec<Compared> 
     let (x, ffn_dim) = gate_up(random);
     let n = x.len() / 2;
     let dh = random.f32s(n, 1.0);
-    // Every pair of formats: that of the input varies by itself.
+    // All pairs of formats: the format of the input varies independently.
     let format = [Precision::F32, Precision::Bf16][random.between(0, 1)];
     let x = Cells::new(&x, format);
     let got = Cells::written(2 * n, precision, |dst| swiglu_backward(dst, &dh, x.rows(), ffn_dim));

@@ -1,4 +1,4 @@
-//! Random inputs of kernels: numbers, widths at the edges of loops, rows of tables, cells of a format.
+//! Random test inputs: numbers, widths at the edges of loops, table rows, numbers in either format.
 
 use kernels::aligned::Plain;
 use kernels::composed::Composition;
@@ -14,7 +14,7 @@ pub fn seed() -> u64 {
     seed
 }
 
-/// A stream of random numbers, a function of its seed (splitmix64).
+/// A stream of random numbers, determined by its seed (splitmix64).
 pub struct Random(pub u64);
 
 impl Random {
@@ -43,7 +43,7 @@ impl Random {
     }
 }
 
-/// Sizes at, below and above every edge of the kernels' loops, and others.
+/// Sizes at, below and above every edge of the kernels' loops, and a few others.
 pub fn width(random: &mut Random) -> usize {
     let edges = [1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 257];
     match random.between(0, 2) {
@@ -52,7 +52,7 @@ pub fn width(random: &mut Random) -> usize {
     }
 }
 
-/// `n` rows out of `n_rows`, one in four of which is none.
+/// `n` rows out of `n_rows`; a quarter of them are none.
 pub fn some_rows(random: &mut Random, n: usize, n_rows: usize) -> Vec<u32> {
     let row = |random: &mut Random| match random.between(0, 3) {
         0 => NO_ROW,
@@ -61,8 +61,7 @@ pub fn some_rows(random: &mut Random, n: usize, n_rows: usize) -> Vec<u32> {
     (0..n).map(|_| row(random)).collect()
 }
 
-/// What inputs are made of, at random: up to [`Made::N_PARTS_MAX`] parts each, the same one perhaps
-/// twice.
+/// A random composition of inputs: up to [`Made::N_PARTS_MAX`] parts each, possibly with repeats.
 pub struct Made {
     own: Vec<u32>,
     starts: Vec<u32>,
@@ -90,7 +89,7 @@ impl Made {
         Composition { own: &self.own, starts: &self.starts, parts: &self.parts }
     }
 
-    /// `n` inputs, some more than once.
+    /// `n` inputs, possibly with repeats.
     pub fn inputs(&self, random: &mut Random, n: usize) -> Vec<u32> {
         (0..n).map(|_| random.between(0, self.own.len() - 1) as u32).collect()
     }
@@ -101,14 +100,14 @@ pub fn wide(x: &[f32]) -> Vec<f64> {
     x.iter().map(|&x| x as f64).collect()
 }
 
-/// Numbers on cache lines, as models hold them.
+/// Numbers aligned to cache lines, as in models.
 pub fn aligned<T: Plain>(x: &[T]) -> AlignedVec<T> {
     let mut aligned = AlignedVec::zeroed(x.len());
     aligned.copy_from_slice(x);
     aligned
 }
 
-/// Numbers in one of the formats, as kernels read and write them.
+/// Numbers in either format, as kernels read and write them.
 #[derive(Debug)]
 pub enum Cells {
     F32(AlignedVec<f32>),
@@ -126,7 +125,7 @@ impl PartialEq for Cells {
 }
 
 impl Cells {
-    /// These numbers, rounded to the format one by one.
+    /// These numbers, each rounded to the format.
     pub fn new(x: &[f32], precision: Precision) -> Cells {
         match precision {
             Precision::F32 => Cells::F32(aligned(x)),
@@ -137,7 +136,7 @@ impl Cells {
         }
     }
 
-    /// What `kernel` writes over `n` cells that hold NaN.
+    /// The result of `kernel` on `n` cells that first hold NaN.
     pub fn written(n: usize, precision: Precision, kernel: impl FnOnce(RowsMut)) -> Cells {
         let mut cells = Cells::new(&vec![f32::NAN; n], precision);
         kernel(cells.rows_mut());
@@ -163,12 +162,12 @@ impl Cells {
     }
 }
 
-/// Numbers in (-4, 4) that look random: inputs of the benchmark.
+/// Pseudo-random numbers in (-4, 4): inputs of the benchmark.
 pub fn numbers(n: usize) -> Vec<f32> {
     (0..n as u32).map(|i| (i.wrapping_mul(0x9e37_79b1) >> 8) as f32 / 2f32.powi(21) - 4.0).collect()
 }
 
-/// `n` rows out of `n_rows` in no order: inputs of the benchmark.
+/// `n` scattered rows out of `n_rows`: inputs of the benchmark.
 pub fn scattered(n: usize, n_rows: u32) -> Vec<u32> {
     (0..n as u32).map(|i| i * 7919 % n_rows).collect()
 }

@@ -1,4 +1,4 @@
-//! Matrix products: of a packed operand, of one packed on the way, of a weight gradient; and packing.
+//! Matrix product tests: packed and packed-on-the-fly operands, weight gradients, and packing.
 
 use super::check::{Compared, TINY, U, errors};
 use super::inputs::{Cells, Random, aligned, numbers, wide};
@@ -12,7 +12,7 @@ use kernels::{Accum, AlignedVec, Pool, Precision};
 
 pub const OP: Op = Op { compare, gradients: no_gradients, shared: Some(shared), bench };
 
-/// Sizes on each side of the edges of tiles 2, 6, 8 rows high and 16 and 48 columns wide.
+/// Sizes on both sides of the edges of tiles 2, 6, 8 rows high and 16 and 48 columns wide.
 pub const EDGES: [usize; 16] = [1, 2, 3, 5, 6, 7, 8, 9, 15, 16, 17, 31, 33, 47, 48, 49];
 
 fn compare(random: &mut Random, precision: Precision) -> Vec<Compared> {
@@ -24,12 +24,12 @@ fn compare(random: &mut Random, precision: Precision) -> Vec<Compared> {
     outputs
 }
 
-/// How results are accumulated, given the operand of `Plus`.
+/// The accumulation modes, given the operand of `Plus`.
 pub fn modes(other: &[f32]) -> [Accum<'_>; 3] {
     [Accum::Replace, Accum::Add, Accum::Plus(other)]
 }
 
-/// The size of what is added to a product.
+/// Magnitudes of the matrix that is added to a product.
 fn added(before: &[f32], accum: Accum) -> Vec<f32> {
     match accum {
         Accum::Replace => vec![0.0; before.len()],
@@ -38,9 +38,9 @@ fn added(before: &[f32], accum: Accum) -> Vec<f32> {
     }
 }
 
-/// A product of two ways to sum `n` rounded terms of total size `size`.
+/// Compares two ways to sum `n` rounded terms with total magnitude `size`.
 ///
-/// Each is within gamma(n) of the exact sum; one more rounding adds the former contents. Results
+/// Each is within gamma(n) of the exact sum; adding the former contents is one more rounding. Results
 /// below the normal range may be flushed to zero.
 fn compared(what: &'static str, got: &[f32], expected: &[f32], size: &[f32], n: usize) -> Compared {
     let nu = (n + 2) as f64 * U;
@@ -48,21 +48,21 @@ fn compared(what: &'static str, got: &[f32], expected: &[f32], size: &[f32], n: 
     Compared::within(what, got, wide(expected), errors(size.len(), |i| bound(size[i])))
 }
 
-/// Magnitudes of numbers in their format.
+/// Magnitudes of numbers, in the same format.
 fn abs(x: &Cells) -> Cells {
     let x = x.rows();
     let magnitudes: Vec<f32> = (0..x.len()).map(|i| x.get(i).abs()).collect();
     Cells::new(&magnitudes, x.precision())
 }
 
-/// `b` (K, N), packed; poisoned before, so that a word that packing leaves out shows.
+/// `b` (K, N), packed into a poisoned buffer, so that a word that packing omits shows.
 pub fn packed(b: &[f32], k: usize, n: usize, precision: Precision) -> Vec<u32> {
     let mut words = vec![u32::MAX; packed_len(precision, k, n)];
     pack_straight(&mut words, b, k, n, precision);
     words
 }
 
-/// Every product with a right operand against the definition, accumulated in each way.
+/// Every product with a right operand against the definition, in each accumulation mode.
 pub fn compare_products(
     random: &mut Random,
     shape: MatmulShape,
@@ -84,7 +84,7 @@ pub fn compare_products(
         matmul(&mut whole, a.rows(), packed, accum);
         outputs.push(compared("matmul c", &whole, &expected, &size, k));
         matmul_straight(&mut straight, a.rows(), &b, shape, accum, &mut scratch);
-        // Packing on the way gives the bits of packing first.
+        // Packing on the fly is bit-identical to packing first.
         outputs.push(Compared::exact("matmul_straight c", wide(&straight), wide(&whole)));
     }
     let mut panels = vec![f32::NAN; n];
@@ -101,7 +101,7 @@ pub fn compare_products(
     outputs
 }
 
-/// The weight gradient against the definition, accumulated in each way.
+/// The weight gradient against the definition, in each accumulation mode.
 pub fn compare_wgrad(
     random: &mut Random,
     shape: MatmulShape,
@@ -132,7 +132,7 @@ fn words_of(words: &[u32]) -> Vec<f64> {
     words.iter().map(|word| f64::from(*word)).collect()
 }
 
-/// A packed matrix is what the unit matrix times it gives, however it was packed.
+/// A packed matrix must equal its product with the unit matrix, however it was packed.
 pub fn compare_packing(
     random: &mut Random,
     shape: MatmulShape,
@@ -165,7 +165,7 @@ pub fn compare_packing(
     ]
 }
 
-/// Rows of a product shared by threads, then the panels of one row.
+/// A product whose rows are split among threads, then one row whose panels are.
 fn shared(pool: &mut Pool, precision: Precision) -> Vec<f32> {
     let (m, n, k) = (29, 107, 1301);
     let mut random = Random(11);
@@ -191,7 +191,7 @@ fn shared(pool: &mut Pool, precision: Precision) -> Vec<f32> {
     c
 }
 
-/// (K, N) of the layers of models from 128 to 768 wide, and of their output layers.
+/// (K, N) of the layers of models of width 128 to 768, and of their output layers.
 const LAYERS: [(usize, usize); 13] = [
     (128, 384),
     (128, 704),
@@ -208,10 +208,10 @@ const LAYERS: [(usize, usize); 13] = [
     (768, 50257),
 ];
 
-/// Rows in a call.
+/// Rows per call.
 const ROWS: [usize; 5] = [128, 256, 512, 1024, 2048];
 
-/// Outputs of a call, at most: 240 MB.
+/// Most outputs of a call: 240 MB.
 const MAX_LOGITS: usize = 60_000_000;
 
 fn bench() -> Vec<Line> {
@@ -223,7 +223,7 @@ fn bench() -> Vec<Line> {
             }
             lines.extend(bench_packing(k, n, precision));
         }
-        // Few rows by weights that no cache holds.
+        // Few rows times weights that exceed every cache.
         let (k, n) = (768, 50257);
         let decode = |m| bench_product("matmul decode", MatmulShape { m, n, k }, precision);
         lines.extend([1, 2, 4, 8].map(decode));
@@ -276,7 +276,7 @@ fn bench_products(shape: MatmulShape, precision: Precision) -> [Line; 4] {
     ]
 }
 
-/// Packing of a weight both ways, at once and panel by panel as threads share it.
+/// Packing of a weight both ways, whole and panel by panel as threads share it.
 fn bench_packing(k: usize, n: usize, precision: Precision) -> [Line; 5] {
     type Pack = fn(&mut [u32], &[f32], usize, usize, Precision);
     let pack = |what: &str, pack: Pack| {

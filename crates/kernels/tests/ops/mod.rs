@@ -1,4 +1,4 @@
-//! Op objects, one per kernel family: each says all that tests, benchmark and record ask of a kernel.
+//! Op objects, one per kernel family: everything that tests, benchmark and record need of a kernel.
 //!
 //! | part        | what it says                                                                   |
 //! |-------------|--------------------------------------------------------------------------------|
@@ -7,8 +7,8 @@
 //! | `shared`    | outputs of work that threads share, which must not depend on their number        |
 //! | `bench`     | sizes worth measuring, with flops and bytes                                      |
 //!
-//! Every output, gradient and benchmark line is named after the public function that it belongs to,
-//! so `tests/it/coverage.rs` can hold these names against the functions of the crate.
+//! Every output, gradient and benchmark line is named after its public function, so
+//! `tests/it/coverage.rs` can compare these names with the functions of the crate.
 
 #![allow(dead_code)] // The tests use every part but timings; the benchmark uses `bench` alone.
 
@@ -58,11 +58,11 @@ pub const ALL: [Op; 16] = [
 
 /// A family of kernels: a forward function, its backward ones, and their variants.
 pub struct Op {
-    /// Runs the kernels on a random shape, with rows of the given format where they have such.
+    /// Runs the kernels on a random shape, with rows of the given format where they have a choice.
     pub compare: fn(&mut Random, Precision) -> Vec<Compared>,
     /// Gradients on a small random shape; empty if nothing is differentiated.
     pub gradients: fn(&mut Random) -> Vec<Gradient>,
-    /// Outputs of one fixed problem, shared by the pool's threads as callers share it.
+    /// Outputs of one fixed problem, split among the pool's threads as callers split it.
     pub shared: Option<fn(&mut Pool, Precision) -> Vec<f32>>,
     /// Lines of the benchmark.
     pub bench: fn() -> Vec<Line>,
@@ -75,9 +75,9 @@ pub fn no_gradients(_: &mut Random) -> Vec<Gradient> {
 
 /// A call to be timed.
 pub struct Line {
-    /// The function, then what tells its lines apart.
+    /// The function, then what distinguishes its lines.
     pub name: String,
-    /// Multiplications and additions of a call; 0 if it does something else.
+    /// Multiplications and additions of a call; 0 if it has none.
     pub flops: usize,
     /// Bytes of a call, each number read or written counted once.
     pub bytes: usize,
@@ -94,9 +94,9 @@ pub fn line<F: FnMut() + 'static>(
     Line { name: name.into(), flops, bytes, set_up: Box::new(|| Box::new(set_up())) }
 }
 
-/// Elements of the buffers that fit the second-level cache, and of those that fit no cache.
+/// Elements of the buffers that fit the second-level cache.
 pub const IN_CACHE: usize = 48 << 10;
-/// See [`IN_CACHE`].
+/// Elements of the buffers that fit no cache.
 pub const IN_MEMORY: usize = 8 << 20;
 /// Both, with their names.
 pub const PLACES: [(&str, usize); 2] = [("in cache", IN_CACHE), ("in memory", IN_MEMORY)];

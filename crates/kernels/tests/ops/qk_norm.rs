@@ -1,4 +1,4 @@
-//! Normalisation of queries and keys, head by head.
+//! QK norm tests: normalisation of query and key heads.
 
 use super::check::{Compared, Gradient, errors, gamma, relative};
 use super::inputs::{Cells, Random, numbers, wide};

@@ -1,4 +1,4 @@
-//! Reductions: sums of squares, additions of slices and of rows, the search for numbers not finite.
+//! Reduction tests: sums of squares, additions of slices and of rows, finite checks.
 
 use super::check::{Compared, planted};
 use super::inputs::{Cells, Random, numbers, wide, width};
@@ -13,7 +13,7 @@ fn compare(random: &mut Random, precision: Precision) -> Vec<Compared> {
     let (mut x, mut y) = (random.f32s(n, 3.0), random.f32s(n, 3.0));
     let sums = (0..n).map(|i| f64::from(x[i] + y[i])).collect();
     add_into(&mut y, &x);
-    // Squares are exact in f64, and so this is two sums of positive numbers in different orders.
+    // Squares are exact in f64, so the difference is that of two summation orders of positive numbers.
     let squares: f64 = wide(&x).iter().map(|x| x * x).sum();
     let sum = Compared {
         what: "sum_squares",
@@ -34,7 +34,7 @@ fn compare(random: &mut Random, precision: Precision) -> Vec<Compared> {
     ]
 }
 
-/// Rows are added in ascending order, so the bits are those of the definition.
+/// Rows are added in ascending order, so the result is bit-identical to the definition.
 fn compare_rows(random: &mut Random, precision: Precision) -> Compared {
     let (rows, cols) = (random.between(0, 9), width(random));
     let x = Cells::new(&random.f32s(rows * cols, 2.0), precision);

@@ -1,4 +1,4 @@
-//! Root-mean-square normalisation, row by row, forward and backward.
+//! RMSNorm tests: rows normalised forward and backward.
 
 use super::check::{Compared, Gradient, U, errors, gamma, relative, sum_depth};
 use super::inputs::{Cells, Random, numbers, wide, width};
@@ -39,10 +39,10 @@ fn compare_forward(random: &mut Random, precision: Precision) -> Vec<Compared> {
     ]
 }
 
-/// What rounding takes from one row of the gradient `rstd * (dy * w - n * mean(dy * w * n))`.
+/// Rounding error of one row of the gradient `rstd * (dy * w - n * mean(dy * w * n))`.
 ///
-/// On the way of a term of the mean: 2 products, the sum, the mean, 2 products by `rstd`, one by
-/// `n`; then a difference, a product by `rstd` and the addition of what was there.
+/// Roundings of a term of the mean: 2 products, the sum, the mean, 2 products by `rstd`, one by `n`;
+/// then a difference, a product by `rstd` and the addition to the former contents.
 pub fn norm_backward_error(dy: &[f64], weight: &[f64], n: &[f64], rstd: f64) -> Vec<f64> {
     let cols = weight.len();
     let g = |c: usize| (dy[c] * weight[c]).abs();

@@ -1,4 +1,4 @@
-//! Rotary position embedding, in place, out of place and backward.
+//! Rotary position embedding tests: in place, out of place and backward.
 
 use super::check::{Compared, Gradient, errors, gamma};
 use super::inputs::{Cells, Random, numbers, wide};
@@ -9,7 +9,7 @@ use kernels::{Precision, RowsMut};
 
 pub const OP: Op = Op { compare, gradients, shared: None, bench };
 
-/// Random head counts; heads of the usual widths and of others.
+/// Random numbers of heads, of the usual widths and of others.
 pub fn heads(random: &mut Random) -> Heads {
     let n_kv_heads = random.between(1, 2);
     let n_heads = n_kv_heads * random.between(1, 3);
@@ -17,7 +17,7 @@ pub fn heads(random: &mut Random) -> Heads {
     Heads { n_heads, n_kv_heads, head_dim }
 }
 
-/// Random head counts, with heads of at most twice `half_max`.
+/// Random numbers of heads, of width at most twice `half_max`.
 pub fn small_heads(random: &mut Random, half_max: usize) -> Heads {
     let n_kv_heads = random.between(1, 2);
     let n_heads = n_kv_heads * random.between(1, 2);
@@ -88,7 +88,7 @@ fn bench() -> Vec<Line> {
 fn bench_heads(heads: Heads) -> [Line; 3] {
     let (dim, seq_len) = (heads.head_dim, 32);
     let n = IN_CACHE / heads.qkv_dim() / seq_len * seq_len * heads.qkv_dim();
-    // Two thirds of the numbers are turned, by two products and a sum each.
+    // Two thirds of the numbers are rotated, with two products and a sum each.
     let flops = n / heads.qkv_dim() * heads.n_query_key() * dim * 3;
     let name = |what: &str| format!("{what} {} x {dim}", heads.n_heads);
     let table = move || RopeTable::new(seq_len, dim, 10_000.0);

@@ -1,4 +1,4 @@
-//! Dot products of rows with chosen rows of a table.
+//! Row-wise dot product tests: rows times selected rows of a table.
 
 use super::check::{Compared, Gradient, relative, sum_depth};
 use super::inputs::{Cells, Random, numbers, scattered, wide, width};
@@ -10,7 +10,7 @@ use kernels::{Precision, Rows};
 
 pub const OP: Op = Op { compare, gradients, shared: None, bench };
 
-/// Outputs for a random shape: some rows share a row of the table, some have none.
+/// Outputs for a random shape: some rows select the same row of the table, some select none.
 fn compare(random: &mut Random, precision: Precision) -> Vec<Compared> {
     let (rows, cols, n) = (random.between(1, 9), width(random), random.between(1, 5));
     let id = |random: &mut Random| match random.between(0, 5) {
@@ -22,7 +22,7 @@ fn compare(random: &mut Random, precision: Precision) -> Vec<Compared> {
     let (table, dy) = (random.f32s(n * cols, 1.0), random.f32s(rows, 1.0));
     let (mut y, mut dx) = (vec![f32::NAN; rows], random.f32s(rows * cols, 1.0));
     let mut dtable = random.f32s(n * cols, 1.0);
-    // What the definitions give, and the sums of the magnitudes of what they add up.
+    // The results of the definitions, and the sums of the magnitudes of their terms.
     let by_definition = |of: fn(f64) -> f64| {
         let part = |x: &[f64]| x.iter().map(|x| of(*x)).collect::<Vec<f64>>();
         let (x, table, dy) = (part(&x.wide()), part(&wide(&table)), part(&wide(&dy)));
@@ -36,7 +36,7 @@ fn compare(random: &mut Random, precision: Precision) -> Vec<Compared> {
     row_dot_forward(&mut y, x.rows(), &table, &ids);
     row_dot_backward_rows(&mut dx, &dy, &table, &ids);
     row_dot_backward_table(&mut dtable, &dy, x.rows(), &ids);
-    // A product and a sum; a product and an addition; the same once for every row.
+    // A product and a sum; a product and an addition; the same, once per row.
     vec![
         Compared::within("row_dot_forward y", &y, y0, relative(&y1, sum_depth(cols) + 1)),
         Compared::within("row_dot_backward_rows dx", &dx, dx0, relative(&dx1, 2)),

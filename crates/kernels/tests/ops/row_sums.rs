@@ -1,4 +1,4 @@
-//! Sums of a few rows of a table for each position.
+//! Gather-sum tests: sums of a few table rows at each position.
 
 use super::check::{Compared, Gradient, relative};
 use super::inputs::{Random, numbers, scattered, some_rows, wide, width};
@@ -27,7 +27,7 @@ fn compare(random: &mut Random, _: Precision) -> Vec<Compared> {
     let all = [&x, &table, &dx].map(|x| wide(x));
     let [y0, dtable0] = definition(all.clone());
     let terms = definition(all.map(|x| x.iter().map(|x| x.abs()).collect()));
-    // One addition for each row of a place, or of all places.
+    // One addition for each row of a position, or for each use of a row.
     vec![
         Compared::within("row_sums_forward x", &y, y0, relative(&terms[0], k)),
         Compared::within("row_sums_backward dtable", &dtable, dtable0, relative(&terms[1], n * k)),

@@ -1,4 +1,4 @@
-//! Rows in f32 or bf16: `store_rows`.
+//! Row format tests: `store_rows` to f32 and bf16.
 
 use super::check::Compared;
 use super::inputs::{Cells, Random, numbers, wide, width};

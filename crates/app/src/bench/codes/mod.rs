@@ -1,8 +1,8 @@
-//! What comparing codes costs beside dot products, pair by pair and as a search.
+//! Code comparison benchmark: prime codes against dot products, pair by pair and as a search.
 //!
-//! One thread. Every round measures each line once, in turn, so that whatever slows the machine for
-//! a while slows all of them; figures are medians over the rounds. Dot products are the engine's
-//! own, in their strongest form: a packed table times one query, and times many at once.
+//! One thread. Every round measures each line once, in turn, so a temporary slow-down of the machine
+//! affects all of them; figures are medians over the rounds. Dot products are the engine's own, in
+//! their fastest forms: a packed table times one query, and times many at once.
 
 mod pairs;
 mod random;
@@ -15,12 +15,12 @@ use serde::Serialize;
 use std::fmt;
 use std::time::Instant;
 
-/// Everything that was measured.
+/// All results.
 #[derive(Debug, Serialize)]
 pub struct Report {
     isa: &'static str,
     rounds: usize,
-    /// Whether the program was compiled for processors that count bits in one instruction.
+    /// Whether the program was compiled for processors with a population count instruction.
     has_popcnt: bool,
     pairs: PairReport,
     searches: Vec<SearchReport>,
@@ -30,11 +30,11 @@ pub struct Report {
 #[derive(Debug, Serialize)]
 pub struct Line {
     what: String,
-    /// Median time of one operation.
+    /// Median time per operation.
     ns: f64,
 }
 
-/// Something to be timed: its name, the operations in a run, and the run.
+/// A timed line: its name, the operations per run, and the run.
 struct Timed<'a> {
     what: String,
     n: usize,
@@ -47,8 +47,7 @@ impl<'a> Timed<'a> {
     }
 }
 
-/// Times all lines in turn, once in every round; a first round, which fills the caches, is not
-/// counted.
+/// Times all lines in turn, once per round; a first round, which fills the caches, is not counted.
 fn measure_lines(mut timed: Vec<Timed>, rounds: usize) -> Vec<Line> {
     let mut times = vec![Vec::with_capacity(rounds); timed.len()];
     for round in 0..=rounds {
@@ -76,10 +75,10 @@ pub fn measure(rounds: usize) -> Report {
     }
 }
 
-/// What is said of prime codes, to be printed beside what was measured.
+/// Claim about prime codes, printed next to the measurements.
 const CLAIM: &str = "claimed 10 to 100 x";
 
-/// Columns of a line's name.
+/// Width of the name column.
 const NAME_WIDTH: usize = 46;
 
 impl fmt::Display for Report {

@@ -1,6 +1,6 @@
-//! What comparing two codes costs each way, beside the dot product of two vectors.
+//! Pairwise benchmark: each way to compare two codes, next to the dot product of two vectors.
 
-use super::random::{Random, codes_of};
+use super::random::{RandomCodes, codes_of};
 use super::{CLAIM, Line, NAME_WIDTH, Timed, measure_lines};
 use engine::nearest::DotTable;
 use kernels::Precision;
@@ -11,23 +11,23 @@ use serde::Serialize;
 use std::fmt;
 use std::hint::black_box;
 
-/// Codes that a query is compared with: all stay in the second-level cache.
+/// Codes that a query is compared with; all fit the second-level cache.
 const N_PAIRS: usize = 1_024;
 
-/// Queries of a matrix product.
+/// Queries per matrix product.
 const N_AT_ONCE: usize = 32;
 
-/// Times of a pair, the dot product of 128 numbers among them.
+/// Times per pair, including the dot product of 128 numbers.
 #[derive(Debug, Serialize)]
 pub struct PairReport {
     lines: Vec<Line>,
-    /// Which line is the dot product to compare with.
+    /// Index of the line with the dot product to compare with.
     dot: usize,
-    /// Which line is the greatest common divisor of what tokens are: class prime times member prime.
+    /// Index of the line with the gcd of token codes, each a class prime times a member prime.
     gcd: usize,
 }
 
-/// A line that compares a query with every one of `others`; the compiler may not skip it.
+/// A line that compares a query with each of `others`; the compiler may not skip the work.
 fn pairs<'a, T, R>(name: &str, others: &'a [T], compare: impl Fn(&T, &T) -> R + 'a) -> Timed<'a> {
     let mut turn = 0;
     Timed::new(name, others.len(), move || {
@@ -38,9 +38,9 @@ fn pairs<'a, T, R>(name: &str, others: &'a [T], compare: impl Fn(&T, &T) -> R + 
     })
 }
 
-/// A line of the products of all rows with so many queries at once.
+/// A line of dot products of all rows with `n_queries` queries at once.
 fn dots(name: String, dim: usize, n_queries: usize, precision: Precision) -> Timed<'static> {
-    let rows = Random::new(2).rows(N_PAIRS, dim);
+    let rows = RandomCodes::new(2).rows(N_PAIRS, dim);
     let mut table = DotTable::new(&rows, dim, precision);
     let mut turn = 0;
     Timed::new(name, N_PAIRS * n_queries, move || {
@@ -60,7 +60,7 @@ fn n_common<const N: usize>(a: &[u64; N], b: &[u64; N]) -> u32 {
 
 /// Times every way of comparing two codes, and dot products.
 pub fn measure(rounds: usize) -> PairReport {
-    let mut random = Random::new(1);
+    let mut random = RandomCodes::new(1);
     let ids: Vec<u64> = (0..N_PAIRS).map(|_| 1 + random.below((1 << 17) - 1) as u64).collect();
     let paths: Vec<u64> = {
         let base = PrimeBase::first(400);

@@ -1,28 +1,28 @@
-//! Random codes like those of a vocabulary, and random vectors; the same ones every time.
+//! Random codes that resemble a vocabulary's, and random vectors; reproducible.
 
 use kernels::rng::{Draws, Purpose, Rng};
 use lattice::{FactorCode, PrimeBase};
 use std::collections::BTreeSet;
 
 /// A source of random codes and vectors.
-pub struct Random(Draws);
+pub struct RandomCodes(Draws);
 
-impl Random {
-    pub fn new(stream: u64) -> Random {
-        Random(Rng::new(1, Purpose::Test, stream).draws())
+impl RandomCodes {
+    pub fn new(stream: u64) -> RandomCodes {
+        RandomCodes(Rng::new(1, Purpose::Test, stream).draws())
     }
 
     pub fn below(&mut self, n: usize) -> usize {
         self.0.below(n as u64) as usize
     }
 
-    /// Index of a feature: i with probability about `1 / (i + 1)`, as Zipf has it.
+    /// Index of a feature: i with probability about `1 / (i + 1)`, after Zipf.
     pub fn zipf(&mut self, n: usize) -> usize {
         let share = self.0.below(1 << 30) as f64 / (1u64 << 30) as f64;
         (((n + 1) as f64).powf(share) - 1.0) as usize
     }
 
-    /// Different features out of `n`, frequent ones most of the time.
+    /// Distinct features out of `n`, mostly frequent ones.
     pub fn features(&mut self, n_features: usize, n: usize) -> BTreeSet<usize> {
         let mut set = BTreeSet::new();
         while set.len() < n_features {

@@ -1,6 +1,6 @@
-//! The ten nearest of 50,000: by codes, and by dot products with all rows.
+//! Search benchmark: the ten nearest of 50,000, by codes and by dot products with all rows.
 
-use super::random::{Random, codes_of};
+use super::random::{RandomCodes, codes_of};
 use super::{CLAIM, Line, NAME_WIDTH, Timed, measure_lines};
 use engine::nearest::{DotTable, largest};
 use kernels::Precision;
@@ -10,26 +10,26 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::hint::black_box;
 
-/// Codes to search in, queries of a round by codes and by dot products, and results of each.
+/// Codes to search; then queries per round by codes and by dot products, and results per query.
 const N_CODES: usize = 50_000;
 const N_QUERIES: usize = 200;
 const N_DOT_QUERIES: usize = 8;
 const K: usize = 10;
 
-/// Numbers of a vector.
+/// Width of a vector.
 const DIM: usize = 128;
 
-/// Queries of a matrix product.
+/// Queries per matrix product.
 const N_AT_ONCE: usize = 32;
 
-/// Times of a query in one set of codes.
+/// Times per query in one set of codes.
 #[derive(Debug, Serialize)]
 pub struct SearchReport {
     codes: &'static str,
     lines: Vec<Line>,
 }
 
-/// A kind of codes: what they are like, the primes there are, and the features of each code.
+/// A set of codes: its description, its number of primes, and the features of each code.
 struct Kind {
     name: &'static str,
     n_primes: usize,
@@ -37,7 +37,7 @@ struct Kind {
 }
 
 /// Codes like those of a vocabulary: a class, a rare stem, and often one or two frequent endings.
-fn words(random: &mut Random) -> Kind {
+fn words(random: &mut RandomCodes) -> Kind {
     let (n_endings, n_classes, n_stems) = (200, 224, 20_000);
     let mut word = || {
         let mut set = BTreeSet::from([
@@ -54,15 +54,15 @@ fn words(random: &mut Random) -> Kind {
     Kind { name, n_primes: n_endings + n_classes + n_stems, sets }
 }
 
-/// Codes of 3 to 6 features, all drawn after Zipf: the smallest primes are in a third of them.
-fn zipf(random: &mut Random, name: &'static str, n_primes: usize) -> Kind {
+/// Codes of 3 to 6 Zipf-distributed features: the smallest primes occur in a third of them.
+fn zipf(random: &mut RandomCodes, name: &'static str, n_primes: usize) -> Kind {
     let mut code = || (0..3 + random.below(4)).map(|_| random.zipf(n_primes)).collect();
     Kind { name, n_primes, sets: (0..N_CODES).map(|_| code()).collect() }
 }
 
-/// Times searches in three kinds of codes.
+/// Times searches in three sets of codes.
 pub fn measure(rounds: usize) -> Vec<SearchReport> {
-    let mut random = Random::new(3);
+    let mut random = RandomCodes::new(3);
     let kinds = [
         words(&mut random),
         zipf(&mut random, "3 to 6 of 20,000 features after Zipf", 20_000),
@@ -78,7 +78,7 @@ fn search(kind: Kind, vectors: &[f32], rounds: usize) -> SearchReport {
     let rows = SignatureRows::new(&index);
     let queries: Vec<&FactorCode> = codes.iter().step_by(N_CODES / N_QUERIES).collect();
     let [mut by_lists, mut by_rows] = [(); 2].map(|_| Searcher::new(&index));
-    // What is timed must be the answer.
+    // The timed code must return the right answer.
     for query in queries.iter().step_by(20) {
         let expected = nearest_by_scan(&codes, query, K);
         assert_eq!(by_lists.nearest(query, K), expected);
@@ -116,7 +116,7 @@ fn search(kind: Kind, vectors: &[f32], rounds: usize) -> SearchReport {
     SearchReport { codes: kind.name, lines: measure_lines(timed, rounds) }
 }
 
-/// Places of the lines that a claim is held against: inverted lists, and dot products one query at
+/// Indices of the lines that a claim is compared with: inverted lists, and dot products one query at
 /// a time.
 const LISTS: usize = 0;
 const DOTS: usize = 2;

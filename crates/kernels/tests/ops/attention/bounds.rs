@@ -1,21 +1,21 @@
-//! How far rounding can take each output from the definition, to first order, number by number.
+//! Rounding bounds of attention: first-order limits on the error of every output, element by element.
 //!
-//! `U` is the unit roundoff of f32 and `ub` that of bf16 where operands are rounded to it. A sum
-//! of `n` terms errs by at most `n U` times the sum of their magnitudes (Higham, "Accuracy and
-//! Stability of Numerical Algorithms", section 3.1). A relative error `e` of every weight moves the
-//! softmax by at most `e` in numerator and denominator each.
+//! `U` is the unit roundoff of f32; `ub` is that of bf16 where operands are rounded to it. The error
+//! of a sum of `n` terms is at most `n U` times the sum of their magnitudes (Higham, "Accuracy and
+//! Stability of Numerical Algorithms", section 3.1). A relative error `e` of every weight changes the
+//! numerator and the denominator of the softmax by at most `e` each.
 
 use crate::ops::check::{U, U_BF16};
 use kernels::Precision;
 use kernels::attention::AttentionShape;
 
-/// Keys in a block, between which the kernel rescales what it summed.
+/// Keys per block; between blocks the kernel rescales its sums.
 const BLOCK_KEYS: usize = 384;
 
-/// No more than 4 errors of the size of `ub`, the largest, are multiplied together.
+/// At most 4 errors of the size of `ub`, the largest, multiply each other.
 const SECOND_ORDER: f64 = 1.0 + 8.0 / 256.0;
 
-/// Results below the normal range, and products of them, may become 0.
+/// Results below the normal range, and products of them, may be flushed to 0.
 const TINY: f64 = 16.0 * f32::MIN_POSITIVE as f64;
 
 /// Unit roundoff of operands.
@@ -91,7 +91,7 @@ pub fn forward_bound(
     (y_bound, lse_bound)
 }
 
-/// Bounds for `dqkv`, given exactly the `y` and `lse` that the backward pass reads.
+/// Bounds for `dqkv`, given the exact `y` and `lse` that the backward pass reads.
 pub fn backward_bound(
     dy: &[f64],
     y: &[f64],
@@ -111,7 +111,7 @@ pub fn backward_bound(
         for j in 0..=t {
             let (k, v) = (&qkv[shape.key(j, h)], &qkv[shape.value(j, h)]);
             let (score, error) = score(q, k, lse, shape);
-            // The saved lse is turned into powers of 2 with two roundings.
+            // The saved lse is converted to an exponent of 2 with two roundings.
             let (p, p_error) = ((score - lse).exp(), error + 2.0 * U * lse.abs());
             let (dp, dp_error) = (dot(dy, v), (head_terms + ub) * magnitude(dy, v));
             let ds = p * (dp - delta);
@@ -120,7 +120,7 @@ pub fn backward_bound(
                 + ub * ds.abs()
                 + TINY;
             let ds_total = (ds_error + (row_terms + 2.0 * U) * ds.abs()) * scale;
-            // `ds` is rounded with its error in it; `dy` and `p` both are where they are operands.
+            // `ds` is rounded with its error; `dy` and `p` are both rounded where they are operands.
             let ds_total = ds_total * SECOND_ORDER;
             let p_total = (p * (p_error + 2.0 * ub + row_terms) + TINY) * SECOND_ORDER;
             for d in 0..shape.head_dim {

@@ -1,4 +1,4 @@
-//! Causal attention: forward, backward, and against a key/value cache.
+//! Attention tests: causal forward and backward passes, and attention against a key/value cache.
 
 pub mod bounds;
 
@@ -36,13 +36,13 @@ fn compare(random: &mut Random, precision: Precision) -> Vec<Compared> {
     let case = BackwardCase::new(random, shape, precision);
     let mut outputs = Vec::from(forward_outputs(&qkv, &y, &lse, shape));
     outputs.push(case.output(&case.run()));
-    // However the positions are cut into calls, the bits are those of the whole.
+    // Any division of the positions into calls gives the bits of a single call.
     outputs.push(Compared::exact("attention_cached y", cached, y.wide()));
     outputs.push(Compared::exact("attention_append cache", words(&text.cache), words(&once.cache)));
     outputs
 }
 
-/// The forward pass, with NaN in everything that it must not read.
+/// The forward pass, with NaN in all memory that it must not read.
 pub fn forward(qkv: &Cells, shape: AttentionShape) -> (Cells, Vec<f32>) {
     let precision = qkv.rows().precision();
     let mut lse = vec![f32::NAN; shape.n_heads * shape.seq_len];
@@ -53,10 +53,10 @@ pub fn forward(qkv: &Cells, shape: AttentionShape) -> (Cells, Vec<f32>) {
     (y, lse)
 }
 
-/// Outputs of a forward pass beside the definition's.
+/// Outputs of a forward pass and of the definition.
 ///
-/// With operands in bf16 an element is a sum of rounded terms, most of them larger than the sum:
-/// errors below a tenth of an output, or half of a gradient, may be theirs.
+/// With bf16 operands an element is a sum of rounded terms, most of them larger than the sum: errors
+/// below a tenth of an output, or half of a gradient, may come from rounding.
 pub fn forward_outputs(
     qkv: &Cells,
     y: &Cells,
@@ -85,7 +85,7 @@ pub fn forward_outputs(
     [y, lse]
 }
 
-/// What a backward pass reads: `y` and `lse` are the definition's, rounded.
+/// Inputs of a backward pass: `y` and `lse` are those of the definition, rounded.
 pub struct BackwardCase {
     pub shape: AttentionShape,
     pub qkv: Cells,
@@ -106,7 +106,7 @@ impl BackwardCase {
         BackwardCase { shape, qkv, dy, y: Cells::new(&y, precision), lse }
     }
 
-    /// The kernel's gradient.
+    /// The gradient of the kernel.
     pub fn run(&self) -> Vec<f32> {
         let (shape, precision) = (self.shape, self.qkv.rows().precision());
         let mut dqkv = vec![f32::NAN; shape.seq_len * shape.qkv_dim()];
@@ -116,7 +116,7 @@ impl BackwardCase {
         dqkv
     }
 
-    /// A gradient beside the definition's.
+    /// A gradient of the kernel and of the definition.
     pub fn output(&self, dqkv: &[f32]) -> Compared {
         let (qkv, dy, y, lse) = (self.qkv.wide(), wide(&self.dy), self.y.wide(), wide(&self.lse));
         let mut expected = vec![0.0; dqkv.len()];
@@ -136,7 +136,7 @@ fn gradients(random: &mut Random) -> Vec<Gradient> {
     vec![gradient(random, AttentionShape { n_heads, n_kv_heads, head_dim, seq_len }, 1.0)]
 }
 
-/// The gradient of the fused rows, with the outputs that backward reads off by the factor `scale_y`.
+/// The gradient of the fused rows, with the outputs that backward reads scaled by `scale_y`.
 pub fn gradient(random: &mut Random, shape: AttentionShape, scale_y: f64) -> Gradient {
     let qkv = random.f64s(shape.seq_len * shape.qkv_dim(), 2.0);
     let dy = random.f64s(shape.seq_len * shape.y_dim(), 2.0);
@@ -154,7 +154,7 @@ pub fn gradient(random: &mut Random, shape: AttentionShape, scale_y: f64) -> Gra
     Gradient { what: "attention_backward dqkv", backward: dqkv, step }
 }
 
-/// A sequence that is fed to a cache piece by piece.
+/// A sequence that is fed to a cache in pieces.
 pub struct Text {
     pub shape: AttentionShape,
     pub cache_shape: CacheShape,
@@ -175,7 +175,7 @@ impl Text {
         Text { shape, cache_shape, cache: vec![0; cache_shape.cache_words()], y }
     }
 
-    /// Appends `positions` and attends from them.
+    /// Appends `positions` and computes attention for them.
     pub fn feed(&mut self, qkv: Rows, positions: Range<usize>) {
         let dim = self.shape.qkv_dim();
         let rows = qkv.slice(positions.start * dim..positions.end * dim);
@@ -186,13 +186,13 @@ impl Text {
     }
 }
 
-/// Attention against a cache, with NaN in the scratch.
+/// Attention against a cache, with NaN-filled scratch.
 pub fn attend(y: &mut [f32], q: Rows, cache: &[u32], shape: CacheShape, start_pos: usize) {
     let mut scratch = vec![f32::NAN; attention_cached_scratch_len(shape)];
     attention_cached(RowsMut::F32(y), q, cache, shape, start_pos, &mut scratch);
 }
 
-/// Queries of one position shared by key/value heads, then those of all positions by rows.
+/// Queries of one position split by key/value heads, then those of all positions split by rows.
 fn shared(pool: &mut Pool, precision: Precision) -> Vec<f32> {
     let shape = AttentionShape { n_heads: 6, n_kv_heads: 3, head_dim: 24, seq_len: 100 };
     let mut random = Random(13);
@@ -255,7 +255,7 @@ fn bench() -> Vec<Line> {
     lines
 }
 
-/// Only the products on and below the diagonal count.
+/// Only the products on and below the diagonal are counted.
 fn bench_training(shape: AttentionShape, precision: Precision) -> [Line; 2] {
     let AttentionShape { n_heads, n_kv_heads, head_dim, seq_len } = shape;
     let size = if precision == Precision::F32 { 4 } else { 2 };
