@@ -12,6 +12,6 @@ mod mutate;
 mod run;
 mod targets;
 
-pub use mutate::{Random, mutate};
+pub use mutate::{MutationRng, mutate};
 pub use run::{Counts, Failure, RunLimits, run, valid_files};
 pub use targets::{Parse, TARGETS, Target};

@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 /// A stream of random numbers, determined by its seed (splitmix64).
-pub struct Random(pub u64);
+pub struct MutationRng(pub u64);
 
-impl Random {
+impl MutationRng {
     fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -67,7 +67,7 @@ const VALUES: [&str; 12] = [
 const WORDS: [u64; 8] = [0, 1, 0x7f, 0xff, 0xffff, u32::MAX as u64, i64::MAX as u64, u64::MAX];
 
 /// One of the valid files after a few edits, with its checksums repaired three times in four.
-pub fn mutate(random: &mut Random, seeds: &[Vec<u8>], repair: fn(&mut Vec<u8>)) -> Vec<u8> {
+pub fn mutate(random: &mut MutationRng, seeds: &[Vec<u8>], repair: fn(&mut Vec<u8>)) -> Vec<u8> {
     let mut bytes = seeds[random.below(seeds.len())].clone();
     for _ in 0..1 + random.below(4) {
         edit(random, &mut bytes, seeds);
@@ -78,7 +78,7 @@ pub fn mutate(random: &mut Random, seeds: &[Vec<u8>], repair: fn(&mut Vec<u8>)) 
     bytes
 }
 
-fn edit(random: &mut Random, bytes: &mut Vec<u8>, seeds: &[Vec<u8>]) {
+fn edit(random: &mut MutationRng, bytes: &mut Vec<u8>, seeds: &[Vec<u8>]) {
     let len = bytes.len();
     match random.below(10) {
         0 if len > 0 => bytes[random.below(len)] ^= 1 << random.below(8),
@@ -120,7 +120,7 @@ fn insert(bytes: &mut Vec<u8>, at: usize, part: &[u8]) {
 }
 
 /// Replaces the digits after a random position by an extreme number.
-fn replace_number(random: &mut Random, bytes: &mut Vec<u8>) {
+fn replace_number(random: &mut MutationRng, bytes: &mut Vec<u8>) {
     let from = random.below(bytes.len());
     let Some(skipped) = bytes[from..].iter().position(u8::is_ascii_digit) else { return };
     let start = from + skipped;
@@ -129,7 +129,7 @@ fn replace_number(random: &mut Random, bytes: &mut Vec<u8>) {
 }
 
 /// Replaces the value after the colon or comma that follows a random position by another JSON value.
-fn replace_value(random: &mut Random, bytes: &mut Vec<u8>) {
+fn replace_value(random: &mut MutationRng, bytes: &mut Vec<u8>) {
     let from = random.below(bytes.len());
     let is_before = |b: &u8| matches!(b, b':' | b',' | b'[');
     let Some(skipped) = bytes[from..].iter().position(is_before) else { return };

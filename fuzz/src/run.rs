@@ -1,6 +1,6 @@
 //! Fuzz loop: mutate, write, parse, and watch for panics, time and memory.
 
-use crate::mutate::{Random, mutate};
+use crate::mutate::{MutationRng, mutate};
 use crate::targets::Target;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -70,7 +70,7 @@ impl fmt::Display for Failure {
 pub fn run(target: Target, seed: u64, limits: RunLimits, folder: &Path) -> Result<Counts, Failure> {
     let seeds = valid_files(target.name)?;
     let path = folder.join(format!("{}.input", target.name));
-    let (mut random, mut counts, start) = (Random(seed), Counts::default(), Instant::now());
+    let (mut random, mut counts, start) = (MutationRng(seed), Counts::default(), Instant::now());
     while start.elapsed() < limits.time {
         let bytes = mutate(&mut random, &seeds, target.repair);
         write(&path, &bytes).map_err(|error| Failure::Io(path.clone(), error))?;

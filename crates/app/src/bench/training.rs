@@ -254,12 +254,8 @@ impl fmt::Display for Report {
         write!(f, "loss {:.3} -> {:.3}", self.loss_first, self.loss_last)?;
         if let Some(RowsUsed { inputs, outputs, all }) = self.rows_used {
             let [inputs, outputs, all] = [inputs, outputs, all].map(|share| 100.0 * share);
-            let how = match self.idle_rows {
-                IdleRows::Dense => "others written all the same",
-                IdleRows::Lazy => "others left alone",
-            };
             write!(f, "\nrows in use: {inputs:.1} % as inputs, {outputs:.1} % as outputs, ")?;
-            write!(f, "{all:.1} % of all; {how}")?;
+            write!(f, "{all:.1} % of all; updates are {}", self.idle_rows)?;
         }
         Ok(())
     }

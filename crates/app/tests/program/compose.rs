@@ -51,5 +51,5 @@ fn what_a_composed_model_needs_is_asked_for_by_name() {
     assert_eq!(ended.complaint(1, &["moved", "needs the run"]), None);
     std::fs::remove_file(moved.join("codes.json")).unwrap();
     let ended = run(scene.path(), &["generate", "moved", "Once"]);
-    assert_eq!(ended.complaint(1, &["moved/codes.json", "not there"]), None);
+    assert_eq!(ended.complaint(1, &["moved/codes.json", "no such file"]), None);
 }

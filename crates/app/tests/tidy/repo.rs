@@ -83,9 +83,9 @@ pub fn crate_of(path: &str) -> Option<&str> {
     path.strip_prefix("crates/")?.split('/').next()
 }
 
-/// Whether a path lies in a crate's `tests/` or `benches/`.
+/// Whether a path lies in a crate's `tests/`, `benches/` or `examples/`.
 pub fn is_test_file(path: &str) -> bool {
-    path.contains("/tests/") || path.contains("/benches/")
+    ["/tests/", "/benches/", "/examples/"].iter().any(|folder| path.contains(folder))
 }
 
 /// Fails with all complaints, one a line.
