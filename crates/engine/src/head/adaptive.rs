@@ -1,13 +1,14 @@
-//! Adaptive softmax: frequent tokens at once, rare ones by clusters with shorter vectors.
+//! Adaptive softmax: frequent tokens directly, rare ones in clusters with shorter vectors.
 //!
-//! The first softmax is over the most frequent tokens and the clusters; a token of a cluster is
-//! P(cluster) · P(token | cluster), the second from an input that a matrix has made narrow: a
-//! quarter as wide for the first cluster, a sixteenth for the next (Grave et al., "Efficient softmax
-//! approximation for GPUs", 2017, arXiv:1609.04309). No biases, and rows of its own, which is
-//! why the embeddings are never tied to it.
+//! The first softmax is over the most frequent tokens and the clusters. The probability of a token
+//! in a cluster is P(cluster) · P(token | cluster), where the second factor is computed from an
+//! input that a matrix has projected to fewer dimensions: a quarter of C for the first cluster, a
+//! sixteenth for the next (Grave et al., "Efficient softmax approximation for GPUs", 2017,
+//! arXiv:1609.04309). The layer has no biases. Its rows are its own, so the embeddings are never
+//! tied to it.
 //!
-//! Few rows reach the clusters and their tables are small, so a lane works on its own rows with
-//! gradients of its own, unlike under a factored layer.
+//! Few rows reach the clusters and their tables are small, so each lane works on its own rows with
+//! its own gradients, unlike under a factored layer.
 
 use super::class::{ClassGrads, ClassScratch, ClassSoftmax, ClassSort, add_to_rows};
 use super::softmax::{Softmax, SoftmaxBuffers, log_softmax};
@@ -21,7 +22,7 @@ use kernels::matmul::matmul;
 use kernels::{AlignedVec, Pool, Precision, Rows};
 use std::sync::Arc;
 
-/// How many times as narrow a cluster is as what is before it: the `div_value` of PyTorch's
+/// Factor by which each cluster is narrower than the one before: the `div_value` of PyTorch's
 /// `AdaptiveLogSoftmaxWithLoss`.
 const NARROWING: usize = 4;
 
@@ -30,7 +31,8 @@ const NARROWING: usize = 4;
 pub(super) struct Adaptive {
     /// (frequent tokens + clusters, C)
     first: Softmax,
-    /// (clusters + 1) where each cluster's ids begin: the first is how many tokens are in none.
+    /// (clusters + 1) first id of each cluster; the first entry is the number of tokens in no
+    /// cluster.
     starts: Arc<[u32]>,
     /// From the most frequent to the rarest.
     clusters: Arc<[Cluster]>,
@@ -38,10 +40,10 @@ pub(super) struct Adaptive {
     model_dim: usize,
 }
 
-/// Where the tensors of a cluster lie.
+/// Tensors of a cluster.
 #[derive(Clone, Copy, Debug)]
 struct Cluster {
-    /// (W, C) from the layer's input to the cluster's, which is narrower.
+    /// (W, C) projection of the layer's input to the cluster's narrower input.
     narrow: Matrix,
     /// (members, W) the rows of its tokens.
     rows: Matrix,
@@ -60,7 +62,7 @@ impl Adaptive {
         let cluster = |(i, ids): (usize, &[u32])| {
             width = (width / NARROWING).max(1);
             let n_members = (ids[1] - ids[0]) as usize;
-            // The narrow input is as large in scale as the layer's.
+            // Keeps the scale of the layer's input.
             let narrow = Init::Normal(1.0 / (c as f32).sqrt());
             let narrow = table.matrix(&format!("head.tail.{i}.narrow.weight"), width, c, narrow);
             let narrow = table.join(&[narrow], c);
@@ -114,7 +116,7 @@ impl OutputLayer for Adaptive {
     }
 }
 
-/// An adaptive softmax at work on lanes, each of which works alone.
+/// An adaptive softmax's loss over lanes, each of which works alone.
 #[derive(Debug)]
 struct AdaptiveLoss {
     layer: Adaptive,
@@ -128,7 +130,7 @@ struct AdaptiveLane {
     sort: ClassSort,
     /// (N) losses of a cluster's rows.
     loss: AlignedVec<f32>,
-    /// (N, C) gradients of their inputs, when training.
+    /// (N, C) gradients of their inputs, in training.
     dinput: AlignedVec<f32>,
     scratch: ClassScratch,
 }
@@ -231,17 +233,17 @@ impl HeadLoss for AdaptiveLoss {
     }
 }
 
-/// An adaptive softmax at work on single positions.
+/// An adaptive softmax for single positions.
 #[derive(Debug)]
 struct AdaptivePredictor {
     layer: Adaptive,
     precision: Precision,
-    /// (outputs) of the first softmax.
+    /// (outputs) logits of the first softmax.
     first: AlignedVec<f32>,
     /// (C) a cluster's narrow input, and the same as an operand.
     narrow: AlignedVec<f32>,
     operand: AlignedVec<f32>,
-    /// (V)
+    /// (V) log-probabilities.
     log_p: AlignedVec<f32>,
 }
 

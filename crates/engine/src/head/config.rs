@@ -1,10 +1,10 @@
-//! Output layer of a model, as it stands in flags and files.
+//! Output layer configuration of a model, as named in flags and files.
 
 use crate::model::ConfigError;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// An output layer, as it stands in flags and files.
+/// Name of an output layer in flags and files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HeadName {
@@ -15,7 +15,7 @@ pub enum HeadName {
     Factor,
     /// The most frequent tokens and clusters of rarer ones, which have shorter vectors.
     Adaptive,
-    /// One softmax over the vocabulary, trained on some of its tokens at each step.
+    /// One softmax over the vocabulary, trained on a sample of its tokens at each step.
     Sampled,
 }
 
@@ -26,15 +26,16 @@ pub enum HeadConfig {
     /// One softmax over the vocabulary.
     #[default]
     Full,
-    /// P(token) = P(class) · P(token | class), with the ids of a class side by side.
+    /// P(token) = P(class) · P(token | class), where the ids of a class are contiguous.
     Factor {
         /// (classes + 1) class `c` has the ids from `class_starts[c]` to `class_starts[c + 1]`.
         class_starts: Vec<u32>,
     },
     /// A softmax over the most frequent tokens and clusters of the others, and one over the tokens
-    /// of a cluster, whose vectors are the shorter the rarer they are. Ids fall by frequency.
+    /// of each cluster. Rarer clusters have shorter vectors. Ids are in descending order of
+    /// frequency.
     Adaptive {
-        /// (clusters) where each cluster's ids begin; the last ends with the vocabulary.
+        /// (clusters) first id of each cluster; the last cluster ends with the vocabulary.
         cutoffs: Vec<u32>,
     },
 }
@@ -44,12 +45,12 @@ impl HeadName {
     pub const ALL: [HeadName; 4] =
         [HeadName::Full, HeadName::Factor, HeadName::Adaptive, HeadName::Sampled];
 
-    /// The one that a number of classes is for.
+    /// The layer to which a number of classes applies.
     pub const WITH_CLASSES: HeadName = HeadName::Factor;
 
-    /// The layer of this name for a vocabulary whose tokens nothing is known of, with the usual
-    /// clusters or with `n_classes` classes of equal size; and the number of tokens that a step's
-    /// targets are compared with, `n_samples` if not all.
+    /// The layer of this name for a vocabulary without known statistics, with the usual clusters or
+    /// `n_classes` classes of equal size; and the number of tokens that targets are compared with
+    /// in a step, `n_samples`, or `None` for all.
     pub fn usual(
         self,
         vocab_size: usize,
@@ -84,16 +85,16 @@ impl fmt::Display for HeadName {
 }
 
 impl HeadConfig {
-    /// A factored layer whose `n_classes` classes are of equal size; the first of them take what is
-    /// left over.
+    /// A factored layer of `n_classes` classes of equal size; the first classes get one more if the
+    /// size does not divide evenly.
     pub fn equal_classes(vocab_size: usize, n_classes: usize) -> HeadConfig {
         let (size, rest) = (vocab_size / n_classes, vocab_size % n_classes);
         let start = |class: usize| (class * size + class.min(rest)) as u32;
         HeadConfig::Factor { class_starts: (0..=n_classes).map(start).collect() }
     }
 
-    /// The usual cutoffs of an adaptive layer, 2,000 and 10,000, or where the vocabulary is small an
-    /// eighth and a half of it; at least one token is on either side of each.
+    /// The usual cutoffs of an adaptive layer: 2,000 and 10,000, or an eighth and a half of a small
+    /// vocabulary; at least one token is on either side of each.
     pub fn usual_cutoffs(vocab_size: usize) -> Vec<u32> {
         let last = vocab_size.saturating_sub(1).max(1);
         let cutoff =
@@ -103,18 +104,18 @@ impl HeadConfig {
         cutoffs
     }
 
-    /// Whether other programs know it: all that they know is the softmax over the vocabulary.
+    /// Whether other programs support it: they know only the softmax over the vocabulary.
     pub fn is_plain(&self) -> bool {
         *self == HeadConfig::Full
     }
 
-    /// Whether a batch uses only some rows of the tables with a row for each token, so that lanes
-    /// share one gradient of these.
+    /// Whether a batch uses only some rows of the token tables, so that lanes share one gradient of
+    /// these tables.
     pub fn shares_tables(&self) -> bool {
         *self != HeadConfig::Full
     }
 
-    /// Where each class's ids begin, (classes + 1), if each token is in a class.
+    /// First id of each class, (classes + 1), if every token is in a class.
     pub fn class_starts(&self) -> Option<&[u32]> {
         match self {
             HeadConfig::Factor { class_starts } => Some(class_starts),
@@ -122,7 +123,7 @@ impl HeadConfig {
         }
     }
 
-    /// Its name in flags and files.
+    /// Name in flags and files.
     pub fn name(&self) -> HeadName {
         match self {
             HeadConfig::Full => HeadName::Full,
@@ -131,13 +132,13 @@ impl HeadConfig {
         }
     }
 
-    /// Whether the embeddings may be its rows: each token of it must have one as wide as the model.
+    /// Whether the embeddings can serve as its rows, which requires a row of width C per token.
     pub fn can_be_tied(&self) -> bool {
         !matches!(self, HeadConfig::Adaptive { .. })
     }
 
-    /// Outputs of the softmax that every token takes part in: all tokens, or the classes, or the
-    /// most frequent tokens and the clusters.
+    /// Outputs of the first softmax, which every position goes through: all tokens, or the classes,
+    /// or the most frequent tokens and the clusters.
     pub fn n_outputs(&self, vocab_size: usize) -> usize {
         match self {
             HeadConfig::Full => vocab_size,
@@ -146,11 +147,11 @@ impl HeadConfig {
         }
     }
 
-    /// Checks that the classes or clusters cut a vocabulary of this size.
+    /// Checks that the classes or clusters divide a vocabulary of this size.
     ///
     /// # Errors
     /// `head.class_starts` if it does not begin with 0, rise, and end with the size; `head.cutoffs`
-    /// if there is none, or they do not rise from 1 or more to below the size.
+    /// if it is empty, or does not rise from 1 or more to below the size.
     pub fn check(&self, vocab_size: usize) -> Result<(), ConfigError> {
         let rise = |starts: &[u32]| starts.windows(2).all(|pair| pair[0] < pair[1]);
         let ends = |starts: &[u32]| Some((starts.first().copied()?, *starts.last()? as usize));

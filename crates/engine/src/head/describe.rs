@@ -1,4 +1,4 @@
-//! Description of an output layer, for the plan of a run and for those who inspect a model.
+//! Description of an output layer, for the plan of a run and the inspection of a model.
 
 use super::HeadConfig;
 use crate::model::ModelConfig;
@@ -6,8 +6,8 @@ use text::thousands;
 use text::vocab::classes::ClassMethod;
 
 impl ModelConfig {
-    /// What a person should know of the model's output layer, in a line; of a run also how many
-    /// tokens targets are compared with, if not all, and how classes were found.
+    /// One line about the model's output layer; for a run also the number of tokens that targets
+    /// are compared with, if not all, and the method that found its classes.
     pub fn describe_output(
         &self,
         n_samples: Option<usize>,

@@ -1,19 +1,19 @@
-//! Distribution of the next token: known as a whole, or class by class as it is looked at.
+//! Distribution of the next token: complete, or class by class on demand.
 
 use super::factor::Expansion;
 use kernels::cross_entropy::cross_entropy_loss;
 
-/// What is known of the token that follows.
+/// Distribution of the next token.
 #[derive(Debug)]
 pub enum Distribution<'a> {
-    /// (V) logits: log-probabilities up to a number that all have in common.
+    /// (V) logits: log-probabilities up to a common constant.
     Whole(&'a [f32]),
-    /// Classes, to be opened one by one.
+    /// By class; classes are opened one by one.
     ByClass(Expansion<'a>),
 }
 
 impl<'a> Distribution<'a> {
-    /// ln P(token), before any setting of a sampler.
+    /// ln P(token), before any sampling setting.
     ///
     /// # Panics
     /// If the token is not below the vocabulary's size.
@@ -28,7 +28,7 @@ impl<'a> Distribution<'a> {
         }
     }
 
-    /// (V) logits of every token; log-probabilities where the layer computes these.
+    /// (V) logits of all tokens; log-probabilities if the layer computes these.
     pub fn into_logits(self) -> &'a [f32] {
         match self {
             Distribution::Whole(logits) => logits,

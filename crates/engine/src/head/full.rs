@@ -1,4 +1,4 @@
-//! Full softmax: one over the whole vocabulary, V dot products a position.
+//! Full softmax over the whole vocabulary: V dot products per position.
 
 use super::softmax::{Softmax, SoftmaxBuffers};
 use super::{Around, Distribution, HeadLoss, LanePass, LossSpec, OutputLayer, Predictor};
@@ -22,7 +22,7 @@ impl Full {
     }
 }
 
-/// (V, C) the rows of all tokens: the embeddings where these are tied, else a table of their own.
+/// (V, C) rows of all tokens: the embeddings if tied, else a table of their own.
 pub(super) fn token_rows(config: &ModelConfig, table: &mut TableBuilder) -> Span {
     let (v, c) = (config.vocab_size, config.model_dim);
     let embed = table.embedding();
@@ -50,7 +50,7 @@ impl OutputLayer for Full {
     }
 }
 
-/// A full softmax at work on lanes, each of which works alone.
+/// A full softmax's loss over lanes, each of which works alone.
 #[derive(Debug)]
 pub(super) struct FullLoss {
     softmax: Softmax,
@@ -102,11 +102,11 @@ impl HeadLoss for FullLoss {
     }
 }
 
-/// A full softmax at work on single positions.
+/// A full softmax for single positions.
 #[derive(Debug)]
 pub(super) struct FullPredictor {
     matrix: Matrix,
-    /// (V)
+    /// (V) logits.
     logits: AlignedVec<f32>,
     product: SharedProduct,
 }

@@ -1,18 +1,18 @@
-//! Loss sum: the losses of some tokens, to be added up.
+//! Loss sum: accumulated loss and number of tokens.
 
 use kernels::cross_entropy::IGNORE;
 
-/// Sum of the losses of the tokens that had a target, and how many those were.
+/// Sum of losses, and the number of tokens with a target.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LossSum {
-    /// Negative log likelihoods in nats, summed.
+    /// Summed negative log-likelihoods, in nats.
     pub nats: f64,
-    /// Tokens that had a target.
+    /// Number of tokens with a target.
     pub n_tok: usize,
 }
 
 impl LossSum {
-    /// The sum of some tokens' losses.
+    /// Sum of the losses of `targets`.
     pub fn of(loss: &[f32], targets: &[u32]) -> LossSum {
         LossSum {
             nats: loss.iter().map(|nats| *nats as f64).sum(),

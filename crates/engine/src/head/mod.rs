@@ -1,14 +1,15 @@
-//! Output layer: from the blocks' (N, C) to losses and their gradient (N, C), and to distributions.
+//! Output layer: from hidden states (N, C) to losses and their gradient (N, C), and to
+//! distributions.
 //!
-//! Four things are all that the rest of the program sees. [`HeadConfig`] says which layer a model
-//! has. [`OutputLayer`] knows where its tensors lie. [`HeadLoss`] is the layer at work on the
-//! micro-batches of all lanes, and [`Predictor`] the layer at work on single positions; each owns its
-//! memory. Which layers there are is known in this folder, and chosen from in `lay_out` alone:
+//! The rest of the program sees four types. [`HeadConfig`] says which layer a model has.
+//! [`OutputLayer`] knows where its tensors lie. [`HeadLoss`] computes losses over the micro-batches
+//! of all lanes, and [`Predictor`] distributions at single positions; each owns its buffers. The
+//! set of layers is known in this folder only, and `lay_out` selects among them:
 //!
 //! - [`full`]: one softmax over the vocabulary; it may be trained on a sample of it ([`sampled`]).
-//! - [`factor`]: a softmax over classes, and one over the tokens of the right class.
+//! - [`factor`]: a softmax over classes, and one over the tokens of the target's class.
 //! - [`adaptive`]: a softmax over the most frequent tokens and clusters of the others, and one over
-//!   the tokens of a cluster.
+//!   the tokens of each cluster.
 //!
 //! A new layer is a file here, a variant of [`HeadConfig`] and a line of `lay_out`.
 
@@ -37,22 +38,22 @@ use kernels::{Pool, Precision, Rows};
 use std::fmt::Debug;
 use std::sync::Arc;
 
-/// An output layer: where its tensors lie and what they are for.
+/// An output layer: its tensors and their use.
 pub trait OutputLayer: Debug + Send + Sync {
     /// Its matrices, in the order of [`Matrix::index`](crate::model::Matrix::index).
     fn matrices(&self) -> Vec<PackedMatrix>;
 
-    /// Words of panels that its backward products take in a lane of this shape.
+    /// Words of panels that its backward products need in a lane of this shape.
     fn panel_words(&self, shape: &MicroShape) -> usize;
 
-    /// Whether it is known before a step's passes which rows of one of the shared tables the layer
-    /// reads; `None` if it does not read the table.
+    /// Whether the rows of a shared table that the layer reads are known before a step's passes;
+    /// `None` if it does not read the table.
     fn knows_rows(&self, _table: Span) -> Option<bool> {
         None
     }
 
-    /// A fit of a full softmax to this layer, from micro-batches of up to `n_most` rows, if it is a
-    /// layer that can be converted so.
+    /// A fit of a full softmax to this layer, from micro-batches of up to `n_most` rows; `None` if
+    /// the layer cannot be converted.
     fn plain_fit<'a>(
         &'a self,
         _weights: Weights<'a>,
@@ -62,46 +63,46 @@ pub trait OutputLayer: Debug + Send + Sync {
         None
     }
 
-    /// Writes what the counts of a text's tokens (V) tell into fresh parameters.
+    /// Initialises parameters that depend on token counts (V) in the text.
     fn init(&self, _params: &mut [f32], _counts: &[u64]) {}
 
-    /// The layer at work on lanes.
+    /// The layer's loss over lanes.
     fn loss(&self, spec: &LossSpec) -> Box<dyn HeadLoss>;
 
-    /// The layer at work on single positions, with operands of this format.
+    /// The layer for single positions, with operands of this format.
     fn predictor(&self, precision: Precision) -> Box<dyn Predictor>;
 }
 
-/// What a [`HeadLoss`] is for.
+/// Configuration of a [`HeadLoss`].
 #[derive(Clone, Debug)]
 pub struct LossSpec<'a> {
     /// The largest micro-batch of a lane.
     pub shape: &'a MicroShape,
-    /// Lanes.
+    /// Number of lanes.
     pub n_lanes: usize,
-    /// Threads that work on them.
+    /// Number of threads.
     pub threads: usize,
-    /// For training: seed of what is drawn, and how often each token (V) occurs in the text.
+    /// For training: the seed of random draws, and the occurrences of each token (V) in the text.
     pub training: Option<(u64, &'a [u64])>,
 }
 
-/// What is done with a lane before its loss or after it, given its number; any thread may do it.
+/// A pass of one lane before or after its loss, given the lane's number; runs on any thread.
 pub type LanePass<'a> = dyn Fn(usize, &mut Lane) + Sync + 'a;
 
-/// The passes of lanes around the loss. A layer in which each lane works alone runs all three lane by
-/// lane, without waiting for the other lanes in between.
+/// Passes of a lane around the loss. A layer in which each lane works alone runs both passes and
+/// the loss lane by lane, without waiting for other lanes in between.
 #[derive(Clone, Copy)]
 pub struct Around<'a> {
-    /// Reads the lane's micro-batch, and leaves the layer's input there.
+    /// Reads the lane's micro-batch and computes the layer's input in the lane.
     pub forward: &'a LanePass<'a>,
-    /// Goes on from the gradient of the layer's input.
+    /// Continues from the gradient of the layer's input.
     pub backward: &'a LanePass<'a>,
 }
 
-/// An output layer at work on the micro-batches of all lanes.
+/// Loss of an output layer over the micro-batches of all lanes.
 pub trait HeadLoss: Debug + Send + Sync {
-    /// Finds what of the layer the batch of a step uses, whose targets were noted in `active`, and
-    /// notes the rows of shared tables there.
+    /// Finds the parts of the layer that the current batch uses, from the targets noted in
+    /// `active`, and notes their rows of shared tables there.
     fn find_active(&mut self, _active: &mut ActiveRows) {}
 
     /// Whether the step's batch uses this part of the layer
@@ -110,14 +111,14 @@ pub trait HeadLoss: Debug + Send + Sync {
         true
     }
 
-    /// Prepares a step, when its rows are up to date.
+    /// Prepares a step; the rows that it uses are caught up.
     fn begin_step(&mut self, _weights: Weights, _step: u64) {}
 
-    /// Between the passes of every lane: the losses of its micro-batch, kept here; the gradient of
-    /// the layer's input, written to the lane; and the gradients of the layer's weights, added to the
-    /// lane's own (`is_first`: matrices' overwritten) and to those of the shared tables.
+    /// Runs between the passes of every lane. Stores the losses of its micro-batch; writes the
+    /// gradient of the layer's input to the lane; adds the gradients of the layer's weights to the
+    /// lane's own (if `is_first`, overwrites those of matrices) and to those of the shared tables.
     ///
-    /// Gradients are of the *sum* of losses: the step divides by the token count once.
+    /// Gradients are of the *sum* of losses; the step divides by the token count once.
     fn loss_and_gradient(
         &mut self,
         weights: Weights,
@@ -128,26 +129,27 @@ pub trait HeadLoss: Debug + Send + Sync {
         pool: &mut Pool,
     );
 
-    /// Adds the gradients of shared tables that micro-batch of lane `i` has kept: lanes take turns,
-    /// each after the gradients of its input vectors.
+    /// Adds the gradients of shared tables that lane `i` stored for this micro-batch. Called in
+    /// lane order, each time after the lane's input-vector gradients were added.
     fn add_shared_gradient(&self, _i: usize, _lane: &Lane, _shared_acc: Gradients) {}
 
-    /// Adds the gradients of shared tables that were kept until the last micro-batch of the step.
+    /// Adds the gradients of shared tables that were kept until the step's last micro-batch.
     fn end_step(&mut self, _shared_acc: Gradients) {}
 
-    /// Losses of every lane's micro-batch, kept here, after its forward pass and without gradients.
+    /// Computes and stores the losses of every lane's micro-batch after its forward pass, without
+    /// gradients.
     fn loss(&mut self, weights: Weights, lanes: &mut [Lane], forward: &LanePass, pool: &mut Pool);
 
-    /// (N) the losses in nats of the micro-batch of lane `i`, 0 where there is no target.
+    /// (N) losses of lane `i`'s micro-batch in nats; 0 at positions without a target.
     fn losses(&self, i: usize) -> &[f32];
 
     /// Name and bytes of the allocations.
     fn memory(&self) -> Vec<(&'static str, usize)>;
 }
 
-/// An output layer at work on single positions.
+/// An output layer for single positions.
 pub trait Predictor: Debug + Send {
-    /// The distribution of the next token, given (C) the layer's input.
+    /// Distribution of the next token, given the layer's input, (C).
     fn predict<'a>(
         &'a mut self,
         weights: Weights<'a>,
@@ -159,7 +161,7 @@ pub trait Predictor: Debug + Send {
     fn bytes(&self) -> usize;
 }
 
-/// Lays out the output layer of `config`, and with it the embeddings where they come behind it;
+/// Lays out the output layer of `config`, and the embeddings if they must come after it.
 /// `n_samples` is the number of tokens that a full layer is trained on, if not all.
 pub(crate) fn lay_out(
     config: &ModelConfig,

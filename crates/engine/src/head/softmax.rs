@@ -1,10 +1,9 @@
-//! Softmax that every position goes through, in blocks of rows: the full (N, outputs) logits never
-//! exist.
+//! Softmax of the first level, in row blocks: the full (N, outputs) logits are never materialised.
 //!
-//! Its outputs are the tokens, or the classes of a factored layer with a bias each, or an adaptive
-//! layer's frequent tokens and clusters. The loss is a sum over positions, so the gradient of a block
-//! of logits is known as soon as the block is: forward and backward are one loop, and nothing is
-//! computed twice.
+//! Every position goes through it. Its outputs are the tokens, or the classes of a factored layer
+//! with a bias each, or an adaptive layer's frequent tokens and clusters. The loss is a sum over
+//! positions, so the gradient of a block of logits is known as soon as the block is: forward and
+//! backward are one loop, and nothing is computed twice.
 
 use crate::model::{LaneOutput, Matrix, MicroShape, PackedMatrix, ReadBy, Span, Weights, as_rows};
 use kernels::accum::Accum;
@@ -13,28 +12,28 @@ use kernels::matmul::{MatmulShape, matmul, matmul_wgrad, wgrad_scratch_len};
 use kernels::reduce::add_rows;
 use kernels::{AlignedVec, Precision};
 
-/// Floats in a block of logits: small enough to stay in the last-level cache beside the weights.
+/// Floats of a block of logits: small enough to stay in the last-level cache with the weights.
 const BLOCK_FLOATS: usize = 1 << 21;
 
-/// Rows of a block at least: every block reads and writes all of the output matrix's gradient, which
-/// with 64 rows costs an eighth of a step's time at a vocabulary of 33,278 (docs/log.md).
+/// Fewest rows of a block. Every block reads and writes the whole gradient of the output matrix,
+/// which with 64 rows costs an eighth of a step's time at a vocabulary of 33,278 (docs/log.md).
 const MIN_ROWS: usize = 128;
 
-/// Rows of a block of logits for so many outputs.
+/// Rows of a block of logits with `n_outputs` outputs.
 pub fn block_rows(n_outputs: usize, n_rows: usize) -> usize {
     (BLOCK_FLOATS / n_outputs).next_multiple_of(8).clamp(MIN_ROWS, 512).min(n_rows)
 }
 
-/// The softmax's weights.
+/// Weights of the softmax.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Softmax {
     /// (outputs, C)
     pub matrix: Matrix,
-    /// (outputs), if there are biases.
+    /// (outputs), if the layer has biases.
     pub bias: Option<Span>,
 }
 
-/// A lane's memory for it.
+/// Buffers of a lane.
 #[derive(Debug)]
 pub(super) struct SoftmaxBuffers {
     pub precision: Precision,
@@ -53,7 +52,7 @@ impl SoftmaxBuffers {
         block_rows(n_outputs, shape.n_rows()).min(shape.logit_rows_max)
     }
 
-    /// For `n_outputs` outputs and lanes of this shape.
+    /// Buffers for `n_outputs` outputs and lanes of this shape.
     pub fn new(n_outputs: usize, shape: &MicroShape) -> SoftmaxBuffers {
         let block_rows = SoftmaxBuffers::block_rows(n_outputs, shape);
         let n = block_rows * n_outputs;
@@ -67,27 +66,28 @@ impl SoftmaxBuffers {
         }
     }
 
-    /// Bytes of it.
+    /// Bytes of the allocations.
     pub fn bytes(&self) -> usize {
         (self.logits.len() + self.dlogits.len() + self.loss.len()) * size_of::<f32>()
     }
 }
 
 impl Softmax {
-    /// The matrix, which every step reads both ways.
+    /// The matrix, which every step reads forward and backward.
     pub fn packed(&self) -> PackedMatrix {
         PackedMatrix { matrix: self.matrix, read_by: ReadBy::EveryStep, packs_backward: true }
     }
 
-    /// Words of panels that the gradient of the matrix takes.
+    /// Words of panels that the gradient of the matrix needs.
     pub fn panel_words(&self, shape: &MicroShape) -> usize {
         let Matrix { n_out: n, n_in: k, .. } = self.matrix;
         let m = SoftmaxBuffers::block_rows(n, shape);
         wgrad_scratch_len(MatmulShape { m, n, k }, shape.precision)
     }
 
-    /// Losses of a lane's rows, for `targets` (N) among the outputs; the gradient of its input; and
-    /// the gradients of the weights, added to the lane's (`is_first`: the matrix's overwritten).
+    /// Computes losses of a lane's rows for `targets` (N) among the outputs, and the gradient of
+    /// its input; adds the gradients of the weights to the lane's (if `is_first`, overwrites the
+    /// matrix's).
     pub fn loss_and_gradient(
         &self,
         weights: Weights,
@@ -107,7 +107,7 @@ impl Softmax {
             let begun = self.begin_with_bias(weights.params, logits);
             matmul(logits, input, weights.packed.forward(self.matrix), begun);
             cross_entropy(dlogits.reborrow(), &mut loss[start..end], logits, targets, 1.0);
-            // Back: biases, matrix, input.
+            // Backward: biases, matrix, input.
             let dlogits = dlogits.as_rows();
             if let Some(bias) = self.bias {
                 add_rows(bias.of_mut(lane.grads), dlogits);
@@ -120,7 +120,7 @@ impl Softmax {
         }
     }
 
-    /// Losses of a lane's rows without gradients.
+    /// Computes losses of a lane's rows, without gradients.
     pub fn loss(
         &self,
         weights: Weights,
@@ -139,7 +139,7 @@ impl Softmax {
         }
     }
 
-    /// Where there are biases, writes them to every row: the product is then added.
+    /// Writes the biases, if any, to every row, so that the product is then added to them.
     pub fn begin_with_bias<'a>(&self, params: &[f32], logits: &mut [f32]) -> Accum<'a> {
         let Some(bias) = self.bias else { return Accum::Replace };
         let bias = bias.of(params);
@@ -148,7 +148,7 @@ impl Softmax {
     }
 }
 
-/// Logits become log-probabilities that sum to e^`total`.
+/// Turns logits into log-probabilities whose exponentials sum to e^`total`.
 pub fn log_softmax(logits: &mut [f32], total: f32) {
     let mut lse = [0.0];
     kernels::cross_entropy::log_sum_exp(&mut lse, logits);

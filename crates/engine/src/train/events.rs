@@ -1,4 +1,4 @@
-//! What a run tells whoever watches it; the command line, a server and a test all see the same.
+//! Events of a run: everything that an observer (the command line, a server, a test) is told.
 
 use super::plan::{StepError, StepReport};
 use crate::checkpoint::Saved;
@@ -7,23 +7,23 @@ use serde::Serialize;
 use std::path::Path;
 use std::time::Duration;
 
-/// Something that happened.
+/// An event of a run.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// A long preparation is under way: bytes done, of how many.
+    /// A long preparation is in progress.
     Preparing {
-        /// What is being done.
+        /// Name of the work in progress.
         what: &'static str,
         /// Bytes done.
         done: u64,
-        /// Bytes in all.
+        /// Bytes in total.
         of: u64,
     },
-    /// The run is about to take its first step, now or again.
+    /// The run is about to take its first step, fresh or resumed.
     Started(Started<'a>),
     /// A step was taken.
     Step(Metrics),
-    /// A step was skipped: parameters are as before it.
+    /// A step was skipped; the parameters are unchanged.
     Skipped(&'a StepError),
     /// Held-out text was evaluated.
     Evaluated(Evaluation),
@@ -31,16 +31,16 @@ pub enum Event<'a> {
     Sampled {
         /// Steps taken before it.
         step: u64,
-        /// What it continues.
+        /// The prompt.
         prompt: &'a str,
-        /// What it wrote.
+        /// The text that the model wrote.
         text: &'a str,
     },
     /// A checkpoint is on disk.
     Saved(&'a Saved),
     /// A checkpoint could not be written; training goes on.
     SaveFailed(&'a SaveError),
-    /// Checkpoints that were passed over, and why.
+    /// Checkpoints that were rejected while looking for the newest sound one, with reasons.
     Rejected(&'a [Rejected]),
 }
 
@@ -51,9 +51,9 @@ pub struct Started<'a> {
     pub dir: &'a Path,
     /// Its configuration.
     pub config: &'a super::settings::RunConfig,
-    /// Parameters.
+    /// Number of parameters.
     pub n_params: usize,
-    /// Tokens to train on, and held out.
+    /// Number of tokens to train on, and held out.
     pub n_tokens: (usize, usize),
     /// Steps already taken.
     pub step: u64,
@@ -66,9 +66,9 @@ pub struct Started<'a> {
 pub struct Metrics {
     /// Version of the row.
     pub v: u32,
-    /// Steps taken, this one included.
+    /// Steps taken, including this one.
     pub step: u64,
-    /// Passes over the text that are complete.
+    /// Complete epochs.
     pub epoch: u64,
     /// Tokens trained on.
     pub tokens: u64,
@@ -78,12 +78,12 @@ pub struct Metrics {
     pub lr: f32,
     /// Gradient norm before clipping.
     pub grad_norm: f64,
-    /// Training time so far, all sittings together.
+    /// Training time so far in seconds, over all sessions of the run.
     pub elapsed_s: f64,
-    /// Speed of this step.
+    /// Tokens per second of this step.
     pub tok_s: f64,
-    /// Share of the rows of embeddings and of the output layer that the batch used, where they need
-    /// not all be used.
+    /// Share of the rows of embedding and output tables that the batch used; absent if every step
+    /// uses all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows_used: Option<f64>,
 }
@@ -91,26 +91,26 @@ pub struct Metrics {
 /// A measurement on held-out text: one row of `evals.jsonl`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Evaluation {
-    /// Steps taken before it.
+    /// Steps taken before this evaluation.
     pub step: u64,
-    /// Mean loss per token.
+    /// Mean loss in nats per token.
     pub val_loss: f64,
-    /// Tokens measured.
+    /// Number of tokens measured.
     pub n_tok: usize,
-    /// Training time so far, all sittings together.
+    /// Training time so far in seconds, over all sessions of the run.
     pub elapsed_s: f64,
-    /// Bits per byte of text, where all of the held-out text was measured.
+    /// Bits per byte of text, if all of the held-out text was measured.
     pub bits_per_byte: Option<f64>,
-    /// Whether it is the lowest so far.
+    /// Whether this is the lowest loss so far.
     pub is_best: bool,
 }
 
-/// Watches a run.
+/// Observer of a run.
 pub trait Observer {
-    /// Is told of everything, in order.
+    /// Receives every event, in order.
     fn event(&mut self, event: &Event);
 
-    /// Asked between steps; true ends the run in order, saved.
+    /// Polled between steps; `true` saves the run and ends it.
     fn should_stop(&self) -> bool;
 }
 
@@ -119,7 +119,7 @@ pub trait Observer {
 pub enum Outcome {
     /// All steps were taken.
     Finished,
-    /// It was told to stop; it is saved.
+    /// The observer asked the run to stop; it is saved.
     Stopped {
         /// Steps taken.
         step: u64,

@@ -1,12 +1,12 @@
 //! Data-parallel lanes: each runs its share of the batch with gradients of its own.
 //!
-//! The number of lanes is part of a run's configuration, never taken from the machine afterwards:
-//! lane i always has the same sequences, and lanes' gradients are summed in order. How many threads
-//! there are decides only who runs which lane.
+//! The number of lanes is part of a run's configuration, never derived from the machine later: lane
+//! i always gets the same sequences, and the lanes' gradients are summed in order. The number of
+//! threads only decides which thread runs which lane.
 //!
-//! Lanes go through a step together, micro-batch by micro-batch, pass by pass: the output layer may
-//! work on the rows of all of them at once. Some layers have tables of which a batch uses only some
-//! rows; lanes then share one gradient of these, added into lane by lane.
+//! Lanes go through a step together, micro-batch by micro-batch and pass by pass, because the
+//! output layer may work on the rows of all lanes at once. Some layers have tables of which a batch
+//! uses only some rows; all lanes share one gradient of such a table and add into it in lane order.
 
 use super::optim::StepGradients;
 use crate::head::{Around, HeadLoss, LossSpec, LossSum};
@@ -17,47 +17,47 @@ use crate::model::{
 use kernels::{AlignedVec, Pool};
 use std::ops::Range;
 
-/// Where batches come from: a pure function of (step, sequence).
+/// Source of batches: a pure function of (step, sequence).
 pub trait SequenceSource: Sync {
-    /// Writes sequence `index` of step `step`: T tokens and what follows each.
+    /// Writes sequence `index` of step `step`: T tokens and the target of each.
     fn fill(&self, step: u64, index: usize, tokens: &mut [u32], targets: &mut [u32]);
 }
 
-/// What lanes are made for.
+/// Configuration of [`Lanes`].
 #[derive(Clone, Debug)]
 pub struct LanesSpec<'a> {
     /// The largest micro-batch of a lane.
     pub shape: MicroShape,
-    /// Lanes.
+    /// Number of lanes.
     pub n_lanes: usize,
-    /// Sequences of a batch, which they share.
+    /// Sequences of a batch, split over the lanes.
     pub batch_seqs: usize,
-    /// Threads that run them.
+    /// Number of threads that run the lanes.
     pub threads: usize,
-    /// Seed of what the output layer draws.
+    /// Seed of the output layer's random draws.
     pub seed: u64,
-    /// How often each token (V) occurs in the text, for an output layer that draws by it.
+    /// (V) occurrences of each token in the text, for an output layer that samples by frequency.
     pub token_counts: &'a [u64],
 }
 
-/// All lanes, what they share, and the threads that run them.
+/// All lanes, the buffers they share, and the threads that run them.
 #[derive(Debug)]
 pub struct Lanes {
     lanes: Vec<Lane>,
     /// By lane: its sequences of a batch.
     shares: Vec<Range<usize>>,
     head: Box<dyn HeadLoss>,
-    /// By lane: the losses of the step so far.
+    /// By lane: the loss of the step so far.
     losses: Vec<LossSum>,
-    /// Gradients of shared tables, laid out as the parameters from `lane_len` on; of rows that take
-    /// no part in a step it holds what earlier steps left.
+    /// Gradients of the shared tables, laid out as the parameters from `lane_len` on. Rows that are
+    /// not active in a step keep stale values.
     shared_grads: AlignedVec<f32>,
     lane_len: usize,
     pool: Pool,
 }
 
 impl Lanes {
-    /// Lanes that train.
+    /// Lanes for training.
     pub fn new(layout: &Layout, spec: &LanesSpec) -> Lanes {
         let n_lanes = spec.n_lanes.clamp(1, spec.batch_seqs);
         let share = |i: usize| i * spec.batch_seqs / n_lanes;
@@ -71,7 +71,7 @@ impl Lanes {
         Lanes::build(layout, head, shares)
     }
 
-    /// A lane for each of `threads` threads, without gradients: for [`Lanes::evaluate`] only.
+    /// One lane per thread, without gradients: for [`Lanes::evaluate`] only.
     pub fn for_evaluation(layout: &Layout, shape: &MicroShape, threads: usize) -> Lanes {
         let n_lanes = threads.max(1);
         let head = LossSpec { shape, n_lanes, threads, training: None };
@@ -92,25 +92,25 @@ impl Lanes {
         }
     }
 
-    /// Micro-batches that a step takes: those of the lane with the most sequences.
+    /// Number of micro-batches of a step: that of the lane with the most sequences.
     pub fn n_micro_batches(&self) -> usize {
         let n_seqs = self.lanes[0].shape().n_seqs;
         self.shares.iter().map(|share| share.len().div_ceil(n_seqs)).max().unwrap_or(0)
     }
 
-    /// Zeroes what micro-batches only add into, and lets the output layer prepare.
+    /// Clears the accumulators of a step and prepares the output layer.
     pub fn begin_step(&mut self, model: Model, step: u64) {
         self.lanes.iter_mut().for_each(Lane::begin_step);
         self.losses.fill(LossSum::default());
         self.head.begin_step(model.weights(), step);
     }
 
-    /// Runs micro-batch number `number` of a step through every lane: reads it, and runs `forward`,
-    /// the output layer's loss and its gradient, and `backward`. A lane that has no sequences left
-    /// gets no rows, and no passes.
+    /// Runs micro-batch `number` of a step on every lane: reads it, then runs `forward`, the output
+    /// layer's loss and gradient, and `backward`. A lane without sequences left gets no rows and
+    /// runs no passes.
     ///
-    /// The passes are given the first sequence of the lane's micro-batch. Gradients of shared tables
-    /// are added lane after lane.
+    /// Each pass is given the lane and the first sequence of its micro-batch. Gradients of shared
+    /// tables are added in lane order.
     pub fn micro_batch(
         &mut self,
         model: Model,
@@ -149,13 +149,13 @@ impl Lanes {
         }
     }
 
-    /// Adds the gradients of shared tables that were kept until the last micro-batch.
+    /// Adds the gradients of shared tables that the output layer kept until the last micro-batch.
     pub fn end_step(&mut self) {
         let Lanes { head, shared_grads, lane_len, .. } = self;
         head.end_step(Gradients { start: *lane_len, values: shared_grads });
     }
 
-    /// Finds which rows of the shared tables the batch of a step uses.
+    /// Finds the rows of the shared tables that the batch of a step uses.
     pub(super) fn find_active(
         &mut self,
         active: &mut ActiveRows,
@@ -179,8 +179,8 @@ impl Lanes {
 
     /// Loss over sequences `0..n` of `source`, without gradients.
     ///
-    /// Each sequence has a sum of its own and these are added up in order: the bits depend neither
-    /// on how many lanes and threads there are, nor on how sequences are put together.
+    /// Each sequence has its own sum, and these are added in order, so the bits depend neither on
+    /// the number of lanes and threads nor on how sequences are grouped.
     pub fn evaluate(&mut self, model: Model, source: &dyn SequenceSource, n: usize) -> LossSum {
         let Lanes { lanes, head, pool, .. } = self;
         let (n_seqs, t) = (lanes[0].shape().n_seqs, lanes[0].shape().seq_len);
@@ -201,20 +201,21 @@ impl Lanes {
         total
     }
 
-    /// The batch's loss: lanes' sums in order.
+    /// Loss of the batch: the lanes' sums, added in order.
     pub fn loss_sum(&self) -> LossSum {
         let mut sum = LossSum::default();
         self.losses.iter().for_each(|lane| sum.add(*lane));
         sum
     }
 
-    /// The gradients of the step, and the threads.
+    /// Gradients of the step, and the threads.
     pub fn gradients(&mut self) -> (StepGradients<'_>, &mut Pool) {
         let Lanes { lanes, shared_grads, pool, .. } = self;
         (StepGradients { lanes, shared: shared_grads }, pool)
     }
 
-    /// The gradient of the parameters in `span`: the sum over all lanes, once that was taken.
+    /// Gradient of the parameters in `span`, summed over all lanes; valid after the optimiser has
+    /// summed them.
     pub fn summed_grad(&self, span: Span) -> &[f32] {
         match span.start.checked_sub(self.lane_len) {
             Some(start) => &self.shared_grads[start..start + span.len()],
@@ -222,7 +223,7 @@ impl Lanes {
         }
     }
 
-    /// The output layer at work, and the threads.
+    /// The output layer's loss, and the threads.
     pub(super) fn head(&mut self) -> (&dyn HeadLoss, &mut Pool) {
         (&*self.head, &mut self.pool)
     }
@@ -242,7 +243,7 @@ impl Lanes {
     }
 }
 
-/// Reads the first of some sequences into a lane, as many as a micro-batch takes.
+/// Reads the first of `sequences` into a lane, as many as its micro-batch holds.
 pub(crate) fn read_sequences(
     lane: &mut Lane,
     source: &dyn SequenceSource,

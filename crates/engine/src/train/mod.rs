@@ -1,4 +1,4 @@
-//! Training: one optimiser step, the trainer that takes it, the schedule, and whole runs.
+//! Training: the optimiser step, the trainer that takes it, the schedule, and whole runs.
 
 pub mod events;
 mod lanes;

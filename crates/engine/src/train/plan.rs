@@ -1,46 +1,46 @@
-//! Step plan and step report: what a step is told to do, what it did, and why it was refused.
+//! Step plan and step report: the input of a step, its result, and the reasons to refuse it.
 
 use crate::model::{Dropout, RowsUsed};
 use kernels::rng::{Purpose, Rng};
 
-/// What this step is to do.
+/// Settings of one step.
 #[derive(Clone, Copy, Debug)]
 pub struct StepPlan {
-    /// The step's number, from 0: decides data and dropout masks.
+    /// Number of the step, from 0: selects data and dropout masks.
     pub step: u64,
     /// Learning rate.
     pub lr: f32,
-    /// Gradients of a larger global norm are scaled down to this one.
+    /// Gradients with a larger global norm are scaled down to this norm.
     pub grad_norm_max: f32,
-    /// Probability of residual dropout; 0 is off.
+    /// Probability of residual dropout; 0 turns it off.
     pub dropout: f32,
     /// Seed of the dropout masks.
     pub seed: u64,
 }
 
 impl StepPlan {
-    /// Dropout of the micro-batch that begins with this sequence of the batch, if there is any: the
-    /// masks are keyed by seed, step and that sequence.
+    /// Dropout of the micro-batch that begins with this sequence of the batch, or `None` without
+    /// dropout. Masks are keyed by seed, step and that sequence.
     pub fn masks(&self, first_sequence: usize) -> Option<Dropout> {
         let key = Rng::new(self.seed, Purpose::Dropout, self.step).u64_at(first_sequence as u64);
         (self.dropout > 0.0).then_some(Dropout { rate: self.dropout, key })
     }
 }
 
-/// What one step did. Sums and means are over the tokens that had a target.
+/// Result of one step. Sums and means are over the tokens that have a target.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepReport {
-    /// Mean negative log likelihood per token.
+    /// Mean negative log-likelihood per token, in nats.
     pub loss_nats: f64,
     /// Global L2 norm of the mean gradient, before clipping.
     pub grad_norm: f64,
-    /// Tokens that had a target.
+    /// Number of tokens that have a target.
     pub n_tok: usize,
-    /// Shares of the tables' rows that the batch used, if the output layer uses a part only.
+    /// Shares of the table rows that the batch used, if the output layer uses only some.
     pub rows_used: Option<RowsUsed>,
 }
 
-/// A step that was not taken; parameters and moments are exactly as they were before.
+/// A refused step; parameters and moments are unchanged.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum StepError {
     /// No token of the batch had a target.
@@ -54,7 +54,7 @@ pub enum StepError {
     NotFinite {
         /// The step.
         step: u64,
-        /// The loss, or the first tensor in the table with such a gradient or moment.
+        /// The loss, or the first tensor with such a parameter, state or gradient.
         what: String,
         /// Mean loss.
         loss_nats: f64,

@@ -1,14 +1,14 @@
-//! The learning rate: warm-up, a stable stretch, and a linear decay to nothing (WSD).
+//! Learning-rate schedule: warm-up, constant rate, linear decay to zero (WSD).
 
 use serde::{Deserialize, Serialize};
 
-/// A schedule over a fixed number of steps; a pure function of the step.
+/// A schedule over a given number of steps; a pure function of the step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
-    /// The rate of the stable stretch.
+    /// Peak rate.
     pub lr: f32,
-    /// Steps of the run.
+    /// Number of steps of the run.
     pub n_steps: u64,
     /// Steps of the linear warm-up.
     pub warmup_steps: u64,
@@ -17,7 +17,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// The rate of step `step` (from 0): it is `lr` somewhere, and never 0.
+    /// Rate of step `step` (from 0); never 0.
     pub fn at(&self, step: u64) -> f32 {
         let warm = (step + 1) as f32 / self.warmup_steps.max(1) as f32;
         let left = self.n_steps.saturating_sub(step).max(1) as f32;

@@ -1,4 +1,4 @@
-//! What a run is configured by: settings as given, every one optional, and as resolved.
+//! Configuration of a run: settings as given, all optional, and as resolved.
 //!
 //! Both have the same keys, so that the resolved configuration in a run's folder is itself a
 //! settings file, and reproduces the run.
@@ -14,7 +14,7 @@ use text::vocab::classes::ClassMethod;
 use text::vocab::ngrams::NgramTable;
 use text::vocab::order::TokenOrder;
 
-/// Settings as a user gives them; what is missing is chosen from the text and the machine.
+/// Settings as a user gives them; missing ones are chosen from the text and the machine.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
@@ -115,7 +115,7 @@ pub struct TrainSettings {
     pub sample_prompt: Option<String>,
 }
 
-/// Number format of products, as it stands in files.
+/// Number format of matrix products, as named in files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PrecisionName {
@@ -126,7 +126,7 @@ pub enum PrecisionName {
 }
 
 impl PrecisionName {
-    /// What suits this processor: bf16 where it has products of bf16 pairs.
+    /// Best choice for this processor: bf16 if it has bf16 product instructions.
     pub fn auto() -> PrecisionName {
         match kernels::Isa::active() {
             kernels::Isa::Avx512Bf16 => PrecisionName::Bf16,
@@ -134,7 +134,7 @@ impl PrecisionName {
         }
     }
 
-    /// The kernels' name for it.
+    /// Corresponding type of the kernels.
     pub fn kernels(self) -> Precision {
         match self {
             PrecisionName::F32 => Precision::F32,
@@ -151,7 +151,7 @@ pub struct RunConfig {
     pub data: DataConfig,
     /// The tokeniser.
     pub tokenizer: TokenizerConfig,
-    /// The output layer and the vocabulary's order; files from before there was a choice have none.
+    /// The output layer and the vocabulary's order; absent from files older than these settings.
     #[serde(default)]
     pub vocab: VocabConfig,
     /// The model.
@@ -166,7 +166,7 @@ pub struct RunConfig {
 pub struct DataConfig {
     /// Files to train on.
     pub files: Vec<PathBuf>,
-    /// A file to validate with; without one, part of the text is held out.
+    /// Validation file; without one, part of the text is held out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid: Option<PathBuf>,
     /// Share of the text, at its end, that is held out for validation.
@@ -179,11 +179,11 @@ pub struct DataConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenizerConfig {
-    /// Words, pre-tokenised words, BPE or characters.
+    /// Kind: words, pre-tokenised words, BPE or characters.
     pub kind: TokenizerKind,
-    /// Tokens at most.
+    /// Largest number of tokens.
     pub vocab_size: usize,
-    /// A word or character that is rarer gets no token of its own.
+    /// Fewest occurrences of a word or character with a token of its own.
     pub min_count: u64,
 }
 
@@ -193,33 +193,33 @@ pub struct TokenizerConfig {
 pub struct VocabConfig {
     /// The output layer.
     pub head: HeadName,
-    /// How the classes of a factored layer are found.
+    /// Method that finds the classes of a factored layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<ClassMethod>,
-    /// How many classes a factored layer has.
+    /// Number of classes of a factored layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n_classes: Option<usize>,
-    /// Where the clusters of an adaptive layer begin, as numbers of more frequent tokens.
+    /// First ids of the clusters of an adaptive layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cutoffs: Option<Vec<u32>>,
-    /// How many tokens a step's targets are compared with, where a full softmax is trained on a
+    /// Number of tokens that a step's targets are compared with, if a full softmax is trained on a
     /// sample.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n_samples: Option<usize>,
     /// Whether input vectors are composed of the parts of words.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub compose: bool,
-    /// The order of token ids. Without one, those of the full layer are the tokeniser's; a factored
-    /// layer's are by frequency, in files from before there was a choice.
+    /// Order of token ids. If absent, a full layer keeps the tokeniser's order; a factored layer,
+    /// in files older than this setting, is ordered by frequency.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<TokenOrder>,
     /// Whether rows of n-grams are added to input vectors.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ngram_embed: bool,
-    /// Rows of a table of n-grams, at most.
+    /// Largest number of rows of an n-gram table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ngram_rows: Option<usize>,
-    /// An n-gram that the text has more rarely has no rows.
+    /// Fewest occurrences in the text of an n-gram with rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ngram_min_count: Option<usize>,
 }
@@ -238,37 +238,37 @@ pub struct TrainConfig {
     pub warmup_steps: u64,
     /// Steps of linear decay at the end.
     pub decay_steps: u64,
-    /// Larger gradients are scaled down to this norm.
+    /// Gradients with a larger norm are scaled down to this norm.
     pub grad_norm_max: f32,
-    /// Residual dropout.
+    /// Probability of residual dropout.
     pub dropout: f32,
     /// Seed of initial weights, data order and dropout.
     pub seed: u64,
     /// Data-parallel lanes.
     pub n_lanes: usize,
-    /// Whether what depends on the token alone is computed once per different token.
+    /// Whether values that depend on the input alone are computed once per distinct input.
     pub unique_tokens: bool,
-    /// Number format of products.
+    /// Number format of matrix products.
     pub precision: PrecisionName,
-    /// Instruction path that the run began on.
+    /// Instruction path on which the run began.
     pub isa: String,
     /// Steps between evaluations.
     pub eval_every: u64,
-    /// Held-out tokens of an evaluation on the way; the last takes all.
+    /// Held-out tokens of an evaluation during the run; the last evaluation uses all.
     pub eval_tokens: usize,
     /// Steps between checkpoints.
     pub save_every: u64,
     /// Steps between samples.
     pub sample_every: u64,
-    /// What samples continue.
+    /// Prompt of the samples.
     pub sample_prompt: String,
     /// Constants of AdamW.
     pub optimizer: AdamWOptions,
 }
 
 impl ModelSettings {
-    /// The model for a vocabulary and a text of this many tokens, with the full softmax: larger for
-    /// more text, since a small text is learnt by heart by a large model.
+    /// Model with the full softmax for a vocabulary and a text of this size. A longer text gets a
+    /// larger model, because a large model memorises a small text.
     pub fn resolve(&self, vocab_size: usize, n_tokens: usize, is_char: bool) -> ModelConfig {
         let (dim, layers) = match n_tokens {
             0..200_000 => (96, 3),
@@ -315,7 +315,7 @@ impl TrainSettings {
             batch_seqs,
             n_steps,
             lr: self.lr.unwrap_or(5e-3 * (128.0 / model.model_dim as f32).clamp(0.1, 1.0)),
-            // At full rate too soon a short run never makes up for what it spoils (`docs/log.md`).
+            // A short run that reaches the full rate too soon never recovers (`docs/log.md`).
             warmup_steps: self.warmup_steps.unwrap_or((n_steps / 4).clamp(1, 150)),
             decay_steps: self.decay_steps.unwrap_or(n_steps * 8 / 10),
             optimizer: self.optimizer.unwrap_or_else(|| AdamWOptions {
@@ -323,7 +323,7 @@ impl TrainSettings {
                 ..AdamWOptions::default()
             }),
             grad_norm_max: self.grad_norm_max.unwrap_or(1.0),
-            // A text seen a few times needs no noise; one seen many times is learnt by heart.
+            // A text read a few times needs no dropout; one read many times is memorised.
             dropout: self.dropout.unwrap_or(if epochs > 4.0 { 0.1 } else { 0.0 }),
             seed: self.seed.unwrap_or(1),
             n_lanes: self.n_lanes.unwrap_or(threads).clamp(1, batch_seqs),
@@ -338,7 +338,7 @@ impl TrainSettings {
         }
     }
 
-    /// Sequences in a batch: about 4,096 tokens, fewer for a text that has few.
+    /// Sequences of a batch: about 4,096 tokens, fewer for a short text.
     pub fn batch_seqs(&self, seq_len: usize, n_tokens: usize) -> usize {
         let tokens = if n_tokens < 50_000 { 1_024 } else { 4_096 };
         self.batch_seqs.unwrap_or((tokens / seq_len).max(1))

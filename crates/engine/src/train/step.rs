@@ -1,8 +1,8 @@
-//! One optimiser step. This is the file to open first.
+//! Optimiser step, from a batch to new parameters. This is the file to open first.
 //!
-//! tokens -> input vectors -> blocks -> output layer and loss -> back -> sum over lanes -> clip ->
-//! update -> pack. Nothing here allocates: every buffer was sized before the first step, and
-//! `tests/no_alloc.rs` fails if that stops being true.
+//! tokens -> input vectors -> blocks -> output layer and loss -> backward -> sum over lanes -> clip
+//! -> update -> pack. A step allocates nothing: every buffer is sized before the first step, and
+//! `tests/no_alloc.rs` checks this.
 
 use super::lanes::{SequenceSource, read_sequences};
 use super::plan::{StepError, StepPlan, StepReport};
@@ -23,7 +23,7 @@ impl Trainer {
         self.apply(plan)
     }
 
-    /// The first half of a step: gradients of the sum of the batch's losses.
+    /// First half of a step: gradients of the summed loss of the batch.
     pub fn accumulate(&mut self, source: &dyn SequenceSource, plan: &StepPlan) {
         self.prepare_rows(source, plan.step);
         let model = self.owned.model();
@@ -34,19 +34,19 @@ impl Trainer {
                 number,
                 |lane, sequences| read_sequences(lane, source, plan.step, sequences),
                 |lane, first| forward(model, plan.masks(first), lane),
-                // The output layer: loss, and its gradient.
+                // Between these two passes the output layer computes the loss and its gradient.
                 |lane, first| backward(model, plan.masks(first), number == 0, lane),
             );
         }
         self.lanes.end_step();
     }
 
-    /// The second half: one update from the gradients.
+    /// Second half of a step: one update from the gradients.
     ///
-    /// Gradients were summed over micro-batches in order; here they are summed over lanes in order,
-    /// and divided by the total token count once, so the bits do not depend on which thread ran which
-    /// lane. A number that is not finite, among parameters, the optimiser's state, gradients or in
-    /// the loss, refuses the step: none is ever written, so none is ever saved.
+    /// Gradients are already summed over micro-batches, in order. They are now summed over lanes,
+    /// in order, and divided once by the total token count, so the bits do not depend on which
+    /// thread ran which lane. If a parameter, a number of the optimiser's state, a gradient or the
+    /// loss is not finite, the step is refused: such a number is never written, and so never saved.
     ///
     /// # Errors
     /// [`StepError`]; the state is then exactly as it was before the step.

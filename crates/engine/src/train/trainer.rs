@@ -7,14 +7,14 @@ use crate::head::LossSum;
 use crate::model::{ActiveRows, InputLayer, Layout, Model, OwnedModel, ReadBy};
 use kernels::{AlignedVec, Pool};
 
-/// What a trainer is made of.
+/// Parts of a [`Trainer`].
 #[derive(Debug)]
 pub struct TrainerSpec<'a> {
     /// The table of tensors.
     pub layout: Layout,
-    /// Parameters to begin with.
+    /// Initial parameters.
     pub params: AlignedVec<f32>,
-    /// What makes input vectors of tokens; it must know every word of the text.
+    /// Input layer, which must know every word of the text.
     pub inputs: InputLayer,
     /// The optimiser of these parameters.
     pub optimizer: Box<dyn Optimizer>,
@@ -22,16 +22,16 @@ pub struct TrainerSpec<'a> {
     pub lanes: LanesSpec<'a>,
 }
 
-/// Everything that a step changes, and what it needs to know about the model.
+/// All training state, and the model description that a step needs.
 ///
-/// Between steps the matrices that every step reads are packed; the others are packed when they are
-/// read.
+/// Between steps, the matrices that every step reads are packed; the others are packed just before
+/// use.
 #[derive(Debug)]
 pub struct Trainer {
     pub(super) owned: OwnedModel,
     pub(super) optimizer: Box<dyn Optimizer>,
     pub(super) lanes: Lanes,
-    /// What the step's batch uses of the tables that lanes share, if they share any.
+    /// Rows of the shared tables that the current batch uses; `None` if the model shares no tables.
     pub(super) active: Option<ActiveRows>,
 }
 
@@ -55,13 +55,13 @@ impl Trainer {
         &self.owned.layout
     }
 
-    /// Parameters as the last update left them: rows of the shared tables may have pending updates
+    /// Parameters as of the last update. Rows of the shared tables may have pending updates
     /// ([`Trainer::with_current`]).
     pub fn params(&self) -> &[f32] {
         &self.owned.params
     }
 
-    /// What makes input vectors of tokens.
+    /// The input layer.
     pub fn inputs(&self) -> &InputLayer {
         &self.owned.inputs
     }
@@ -76,17 +76,17 @@ impl Trainer {
         &mut self.lanes
     }
 
-    /// Lets `edit` change parameters, and packs them again.
+    /// Lets `edit` change the parameters, then packs them again.
     pub fn edit_params(&mut self, edit: impl FnOnce(&mut [f32])) {
         edit(&mut self.owned.params);
         self.pack();
     }
 
-    /// Takes back a saved state: `params` as the model's file has them, and of the optimiser, after
-    /// `n_updates` updates, what `read` gives.
+    /// Restores a saved state after `n_updates` updates: `params` from the model file, the
+    /// optimiser's tensors from `read`.
     ///
     /// # Errors
-    /// [`RestoreError`]; the trainer is then of no use.
+    /// [`RestoreError`]; the trainer must then be discarded.
     pub fn restore(
         &mut self,
         params: &[f32],
@@ -100,11 +100,11 @@ impl Trainer {
         Ok(())
     }
 
-    /// Runs `f` on the model as it is between steps, with every pending update applied, and on the
-    /// lanes and the optimiser.
+    /// Runs `f` between steps on the model with all pending updates applied, the lanes and the
+    /// optimiser.
     ///
-    /// What is written on the way is undone: a step has the same bits whether the model was looked
-    /// at or not.
+    /// The parameters are put back afterwards: a step has the same bits whether this was called or
+    /// not.
     pub fn with_current<R>(&mut self, f: impl FnOnce(Model, &mut Lanes, &dyn Optimizer) -> R) -> R {
         self.optimizer.show_current(&mut self.owned.params, self.lanes.pool());
         self.forget_pending();
@@ -120,7 +120,7 @@ impl Trainer {
         self.with_current(|model, lanes, _| lanes.evaluate(model, source, n))
     }
 
-    /// The model, with every pending update applied.
+    /// The layout and the parameters, with every pending update applied.
     pub fn into_model(mut self) -> (Layout, AlignedVec<f32>) {
         self.optimizer.show_current(&mut self.owned.params, self.lanes.pool());
         (self.owned.layout, self.owned.params)
@@ -159,29 +159,29 @@ impl Trainer {
         });
     }
 
-    /// Packs what every step reads, after parameters changed.
+    /// Packs the matrices that every step reads, after the parameters changed.
     pub(super) fn pack(&mut self) {
         let OwnedModel { params, packed, .. } = &mut self.owned;
         packed.forget_where(|_| true);
         packed.pack_where(params, self.lanes.pool(), |read_by| read_by == ReadBy::EveryStep);
     }
 
-    /// Rows with pending updates were shown up to date, or put back: parts of the output layer made
-    /// of them must be packed again.
+    /// Marks parts of the output layer as not packed, after rows with pending updates were caught
+    /// up or put back.
     fn forget_pending(&mut self) {
         if self.optimizer.has_pending() {
             self.owned.packed.forget_where(is_part);
         }
     }
 
-    /// Puts rows back that were caught up for a step that is refused.
+    /// Undoes the catch-up for a refused step, and returns `error`.
     pub(super) fn refuse(&mut self, error: StepError) -> StepError {
         self.optimizer.put_back(&mut self.owned.params, self.lanes.pool());
         self.forget_pending();
         error
     }
 
-    /// Names what is not finite; called once it is known that something is.
+    /// Names the first number that is not finite; call only when there is one.
     pub(super) fn find_not_finite(&self, loss_nats: f64) -> String {
         let is_bad = |values: &[f32]| values.iter().any(|x| !x.is_finite());
         let (layout, params) = (&self.owned.layout, &self.owned.params);

@@ -1,6 +1,6 @@
-//! Classes of tokens: what factored layers and the clusters of adaptive ones have in common.
+//! Classes of tokens: the common part of factored layers and the clusters of adaptive ones.
 //!
-//! The ids of a class lie side by side, so that its rows are one matrix. The batch's rows are sorted
+//! The ids of a class are contiguous, so that its rows are one matrix. The batch's rows are sorted
 //! by the class of their targets ([`ClassSort`]), and each class is one small product
 //! ([`ClassSoftmax`]).
 

@@ -1,14 +1,14 @@
-//! Scratch of a thread that works on a class: a block of its rows, and what is computed of them.
+//! Class scratch: a thread's buffers for a block of rows of one class.
 
 use crate::head::softmax::block_rows;
 use crate::model::{Matrix, as_rows, to_rows};
 use kernels::matmul::{MatmulShape, straight_scratch_len, wgrad_scratch_len};
 use kernels::{AlignedVec, Precision, Rows, RowsMut};
 
-/// Rows that are worked on at once, at most: enough for a product to run near peak.
+/// Largest number of rows of a block: enough for a product to run near peak.
 const BLOCK_ROWS: usize = 256;
 
-/// Memory for a block of any class's rows.
+/// Scratch large enough for a block of rows of any class.
 #[derive(Debug)]
 pub struct ClassScratch {
     precision: Precision,
@@ -26,17 +26,17 @@ pub struct ClassScratch {
     logits: AlignedVec<f32>,
     /// (R, members) their gradient.
     dlogits: AlignedVec<f32>,
-    /// Panels of the products on the way back.
+    /// Packed operands of the backward products.
     panels: AlignedVec<u32>,
 }
 
-/// A block of the rows of a class, R of them.
+/// A block of R rows of a class.
 pub(super) struct Block<'a> {
     /// (R, C)
     pub input: Rows<'a>,
     /// (R)
     pub targets: &'a [u32],
-    /// (R, W) floats, and room for them as an operand; empty where the class is not narrow.
+    /// (R, W) floats and a buffer for them as an operand; empty if the class is not narrow.
     pub narrow: &'a mut [f32],
     pub narrow_operand: RowsMut<'a>,
     /// (R, members)
@@ -47,8 +47,7 @@ pub(super) struct Block<'a> {
 }
 
 impl ClassScratch {
-    /// Large enough for any of `classes`: its matrix of rows, and the one that narrows its input if
-    /// there is one.
+    /// Scratch large enough for any of `classes`: its row matrix and optional input projection.
     pub fn new(
         classes: impl Iterator<Item = (Matrix, Option<Matrix>)> + Clone,
         model_dim: usize,
@@ -57,7 +56,7 @@ impl ClassScratch {
         let n_members = classes.clone().map(|(rows, _)| rows.n_out).max().unwrap_or(0);
         let width = classes.clone().map(|(_, narrow)| narrow.map_or(0, |narrow| narrow.n_out));
         let (width, n_rows) = (width.max().unwrap_or(0), block_rows(n_members.max(1), BLOCK_ROWS));
-        // The way back through one matrix.
+        // Panels of the backward products of one matrix.
         let back = |matrix: Matrix| {
             let (n_out, n_in) = (matrix.n_out, matrix.n_in);
             let input = MatmulShape { m: n_rows, n: n_in, k: n_out };
@@ -85,8 +84,8 @@ impl ClassScratch {
         (floats + self.panels.len() + self.targets.len()) * size_of::<f32>()
     }
 
-    /// Copies the rows that `places` gives next, (input, row, target), as many as a block takes;
-    /// returns how many.
+    /// Copies the next rows of `places`, (input, row, target), as many as a block holds; returns
+    /// their number.
     pub(super) fn gather<'a>(
         &mut self,
         places: &mut impl Iterator<Item = (Rows<'a>, usize, u32)>,
@@ -107,7 +106,7 @@ impl ClassScratch {
         n
     }
 
-    /// The first `n` rows for a class of `n_members` tokens and narrow inputs of `width` numbers.
+    /// The first `n` rows, for a class of `n_members` tokens and a narrow input of `width` numbers.
     pub(super) fn block(
         &mut self,
         n: usize,

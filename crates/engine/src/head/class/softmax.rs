@@ -1,6 +1,6 @@
-//! Softmax over the tokens of one class: the class's rows of the batch against its rows of the table.
+//! Softmax over the tokens of one class: the class's rows of the batch times its rows of the table.
 //!
-//! A class may have biases, and a matrix that makes its input narrower first.
+//! A class may have biases, and a matrix that first projects its input to fewer dimensions.
 
 use super::scratch::{Block, ClassScratch};
 use crate::model::{Matrix, Weights, operand};
@@ -10,34 +10,34 @@ use kernels::cross_entropy::{cross_entropy, cross_entropy_loss};
 use kernels::matmul::{MatmulShape, matmul, matmul_straight, matmul_wgrad};
 use kernels::reduce::{add_into, add_rows};
 
-/// One class: its weights.
+/// Weights of one class.
 #[derive(Clone, Copy)]
 pub struct ClassSoftmax<'a> {
     pub weights: Weights<'a>,
-    /// (members, C), or (members, W) where the input is made narrow.
+    /// (members, C), or (members, W) with a narrow input.
     pub rows: Matrix,
-    /// (W, C) what makes it narrow, if anything does.
+    /// (W, C) input projection, if any.
     pub narrow: Option<Matrix>,
-    /// (members), or none.
+    /// (members), or empty.
     pub bias: &'a [f32],
     /// The class's first id.
     pub first_id: u32,
 }
 
-/// Gradients of a class's tensors, which are added into; empty for what it has not.
+/// Gradients of a class's tensors, added into; empty for tensors that it lacks.
 #[derive(Debug)]
 pub struct ClassGrads<'a> {
-    /// Of the rows.
+    /// Gradient of the rows.
     pub rows_acc: &'a mut [f32],
-    /// Of the biases.
+    /// Gradient of the biases.
     pub biases_acc: &'a mut [f32],
-    /// Of what makes the input narrow.
+    /// Gradient of the input projection.
     pub narrow_acc: &'a mut [f32],
 }
 
 impl ClassSoftmax<'_> {
-    /// Losses and input gradients of the class's rows, and the gradients of its tensors, which are
-    /// added into.
+    /// Computes losses and input gradients of the class's rows, and adds the gradients of its
+    /// tensors.
     pub fn loss_and_gradient<'r>(
         &self,
         mut places: impl Iterator<Item = (Rows<'r>, usize, u32)>,
@@ -81,7 +81,7 @@ impl ClassSoftmax<'_> {
         }
     }
 
-    /// Losses of the class's rows, without gradients.
+    /// Computes losses of the class's rows, without gradients.
     pub fn loss<'r>(
         &self,
         mut places: impl Iterator<Item = (Rows<'r>, usize, u32)>,
@@ -99,17 +99,17 @@ impl ClassSoftmax<'_> {
         }
     }
 
-    /// C
+    /// C.
     fn model_dim(&self) -> usize {
         self.narrow.unwrap_or(self.rows).n_in
     }
 
-    /// W, or 0 where the input stays as wide as it is.
+    /// W, or 0 without an input projection.
     fn width(&self) -> usize {
         self.narrow.map_or(0, |narrow| narrow.n_out)
     }
 
-    /// The input of the class's rows: `input` itself, or made narrow.
+    /// Input of the class's softmax: `input` itself, or its projection.
     fn narrowed<'x>(
         &self,
         input: Rows<'x>,
@@ -121,7 +121,7 @@ impl ClassSoftmax<'_> {
         operand(narrow, room)
     }
 
-    /// (R, members) logits of the rows' input.
+    /// (R, members) logits.
     pub fn logits(&self, logits: &mut [f32], input: Rows) {
         let accum = match self.bias.len() {
             0 => Accum::Replace,
@@ -134,8 +134,8 @@ impl ClassSoftmax<'_> {
     }
 }
 
-/// Adds losses and input gradients of some rows, one after the other in `loss` and `dinput`, to
-/// those of all rows, (N) and (N, C).
+/// Adds losses and input gradients of the given rows, contiguous in `loss` and `dinput`, to those
+/// of all rows, (N) and (N, C).
 pub fn add_to_rows(
     rows: &[u32],
     (loss, dinput): (&[f32], &[f32]),

@@ -5,9 +5,9 @@ use kernels::cross_entropy::IGNORE;
 /// Rows sorted by class, in their order within a class.
 #[derive(Debug)]
 pub struct ClassSort {
-    /// (N) the output of the first softmax that each row's target is or is in, or [`IGNORE`].
+    /// (N) output of the first softmax for each row's target (a token or its class), or [`IGNORE`].
     output: Vec<u32>,
-    /// (classes + 1) where each class's rows begin in `rows`.
+    /// (classes + 1) start of each class's rows in `rows`.
     starts: Vec<usize>,
     /// (N) the rows that have a target, class after class.
     rows: Vec<u32>,
@@ -15,7 +15,7 @@ pub struct ClassSort {
 }
 
 impl ClassSort {
-    /// Room for `n_rows` rows and so many classes.
+    /// Buffers for `n_rows` rows and `n_classes` classes.
     pub fn new(n_rows: usize, n_classes: usize) -> ClassSort {
         ClassSort {
             output: vec![IGNORE; n_rows],
@@ -25,13 +25,13 @@ impl ClassSort {
         }
     }
 
-    /// Sorts the rows of `targets`, ids or [`IGNORE`]; class `c` has the ids from `class_starts[c]`
-    /// to `class_starts[c + 1]`. Ids below the first of these are in no class, but outputs of the
-    /// first softmax themselves.
+    /// Sorts the rows of `targets`, ids or [`IGNORE`]. Class `c` has the ids from `class_starts[c]`
+    /// to `class_starts[c + 1]`. Ids below the first of these are in no class; they are outputs of
+    /// the first softmax themselves.
     ///
     /// # Panics
-    /// If there are more targets or other classes than there is room for, or a target is not below
-    /// the last of `class_starts`.
+    /// If there are more targets or other classes than the buffers were made for, or a target is
+    /// not below the last of `class_starts`.
     pub fn sort(&mut self, targets: &[u32], class_starts: &[u32]) {
         assert!(targets.len() <= self.rows.len(), "ClassSort::sort: more targets than rows");
         assert_eq!(class_starts.len(), self.starts.len(), "ClassSort::sort: other classes");
@@ -46,14 +46,15 @@ impl ClassSort {
                 continue;
             }
             let found = class_starts.partition_point(|start| *start <= target) - 1;
-            // The place after the class's own, so that the sums below are where classes begin.
+            // Counted one position later, so that the running sums below are the starts of classes.
             self.starts[found + 1] += 1;
             *output = n_single + found as u32;
         }
         for c in 1..self.starts.len() {
             self.starts[c] += self.starts[c - 1];
         }
-        // Every start moves to its class's end while rows are dealt, which is the next one's start.
+        // While rows are distributed, every start moves to the end of its class, which is the next
+        // class's start.
         for (row, output) in self.output[..self.n_rows].iter().enumerate() {
             if let Some(class) = class(*output) {
                 let place = &mut self.starts[class as usize];
@@ -71,7 +72,7 @@ impl ClassSort {
         ids * size_of::<u32>() + self.starts.len() * size_of::<usize>()
     }
 
-    /// (N) the output of the first softmax that each row's target is or is in, or [`IGNORE`].
+    /// (N) output of the first softmax for each row's target (a token or its class), or [`IGNORE`].
     pub fn outputs(&self) -> &[u32] {
         &self.output[..self.n_rows]
     }
@@ -89,7 +90,7 @@ mod tests {
     #[test]
     fn rows_are_with_their_class_in_their_order() {
         let mut sort = ClassSort::new(8, 4);
-        // Without and with two tokens that are in no class.
+        // Without tokens outside all classes, and with two.
         for starts in [[0, 3, 4, 7, 10], [2, 3, 4, 7, 10]] {
             for targets in [&[9, 0, IGNORE, 3, 2, 9, 7, 0][..], &[IGNORE], &[], &[4, 5, 6, 1]] {
                 sort.sort(targets, &starts);

@@ -1,4 +1,4 @@
-//! Expansion: a factored distribution whose classes are opened as they are asked for.
+//! Expansion of a factored distribution: its classes are opened on demand.
 
 use super::Factored;
 use crate::head::softmax::log_softmax;
@@ -20,15 +20,15 @@ pub(super) fn class_log_probabilities(
     log_p.chunks_exact_mut(layer.n_classes()).for_each(|row| log_softmax(row, 0.0));
 }
 
-/// A factored layer at work on single positions.
+/// A factored layer for single positions.
 #[derive(Debug)]
 pub(super) struct FactoredPredictor {
     layer: Factored,
     /// (classes) ln P(class).
     class_log_p: AlignedVec<f32>,
-    /// (V) ln P(token) of the classes that were opened.
+    /// (V) ln P(token), valid for opened classes.
     log_p: AlignedVec<f32>,
-    /// The ids of the classes being opened.
+    /// Id ranges of the classes being opened.
     ranges: Vec<Range<usize>>,
 }
 
@@ -61,7 +61,7 @@ impl Predictor for FactoredPredictor {
     }
 }
 
-/// The distribution of one token, of which classes are opened as they are asked for.
+/// Distribution of one next token, with classes opened on demand.
 #[derive(Debug)]
 pub struct Expansion<'a> {
     layer: &'a Factored,
@@ -90,18 +90,18 @@ impl<'a> Expansion<'a> {
         self.layer.class_of(id)
     }
 
-    /// Opens some classes, each named once, shared by the pool's threads; puts them in order.
+    /// Opens the given classes, each named once, on the pool's threads; sorts `classes`.
     pub fn open(&mut self, classes: &mut [u32]) {
         classes.sort_unstable();
         self.open_each(classes.len(), |i| classes[i] as usize);
     }
 
-    /// ln P(token) of the tokens of `class`, once it was opened.
+    /// ln P(token) of the tokens of `class`, which must be open.
     pub fn log_p(&self, class: usize) -> &[f32] {
         &self.log_p[self.ids(class)]
     }
 
-    /// ln P(token); its class is opened, again if it was.
+    /// ln P(token); opens its class, even if it is open already.
     ///
     /// # Panics
     /// If the token is not below V.
@@ -110,13 +110,13 @@ impl<'a> Expansion<'a> {
         self.log_p[token as usize]
     }
 
-    /// (V) ln P(token) of every token: all classes are opened.
+    /// (V) ln P(token) of every token; opens all classes.
     pub fn into_whole(mut self) -> &'a mut [f32] {
         self.open_each(self.class_log_p.len(), |class| class);
         self.log_p
     }
 
-    /// Opens `n` classes, which ascend.
+    /// Opens `n` classes, given in ascending order.
     fn open_each(&mut self, n: usize, class: impl Fn(usize) -> usize + Sync) {
         self.ranges.clear();
         self.ranges.extend((0..n).map(|i| self.layer.ids(class(i))));

@@ -1,8 +1,8 @@
-//! Factored loss: the layer at work on the micro-batches of all lanes.
+//! Factored loss: the layer over the micro-batches of all lanes.
 //!
-//! Each lane sorts its rows by the class of their targets and goes through the softmax over classes;
-//! then the tokens of each class take the rows of all lanes together ([`Members`]); then each lane
-//! fetches its share of losses and gradients.
+//! Each lane sorts its rows by the class of their targets and runs the softmax over classes. Then
+//! each class processes its rows from all lanes together ([`Members`]). Then each lane fetches its
+//! losses and gradients.
 
 use super::Factored;
 use super::members::{LaneRows, Members};
@@ -12,13 +12,13 @@ use crate::head::{Around, HeadLoss, LanePass, LossSpec};
 use crate::model::{ActiveRows, Gradients, Lane, Weights};
 use kernels::Pool;
 
-/// A factored layer at work on lanes.
+/// A factored layer's loss over lanes.
 #[derive(Debug)]
 pub(super) struct FactoredLoss {
     layer: Factored,
     lanes: Vec<FactoredLane>,
     members: Members,
-    /// By class: whether the step's batch has a target in it.
+    /// By class: whether the current batch has a target in it.
     is_active: Vec<bool>,
 }
 
@@ -46,7 +46,7 @@ impl FactoredLoss {
     }
 }
 
-/// Each lane's rows, as the members read them.
+/// Rows of each lane, in the form that [`Members`] reads.
 fn rows<'a>(own: &'a [FactoredLane], lanes: &'a [Lane]) -> impl Fn(usize) -> LaneRows<'a> + Sync {
     |i| LaneRows { sort: &own[i].sort, targets: lanes[i].targets(), input: lanes[i].output_input() }
 }

@@ -1,8 +1,9 @@
-//! Members: the softmax over the tokens of the right class, a small product for each class.
+//! Members of classes: the softmax over the tokens of the target's class, a small product per
+//! class.
 //!
-//! Rows of all lanes whose targets are in a class are gathered and multiplied by the class's rows of
-//! the table. The results, losses and input gradients, lie class after class until the lanes fetch
-//! theirs ([`Members::fetch`]). A thread works on one class at a time.
+//! Rows of all lanes whose targets are in a class are gathered and multiplied by the class's rows
+//! of the table. The results, losses and input gradients, are stored class by class until the lanes
+//! fetch theirs ([`Members::fetch`]). A thread works on one class at a time.
 
 use super::Factored;
 use crate::head::class::{ClassGrads, ClassScratch, ClassSort, add_to_rows};
@@ -10,29 +11,29 @@ use crate::model::{Gradients, Weights};
 use kernels::{AlignedVec, Pool, Precision, Rows};
 use std::ops::Range;
 
-/// Memory of the layer for the rows of all lanes.
+/// Buffers of the layer for the rows of all lanes.
 #[derive(Debug)]
 pub struct Members {
-    /// (N) losses, class after class.
+    /// (N) losses, class by class.
     loss: AlignedVec<f32>,
-    /// (N, C) gradients of the inputs, class after class.
+    /// (N, C) gradients of the inputs, class by class.
     dinput: AlignedVec<f32>,
-    /// By class: its rows, and the floats of these.
+    /// By class: its rows, and their floats.
     rows: Vec<Range<usize>>,
     row_floats: Vec<Range<usize>>,
     /// By class: its ids, and the floats of their rows in the table.
     ids: Vec<Range<usize>>,
     id_floats: Vec<Range<usize>>,
-    /// (lanes, classes) the first row of a lane among those of a class.
+    /// (lanes, classes) index of a lane's first row among those of a class.
     firsts: Vec<usize>,
-    /// For each thread.
+    /// By thread.
     scratch: Vec<ClassScratch>,
 }
 
-/// A lane's part.
+/// Rows of one lane.
 #[derive(Clone, Copy, Debug)]
 pub struct LaneRows<'a> {
-    /// Its rows by the class of their targets.
+    /// The lane's rows, sorted by the class of their targets.
     pub sort: &'a ClassSort,
     /// (N) the targets.
     pub targets: &'a [u32],
@@ -41,7 +42,7 @@ pub struct LaneRows<'a> {
 }
 
 impl Members {
-    /// Memory for `n_rows` rows in all, (N, C) of `n_lanes` lanes, on so many threads.
+    /// Buffers for `n_rows` rows of width C in all, from `n_lanes` lanes, on `threads` threads.
     pub fn new(
         layer: &Factored,
         n_lanes: usize,
@@ -71,8 +72,8 @@ impl Members {
         rows + self.scratch.iter().map(ClassScratch::bytes).sum::<usize>()
     }
 
-    /// Losses and input gradients of the rows of lanes `0..n_lanes`; the tables' gradients of the
-    /// classes present are added into.
+    /// Computes losses and input gradients of the rows of lanes `0..n_lanes`, and adds the table
+    /// gradients of the classes present.
     pub fn loss_and_gradient<'a>(
         &mut self,
         layer: &Factored,
@@ -98,7 +99,7 @@ impl Members {
         });
     }
 
-    /// Losses of the rows of lanes `0..n_lanes`, without gradients.
+    /// Computes losses of the rows of lanes `0..n_lanes`, without gradients.
     pub fn loss<'a>(
         &mut self,
         layer: &Factored,
@@ -140,13 +141,13 @@ impl Members {
         }
     }
 
-    /// (classes) where a lane's rows begin in each class.
+    /// (classes) index of a lane's first row in each class.
     fn firsts_of(&self, index: usize) -> &[usize] {
         let n_classes = self.ids.len();
         &self.firsts[index * n_classes..(index + 1) * n_classes]
     }
 
-    /// Gives every class its place, and every lane its within.
+    /// Assigns every class its range of rows, and every lane its offset within each.
     fn deal<'a>(&mut self, n_lanes: usize, lane: &(impl Fn(usize) -> LaneRows<'a> + Sync)) {
         let (mut end, n_classes) = (0, self.ids.len());
         let c = self.dinput.len() / self.loss.len().max(1);
@@ -162,7 +163,7 @@ impl Members {
     }
 }
 
-/// The rows of a class, lane after lane: (input, row, target).
+/// Rows of a class, lane by lane: (input, row, target).
 fn places<'a>(
     class: usize,
     n_lanes: usize,

@@ -1,12 +1,12 @@
 //! Factored output layer: P(token) = P(class) · P(token | class), exactly normalised.
 //!
-//! Two softmaxes stand for one: over the classes, and over the tokens of the right class. With C
+//! Two softmaxes replace one: over the classes, and over the tokens of the target's class. With C
 //! classes of V/C tokens a position costs C + V/C dot products instead of V (Goodman, "Classes for
-//! fast maximum entropy training", 2001). The batch's rows are sorted by the class of their targets,
-//! so that each class is one small product (`loss`).
+//! fast maximum entropy training", 2001). The batch's rows are sorted by the class of their
+//! targets, so that each class is one small product (`loss`).
 //!
-//! All lanes' rows are sorted together: a class is worked on once, by one thread, and there is one
-//! gradient of the tables with a row for each token. Nothing depends on who did what.
+//! The rows of all lanes are sorted together: each class is processed once, by one thread, and the
+//! token tables have a single gradient. No result depends on which thread did what.
 
 mod expand;
 mod loss;
@@ -34,13 +34,13 @@ pub struct Factored {
     /// (classes, C) and (classes) biases.
     classes: Softmax,
     class_bias: Span,
-    /// (V, C) the rows of all tokens: the embeddings again where they are tied.
+    /// (V, C) rows of all tokens: the embedding table if they are tied.
     pub(super) rows: Span,
-    /// Each class's part of the rows.
+    /// By class: its part of the rows.
     members: Arc<[Matrix]>,
-    /// (V) biases of the tokens within their classes.
+    /// (V) biases of tokens within their classes.
     pub(super) member_bias: Span,
-    /// (classes + 1) where each class's ids begin.
+    /// (classes + 1) first id of each class.
     starts: Arc<[u32]>,
 }
 
@@ -69,7 +69,7 @@ impl Factored {
         }
     }
 
-    /// Classes.
+    /// Number of classes.
     pub fn n_classes(&self) -> usize {
         self.members.len()
     }
@@ -84,12 +84,12 @@ impl Factored {
         self.starts.partition_point(|start| *start <= id) - 1
     }
 
-    /// (classes, C) the rows of classes, and (classes) their biases.
+    /// (classes, C) rows of classes, and (classes) their biases.
     pub fn class_weights<'a>(&self, params: &'a [f32]) -> (&'a [f32], &'a [f32]) {
         (self.classes.matrix.span.of(params), self.class_bias.of(params))
     }
 
-    /// (V, C) the rows of tokens, and (V) their biases.
+    /// (V, C) rows of tokens, and (V) their biases.
     pub fn member_weights<'a>(&self, params: &'a [f32]) -> (&'a [f32], &'a [f32]) {
         (self.rows.of(params), self.member_bias.of(params))
     }
@@ -133,9 +133,9 @@ impl OutputLayer for Factored {
         Some(PlainFit::new(self, weights, n_most, threads))
     }
 
-    /// Biases that make a fresh model predict the tokens' frequencies.
+    /// Sets biases so that a fresh model predicts the tokens' frequencies.
     fn init(&self, params: &mut [f32], counts: &[u64]) {
-        // One is added, so that what was never seen is unlikely but possible.
+        // Adds one, so that an unseen token is unlikely but possible.
         let seen = |ids: Range<usize>| -> f64 {
             counts[ids].iter().map(|count| *count as f64 + 1.0).sum()
         };
@@ -159,9 +159,9 @@ impl OutputLayer for Factored {
     }
 }
 
-/// What those read who learn from a factored layer.
+/// Access for fits that learn from a factored layer.
 impl Factored {
-    /// (R, classes) ln P(class), given (R, C) inputs of the layer.
+    /// (R, classes) ln P(class) of (R, C) inputs of the layer.
     ///
     /// # Panics
     /// If `log_p` is not (R, classes).
@@ -169,7 +169,7 @@ impl Factored {
         expand::class_log_probabilities(self, weights, inputs, log_p);
     }
 
-    /// (R, members) logits of the tokens of `class`, given (R, C) inputs of the layer.
+    /// (R, members) logits of the tokens of `class`, for (R, C) inputs of the layer.
     ///
     /// # Panics
     /// If `logits` is not (R, members).

@@ -1,37 +1,37 @@
-//! The tokens that a step's targets are compared with.
+//! Sampled tokens of a step, with which all its targets are compared.
 
 use kernels::embedding::embedding_forward;
 use kernels::matmul::{Packed, pack_straight, pack_transposed, packed_len};
 use kernels::rng::{Purpose, Rng};
 use kernels::{AlignedVec, Precision};
 
-/// K tokens, drawn anew for every step, with their rows of the output matrix.
+/// K sampled tokens, drawn anew for every step, with their rows of the output matrix.
 ///
-/// A last row of zeros stands for the target, which is another for each row of the batch: with it
-/// the logits of a row are one vector, and a product leaves a place for the target's.
+/// A final row of zeros represents the target, which differs between rows of the batch: with it the
+/// logits of a row are one vector, and the product leaves a slot for the target's logit.
 #[derive(Debug)]
 pub struct Candidates {
     seed: u64,
     precision: Precision,
     model_dim: usize,
-    /// (V) sums of the weights of the tokens up to each.
+    /// (V) cumulative weights of the tokens.
     sums: Vec<f64>,
-    /// (K) ascending.
+    /// (K) sampled ids, ascending.
     ids: Vec<u32>,
-    /// (K + 1, C)
+    /// (K + 1, C) their rows.
     rows: AlignedVec<f32>,
-    /// (K + 1) -ln(K q) of each, and 0 for the target.
+    /// (K + 1) -ln(K q) of each; 0 for the target.
     corrections: Vec<f32>,
-    /// The rows as the products read them: for logits, and for the gradient of the input.
+    /// The packed rows: for logits, and for the gradient of the input.
     forward: AlignedVec<u32>,
     backward: AlignedVec<u32>,
 }
 
 impl Candidates {
-    /// Candidates for a text with these counts (V), `n` at each step.
+    /// Sampler of `n` tokens per step, for a text with these counts (V).
     ///
     /// # Panics
-    /// If there are no tokens or no candidates.
+    /// If there are no tokens or `n` is 0.
     pub fn new(
         counts: &[u64],
         n: usize,
@@ -42,8 +42,9 @@ impl Candidates {
         assert!(n > 0 && !counts.is_empty(), "Candidates: nothing to draw");
         let (mut total, c) = (0.0, model_dim);
         let sum = |count: &u64| {
-            // One is added, so that a token that never occurs is drawn, and becomes unlikely. Roots
-            // are exact, so these are the same bits everywhere, unlike a power.
+            // Adds one, so that a token that never occurs is drawn too, and becomes unlikely.
+            // Square roots are exact, so the bits are the same everywhere, unlike with a power
+            // function.
             let root = (*count as f64 + 1.0).sqrt();
             total += root * root.sqrt();
             total
@@ -61,7 +62,7 @@ impl Candidates {
         }
     }
 
-    /// Draws the candidates of step `step` and takes their rows out of the output matrix, (V, C).
+    /// Draws the tokens of step `step` and copies their rows from the output matrix, (V, C).
     pub fn draw(&mut self, table: &[f32], step: u64) {
         let rng = Rng::new(self.seed, Purpose::Negatives, step);
         let (n, c) = (self.ids.len(), self.model_dim);
@@ -82,12 +83,12 @@ impl Candidates {
         pack_straight(&mut self.backward, &self.rows, n + 1, c, self.precision);
     }
 
-    /// (K) the tokens, ascending; one may be there several times.
+    /// (K) sampled ids, ascending, possibly repeated.
     pub fn ids(&self) -> &[u32] {
         &self.ids
     }
 
-    /// (K + 1) what is added to the logits.
+    /// (K + 1) corrections added to the logits.
     pub fn corrections(&self) -> &[f32] {
         &self.corrections
     }
@@ -118,7 +119,7 @@ mod tests {
 
     const COUNTS: [u64; 6] = [80, 0, 15, 255, 0, 1];
 
-    /// What `look` sees of the candidates of steps `0..n_steps`.
+    /// Calls `look` with the sampled tokens of each of the steps `0..n_steps`.
     fn at_each_step(n: usize, n_steps: u64, mut look: impl FnMut(&Candidates)) {
         let table = vec![0.5; COUNTS.len() * 8];
         let mut candidates = Candidates::new(&COUNTS, n, 8, Precision::F32, 3);
@@ -128,7 +129,7 @@ mod tests {
         }
     }
 
-    /// Draws follow the counts plus one, to the power of three quarters, and are those of the step.
+    /// Draws follow (count + 1)^(3/4) and depend only on the step.
     #[test]
     fn draws_follow_the_counts() {
         let (mut drawn, mut first) = ([0u32; 6], Vec::new());
@@ -152,10 +153,10 @@ mod tests {
         assert_ne!(first[0], first[1]);
     }
 
-    /// The corrected exponentials of what is drawn, less the target's own, and the target's sum to
-    /// what all exponentials sum to, on average: here of logits that are all 0, so that is V.
+    /// The mean estimate of the softmax's sum equals the sum itself: here all logits are 0, so it
+    /// is V.
     #[test]
-    fn the_estimated_sum_is_that_of_all_tokens_on_average() {
+    fn the_estimated_sum_is_unbiased() {
         for target in 0..6u32 {
             let (mut sum, mut squares, n) = (0.0, 0.0, 2_000.0);
             at_each_step(20, n as u64, |candidates| {

@@ -1,17 +1,17 @@
-//! Sampled softmax: a full one trained on some of the tokens, each target against a few drawn ones.
+//! Sampled softmax: a full softmax trained by comparing each target with a few sampled tokens.
 //!
 //! A step draws K tokens with frequencies^(3/4) (Mikolov et al., "Distributed representations of
-//! words and phrases", 2013, section 2.2), which all its rows share. The sum over the vocabulary
-//! that the softmax divides by is estimated from them: e^logit of the target, plus e^logit / (K q)
-//! of every token drawn, q being its probability; a draw that is the row's target is left out. That
-//! is importance sampling, and the sum's expectation is the sum itself (Bengio and Senécal,
-//! "Adaptive importance sampling to accelerate training of a neural probabilistic language model",
-//! 2008; shared draws: Jean et al., "On using very large target vocabulary for neural machine
+//! words and phrases", 2013, section 2.2), shared by all its rows. They estimate the sum over the
+//! vocabulary that the softmax divides by: e^logit of the target, plus e^logit / (K q) of every
+//! sampled token, where q is its probability; a sampled token that equals the row's target is left
+//! out. This is importance sampling, and the estimate is unbiased (Bengio and Senécal, "Adaptive
+//! importance sampling to accelerate training of a neural probabilistic language model", 2008;
+//! shared samples: Jean et al., "On using very large target vocabulary for neural machine
 //! translation", 2015, arXiv:1412.2007). The logarithm of the estimate is a little low, and so is
-//! the loss of a training step; evaluation and generation take the softmax over all tokens, and
-//! the model is a plain one.
+//! the loss of a training step. Evaluation and generation use the softmax over all tokens, and the
+//! model has a plain full layer.
 //!
-//! What is drawn is a pure function of (seed, step). Only rows of tokens that are drawn, targets or
+//! The sample is a pure function of (seed, step). Only rows of tokens that are sampled, targets or
 //! inputs have a gradient; all lanes add into one.
 
 mod candidates;
@@ -29,7 +29,7 @@ use crate::model::{
 use kernels::{Pool, Precision};
 use rows::SampledRows;
 
-/// A full softmax that is trained on some of the tokens.
+/// A full softmax that is trained on a sample of the tokens.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sampled {
     rows: Matrix,
@@ -59,7 +59,7 @@ impl OutputLayer for Sampled {
     }
 
     fn knows_rows(&self, table: Span) -> Option<bool> {
-        // What a step draws is not known when its batch is read.
+        // The sample of a step is not known when its batch is read.
         (table == self.rows.span).then_some(false)
     }
 
@@ -81,7 +81,7 @@ impl OutputLayer for Sampled {
     }
 }
 
-/// A sampled softmax at work on lanes.
+/// A sampled softmax's loss over lanes.
 #[derive(Debug)]
 struct SampledLoss {
     softmax: Softmax,

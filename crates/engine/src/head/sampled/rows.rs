@@ -1,4 +1,4 @@
-//! Rows of one lane against the candidates of the step.
+//! Sampled rows: the loss of one lane's rows against the sampled tokens of the step.
 
 use super::candidates::Candidates;
 use crate::head::softmax::{SoftmaxBuffers, block_rows};
@@ -10,23 +10,23 @@ use kernels::matmul::{MatmulShape, matmul, matmul_wgrad, wgrad_scratch_len};
 use kernels::row_dot::{row_dot_backward_rows, row_dot_backward_table, row_dot_forward};
 use kernels::{AlignedVec, Rows};
 
-/// What a lane needs to train on candidates.
+/// Buffers of a lane for training on sampled tokens.
 #[derive(Debug)]
 pub struct SampledRows {
     /// Rows of a block of logits.
     n_rows: usize,
-    /// (R) where the target's logit stands, or [`IGNORE`].
+    /// (R) index of the target's logit, or [`IGNORE`].
     places: Vec<u32>,
     /// (N) logits of the targets, then their gradients.
     target_logits: AlignedVec<f32>,
-    /// (K + 1, C) gradient of the candidates' rows, of all micro-batches of the step.
+    /// (K + 1, C) gradient of the sampled tokens' rows, over all micro-batches of the step.
     drows: AlignedVec<f32>,
-    /// Of the softmax over all tokens; training keeps the candidates' logits in it.
+    /// Buffers of the softmax over all tokens; training stores the sampled tokens' logits there.
     pub whole: SoftmaxBuffers,
 }
 
 impl SampledRows {
-    /// For a lane of this shape and `n_candidates` candidates out of the rows of `table`.
+    /// Buffers for a lane of this shape and `n_candidates` sampled rows of `table`.
     pub fn new(table: Matrix, shape: &MicroShape, n_candidates: usize) -> SampledRows {
         let (c, n_out) = (table.n_in, n_candidates + 1);
         let whole = SoftmaxBuffers::new(table.n_out, shape);
@@ -40,7 +40,7 @@ impl SampledRows {
         }
     }
 
-    /// Words of panels that the gradient of the candidates' rows takes.
+    /// Words of panels that the gradient of the sampled rows needs.
     pub fn panel_words(table: Matrix, shape: &MicroShape, n_candidates: usize) -> usize {
         let m = block_of(table, shape, n_candidates);
         let weight = MatmulShape { m, n: n_candidates + 1, k: table.n_in };
@@ -53,9 +53,9 @@ impl SampledRows {
         (floats + self.places.len()) * size_of::<f32>() + self.whole.bytes()
     }
 
-    /// Estimated losses of all rows, kept in `whole`, and the gradient of the layer's input; the
-    /// gradients of the rows of `table`, (V, C), are kept for [`SampledRows::add_gradient`] and
-    /// [`SampledRows::add_target_gradient`].
+    /// Computes estimated losses of all rows, stored in `whole`, and the gradient of the layer's
+    /// input. The gradients of the rows of `table`, (V, C), are kept for
+    /// [`SampledRows::add_gradient`] and [`SampledRows::add_target_gradient`].
     pub fn loss_and_gradient(
         &mut self,
         table: &[f32],
@@ -88,7 +88,7 @@ impl SampledRows {
             matmul_wgrad(&mut self.drows, dlogits, input, shape, accum, lane.panels);
             let dinput = &mut lane.dinput[wide];
             matmul(dinput, dlogits, candidates.backward(), Accum::Replace);
-            // The gradient of a target's logit is its probability less 1.
+            // The gradient of a target's logit is its probability minus 1.
             for (d, loss) in of_targets.iter_mut().zip(loss) {
                 *d = (-*loss).exp() - 1.0;
             }
@@ -96,14 +96,14 @@ impl SampledRows {
         }
     }
 
-    /// Adds the gradients of the targets' rows of the micro-batch at hand to those of the matrix,
-    /// (V, C); `input` is the layer's.
+    /// Adds the gradients of the targets' rows in the current micro-batch to those of the matrix,
+    /// (V, C); `input` is the layer's input.
     pub fn add_target_gradient(&self, dmatrix_acc: &mut [f32], input: Rows, targets: &[u32]) {
         let dtargets = &self.target_logits[..targets.len()];
         row_dot_backward_table(dmatrix_acc, dtargets, input, targets);
     }
 
-    /// Adds the gradients of the candidates' rows of all the step to those of the matrix, (V, C).
+    /// Adds the gradients of the sampled rows over the whole step to those of the matrix, (V, C).
     pub fn add_gradient(&self, dmatrix_acc: &mut [f32], candidates: &Candidates) {
         let ids = candidates.ids();
         let c = self.drows.len() / (ids.len() + 1);
@@ -111,15 +111,15 @@ impl SampledRows {
     }
 }
 
-/// Rows of a block of logits of the candidates.
+/// Rows of a block of logits of the sampled tokens.
 fn block_of(table: Matrix, shape: &MicroShape, n_candidates: usize) -> usize {
     let n_out = n_candidates + 1;
-    // A block fits where a block of the softmax over all tokens does.
+    // A block fits into the buffer of the softmax over all tokens.
     let room = SoftmaxBuffers::block_rows(table.n_out, shape) * table.n_out;
     block_rows(n_out, shape.n_rows()).min(room / n_out).max(1)
 }
 
-/// Puts each row's logit of its target last, and leaves out candidates that are the target.
+/// Moves each row's target logit to the end, and excludes sampled tokens that equal the target.
 fn place_targets(
     logits: &mut [f32],
     places: &mut [u32],
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn draws_of_the_target_are_left_out_and_its_own_logit_comes_last() {
+    fn samples_equal_to_the_target_are_excluded_and_its_logit_is_last() {
         let ids = [1, 4, 4, 7];
         let mut logits = [[1.0, 2.0, 3.0, 4.0, 0.0]; 4].concat();
         let (mut places, targets) = ([9; 4], [4, 2, IGNORE, 7]);

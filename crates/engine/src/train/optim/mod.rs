@@ -1,8 +1,8 @@
-//! Optimisers: how parameters follow their gradients.
+//! Optimisers: updates of parameters from gradients.
 //!
-//! An optimiser owns its state, the names of it in a checkpoint, and what it knows of rows that
-//! batches do not use. [`AdamW`] is the one that runs have; [`Pieces`] is what it shares with any
-//! other: parameters cut by the table, never by the number of threads.
+//! An optimiser owns its state, the names of its tensors in a checkpoint, and the bookkeeping of
+//! rows that batches do not use. Runs use [`AdamW`]. [`Pieces`] is shared by all optimisers:
+//! parameters split along the table, never by the number of threads.
 
 mod adamw;
 mod pieces;
@@ -19,17 +19,17 @@ use std::fmt::Debug;
 /// The gradients of a step: each lane's own, and those of the tables that lanes share.
 #[derive(Debug)]
 pub struct StepGradients<'a> {
-    /// The lanes; once they are summed the first holds the sum.
+    /// The lanes; after summation, the first holds the sum.
     pub lanes: &'a mut [Lane],
-    /// Of the shared tables, laid out as the parameters from
+    /// Gradients of the shared tables, laid out as the parameters from
     /// [`Layout::lane_len`](crate::model::Layout::lane_len) on.
     pub shared: &'a mut [f32],
 }
 
-/// Numbers of an optimiser's state, as a checkpoint holds them.
+/// A named tensor of an optimiser's state, as a checkpoint stores it.
 #[derive(Debug)]
 pub struct StateTensor<'a> {
-    /// The name, unique in the state.
+    /// Name, unique within the state.
     pub name: String,
     /// Its shape.
     pub shape: Vec<usize>,
@@ -37,31 +37,31 @@ pub struct StateTensor<'a> {
     pub values: Cow<'a, [f32]>,
 }
 
-/// Why a state was not restored.
+/// Failure to restore an optimiser's state.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
-    /// It could not be read.
+    /// A tensor could not be read.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// A checkpoint's number makes no sense.
+    /// A number in the checkpoint is invalid.
     #[error("tensor {tensor}: {found}, expected {expected}")]
     Number {
         /// The name of the tensor.
         tensor: String,
         /// The number.
         found: f32,
-        /// What it should be.
+        /// Description of valid values.
         expected: String,
     },
 }
 
-/// Reads the numbers of one tensor of a saved state, given its name and shape.
+/// Reads one tensor of a saved state, given its name and shape, into a slice.
 pub type ReadTensor<'a> = dyn FnMut(&str, &[usize], &mut [f32]) -> Result<(), LoadError> + 'a;
 
 /// An optimiser and its state.
 pub trait Optimizer: Debug + Send {
-    /// Prepares a step on a batch that uses `active` rows of the shared tables, if there are any:
-    /// applies pending updates to these rows and zeroes the shared gradients that the step adds into.
+    /// Prepares a step on a batch that uses the `active` rows of the shared tables, if there are
+    /// any: applies their pending updates and clears the shared gradients that the step adds into.
     fn begin_step(
         &mut self,
         _params: &mut [f32],
@@ -72,12 +72,12 @@ pub trait Optimizer: Debug + Send {
         shared_grads.fill(0.0);
     }
 
-    /// Adds the gradients of lanes 1, 2, ... into lane 0's, in this order, and returns the sum of the
-    /// squares of all gradients: not finite if a gradient, a parameter or a number of the state is
-    /// not.
+    /// Adds the gradients of lanes 1, 2, ... into lane 0's, in this order, and returns the sum of
+    /// squares of all gradients. The result is not finite if any gradient, parameter or number of
+    /// the state is not.
     fn sum_over_lanes(&mut self, params: &[f32], grads: StepGradients, pool: &mut Pool) -> f64;
 
-    /// One update of `params` from the summed gradients, each multiplied by `grad_scale` first.
+    /// Updates `params` once from the summed gradients, each multiplied by `grad_scale` first.
     fn update(
         &mut self,
         params: &mut [f32],
@@ -87,34 +87,34 @@ pub trait Optimizer: Debug + Send {
         pool: &mut Pool,
     );
 
-    /// Applies all pending updates, until [`Optimizer::put_back`]: for whoever reads the model
-    /// between steps.
+    /// Applies all pending updates until [`Optimizer::put_back`], for readers of the model between
+    /// steps.
     fn show_current(&mut self, _params: &mut [f32], _pool: &mut Pool) {}
 
-    /// Undoes what was done to parameters since the last update.
+    /// Undoes all changes to the parameters since the last update.
     fn put_back(&mut self, _params: &mut [f32], _pool: &mut Pool) {}
 
-    /// Whether parameters change when they are shown up to date or put back.
+    /// Whether `show_current` and `put_back` change parameters.
     fn has_pending(&self) -> bool {
         false
     }
 
-    /// Updates made so far.
+    /// Number of updates made so far.
     fn n_updates(&self) -> u64;
 
-    /// The first tensor of the table whose state has a number that is not finite.
+    /// Name of the first tensor whose state has a number that is not finite.
     fn not_finite(&self, layout: &Layout) -> Option<String>;
 
-    /// Numbers in [`Optimizer::state`].
+    /// Number of floats in [`Optimizer::state`].
     fn state_len(&self, layout: &Layout) -> usize {
         self.state(layout).iter().map(|tensor| tensor.values.len()).sum()
     }
 
-    /// The state, while parameters are shown up to date.
+    /// The state; call between `show_current` and `put_back`.
     fn state<'a>(&'a self, layout: &Layout) -> Vec<StateTensor<'a>>;
 
-    /// Takes back the state after `n_updates` updates, whose tensors `read` gives; `params` are as
-    /// they were shown, and become what updates go on from.
+    /// Restores the state after `n_updates` updates, reading its tensors with `read`. `params`
+    /// holds caught-up values on entry, and the stored values that updates continue from on return.
     ///
     /// # Errors
     /// [`RestoreError`]; the state is then partly restored.
@@ -126,6 +126,6 @@ pub trait Optimizer: Debug + Send {
         read: &mut ReadTensor,
     ) -> Result<(), RestoreError>;
 
-    /// Name and bytes of the state.
+    /// Name and bytes of the allocations.
     fn memory(&self) -> Vec<(&'static str, usize)>;
 }

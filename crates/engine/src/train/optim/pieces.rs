@@ -1,4 +1,4 @@
-//! Pieces of parameters: what one thread works on at a time, each within one tensor of the table.
+//! Pieces of parameters: the unit of work of one thread, each within one tensor of the table.
 
 use crate::model::{Lane, Layout, Tensor};
 use kernels::Pool;
@@ -8,10 +8,10 @@ use std::ops::Range;
 /// Floats of a piece: with its moments and gradient it fits in a second-level cache.
 pub(super) const PIECE_FLOATS: usize = 1 << 15;
 
-/// Parameters in pieces.
+/// Parameters split into pieces.
 #[derive(Debug)]
 pub struct Pieces {
-    /// The parameter that ranges are counted from.
+    /// Index of the parameter that ranges are counted from.
     start: usize,
     ranges: Vec<Range<usize>>,
     decays: Vec<bool>,
@@ -20,19 +20,20 @@ pub struct Pieces {
 }
 
 impl Pieces {
-    /// The parameters of which each lane has a gradient of its own.
+    /// The parameters of which each lane has its own gradient.
     pub fn of_lanes(layout: &Layout) -> Pieces {
         let tensors = layout.tensors.iter().filter(|t| t.span.end <= layout.lane_len);
         Pieces::new(tensors, 0)
     }
 
-    /// The tables of which lanes share one gradient, every row of them.
+    /// All rows of the tables of which lanes share one gradient.
     pub fn of_shared(layout: &Layout) -> Pieces {
         Pieces::new(layout.shared_tables(), layout.lane_len)
     }
 
     fn new<'a>(tensors: impl Iterator<Item = &'a Tensor>, start: usize) -> Pieces {
-        let (mut ranges, mut decays) = (Vec::new(), Vec::new());
+        let mut ranges = Vec::new();
+        let mut decays = Vec::new();
         for tensor in tensors {
             let (first, end) = (tensor.span.start - start, tensor.span.end - start);
             for piece in (first..end).step_by(PIECE_FLOATS) {
@@ -43,7 +44,7 @@ impl Pieces {
         Pieces { start, squares: vec![0.0; ranges.len()], ranges, decays }
     }
 
-    /// The parameter that the ranges are counted from.
+    /// Index of the parameter that the ranges are counted from.
     pub fn start(&self) -> usize {
         self.start
     }
@@ -53,14 +54,14 @@ impl Pieces {
         &self.ranges
     }
 
-    /// Whether weights of piece `i` decay.
+    /// Whether weight decay applies to piece `i`.
     pub fn decays(&self, i: usize) -> bool {
         self.decays[i]
     }
 
-    /// Adds the gradients of the lanes `others`, in their order, into `grads`, and squares the sums:
-    /// [`Pieces::squares`] has them. A piece for whose range of parameters `is_finite` does not hold
-    /// has NaN.
+    /// Adds the gradients of the lanes `others`, in order, into `grads`, and computes the sums of
+    /// squares ([`Pieces::squares`]). The sum of a piece is NaN if `is_finite` is false for its
+    /// parameters.
     pub fn sum(
         &mut self,
         grads: &mut [f32],
@@ -78,7 +79,7 @@ impl Pieces {
         });
     }
 
-    /// By piece: the sum of squared gradients, as [`Pieces::sum`] left it.
+    /// By piece: the sum of squared gradients that [`Pieces::sum`] computed.
     pub fn squares(&self) -> &[f64] {
         &self.squares
     }

@@ -1,4 +1,4 @@
-//! What a run's settings must be, beyond what the shape of a model asks for.
+//! Checks of a run's settings, beyond those of a model's shape.
 
 use super::error::RunError;
 use crate::model::{Layout, ModelConfig};
@@ -9,10 +9,10 @@ fn refuse(field: &'static str, found: impl ToString, expected: &str) -> Result<(
     Err(RunError::Setting { field, found: found.to_string(), expected: expected.to_string() })
 }
 
-/// Checks settings as they were given, before anything is read or made.
+/// Checks settings as given, before anything is read or written.
 ///
 /// # Errors
-/// [`RunError::Setting`] naming the first that makes no sense.
+/// [`RunError::Setting`] with the first invalid setting.
 pub fn check_settings(settings: &Settings) -> Result<(), RunError> {
     let (data, train) = (&settings.data, &settings.train);
     if let Some(holdout) = data.holdout.filter(|share| !(0.0..1.0).contains(share)) {
@@ -37,10 +37,10 @@ pub fn check_settings(settings: &Settings) -> Result<(), RunError> {
     }
 }
 
-/// Checks a resolved training of `model`.
+/// Checks the resolved training settings of `model`.
 ///
 /// # Errors
-/// [`RunError::Config`], [`RunError::Setting`] naming the first number that is outside its range.
+/// [`RunError::Config`], or [`RunError::Setting`] with the first number out of range.
 pub(super) fn check_train(train: &TrainConfig, model: &ModelConfig) -> Result<(), RunError> {
     let optimizer = &train.optimizer;
     let positive = [
@@ -75,7 +75,7 @@ pub(super) fn check_train(train: &TrainConfig, model: &ModelConfig) -> Result<()
     Ok(())
 }
 
-/// Checks a resolved model: its shape, and that its state fits in this machine's memory.
+/// Checks a resolved model: its shape, and that its state fits into this machine's memory.
 ///
 /// # Errors
 /// [`RunError::Config`], [`RunError::Setting`], [`RunError::TooLarge`].
@@ -90,7 +90,7 @@ pub(super) fn check_model(
         return refuse("model.n_heads", model.n_heads, &expected);
     }
     model.check()?;
-    // Parameters, two moments, and the gradients of each lane; the rest comes on top.
+    // Parameters, two moments, and the gradients of each lane; other buffers come on top.
     let floats = (3 + n_lanes as u64).saturating_mul(Layout::new(model)?.len as u64);
     let needed_bytes = floats.saturating_mul(size_of::<f32>() as u64);
     match memory_bytes() {
@@ -101,7 +101,7 @@ pub(super) fn check_model(
     }
 }
 
-/// Memory of this machine, where the system tells.
+/// Memory of this machine in bytes, if the system tells.
 fn memory_bytes() -> Option<u64> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {

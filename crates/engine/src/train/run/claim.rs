@@ -1,4 +1,4 @@
-//! Taking a folder for a new run, under the run's lock and rid of what an interrupted attempt left.
+//! Claim of a folder for a new run: takes the run's lock and removes leftovers of earlier attempts.
 
 use super::error::RunError;
 use super::{CONFIG_NAME, TRAIN_NAME, VALID_NAME};
@@ -7,11 +7,11 @@ use crate::disk::{RealFs, RunLock, clean, ensure_dir};
 use std::path::Path;
 use text::vocab::{CODES_NAME, NGRAMS_NAME};
 
-/// Makes `dir` unless it is there; it is nobody else's until the lock is dropped.
+/// Creates `dir` if needed and locks it; it belongs to the caller until the lock is dropped.
 ///
 /// # Errors
-/// [`RunError::Exists`] if there is a run in it, [`RunError::Lock`] if another process is making
-/// one, [`RunError::Io`].
+/// [`RunError::Exists`] if it holds a run, [`RunError::Lock`] if another process is creating one,
+/// [`RunError::Io`].
 pub(super) fn claim(dir: &Path) -> Result<RunLock, RunError> {
     ensure_dir(&RealFs, &dir.join(CHECKPOINTS_NAME)).map_err(RunError::io("make", dir))?;
     let lock = RunLock::take(dir)?;
@@ -30,8 +30,8 @@ pub(super) fn refuse_run(dir: &Path) -> Result<(), RunError> {
     }
 }
 
-/// Removes files that not every run has, whole or half written: held-out tokens and codes of words
-/// may not be wanted this time.
+/// Removes optional files of a run, complete or partial: this run may not want held-out tokens or
+/// codes of words.
 fn remove_leftovers(dir: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();

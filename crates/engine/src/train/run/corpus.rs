@@ -1,4 +1,4 @@
-//! The text of a run: what its files were when the run began, and whether they still are.
+//! Corpus record of a run: sizes and hashes of its text files, to detect later changes.
 
 use super::error::RunError;
 use super::prepare::text_rules;
@@ -9,18 +9,18 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use text::corpus::{Corpus, FileReport, TokenFile};
 
-/// Size and hash of each text file, in the run's folder.
+/// Name in the run's folder of the file with the size and hash of each text file.
 const CORPUS_NAME: &str = "corpus.json";
 
-/// The largest record that is read: some hundred bytes for each file of a large corpus.
+/// Largest record that is read: a few hundred bytes per file of a large corpus.
 const CORPUS_BYTES_MAX: u64 = 256 << 20;
 
-/// What the files of a run were when their text became tokens.
+/// Sizes and hashes of the text files when they were tokenised.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct CorpusRecord {
     /// Files to train on.
     train: Vec<FileReport>,
-    /// The file to validate with, unless part of the others is held out.
+    /// The validation file, unless part of the training files is held out.
     valid: Vec<FileReport>,
 }
 
@@ -40,7 +40,7 @@ impl CorpusRecord {
         serde_json::from_slice(&json).map_err(|error| invalid(dir, error))
     }
 
-    /// What identifies the text in a checkpoint: its size, and the hash that its tokens carry.
+    /// Identity of the text in a checkpoint: its size, and the hash that its tokens carry.
     pub fn fingerprint(&self, tokens: &TokenFile) -> Fingerprint {
         let hash = tokens.origin().text_hash;
         Fingerprint {
@@ -49,10 +49,10 @@ impl CorpusRecord {
         }
     }
 
-    /// Checks that every file that is still there is what it was.
+    /// Checks that every text file that still exists is unchanged.
     ///
-    /// A run goes on without its text, from its tokens: a missing file says nothing about them,
-    /// one that differs says that somebody may expect another text to be trained on.
+    /// A run continues from its tokens and does not need its text. A missing file is therefore
+    /// accepted; a changed file is not, because the user may expect training on the new text.
     pub fn check(&self, data: &DataConfig) -> Result<(), RunError> {
         for file in self.train.iter().chain(&self.valid).filter(|file| file.path.exists()) {
             Corpus::open(std::slice::from_ref(&file.path), text_rules(data))

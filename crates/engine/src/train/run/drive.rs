@@ -1,4 +1,4 @@
-//! Taking the steps of a run: train, evaluate, sample, save, and stop in order.
+//! Step loop of a run: train, evaluate, sample, save, and stop in order.
 
 use super::error::RunError;
 use super::open::{Machine, Run};
@@ -10,10 +10,10 @@ use serde::Serialize;
 use std::time::{Duration, Instant};
 use text::corpus::TokenSource;
 
-/// Skipped steps in a row after which a run has diverged.
+/// Consecutive skipped steps after which a run counts as diverged.
 const SKIPPED_MAX: u64 = 5;
 
-/// Tokens of a sample.
+/// Length of a sample in tokens.
 const SAMPLE_TOKENS: usize = 80;
 
 /// One row of `samples.jsonl`.
@@ -25,13 +25,13 @@ struct SampleRow<'a> {
 }
 
 impl Run {
-    /// Takes steps until the last, or until the observer says stop; saved in either case.
+    /// Takes steps until the last one or until the observer says stop, and saves in either case.
     ///
-    /// A stopped run has done all that its last step calls for, so that it goes on from its
-    /// checkpoint as if it had never stopped.
+    /// A run stops only after completing all work that is due after its last step, so that it
+    /// resumes from its checkpoint as if it had never stopped.
     ///
     /// # Errors
-    /// [`RunError`]. What was saved before stays.
+    /// [`RunError`]. Earlier checkpoints stay.
     pub fn drive(&mut self, observer: &mut dyn Observer) -> Result<Outcome, RunError> {
         self.report_start(observer);
         while self.step < self.machine.config.train.n_steps && !observer.should_stop() {
@@ -46,8 +46,8 @@ impl Run {
         Ok(Outcome::Finished)
     }
 
-    /// Evaluates, samples and saves where that is due, in this order: whatever a checkpoint's step
-    /// calls for is done when the checkpoint is there, and a kill after it loses nothing.
+    /// Evaluates, samples and saves where due, in this order: when the checkpoint of a step exists,
+    /// all other work of the step is done, and a kill after it loses nothing.
     fn after_step(&mut self, observer: &mut dyn Observer) -> Result<(), RunError> {
         let train = &self.machine.config.train;
         let is_last = self.step == train.n_steps;
@@ -81,7 +81,7 @@ impl Run {
         }));
     }
 
-    /// Trains on one batch and writes its row; a batch that is not finite is skipped.
+    /// Trains on one batch and writes its metrics; a batch whose step is not finite is skipped.
     fn one_step(&mut self, observer: &mut dyn Observer) -> Result<(), RunError> {
         let plan = self.machine.plan(self.step);
         let start = Instant::now();
@@ -124,7 +124,7 @@ impl Run {
         Err(RunError::Diverged { n: self.at.n_skipped_in_row, last: error })
     }
 
-    /// Measures on a sample of the held-out text, the same one every time, so that losses compare;
+    /// Evaluates on a fixed sample of the held-out text, so that losses are comparable; returns
     /// whether the loss is the lowest so far.
     fn evaluate_sample(&mut self, observer: &mut dyn Observer) -> Result<bool, RunError> {
         let Some(mut evaluation) = self.measure(self.n_sample_windows()) else { return Ok(false) };
@@ -143,8 +143,8 @@ impl Run {
         Ok(evaluation.is_best)
     }
 
-    /// Measures on all of the held-out text, unless the sample was all of it. Only reported: it
-    /// does not compare with what was measured on the way.
+    /// Evaluates on all of the held-out text, unless the sample already was all of it. Only
+    /// reported, because it is not comparable with the evaluations on the sample.
     fn evaluate_all(&mut self, observer: &mut dyn Observer) -> Result<(), RunError> {
         let n_all = self.n_windows();
         if self.n_sample_windows() < n_all
@@ -165,7 +165,7 @@ impl Run {
         config.train.eval_tokens.div_ceil(config.model.seq_len).clamp(1, self.n_windows().max(1))
     }
 
-    /// Mean loss on up to `n_windows` windows of the held-out text, if there is one.
+    /// Mean loss on up to `n_windows` windows of the held-out text; `None` without such text.
     fn measure(&mut self, n_windows: usize) -> Option<Evaluation> {
         let Machine { trainer, valid, .. } = &mut self.machine;
         let valid = valid.as_mut()?;
@@ -188,7 +188,7 @@ impl Run {
         })
     }
 
-    /// Lets the model write, and keeps what it wrote.
+    /// Generates a sample, reports it and appends it to `samples.jsonl`.
     ///
     /// # Errors
     /// [`RunError`] if the row cannot be written.
@@ -214,7 +214,7 @@ impl Run {
         Ok(())
     }
 
-    /// Waits until the state is on disk; a save that failed is tried once more.
+    /// Waits until the state is on disk; a failed save is retried once.
     fn ensure_saved(&mut self, observer: &mut dyn Observer) -> Result<(), RunError> {
         self.saver.wait();
         self.report_saves(observer);
@@ -226,7 +226,7 @@ impl Run {
         self.report_saves(observer).map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// Reports the saves that are finished; returns the error of the last one that failed.
+    /// Reports finished saves; returns the error of the last failed one.
     fn report_saves(&mut self, observer: &mut dyn Observer) -> Option<SaveError> {
         let mut failed = None;
         while let Some(outcome) = self.saver.poll() {

@@ -1,4 +1,4 @@
-//! Why a run cannot start or go on.
+//! Errors that keep a run from starting or continuing.
 
 use crate::disk::{LoadError, LockError, SaveError};
 use crate::generate::SamplerError;
@@ -9,57 +9,57 @@ use text::tokenizer::TextError;
 use text::vocab::CodeFileError;
 use text::vocab::classes::ClassError;
 
-/// Why a run cannot start or go on; what is on disk is as it was.
+/// Error of a run; everything on disk is unchanged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The text or a token file.
+    /// The text or a token file cannot be used.
     #[error(transparent)]
     Data(#[from] text::corpus::Error),
-    /// The tokeniser.
+    /// The tokeniser cannot be used.
     #[error(transparent)]
     Text(#[from] TextError),
-    /// The text is not what it was when the run began.
+    /// The text has changed since the run began.
     #[error("{source}; or go on with the text as it was when the run began")]
     CorpusChanged {
-        /// Which file, and what it was.
+        /// The file, and its recorded size and hash.
         source: text::corpus::Error,
     },
-    /// The classes of a factored output layer.
+    /// The classes of a factored output layer cannot be made.
     #[error(transparent)]
     Classes(#[from] ClassError),
-    /// The codes of a vocabulary's words.
+    /// The codes of a vocabulary's words cannot be made or read.
     #[error(transparent)]
     Codes(#[from] CodeFileError),
-    /// A file that the input layer needs.
+    /// A file of the input layer cannot be used.
     #[error(transparent)]
     Inputs(#[from] SideFileError),
-    /// The shape of the model.
+    /// The shape of the model is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A checkpoint that cannot be read.
+    /// A checkpoint cannot be read.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// A checkpoint or row that cannot be written.
+    /// A checkpoint or a row cannot be written.
     #[error(transparent)]
     Save(#[from] SaveError),
-    /// Another trainer has the run.
+    /// Another process is training the run.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// A sampling setting.
+    /// A sampling setting is invalid.
     #[error(transparent)]
     Sampler(#[from] SamplerError),
-    /// A setting that makes no sense.
+    /// A setting is invalid.
     #[error("{field} = {found}: expected {expected}")]
     Setting {
         /// The setting.
         field: &'static str,
         /// Its value.
         found: String,
-        /// What would do.
+        /// Description of valid values.
         expected: String,
     },
-    /// A model that this machine has no memory for.
+    /// The model does not fit into this machine's memory.
     #[error(
         "the model needs at least {} MiB for its state, this machine has {} MiB; \
          give it fewer layers or a smaller width, or use fewer lanes",
@@ -71,15 +71,15 @@ pub enum RunError {
         /// Bytes of the machine's memory.
         has_bytes: u64,
     },
-    /// A configuration file that cannot be read.
+    /// A configuration file cannot be read.
     #[error("{}: {message}", path.display())]
     ConfigFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong, with line and column.
+        /// The problem, with line and column.
         message: String,
     },
-    /// The run's folder has something in it.
+    /// The folder already holds a run.
     #[error("{}: there is a run here already; resume it, or choose another folder", dir.display())]
     Exists {
         /// The folder.
@@ -91,27 +91,27 @@ pub enum RunError {
         /// The folder.
         dir: PathBuf,
     },
-    /// Too many steps in a row were not finite.
+    /// Too many consecutive steps were not finite.
     #[error(
         "{n} steps in a row were skipped, the last because {last}; the last good state is saved; try a lower learning rate"
     )]
     Diverged {
-        /// Skipped steps.
+        /// Number of skipped steps.
         n: u64,
-        /// The last of them.
+        /// Reason of the last one.
         last: StepError,
     },
     /// The run was told to stop before its first step.
     #[error("stopped before the first step; nothing to save")]
     Cancelled,
-    /// The disk.
+    /// A file operation failed.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation.
         what: &'static str,
-        /// With which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
 }
@@ -146,7 +146,7 @@ impl RunError {
         }
     }
 
-    /// A function that wraps what the system said about `path`.
+    /// Function that wraps a system error about `path`.
     pub(super) fn io<'a>(
         what: &'static str,
         path: &'a Path,

@@ -1,4 +1,4 @@
-//! The n-grams of a run: how many rows their tables have, and which n-grams have rows.
+//! N-grams of a run: the sizes of their tables, and which n-grams have rows.
 
 use super::error::RunError;
 use crate::disk::{RealFs, commit_file};
@@ -9,23 +9,23 @@ use text::corpus::{TokenFile, TokenSource};
 use text::vocab::ngrams::{N_ROWS_MAX, NgramTable, Ngrams, ngram_tables};
 use text::vocab::{NGRAMS_NAME, ngrams_bytes};
 
-/// Tokens of the text for each row of a table, and how many rows that may make: two thirds of a
-/// word-level text's tokens end an n-gram that comes again, and some twenty of these share a row.
+/// Tokens of the text per table row, which limits the number of rows: two thirds of the tokens of a
+/// word-level text end an n-gram that occurs again, and about twenty such tokens share a row.
 const TOKENS_OF_ROW: usize = 100;
 const USUAL_ROWS: RangeInclusive<usize> = 1_000..=65_536;
 
-/// Rows that may be asked for; below 64 there is little to tell n-grams apart by.
+/// Valid numbers of rows; with fewer than 64, n-grams are hardly distinguishable.
 const ROWS: RangeInclusive<usize> = 64..=N_ROWS_MAX as usize;
 
-/// An n-gram that the text has more rarely has no rows, unless another number is given: with fewer a
-/// text is learnt by heart when it is read several times (`docs/ngrams.md`).
+/// Default for the fewest occurrences of an n-gram with rows: with a lower limit, a model that
+/// reads a text several times memorises it (`docs/ngrams.md`).
 const MIN_COUNT: usize = 8;
 
-/// The part of the configuration that is about n-grams, for a text of so many tokens; whoever gives
-/// a number wants n-grams.
+/// The n-gram part of the configuration, for a text of `n_tokens` tokens. Giving any of its numbers
+/// turns n-grams on.
 ///
 /// # Errors
-/// [`RunError::Setting`] if there cannot be so many rows, or the number of times is 0.
+/// [`RunError::Setting`] if the number of rows is out of range or the fewest occurrences is 0.
 pub(super) fn resolve(given: &VocabSettings, n_tokens: usize) -> Result<VocabConfig, RunError> {
     let has_numbers = given.ngram_rows.is_some() || given.ngram_min_count.is_some();
     if !given.ngram_embed.unwrap_or(has_numbers) {
@@ -52,7 +52,7 @@ pub(super) fn resolve(given: &VocabSettings, n_tokens: usize) -> Result<VocabCon
     })
 }
 
-/// Keeps which n-grams of the text have rows, if `vocab` asks for any; returns their tables.
+/// Stores which n-grams of the text have rows, if `vocab` asks for n-grams; returns their tables.
 ///
 /// # Errors
 /// [`RunError`] if the file cannot be written.
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_grow_with_the_text_and_whoever_gives_a_number_wants_them() {
+    fn tables_grow_with_the_text_and_a_given_number_turns_ngrams_on() {
         let given = VocabSettings::default();
         assert_eq!(rows_and_count(given.clone(), 1_000_000), None);
         let wanted = VocabSettings { ngram_embed: Some(true), ..given.clone() };
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_cannot_be_are_refused_by_name() {
+    fn invalid_numbers_are_refused_by_name() {
         for (n_rows, min_count, parts) in [
             (63, 2, ["vocab.ngram_rows = 63", "64 to 4194304"]),
             (1 << 40, 2, ["vocab.ngram_rows = 1099511627776", "64 to"]),

@@ -1,4 +1,4 @@
-//! The machinery of a run: everything allocated before the first step, fresh or as it was saved.
+//! Opening of a run: allocates everything before the first step, fresh or from a checkpoint.
 
 use super::corpus::CorpusRecord;
 use super::error::RunError;
@@ -21,10 +21,11 @@ use text::tokenizer::Tokenizer;
 use text::vocab::classes::count_tokens;
 use text::vocab::read_codes;
 
-/// Snapshots up to this size are taken; a larger state is written from where it lies.
+/// Largest state that is copied before a save; a larger one is written in place while training
+/// waits.
 const SNAPSHOT_BYTES_MAX: usize = 256 << 20;
 
-/// The part of a run that computes.
+/// Configuration, trainer, data and sample session of a run.
 pub(super) struct Machine {
     pub config: RunConfig,
     pub trainer: Trainer,
@@ -43,11 +44,11 @@ pub(super) struct TrainSource {
 pub(super) struct ValidSource {
     pub tokens: TokenFile,
     pub windows: EvalWindows,
-    /// Windows that the evaluation under way takes.
+    /// Number of windows in the current evaluation.
     pub n_taken: usize,
 }
 
-/// A run that is ready to take steps.
+/// Run that is ready to take steps.
 pub struct Run {
     pub(super) dir: PathBuf,
     pub(super) machine: Machine,
@@ -61,9 +62,9 @@ pub struct Run {
     pub(super) evals: LineFile,
     pub(super) at: RunState,
     pub(super) step: u64,
-    /// Held-out loss at this step, if it was measured.
+    /// Held-out loss at the current step, if it was measured.
     pub(super) val_loss_nats: Option<f64>,
-    /// Step of the newest checkpoint that is known to be on disk.
+    /// Step of the newest checkpoint known to be on disk.
     pub(super) last_saved: Option<u64>,
     pub(super) rejected: Vec<Rejected>,
     _lock: RunLock,
@@ -148,13 +149,14 @@ impl Machine {
         }
     }
 
-    /// Seconds of a training step, evaluations' share included; the state is of no use afterwards.
+    /// Seconds per training step, including its share of evaluations; the run must then be
+    /// discarded.
     pub fn measure_step(mut self) -> f64 {
         let (mut times, start) = (Vec::new(), Instant::now());
         for step in 0.. {
             let plan = StepPlan { lr: 0.0, ..self.plan(step) };
             let one = Instant::now();
-            // A step that fails here fails again as the run's first, which says so.
+            // A step that fails here fails again as the run's first step, which reports it.
             let _ = self.trainer.step(&self.train, &plan);
             times.push(one.elapsed().as_secs_f64());
             if times.len() >= 5 && start.elapsed().as_secs_f64() > 1.5 || times.len() >= 100 {
@@ -168,12 +170,11 @@ impl Machine {
 }
 
 impl Run {
-    /// Opens the run in `dir`: where its newest sound checkpoint is, or at its beginning.
+    /// Opens the run in `dir` at its newest sound checkpoint, or at its beginning.
     ///
     /// # Errors
-    /// [`RunError`]; among others if the tokens, the tokeniser or the configuration is another
-    /// than the checkpoint's. That the text files are what they were is for
-    /// [`Run::check_corpus`] to say.
+    /// [`RunError`], for example if the tokens, the tokeniser or the configuration differ from the
+    /// checkpoint's. Does not check the text files ([`Run::check_corpus`]).
     pub fn open(dir: &Path, threads: usize) -> Result<Run, RunError> {
         if !dir.join(CONFIG_NAME).exists() {
             return Err(RunError::NoRun { dir: dir.to_owned() });
@@ -240,11 +241,11 @@ impl Run {
         })
     }
 
-    /// Checks that the text files, those that are still there, are what they were when the run
-    /// began. The run itself needs its tokens only.
+    /// Checks that all text files that still exist are unchanged since the run began. The run
+    /// itself needs only its tokens.
     ///
     /// # Errors
-    /// [`RunError::CorpusChanged`] naming the first file that differs.
+    /// [`RunError::CorpusChanged`] with the first file that differs.
     pub fn check_corpus(&self) -> Result<(), RunError> {
         self.corpus.check(&self.machine.config.data)
     }
@@ -274,8 +275,8 @@ impl Run {
     }
 }
 
-/// Floats of the snapshot that a save is written from: parameters and the optimiser's state, or none
-/// where that would take too much memory.
+/// Floats of the copy that a save is written from: parameters and optimiser state; 0 if that would
+/// take too much memory.
 fn snapshot_len(trainer: &Trainer) -> usize {
     let layout = trainer.layout();
     let state = trainer.optimizer().state_len(layout);

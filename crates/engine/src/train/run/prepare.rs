@@ -1,6 +1,6 @@
-//! Making a run's folder: text to tokeniser to tokens, and every setting resolved.
+//! Preparation of a run's folder: builds the tokeniser, tokenises the text, resolves all settings.
 //!
-//! The configuration is written last: a folder without one is no run, whatever else is in it.
+//! The configuration is written last: a folder without one is not a run, whatever else it holds.
 
 use super::check::{check_model, check_settings, check_train};
 use super::claim::{claim, refuse_run};
@@ -27,24 +27,25 @@ use text::tokenizer::{Control, TextError, Tokenizer, TokenizerKind, TrainOptions
 use text::vocab::morphemes::{Codes, MorphemeError};
 use text::vocab::{CODES_NAME, codes_json, compose, learn_codes};
 
-/// How long a run is to be.
+/// Length of a run.
 #[derive(Clone, Copy, Debug)]
 pub enum Budget {
-    /// So many steps.
+    /// Exactly this number of steps.
     Steps(u64),
-    /// As many steps as fit, at the speed measured before the first, from this instant on.
+    /// As many steps as fit into the time from this instant on, at the speed measured before the
+    /// first.
     Time(Instant, Duration),
-    /// As many as fit, and at least so many: on a slow machine it takes longer.
+    /// The same, but at least the given number of steps, even if they take longer.
     TimeAndSteps(Instant, Duration, u64),
 }
 
-/// Share of a time budget that is planned for: the rest absorbs what the measurement missed.
+/// Share of a time budget that is planned for; the rest absorbs errors of the measurement.
 const PLANNED_SHARE: f64 = 0.97;
 
-/// Makes the folder `dir` of a run; returns its configuration.
+/// Prepares the folder `dir` of a run; returns its configuration.
 ///
 /// # Errors
-/// [`RunError`]; `dir` is then no run, and can be used again.
+/// [`RunError`]; `dir` then holds no run and can be used again.
 pub fn prepare(
     dir: &Path,
     settings: &Settings,
@@ -107,7 +108,7 @@ pub fn prepare(
     Ok(config)
 }
 
-/// The text to train on, and the text to validate with: the end of the same files, or a file.
+/// Training text and validation text: a share at the end of the same files, or a file of its own.
 struct Sources {
     corpus: Corpus,
     train: TextSpan,
@@ -134,7 +135,7 @@ impl Sources {
         }
     }
 
-    /// What the files are, checked again: tokens were made of them since they were opened.
+    /// The record of the files, checked again because they were tokenised since they were opened.
     fn record(&self) -> Result<CorpusRecord, RunError> {
         self.corpus.check_unchanged()?;
         self.valid.as_ref().map_or(Ok(()), Corpus::check_unchanged)?;
@@ -152,7 +153,7 @@ fn data_config(settings: &Settings) -> DataConfig {
     }
 }
 
-/// How the files of a run are read.
+/// Rules for reading the files of a run.
 pub(super) fn text_rules(data: &DataConfig) -> TextRules {
     let invalid_bytes = match data.replace_invalid_utf8 {
         true => InvalidBytes::Replace,
@@ -161,7 +162,7 @@ pub(super) fn text_rules(data: &DataConfig) -> TextRules {
     TextRules { invalid_bytes, ..TextRules::default() }
 }
 
-/// Characters below which single characters are the only tokens that a text has often enough.
+/// Texts shorter than this many bytes have only single characters often enough for tokens.
 const CHAR_BYTES: usize = 20_000;
 
 fn tokenizer_options(settings: &Settings, n_bytes: usize) -> TrainOptions {
@@ -169,8 +170,8 @@ fn tokenizer_options(settings: &Settings, n_bytes: usize) -> TrainOptions {
     let auto = if n_bytes < CHAR_BYTES { TokenizerKind::Char } else { TokenizerKind::Word };
     let kind = given.kind.unwrap_or(auto);
     let mut options = TrainOptions::new(kind);
-    // Vocabulary grows with the square root of a text (Heaps' law); embeddings should not outgrow
-    // what the text can teach them.
+    // Vocabulary grows with the square root of a text (Heaps' law), and embeddings should not
+    // outgrow the text.
     let words = (((n_bytes as f64).sqrt() * 4.0) as usize).clamp(1_000, 16_384);
     match kind {
         TokenizerKind::Word => options.vocab_size = words.max(2_000),
@@ -182,7 +183,7 @@ fn tokenizer_options(settings: &Settings, n_bytes: usize) -> TrainOptions {
     options
 }
 
-/// The text of `span`, a string for each file in it.
+/// Text of `span`, one string per file.
 fn read(corpus: &Corpus, span: TextSpan) -> Result<Vec<String>, RunError> {
     let (mut texts, mut text) = (Vec::new(), String::new());
     corpus.read(span, |piece| {
@@ -207,7 +208,7 @@ fn train_tokenizer(
     })
 }
 
-/// The codes of the vocabulary's words, by their parts.
+/// Codes of the vocabulary's words, from their parts.
 fn find_parts(
     tokenizer: &Tokenizer,
     texts: &[String],
@@ -220,7 +221,7 @@ fn find_parts(
     })?;
     with_control(threads, "finding parts of words", observer, |control| {
         let codes = learn_codes(tokenizer, Some(&counts), control);
-        // To be cancelled is all that can happen to it.
+        // Cancellation is the only possible error here.
         codes.map_err(|_: MorphemeError| RunError::Cancelled)
     })
 }
@@ -233,7 +234,7 @@ fn token_origin(tokenizer: &Tokenizer, text_hash: [u8; 32]) -> TokenOrigin {
     }
 }
 
-/// Writes the ids of `texts` to a token file, an end-of-text token after each.
+/// Writes the ids of `texts` to a token file, with an end-of-text token after each.
 fn encode(
     tokenizer: &Tokenizer,
     texts: &[String],
@@ -254,7 +255,7 @@ fn encode(
     Ok(writer.finish()?)
 }
 
-/// Writes `tokens` anew with other ids: id `i` is the token that had the id `order[i]`.
+/// Rewrites `tokens` with new ids: new id `i` is the token with old id `order[i]`.
 fn renumber(
     tokens: &TokenFile,
     order: &[u32],
@@ -273,7 +274,8 @@ fn renumber(
     Ok(writer.finish()?)
 }
 
-/// Runs `work` with a control that reports to `observer` and is cancelled when it says stop.
+/// Runs `work` with a control that reports to `observer` and is cancelled when the observer says
+/// stop.
 fn with_control<T>(
     threads: usize,
     what: &'static str,
@@ -295,7 +297,7 @@ fn with_control<T>(
     }
 }
 
-/// What is resolved before the model is.
+/// Values that are resolved before the model.
 struct Known {
     data: DataConfig,
     tokenizer: TokenizerConfig,

@@ -1,4 +1,4 @@
-//! State of a run as the files of a checkpoint, and back.
+//! Checkpoint files of a run: its state written to them and read back.
 
 use super::error::RunError;
 use super::open::Run;
@@ -13,7 +13,7 @@ use std::path::Path;
 const OPTIMIZER_NAME: &str = "optimizer.safetensors";
 
 impl Run {
-    /// Hands the state to the saver; it may change as soon as this returns.
+    /// Hands the state to the saver; the state may change as soon as this returns.
     pub(super) fn save(&mut self) -> Result<(), RunError> {
         self.metrics.sync()?;
         self.samples.sync()?;
@@ -34,7 +34,8 @@ impl Run {
             state: at,
             config: config_value(&self.machine.config),
         };
-        // Others read the parameters, up to date; what they are to go on from is the optimiser's.
+        // The model file has caught-up parameters for its readers; the optimiser's state has the
+        // stored rows.
         let (files, saver) = (&self.files, &mut self.saver);
         self.machine.trainer.with_current(|model, _, optimizer| {
             let state = optimizer.state(model.layout);
@@ -82,14 +83,14 @@ fn config_value(config: &RunConfig) -> serde_json::Value {
     serde_json::to_value(config).expect("a configuration always has a JSON form")
 }
 
-/// Checks that the run's configuration is the one its checkpoint was made with.
+/// Checks that the run's configuration is the one that its checkpoint was made with.
 pub(super) fn check_config(stored: &serde_json::Value, now: &RunConfig) -> Result<(), RunError> {
-    // Through text, so that f32 settings compare as they were written.
+    // Compared as text, so that f32 settings keep the digits they were written with.
     let text = config_value(now).to_string();
     let now: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
     let mut stored: serde_json::Value =
         serde_json::from_str(&stored.to_string()).unwrap_or_default();
-    // Before there was a choice of output layers the softmax over all tokens had no name.
+    // Older files do not name the full softmax, once the only output layer.
     if let Some(tables) = stored.as_object_mut() {
         tables.entry("vocab").or_insert_with(|| serde_json::json!({ "head": HeadName::default() }));
     }
@@ -147,10 +148,9 @@ mod tests {
         }
     }
 
-    /// The configuration and what its checkpoint has of it, as they were before there was a choice
-    /// of output layers.
+    /// A configuration and its checkpoint's copy, both from before output layers had names.
     #[test]
-    fn a_run_from_before_there_was_a_choice_has_the_full_softmax() {
+    fn a_run_older_than_the_choice_of_output_layers_has_the_full_softmax() {
         let mut stored = config_value(&config());
         assert_eq!(stored.as_object_mut().unwrap().remove("vocab").unwrap()["head"], "full");
         let mut table: toml::Table = toml::to_string(&config()).unwrap().parse().unwrap();

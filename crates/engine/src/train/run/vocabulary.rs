@@ -1,4 +1,4 @@
-//! The output layer of a run, and the order of the vocabulary that it asks for.
+//! Output layer and vocabulary order of a run: their choice, and the reordering of tokens.
 
 use super::error::RunError;
 use super::ngrams;
@@ -12,23 +12,23 @@ use text::tokenizer::TokenizerKind;
 use text::vocab::classes::{self, ClassError, ClassOptions, Classes, default_n_classes};
 use text::vocab::order::{Marks, TokenOrder};
 
-/// Seed of everything random in making classes and in ordering tokens.
+/// Seed of all randomness in making classes and ordering tokens.
 const SEED: u64 = 1;
 
-/// Tokens that a step's targets are compared with, by default: fewer make rough estimates, more cost
-/// time.
+/// Default number of tokens that targets are compared with in a step: fewer give rougher estimates,
+/// more cost time.
 const N_SAMPLES: usize = 1_000;
 
-/// How many times as fast a factored layer should be to be chosen unasked: below this it is not
-/// worth a model that other programs cannot read.
+/// Speed-up from which a factored layer is chosen automatically; below it, a model that other
+/// programs cannot read is not worth it.
 const GAIN_WORTH_IT: f64 = 1.5;
 
-/// The output layer, as given or as suits `model`, which is the run's but for it; and what is added
-/// to input vectors, for a text of so many tokens.
+/// The output layer, as given or as suits `model` (whose own `head` is ignored), and the additions
+/// to input vectors, for a text of `n_tokens` tokens.
 ///
 /// # Errors
-/// [`RunError::Setting`] or [`RunError::Config`] if there cannot be such classes, clusters or tables
-/// of n-grams, or words have no parts.
+/// [`RunError::Setting`] or [`RunError::Config`] if the classes, clusters or n-gram tables are
+/// impossible, or words have no parts.
 pub(super) fn resolve(
     given: &VocabSettings,
     kind: TokenizerKind,
@@ -97,15 +97,15 @@ pub(super) fn resolve(
     }
 }
 
-/// A vocabulary in its order.
+/// Vocabulary in its final order.
 pub(super) struct Arranged {
     /// The output layer.
     pub head: HeadConfig,
-    /// (V) the id that the tokeniser gave to each token, where they are to change.
+    /// (V) old id of each token, if ids change.
     pub order: Option<Vec<u32>>,
 }
 
-/// The order that `vocab` asks for, from the text to train on.
+/// Computes the order that `vocab` asks for, from the training text.
 ///
 /// # Errors
 /// [`RunError`], also if `observer` says stop.
@@ -133,7 +133,7 @@ pub(super) fn arrange(
     }
 }
 
-/// The text to train on as the tokeniser gives it, and whoever watches.
+/// Training text as tokens, with the observer.
 struct Text<'a> {
     tokens: &'a TokenFile,
     threads: usize,
@@ -141,7 +141,7 @@ struct Text<'a> {
 }
 
 impl Text<'_> {
-    /// (V) the old id of every new one.
+    /// (V) old id of each new id.
     fn order(&mut self, order: TokenOrder) -> Result<Vec<u32>, RunError> {
         Ok(self.marks(order)?.order(order))
     }
@@ -164,7 +164,7 @@ impl Text<'_> {
         })
     }
 
-    /// What `work` makes of the tokens and the vocabulary's size, on the threads, with progress.
+    /// Runs `work` on the tokens and the vocabulary size, on all threads and with progress reports.
     fn watched<R>(
         &mut self,
         what: &'static str,
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
     use text::vocab::classes::ClassMethod;
 
-    /// The layer that is chosen for a shape: V, C, L, H, T.
+    /// Layer that is chosen for a shape: V, C, L, H, T.
     fn chosen([v, c, l, h, t]: [usize; 5]) -> HeadName {
         let model = ModelConfig { seq_len: t, ..ModelConfig::new(v, c, l, h) };
         resolve(&VocabSettings::default(), TokenizerKind::Word, &model, 1_000).unwrap().head

@@ -1,15 +1,15 @@
-//! Least squares by the normal equations: a symmetric positive matrix, factored once, solved often.
+//! Least squares by the normal equations: a symmetric positive definite matrix, factored once.
 
-/// The lower factor L of A = L·Lᵀ (Cholesky).
+/// Lower factor L of A = L·Lᵀ (Cholesky).
 #[derive(Debug)]
 pub(super) struct Cholesky {
     n: usize,
-    /// (n, n), of which the lower half counts.
+    /// (n, n), of which the lower half is used.
     lower: Vec<f64>,
 }
 
 impl Cholesky {
-    /// Factors (n, n) `a`, of which the lower half is read; `None` if it is not positive.
+    /// Factors (n, n) `a`, reading its lower half; `None` if it is not positive definite.
     pub fn new(mut a: Vec<f64>, n: usize) -> Option<Cholesky> {
         for i in 0..n {
             for j in 0..=i {
@@ -25,7 +25,7 @@ impl Cholesky {
         Some(Cholesky { n, lower: a })
     }
 
-    /// Replaces `b` by the x of A·x = b.
+    /// Replaces `b` by the solution x of A·x = b.
     pub fn solve(&self, b: &mut [f64]) {
         let Cholesky { n, lower } = self;
         for i in 0..*n {

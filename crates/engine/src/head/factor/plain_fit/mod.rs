@@ -1,12 +1,12 @@
-//! Plain fit: a full output layer that learns, class by class, what a factored one says.
+//! Plain fit: a full output layer that learns a factored one's distribution, class by class.
 //!
 //! For an input h the loss is the divergence of the full layer's distribution q from the factored
-//! one's p, and its gradient with respect to a token's row is (q - p)·h: knowledge distillation
-//! (Hinton, Vinyals and Dean, 2015, arXiv:1503.02531) at temperature 1. It is convex, and no token
-//! need occur in the text to be learnt.
+//! layer's p, and its gradient with respect to a token's row is (q - p)·h: knowledge distillation
+//! (Hinton, Vinyals and Dean, 2015, arXiv:1503.02531) at temperature 1. The loss is convex, and a
+//! token is learnt even if it does not occur in the text.
 //!
-//! The full layer's matrix is worked on in the same pieces as the factored layer's: a class's logits
-//! of both stay in cache, and threads share the classes.
+//! The full layer's matrix is processed in the same pieces as the factored layer's: both layers'
+//! logits of a class stay in cache, and threads share the classes.
 
 mod cholesky;
 mod start;
@@ -25,13 +25,13 @@ use kernels::{AlignedVec, Pool, Precision, Rows};
 use start::Start;
 use std::ops::Range;
 
-/// The full layer and what it takes to fit it: the matrix starts where least squares put it
-/// ([`PlainFit::add_start`], [`PlainFit::begin`]), and then learns by gradient descent.
+/// Fit of a full layer: its matrix starts from least squares ([`PlainFit::add_start`],
+/// [`PlainFit::begin`]) and is then trained by gradient descent.
 #[derive(Debug)]
 pub struct PlainFit<'a> {
     teacher: Teacher<'a>,
     start: Start,
-    /// Rows of a micro-batch at most, R.
+    /// Largest number of rows of a micro-batch, R.
     n_most: usize,
     cuts: Cuts,
     /// (V, C) the full layer's matrix, its moments and its gradient.
@@ -41,36 +41,36 @@ pub struct PlainFit<'a> {
     grads: AlignedVec<f32>,
     /// Each class's rows, packed for products.
     words: AlignedVec<u32>,
-    /// (R, members) of each class: the full layer's logits.
+    /// By class: (R, members) logits of the full layer.
     logits: AlignedVec<f32>,
-    /// (classes, R) ln of the sum of e^logit over a class.
+    /// (classes, R) log-sum-exp of the logits over each class.
     lse: AlignedVec<f32>,
-    /// (R) the same over all classes.
+    /// (R) log-sum-exp over all classes.
     total: Vec<f32>,
     /// (R, classes) ln P(class) of the factored layer.
     class_log_p: AlignedVec<f32>,
-    /// (classes) by how much the full layer's loss is above the factored one's, summed over tokens.
+    /// (classes) excess of the full layer's loss over the factored one's, summed over tokens.
     excess: Vec<f32>,
     rooms: Vec<Room>,
 }
 
-/// The factored layer that is learnt from.
+/// Factored layer that the fit learns from.
 #[derive(Clone, Copy, Debug)]
 struct Teacher<'a> {
     layer: &'a Factored,
     weights: Weights<'a>,
 }
 
-/// A micro-batch to learn from.
+/// Micro-batch of a fit.
 #[derive(Clone, Copy, Debug)]
 pub struct FitBatch<'a> {
     /// (R, C) inputs of the output layer.
     pub rows: Rows<'a>,
-    /// (R) what follows each token.
+    /// (R) the target of each row.
     pub targets: &'a [u32],
 }
 
-/// Where each class's part of something lies.
+/// Range of each class in a buffer.
 #[derive(Debug)]
 struct Cuts {
     ids: Vec<Range<usize>>,
@@ -81,14 +81,14 @@ struct Cuts {
     ones: Vec<Range<usize>>,
 }
 
-/// What a thread works with.
+/// Scratch of a thread.
 #[derive(Debug)]
 struct Room {
     /// (R, members) the factored layer's logits.
     teacher: AlignedVec<f32>,
     /// (R)
     lse: Vec<f32>,
-    /// (members) probabilities of a row, of the factored layer and of the full one.
+    /// (members) probabilities of one row, by the factored layer and by the full one.
     p: Vec<f32>,
     q: Vec<f32>,
     /// (R, members) q - p.
@@ -96,16 +96,16 @@ struct Room {
     words: AlignedVec<u32>,
 }
 
-/// Floats of logits that a micro-batch may have: about a last-level cache.
+/// Largest number of logits of a micro-batch, in floats: about a last-level cache.
 const LOGITS_FLOATS: usize = 10 << 20;
 
-/// Rows of a micro-batch of this vocabulary.
+/// Rows of a micro-batch for this vocabulary size.
 pub(crate) fn micro_rows(vocab_size: usize) -> usize {
     (LOGITS_FLOATS / vocab_size).clamp(32, 512) / 32 * 32
 }
 
 impl<'a> PlainFit<'a> {
-    /// A matrix of zeros, for micro-batches of up to `n_most` rows.
+    /// Fit with a matrix of zeros, for micro-batches of up to `n_most` rows.
     pub(super) fn new(
         layer: &'a Factored,
         weights: Weights<'a>,
@@ -154,13 +154,13 @@ impl<'a> PlainFit<'a> {
         }
     }
 
-    /// Takes in inputs (R, C) that the start is computed from.
+    /// Adds (R, C) inputs to the sums that the start is computed from.
     pub fn add_start(&mut self, inputs: Rows, pool: &mut Pool) {
         self.find_teacher_lse(inputs, pool);
         self.start.add(inputs, &self.lse);
     }
 
-    /// Puts the matrix where least squares over the inputs so far put it.
+    /// Sets the matrix to the least-squares solution over the inputs so far.
     pub fn begin(&mut self, pool: &mut Pool) {
         let Teacher { layer, weights } = self.teacher;
         self.start.write(&mut self.rows, layer, weights.params);
@@ -172,7 +172,7 @@ impl<'a> PlainFit<'a> {
         &self.rows
     }
 
-    /// Packs the matrix; call it after every change.
+    /// Packs the matrix; call after every change.
     pub(crate) fn pack(&mut self, pool: &mut Pool) {
         let (rows, cuts, packed) = (&self.rows, &self.cuts, self.teacher.weights.packed);
         let c = self.model_dim();
@@ -186,8 +186,8 @@ impl<'a> PlainFit<'a> {
         self.teacher.layer.classes.matrix.n_in
     }
 
-    /// Finds for each class ln of the sum of e^logit of its tokens in the factored layer: `lse`,
-    /// (classes, R), R being the most rows of a micro-batch.
+    /// Computes `lse`, the log-sum-exp of the factored layer's logits over each class: (classes,
+    /// R), where R is the largest number of rows of a micro-batch.
     fn find_teacher_lse(&mut self, inputs: Rows, pool: &mut Pool) {
         let (teacher, cuts) = (self.teacher, &self.cuts);
         let n = inputs.len() / self.model_dim();
@@ -198,8 +198,8 @@ impl<'a> PlainFit<'a> {
         });
     }
 
-    /// Adds the gradients of a micro-batch (`is_first`: begins with them); returns by how much the
-    /// full layer's loss is above the factored one's, summed over its tokens, in nats.
+    /// Adds the gradients of a micro-batch (`is_first`: overwrites them). Returns the excess of the
+    /// full layer's loss over the factored one's, summed over the tokens, in nats.
     pub fn add_gradient(&mut self, batch: FitBatch, is_first: bool, pool: &mut Pool) -> f64 {
         let n = batch.targets.len();
         self.full_logits(batch.rows, n, pool);
@@ -227,7 +227,7 @@ impl<'a> PlainFit<'a> {
         self.excess.iter().map(|x| *x as f64).sum()
     }
 
-    /// The full layer's logits, and their logarithmic sums over each class and over all.
+    /// Computes the full layer's logits and their log-sum-exp over each class and over all.
     fn full_logits(&mut self, inputs: Rows, n: usize, pool: &mut Pool) {
         let c = self.model_dim();
         let (words, cuts, precision) = (&self.words, &self.cuts, inputs.precision());
@@ -247,13 +247,13 @@ impl<'a> PlainFit<'a> {
         }
     }
 
-    /// (V, C) the gradients of the matrix.
+    /// (V, C) gradient of the matrix.
     #[cfg(test)]
     pub(crate) fn grads(&self) -> &[f32] {
         &self.grads
     }
 
-    /// One step of AdamW with the mean gradient of `n_tok` tokens; the matrix is then packed anew.
+    /// One step of AdamW with the mean gradient of `n_tok` tokens; then packs the matrix.
     pub fn update(&mut self, step: &AdamwStep, n_tok: usize, pool: &mut Pool) {
         let (grads, ranges) = (&self.grads, &self.cuts.rows);
         let step = AdamwStep { grad_scale: 1.0 / n_tok as f32, ..*step };
@@ -278,16 +278,16 @@ impl Room {
         }
     }
 
-    /// The factored layer's logits of a class for `n` inputs, and their logarithmic sums.
+    /// Computes the factored layer's logits of a class for `n` inputs, and their log-sum-exp.
     fn teach(&mut self, teacher: Teacher, class: usize, inputs: Rows, n: usize, members: usize) {
         let logits = &mut self.teacher[..n * members];
         teacher.layer.member_logits(teacher.weights, class, inputs, logits);
         log_sum_exp(&mut self.lse[..n], logits);
     }
 
-    /// By how much the full layer's loss is above the factored one's, summed over those targets that
-    /// are in the class of the tokens `ids`; `total` is subtracted from the full layer's `logits` to
-    /// make them log-probabilities, `lse` from the factored one's.
+    /// Excess of the full layer's loss over the factored one's, summed over the targets in the
+    /// class with tokens `ids`. Subtracting `total` from the full layer's `logits`, and `lse` from
+    /// the factored one's, makes them log-probabilities.
     fn excess(&self, logits: &[f32], total: &[f32], targets: &[u32], ids: Range<usize>) -> f32 {
         let mut sum = 0.0;
         for (r, target) in targets.iter().enumerate() {
@@ -299,7 +299,7 @@ impl Room {
         sum
     }
 
-    /// The gradient of a class's rows: (q - p)·h, summed over the rows of the micro-batch.
+    /// Adds the gradient of a class's rows: (q - p)·h, summed over the rows of the micro-batch.
     fn gradient(
         &mut self,
         grads: &mut [f32],

@@ -1,9 +1,9 @@
-//! Start of a fit: every row as least squares fit it to what the factored layer says.
+//! Start of a fit: each row by least squares from the factored layer.
 //!
-//! A factored layer's ln P(token | h) is class row · h + member row · h + both biases, less ln of the
-//! sum of the class's e^logit, and less what all tokens have in common. The first two are linear in h
-//! already; biases and sums, which a plain matrix has not, are replaced by the linear functions of h
-//! that are nearest to them over some inputs.
+//! A factored layer's ln P(token | h) is class row · h + member row · h + both biases, minus the
+//! log-sum-exp of the class's logits, minus a term common to all tokens. The first two terms are
+//! linear in h already. Biases and log-sum-exps, which a plain matrix lacks, are replaced by their
+//! closest linear functions of h over some inputs.
 
 use super::cholesky::Cholesky;
 use crate::head::factor::Factored;
@@ -13,11 +13,11 @@ use kernels::Rows;
 #[derive(Debug)]
 pub(super) struct Start {
     model_dim: usize,
-    /// (C, C) of h·hᵀ.
+    /// (C, C) sum of h·hᵀ.
     squares: Vec<f64>,
-    /// (C) of h: for the constant 1.
+    /// (C) sum of h: for the constant 1.
     ones: Vec<f64>,
-    /// (classes, C) of ln(sum of the class's e^logit)·h.
+    /// (classes, C) sum of ln(sum of the class's e^logit)·h.
     sums: Vec<f64>,
 }
 
@@ -31,7 +31,7 @@ impl Start {
         }
     }
 
-    /// Takes in (R, C) inputs; `lse` (classes, at least R) are the logarithmic sums.
+    /// Adds (R, C) inputs; `lse`, (classes, at least R), holds the log-sum-exps.
     pub fn add(&mut self, inputs: Rows, lse: &[f32]) {
         let c = self.model_dim;
         let n_most = lse.len() * c / self.sums.len();
@@ -47,10 +47,10 @@ impl Start {
         }
     }
 
-    /// Writes (V, C) the rows.
+    /// Writes the rows, (V, C).
     pub fn write(&mut self, rows: &mut [f32], layer: &Factored, params: &[f32]) {
         let c = self.model_dim;
-        // A little is added to the diagonal: inputs need not fill all directions.
+        // Regularised: the inputs need not span all directions.
         let trace: f64 = (0..c).map(|i| self.squares[i * (c + 1)]).sum();
         (0..c).for_each(|i| self.squares[i * (c + 1)] += 1e-6 * trace + f64::MIN_POSITIVE);
         match Cholesky::new(std::mem::take(&mut self.squares), c) {
@@ -58,7 +58,7 @@ impl Start {
                 cholesky.solve(&mut self.ones);
                 self.sums.chunks_exact_mut(c).for_each(|sums| cholesky.solve(sums));
             }
-            // Inputs that are not numbers: the first step of fitting says so.
+            // Inputs that are not finite; the first step of fitting reports them.
             None => self.sums.fill(0.0),
         }
         let (of_class, class_bias) = layer.class_weights(params);

@@ -1,47 +1,47 @@
-//! History of updates: what those that a row missed do to it, in closed form, is a function of their
-//! learning rates and of how many they were (`docs/lazy-adamw.md`).
+//! History of updates: the combined effect of the updates that a row missed, in closed form, from
+//! their learning rates and their number (`docs/lazy-adamw.md`).
 
 use super::{AdamWOptions, bias_correction};
 use kernels::adamw::IdleUpdates;
 use std::collections::VecDeque;
 
-/// Updates that a row sits out at most; it then takes part in one without a gradient, so that this
-/// many learning rates are all that need be known.
+/// Most updates that a row may miss. It then takes part in one without a gradient, so that only
+/// this many learning rates need be kept.
 pub const MAX_IDLE: usize = 256;
 
-/// The last [`MAX_IDLE`] updates.
+/// Learning rates and bias corrections of the last [`MAX_IDLE`] updates.
 #[derive(Debug)]
 pub struct History {
     options: AdamWOptions,
-    /// The newest is the last.
+    /// Oldest first.
     updates: VecDeque<Update>,
 }
 
-/// An update, as far as it is the same for all parameters.
+/// One update: the part that all parameters have in common.
 #[derive(Clone, Copy, Debug)]
 struct Update {
     lr: f32,
-    /// Learning rate by bias corrections: what `m / sqrt(v)` is multiplied by.
+    /// Learning rate with both bias corrections: the factor of `m / sqrt(v)`.
     rate: f64,
-    /// The root of the second moment's bias correction, which `eps` has beside `sqrt(v)`.
+    /// Root of the second moment's bias correction: the factor of `eps` next to `sqrt(v)`.
     root_bias2: f64,
 }
 
-/// Combined effect of some updates with a zero gradient.
+/// Combined effect of `n` updates with zero gradient.
 #[derive(Clone, Copy, Debug)]
 pub struct Idle {
-    /// How many they are.
+    /// Number of updates.
     pub n: usize,
-    /// What they do to parameters.
+    /// Their effect on parameters.
     pub updates: IdleUpdates,
-    /// To the first moment, as a factor.
+    /// Their effect on the first moment: a factor.
     pub keep1: f32,
-    /// To the second.
+    /// Their effect on the second moment: a factor.
     pub keep2: f32,
 }
 
 impl Idle {
-    /// No update: nothing.
+    /// No updates: the identity.
     pub const NONE: Idle = Idle {
         n: 0,
         updates: IdleUpdates { decay: 0.0, drift: 0.0, eps: 0.0 },
@@ -51,7 +51,7 @@ impl Idle {
 }
 
 impl History {
-    /// Of no update yet.
+    /// An empty history.
     pub fn new(options: AdamWOptions) -> History {
         History { options, updates: VecDeque::with_capacity(MAX_IDLE) }
     }
@@ -61,7 +61,7 @@ impl History {
         self.updates.clear();
     }
 
-    /// Takes in update number `n`, counted from 1.
+    /// Appends update number `n`, counted from 1.
     pub fn push(&mut self, n: u64, lr: f32) {
         if self.updates.len() == MAX_IDLE {
             self.updates.pop_front();
@@ -73,21 +73,21 @@ impl History {
         self.updates.push_back(Update { lr, rate, root_bias2 });
     }
 
-    /// The learning rates, the newest last.
+    /// Learning rates, the newest last.
     pub fn rates(&self) -> impl ExactSizeIterator<Item = f32> {
         self.updates.iter().map(|update| update.lr)
     }
 
-    /// Writes what 0, 1, 2, ... updates up to the newest do to a row whose weights decay by
-    /// `weight_decay`, as far as they are known.
+    /// Writes to `idle[n]` the combined effect of the last `n` updates on a row with this weight
+    /// decay, for as many updates as are known.
     pub fn write_idle(&self, weight_decay: f32, idle: &mut [Idle]) {
         let AdamWOptions { beta1, beta2, eps, .. } = self.options;
         let [beta1, beta2, eps] = [beta1, beta2, eps].map(f64::from);
         let fade = beta1 / beta2.sqrt();
-        // Of a row with one more idle update the oldest is the one that is new: everything after it
-        // is what it was, from moments that have faded by one more update.
+        // Going back one more update adds an older one in front: all later ones act as before, on
+        // moments that have decayed by one more update.
         let (mut decay, mut drift, mut keep1, mut keep2) = (1.0, 0.0, 1.0, 1.0);
-        // The drift of `eps` alone: as the root of the second moment fades, `eps` counts for more.
+        // The drift due to `eps` alone: as the root of the second moment decays, `eps` weighs more.
         let mut of_eps = 0.0;
         let mut older = self.updates.iter().rev();
         for (n, idle) in idle.iter_mut().enumerate() {
@@ -117,13 +117,13 @@ mod tests {
 
     const DECAY: f32 = 0.1;
 
-    /// A learning rate that rises, stays and falls.
+    /// A learning rate that warms up, stays and decays.
     fn lr(update: u64) -> f32 {
         crate::train::Schedule { lr: 1e-2, n_steps: 700, warmup_steps: 40, decay_steps: 400 }
             .at(update - 1)
     }
 
-    /// Numbers of a row after update number `last`: parameters, first and second moments.
+    /// State of a row after update number `last`: parameters, first and second moments.
     type Row = [Vec<f64>; 3];
 
     fn row(seed: u64, gradient: f64) -> Row {
@@ -139,7 +139,7 @@ mod tests {
         [wide(normal(0, 0.05)), wide(normal(1, 0.3 * gradient)), wide(v)]
     }
 
-    /// The definition: one dense update after the other, each with a gradient of zero.
+    /// The definition: one dense update after another, each with zero gradient.
     fn one_by_one(row: &Row, last: u64, n: u64, eps: f32) -> Row {
         let [mut p, mut m, mut v] = row.clone();
         let zero = vec![0.0; p.len()];
@@ -178,11 +178,12 @@ mod tests {
         [p, m, v]
     }
 
-    /// The first number that is further from the definition than rounding takes it, or, of the
-    /// parameters, `eps`: the closed form is exact to the first power of `x = eps / sqrt(v)`.
+    /// The first number that is further from the definition than rounding explains, plus, for
+    /// parameters, the error due to `eps`: the closed form is exact to first order in `x = eps /
+    /// sqrt(v)`.
     ///
-    /// What is left is at most `x^2 * rate * m / sqrt(v)` times the sum of
-    /// `(beta1 / beta2^1.5)^j`, which is 35 (`docs/lazy-adamw.md`).
+    /// The remainder is at most `x^2 * rate * m / sqrt(v)` times the sum of `(beta1 /
+    /// beta2^1.5)^j`, which is 35 (`docs/lazy-adamw.md`).
     fn mismatch(row: &Row, found: &Row, expected: &Row, eps: f32) -> Option<String> {
         let (rounding, largest_rate) = (4.0 * f32::EPSILON as f64, 2.3 * 1e-2);
         for i in 0..row[0].len() {
@@ -205,9 +206,9 @@ mod tests {
         [(1, 1), (1, 7), (1, 256), (3, 40), (30, 1), (30, 100), (250, 256), (300, 2), (440, 255)];
 
     #[test]
-    fn many_idle_updates_at_once_are_those_updates_one_by_one() {
+    fn combined_updates_equal_one_update_after_another() {
         for (seed, (last, n)) in (0..).zip(GAPS) {
-            // Gradients from large to where eps is half of the second moment's root.
+            // Gradients from large to those where eps is half of the second moment's root.
             for gradient in [1.0, 1e-3, 1e-6] {
                 let (row, eps) = (row(seed, gradient), 1e-8);
                 let found = at_once(&row, last, n, eps);
@@ -218,9 +219,9 @@ mod tests {
         }
     }
 
-    /// Two steps of any lengths are one.
+    /// Catching up in two parts equals catching up at once.
     #[test]
-    fn catching_up_on_the_way_changes_nothing() {
+    fn catching_up_in_two_parts_changes_nothing() {
         for n in [1, 10, 99] {
             let (row, eps) = (row(1, 1e-2), 1e-20);
             let half = at_once(&row, 50, n, eps);
@@ -258,7 +259,7 @@ mod tests {
         for wrong in wrong {
             assert!(mismatch(&row, &apply(&row, wrong), &expected, eps).is_some(), "{wrong:?}");
         }
-        // A history in the wrong order, and one that forgets bias corrections.
+        // A history in the wrong order, and one without bias corrections.
         let mut other = new();
         (1..=last + n).for_each(|update| other.push(update, lr(last + n + 1 - update)));
         other.write_idle(DECAY, &mut idle);

@@ -1,4 +1,4 @@
-//! Lazy tables: which rows take part in a step, and for how long the others have been stale.
+//! Lazy tables: the rows that are active in a step, and how many updates the others have missed.
 
 use super::PIECE_FLOATS;
 use super::history::{History, Idle, MAX_IDLE};
@@ -7,13 +7,13 @@ use kernels::Pool;
 use kernels::adamw::adamw_idle;
 use std::ops::Range;
 
-/// The tables that lanes share one gradient of; where there are none, nothing happens.
+/// The tables whose gradient all lanes share; may be empty.
 #[derive(Debug)]
 pub struct LazyTables {
     tables: Vec<Table>,
-    /// What one thread works on at a time: some rows of a table.
+    /// Pieces, each the work of one thread at a time: some rows of one table.
     pieces: Vec<Piece>,
-    /// Their floats, counted from the first of the tables.
+    /// By piece: its floats, counted from the first table.
     ranges: Vec<Range<usize>>,
 }
 
@@ -22,21 +22,21 @@ pub struct LazyTables {
 struct Table {
     /// Floats of a row.
     width: usize,
-    /// Whether weights decay.
+    /// Whether weight decay applies.
     decays: bool,
-    /// Its place, which active rows are asked for by.
+    /// Its span in the layout, the key for looking up active rows.
     span: Span,
     /// Whether its rows may be stale.
     is_lazy: bool,
-    /// By row: the updates since it was written.
+    /// By row: updates missed since it was last written.
     idle: Vec<u32>,
-    /// By row: these, if it takes part in the step at hand, or [`RESTS`].
+    /// By row: the same, if the row is active in the current step, else [`RESTS`].
     turn: Vec<u32>,
-    /// What so many updates did.
+    /// Combined effect of `n` updates, by `n`.
     by_idle: Vec<Idle>,
 }
 
-/// Stands for a row that takes no part.
+/// Marks a row that is not active.
 const RESTS: u32 = u32::MAX;
 
 #[derive(Debug)]
@@ -46,7 +46,7 @@ struct Piece {
 }
 
 impl LazyTables {
-    /// The tables of `layout`, no row of which was idle yet; `is_lazy` says that rows may be.
+    /// The tables of `layout`, all rows current; with `is_lazy`, rows may become stale.
     pub fn new(layout: &Layout, is_lazy: bool) -> LazyTables {
         let active = ActiveRows::new(layout);
         let mut all = LazyTables { tables: vec![], pieces: vec![], ranges: vec![] };
@@ -73,23 +73,23 @@ impl LazyTables {
         all
     }
 
-    /// Whether rows may be idle; otherwise every row takes part in each step.
+    /// Whether rows may be stale; otherwise every row is active in each step.
     pub fn is_lazy(&self) -> bool {
         self.tables.iter().any(|table| table.is_lazy)
     }
 
-    /// By piece: its floats, counted from the first of the tables.
+    /// By piece: its floats, counted from the first table.
     pub fn ranges(&self) -> &[Range<usize>] {
         &self.ranges
     }
 
-    /// Whether weights of piece `i` decay.
+    /// Whether weight decay applies to piece `i`.
     pub fn decays(&self, i: usize) -> bool {
         self.tables[self.pieces[i].table].decays
     }
 
-    /// The rows of piece `i` that take part, as ranges of floats counted from the piece's first,
-    /// each with what the updates did that its rows were idle for.
+    /// The active rows of piece `i`, as ranges of floats counted from the start of the piece, each
+    /// with the combined effect of the updates that its rows missed.
     pub fn active(&self, i: usize) -> impl Iterator<Item = (Range<usize>, &Idle)> {
         let Piece { table, rows } = &self.pieces[i];
         let Table { width, turn, by_idle, .. } = &self.tables[*table];
@@ -101,8 +101,8 @@ impl LazyTables {
         })
     }
 
-    /// Begins a step on a batch: `active` rows take part, and those that were idle for as long as may
-    /// be.
+    /// Begins a step on a batch: its `active` rows become active, and so do rows that have missed
+    /// [`MAX_IDLE`] updates.
     pub fn begin(&mut self, active: &ActiveRows, history: &History, weight_decay: f32) {
         for table in self.tables.iter_mut().filter(|table| table.is_lazy) {
             table.look_back(history, weight_decay);
@@ -114,7 +114,7 @@ impl LazyTables {
         }
     }
 
-    /// Lets every row take part, as if a step were to use them all.
+    /// Makes every row active, as if a step used them all.
     pub fn begin_all(&mut self, history: &History, weight_decay: f32) {
         for table in &mut self.tables {
             table.look_back(history, weight_decay);
@@ -122,7 +122,7 @@ impl LazyTables {
         }
     }
 
-    /// Ends a step with an update of the rows that took part.
+    /// Ends a step: its update wrote the active rows.
     pub fn end(&mut self) {
         for Table { idle, turn, .. } in self.tables.iter_mut().filter(|t| t.is_lazy) {
             for (idle, turn) in idle.iter_mut().zip(turn) {
@@ -131,9 +131,9 @@ impl LazyTables {
         }
     }
 
-    /// Brings the parameters of rows that take part up to date; `stored` has what they were.
+    /// Catches up the parameters of active rows; `stored` holds their values from before.
     ///
-    /// All slices hold the tables.
+    /// All slices cover exactly the tables.
     pub fn catch_up(
         &self,
         params: &mut [f32],
@@ -154,7 +154,7 @@ impl LazyTables {
         });
     }
 
-    /// Undoes [`LazyTables::catch_up`], to the bit.
+    /// Undoes [`LazyTables::catch_up`], bit for bit.
     pub fn put_back(&self, params: &mut [f32], stored: &[f32], pool: &mut Pool) {
         if !self.is_lazy() {
             return;
@@ -167,24 +167,24 @@ impl LazyTables {
         });
     }
 
-    /// Zeroes the gradients of rows that take part.
+    /// Clears the gradients of active rows.
     pub fn zero(&self, grads: &mut [f32], pool: &mut Pool) {
         pool.for_each_range([grads], &self.ranges, |i, [grads]| {
             self.active(i).for_each(|(at, _)| grads[at].fill(0.0));
         });
     }
 
-    /// Of [`LazyTables::active`] those whose rows were idle.
+    /// The runs of [`LazyTables::active`] whose rows have missed updates.
     fn idle_runs(&self, i: usize) -> impl Iterator<Item = (Range<usize>, &Idle)> {
         self.active(i).filter(|(_, idle)| idle.n > 0)
     }
 
-    /// By table: for how many updates its rows were idle.
+    /// By table: the number of updates that each row has missed.
     pub fn idle(&self) -> impl Iterator<Item = &[u32]> {
         self.tables.iter().map(|table| &table.idle[..])
     }
 
-    /// Sets what [`LazyTables::idle`] gives.
+    /// Mutable access to [`LazyTables::idle`].
     pub fn idle_mut(&mut self) -> impl Iterator<Item = &mut [u32]> {
         self.tables.iter_mut().map(|table| &mut table.idle[..])
     }

@@ -1,7 +1,7 @@
 //! AdamW with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2).
 //!
-//! Of the shared tables only the rows in use need be written: what the other updates would have done
-//! to a row is applied at once when it is used again (`docs/lazy-adamw.md`).
+//! In the shared tables an update may write only the rows in use. A row that missed updates catches
+//! up on all of them at once when it is next used (`docs/lazy-adamw.md`).
 
 mod history;
 mod lazy;
@@ -28,36 +28,36 @@ pub struct AdamWOptions {
     pub beta1: f32,
     /// Decay of the second moment.
     pub beta2: f32,
-    /// Added to the root of the second moment.
+    /// Added to the square root of the second moment.
     pub eps: f32,
     /// Decoupled decay of matrices, per step and unit of learning rate.
     pub weight_decay: f32,
-    /// What becomes of the rows that a batch does not use; files from before there was a choice do
-    /// not have it.
+    /// Treatment of the rows that a batch does not use. Absent from files older than this setting.
     #[serde(default, skip_serializing_if = "IdleRows::is_dense")]
     pub idle_rows: IdleRows,
 }
 
-/// What an update does to the rows of tables that the batch does not use.
+/// Treatment of table rows that the batch does not use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IdleRows {
-    /// It writes them like all others, with a gradient of zero.
+    /// Every update writes them, with zero gradient.
     #[default]
     Dense,
-    /// Nothing yet: they are brought up to date when they are used again.
+    /// They become stale, and catch up when they are next used.
     Lazy,
 }
 
 impl IdleRows {
-    /// What suits a model: lazy where input tokens have a table of their own, or n-grams have tables,
-    /// most of which a batch does not use. Of a table that is also the output layer's it uses nearly
-    /// all.
+    /// Choice for a model: lazy if input tokens or n-grams have tables of their own, because a
+    /// batch uses few of their rows. A batch uses nearly all rows of a table that is also the
+    /// output layer's.
     pub fn auto(model: &ModelConfig) -> IdleRows {
         let uses_nearly_all = model.tie_embeddings && model.ngrams.is_empty();
-        match model.head.shares_tables() && !uses_nearly_all {
-            true => IdleRows::Lazy,
-            false => IdleRows::Dense,
+        if model.head.shares_tables() && !uses_nearly_all {
+            IdleRows::Lazy
+        } else {
+            IdleRows::Dense
         }
     }
 
@@ -79,7 +79,7 @@ impl Default for AdamWOptions {
 }
 
 impl AdamWOptions {
-    /// Update number `n`, counted from 1.
+    /// Constants of update number `n`, counted from 1.
     pub(crate) fn step(&self, n: u64, lr: f32, grad_scale: f32) -> AdamwStep {
         let AdamWOptions { beta1, beta2, eps, weight_decay, .. } = *self;
         AdamwStep {
@@ -97,7 +97,7 @@ impl AdamWOptions {
     }
 }
 
-/// The optimiser's state.
+/// AdamW and its state.
 #[derive(Debug)]
 pub struct AdamW {
     options: AdamWOptions,
@@ -105,13 +105,13 @@ pub struct AdamW {
     /// First and second moments, laid out as the parameters.
     m: AlignedVec<f32>,
     v: AlignedVec<f32>,
-    /// The parameters of which every lane has a gradient.
+    /// Parameters of which every lane has its own gradient.
     pieces: Pieces,
-    /// The tables, of which lanes share one gradient.
+    /// Tables of which all lanes share one gradient.
     tables: LazyTables,
     /// By piece of the tables: the sum of squared gradients.
     table_squares: Vec<f64>,
-    /// Where the tables begin.
+    /// Index of the first parameter of the tables.
     tables_start: usize,
     /// The last updates.
     history: History,
@@ -121,7 +121,7 @@ pub struct AdamW {
 }
 
 impl AdamW {
-    /// Zero moments for the parameters of `layout`.
+    /// AdamW with zero moments for the parameters of `layout`.
     pub fn new(layout: &Layout, options: AdamWOptions) -> AdamW {
         let tables = LazyTables::new(layout, options.idle_rows == IdleRows::Lazy);
         let n_stored = if tables.is_lazy() { layout.len - layout.lane_len } else { 0 };
@@ -175,9 +175,9 @@ impl Optimizer for AdamW {
         self.options.idle_rows == IdleRows::Lazy
     }
 
-    /// Parameters are looked at because a step may use only some of them: the row of a token that is
-    /// not in the batch could be NaN and nothing else would show it. Rows that take no part were
-    /// looked at in the step that wrote them.
+    /// Parameters are checked too, because a step may use only some of them: a NaN in the row of a
+    /// token outside the batch would otherwise go unnoticed. Inactive rows were checked in the step
+    /// that wrote them.
     fn sum_over_lanes(&mut self, params: &[f32], grads: StepGradients, pool: &mut Pool) -> f64 {
         let AdamW { pieces, table_squares, m, v, tables, tables_start, .. } = self;
         let Some((first, rest)) = grads.lanes.split_first_mut() else { return 0.0 };
@@ -207,10 +207,8 @@ impl Optimizer for AdamW {
     ) {
         self.n_updates += 1;
         let step = self.options.step(self.n_updates, lr, grad_scale);
-        let with_decay = |decays| match decays {
-            true => step,
-            false => AdamwStep { weight_decay: 0.0, ..step },
-        };
+        let with_decay =
+            |decays| if decays { step } else { AdamwStep { weight_decay: 0.0, ..step } };
         let AdamW { pieces, m, v, tables, tables_start, .. } = self;
         let own_grads = &grads.lanes[0].grads;
         let ranges = pieces.ranges();

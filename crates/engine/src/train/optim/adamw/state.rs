@@ -5,18 +5,18 @@ use super::{AdamW, ReadTensor, RestoreError, StateTensor};
 use crate::model::{Layout, Tensor};
 use std::borrow::Cow;
 
-/// Before the name of a table: its rows as they were last written, where the model's file has them
-/// up to date.
+/// Prefix of a table's stored rows: their values when last written. The model file has the
+/// caught-up values.
 const STORED: &str = "live.";
 
-/// Before the name of a table: for how many updates each of its rows was not written.
+/// Prefix of the number of updates that each row of a table has missed.
 const IDLE: &str = "idle.";
 
-/// The learning rates of the last updates, 0 before the first.
+/// Name of the learning rates of the last updates, 0 before the first.
 const RATES: &str = "rates";
 
 impl AdamW {
-    /// Both moments and, if rows may be stale, their stored values and since when.
+    /// Both moments and, if rows may be stale, their stored values and the updates they missed.
     pub(super) fn saved<'a>(&'a self, layout: &Layout) -> Vec<StateTensor<'a>> {
         let of = |prefix: &str, t: &Tensor, values: &'a [f32]| StateTensor {
             name: format!("{prefix}{}", t.name),
@@ -45,7 +45,7 @@ impl AdamW {
         saved
     }
 
-    /// Takes back what [`AdamW::saved`] gave after `n_updates` updates.
+    /// Restores what [`AdamW::saved`] returned after `n_updates` updates.
     pub(super) fn take_back(
         &mut self,
         layout: &Layout,

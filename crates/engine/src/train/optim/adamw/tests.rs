@@ -1,5 +1,4 @@
-//! The optimiser against its definition: dense updates in f64, with a gradient of zero where a row
-//! has none.
+//! AdamW against its definition: dense updates in f64, with zero gradient for rows that have none.
 
 use super::*;
 use crate::head::HeadConfig;
@@ -15,13 +14,13 @@ const SEQ_LEN: usize = 4;
 /// Tokens of a class.
 const CLASS_LEN: usize = 2;
 
-/// More than a row may be idle for.
+/// More updates than a row may miss.
 const N_UPDATES: u64 = 300;
 
-/// Too small to matter, whatever the gradient: what `eps` does is the matter of `history`.
+/// Too small to matter for any gradient; the tests of `history` cover `eps`.
 const EPS: f32 = 1e-20;
 
-/// Few tokens, most of them the same few; of the last five none ever.
+/// A source of few distinct tokens, mostly the same ones; the last five never occur.
 struct Rare;
 
 impl SequenceSource for Rare {
@@ -43,8 +42,8 @@ fn layout(tie_embeddings: bool) -> Layout {
 /// Parameters and both moments.
 type State = [Vec<f64>; 3];
 
-/// What the optimiser makes of random gradients of the rows in use, and what the definition does;
-/// the first before and after its rows are brought up to date.
+/// The optimiser's state after random gradients of the rows in use, before and after its rows catch
+/// up, and the state by the definition.
 fn optimised(tie_embeddings: bool, idle_rows: IdleRows) -> (State, State, State) {
     let layout = layout(tie_embeddings);
     let spec = LanesSpec {
@@ -82,14 +81,14 @@ fn optimised(tie_embeddings: bool, idle_rows: IdleRows) -> (State, State, State)
     (behind, state(&params, &optim), expected)
 }
 
-/// Gives the parameters in use random gradients; returns those of all.
+/// Gives the parameters in use random gradients; returns the gradients of all parameters.
 fn gradients(layout: &Layout, lanes: &mut Lanes, step: u64) -> Vec<f32> {
     let mut all = vec![0.0; layout.len];
     Rng::new(2, Purpose::Test, step).fill_normal(&mut all, 0, 0.1);
     let (mut tokens, mut targets) = ([0; SEQ_LEN], [0; SEQ_LEN]);
     Rare.fill(step, 0, &mut tokens, &mut targets);
     let is_input_row = |row: usize| tokens.contains(&(row as u32));
-    // All tokens of a class are in use if one is a target.
+    // All tokens of a class are in use if one of them is a target.
     let class = |row: usize| row / CLASS_LEN;
     let is_output_row = |row: usize| targets.iter().any(|t| class(*t as usize) == class(row));
     for table in layout.shared_tables() {
@@ -102,19 +101,19 @@ fn gradients(layout: &Layout, lanes: &mut Lanes, step: u64) -> Vec<f32> {
             }
         }
     }
-    // Padding has none.
+    // Padding has no gradient.
     let is_used = |i: usize| layout.tensors.iter().any(|t| (t.span.start..t.span.end).contains(&i));
     all.iter_mut().enumerate().filter(|(i, _)| !is_used(*i)).for_each(|(_, grad)| *grad = 0.0);
     let (own, shared) = all.split_at(layout.lane_len);
     let (grads, _) = lanes.gradients();
     grads.lanes[0].grads.copy_from_slice(own);
-    // Rows that are not in use keep what they have: nobody reads it.
+    // Rows that are not in use keep stale gradients, which nothing reads.
     let moves = grads.shared.iter_mut().zip(shared).filter(|(_, grad)| **grad != 0.0);
     moves.for_each(|(to, grad)| *to = *grad);
     all
 }
 
-/// One dense update.
+/// One dense update, by the definition.
 fn define(layout: &Layout, [p, m, v]: &mut State, grads: &[f64], step: u64, lr: f32) {
     let AdamWOptions { beta1, beta2, weight_decay, .. } = AdamWOptions::default();
     for tensor in &layout.tensors {
@@ -135,10 +134,11 @@ fn define(layout: &Layout, [p, m, v]: &mut State, grads: &[f64], step: u64, lr: 
     }
 }
 
-/// How far the parameters are from the definition.
+/// Largest distance of the parameters from the definition, in units of the tolerance.
 ///
-/// Each update rounds a dozen times, each time by 2^-24 of a parameter or of its change; the root
-/// of the number of updates is what independent roundings add up to, taken four times.
+/// Each update rounds a dozen times, each time by 2^-24 of a parameter or of its change.
+/// Independent roundings add up with the root of the number of updates; the tolerance is four times
+/// that.
 fn worst(found: &State, expected: &State) -> f64 {
     let bound = 4.0 * (N_UPDATES as f64).sqrt() * 12.0 * f32::EPSILON as f64 / 2.0;
     let apart = found[0].iter().zip(&expected[0]);
@@ -146,11 +146,11 @@ fn worst(found: &State, expected: &State) -> f64 {
 }
 
 #[test]
-fn idle_rows_are_what_dense_updates_make_of_them() {
+fn lazy_rows_equal_densely_updated_rows() {
     for tie_embeddings in [true, false] {
         let (behind, lazy, expected) = optimised(tie_embeddings, IdleRows::Lazy);
         assert!(worst(&lazy, &expected) <= 1.0, "{}", worst(&lazy, &expected));
-        // Rows that are not brought up to date are far off.
+        // Rows that have not caught up are far off.
         assert!(worst(&behind, &expected) > 10.0);
         let (behind, dense, expected) = optimised(tie_embeddings, IdleRows::Dense);
         assert!(worst(&dense, &expected) <= 1.0, "{}", worst(&dense, &expected));
