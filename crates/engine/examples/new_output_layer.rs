@@ -67,6 +67,10 @@ impl OutputLayer for Biased {
         }
     }
 
+    fn describe(&self, _: &ModelConfig) -> String {
+        "softmax with a bias for each token".to_string()
+    }
+
     fn loss(&self, spec: &LossSpec) -> Box<dyn HeadLoss> {
         let n = spec.shape.n_rows();
         let lane = |_| BiasedLane {

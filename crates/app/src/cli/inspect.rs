@@ -47,7 +47,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         m.ffn_dim,
         m.seq_len
     )?;
-    writeln!(out, "output layer {}", m.describe_output(None, None))?;
+    writeln!(out, "output layer {}", layout.head.describe(m))?;
     if m.n_parts > 0 {
         writeln!(out, "input vectors composed, {} parts of words", m.n_parts)?;
     }

@@ -56,7 +56,7 @@ impl Progress {
     }
 
     fn start(&mut self, started: &Started) {
-        let Started { dir, config, n_params, n_tokens, step, memory } = started;
+        let Started { dir, config, n_params, n_tokens, step, memory, .. } = started;
         let (m, t) = (&config.model, &config.train);
         (self.n_steps, self.first_step, self.began) = (t.n_steps, *step, Instant::now());
         self.step = *step;
@@ -69,7 +69,7 @@ impl Progress {
                 m.n_heads,
                 thousands(m.vocab_size)
             ));
-            self.line(&output_layer(config));
+            self.line(&output_layer(started));
             if let Some(line) = input_vectors(config) {
                 self.line(&line);
             }
@@ -217,17 +217,14 @@ fn input_vectors(config: &RunConfig) -> Option<String> {
         .then(|| format!("input     tokens, with rows {}; {only_here}", added.join(" and ")))
 }
 
-/// Which output layer a run has, and what speaks for it.
-fn output_layer(config: &RunConfig) -> String {
-    let m = &config.model;
-    let only_here = match m.head.is_plain() {
-        true => "",
-        false => {
-            "\n          only this program reads such a model; --head full makes one that others read too"
-        }
+/// The line of the plan about the output layer.
+fn output_layer(started: &Started) -> String {
+    let only_here = if started.config.model.head.is_plain() {
+        ""
+    } else {
+        "\n          only this program reads such a model; --head full makes one that others read too"
     };
-    let described = m.describe_output(config.vocab.n_samples, config.vocab.classes);
-    format!("output    {described}{only_here}")
+    format!("output    {}{only_here}", started.output_layer)
 }
 
 fn indent(prompt: &str, text: &str) -> String {

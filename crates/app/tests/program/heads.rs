@@ -32,7 +32,7 @@ fn a_default_layer_is_chosen_and_the_plan_says_so() {
         (
             "classes",
             "--tokenizer char --set vocab.n_classes=5",
-            &["factored, ", " classes by exchange"],
+            &["factored, ", ", classes by exchange"],
             "crystalline",
         ),
         (

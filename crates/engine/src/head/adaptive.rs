@@ -21,6 +21,7 @@ use kernels::accum::Accum;
 use kernels::matmul::matmul;
 use kernels::{AlignedVec, Pool, Precision, Rows};
 use std::sync::Arc;
+use text::thousands;
 
 /// Factor by which each cluster is narrower than the one before: the `div_value` of PyTorch's
 /// `AdaptiveLogSoftmaxWithLoss`.
@@ -96,6 +97,14 @@ impl OutputLayer for Adaptive {
 
     fn panel_words(&self, shape: &MicroShape) -> usize {
         self.first.panel_words(shape)
+    }
+
+    fn describe(&self, _: &ModelConfig) -> String {
+        format!(
+            "adaptive, {} frequent tokens and {} clusters of others",
+            thousands(self.starts[0] as usize),
+            self.clusters.len()
+        )
     }
 
     fn loss(&self, spec: &LossSpec) -> Box<dyn HeadLoss> {

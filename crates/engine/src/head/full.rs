@@ -7,6 +7,7 @@ use crate::model::{
     Span, TableBuilder, Weights,
 };
 use kernels::{AlignedVec, Pool, Precision, Rows};
+use text::thousands;
 
 /// A full softmax.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +40,11 @@ impl OutputLayer for Full {
 
     fn panel_words(&self, shape: &MicroShape) -> usize {
         self.softmax.panel_words(shape)
+    }
+
+    fn describe(&self, model: &ModelConfig) -> String {
+        let (v, share) = (thousands(model.vocab_size), 100.0 * model.full_head_share());
+        format!("softmax over all {v} tokens, {share:.0} % of the arithmetic")
     }
 
     fn loss(&self, spec: &LossSpec) -> Box<dyn HeadLoss> {

@@ -17,7 +17,6 @@ mod adaptive;
 mod arithmetic;
 mod class;
 mod config;
-mod describe;
 mod distribution;
 mod factor;
 mod full;
@@ -65,6 +64,9 @@ pub trait OutputLayer: Debug + Send + Sync {
 
     /// Initialises parameters that depend on token counts (V) in the text.
     fn init(&self, _params: &mut [f32], _counts: &[u64]) {}
+
+    /// One line for the plan of a run and the inspection of a model.
+    fn describe(&self, model: &ModelConfig) -> String;
 
     /// The layer's loss over lanes.
     fn loss(&self, spec: &LossSpec) -> Box<dyn HeadLoss>;

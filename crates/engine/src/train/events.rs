@@ -51,6 +51,8 @@ pub struct Started<'a> {
     pub dir: &'a Path,
     /// Its configuration.
     pub config: &'a super::settings::RunConfig,
+    /// One line about its output layer.
+    pub output_layer: String,
     /// Number of parameters.
     pub n_params: usize,
     /// Number of tokens to train on, and held out.

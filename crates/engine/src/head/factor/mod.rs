@@ -27,6 +27,7 @@ use crate::model::{
 use kernels::{Precision, Rows};
 use std::ops::Range;
 use std::sync::Arc;
+use text::thousands;
 
 /// A factored output layer.
 #[derive(Clone, Debug)]
@@ -148,6 +149,15 @@ impl OutputLayer for Factored {
                 self.member_bias.of_mut(params)[id] = (seen(id..id + 1) / mass).ln() as f32;
             }
         }
+    }
+
+    fn describe(&self, model: &ModelConfig) -> String {
+        let n_classes = self.n_classes();
+        format!(
+            "factored, {} classes: about {:.1} times as fast as a full softmax",
+            thousands(n_classes),
+            model.factored_gain(n_classes)
+        )
     }
 
     fn loss(&self, spec: &LossSpec) -> Box<dyn HeadLoss> {

@@ -28,6 +28,7 @@ use crate::model::{
 };
 use kernels::{Pool, Precision};
 use rows::SampledRows;
+use text::thousands;
 
 /// A full softmax that is trained on a sample of the tokens.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +62,14 @@ impl OutputLayer for Sampled {
     fn knows_rows(&self, table: Span) -> Option<bool> {
         // The sample of a step is not known when its batch is read.
         (table == self.rows.span).then_some(false)
+    }
+
+    fn describe(&self, model: &ModelConfig) -> String {
+        let [v, n] = [model.vocab_size, self.n_samples].map(thousands);
+        format!(
+            "softmax over all {v} tokens, trained on {n} of them a step: losses of steps are \
+             estimates"
+        )
     }
 
     fn loss(&self, spec: &LossSpec) -> Box<dyn HeadLoss> {

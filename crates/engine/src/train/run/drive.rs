@@ -4,8 +4,10 @@ use super::error::RunError;
 use super::open::{Machine, Run};
 use crate::disk::SaveError;
 use crate::generate::{Request, Sampling, Written, generate};
+use crate::model::Layout;
 use crate::train::StepError;
 use crate::train::events::{Evaluation, Event, Metrics, Observer, Outcome, Started};
+use crate::train::settings::VocabConfig;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 use text::corpus::TokenSource;
@@ -71,10 +73,12 @@ impl Run {
         }
         let machine = &self.machine;
         let n_valid = machine.valid.as_ref().map_or(0, |valid| valid.tokens.len());
+        let layout = machine.trainer.layout();
         observer.event(&Event::Started(Started {
             dir: &self.dir,
             config: &machine.config,
-            n_params: machine.trainer.layout().n_params(),
+            output_layer: describe_output(layout, &machine.config.vocab),
+            n_params: layout.n_params(),
             n_tokens: (machine.train.tokens.len(), n_valid),
             step: self.step,
             memory: self.memory(),
@@ -243,4 +247,10 @@ impl Run {
         }
         failed
     }
+}
+
+/// One line about the output layer of a run, with the method that found its classes.
+fn describe_output(layout: &Layout, vocab: &VocabConfig) -> String {
+    let found_by = vocab.classes.map_or(String::new(), |by| format!(", classes by {by}"));
+    layout.head.describe(&layout.config) + &found_by
 }

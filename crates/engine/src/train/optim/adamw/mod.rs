@@ -18,6 +18,7 @@ use kernels::reduce::{all_finite, sum_squares};
 use kernels::{AlignedVec, Pool};
 use lazy::LazyTables;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::ops::Range;
 
 /// Constants of the optimiser; those that a file does not have are the defaults.
@@ -46,6 +47,15 @@ pub enum IdleRows {
     Dense,
     /// They become stale, and catch up when they are next used.
     Lazy,
+}
+
+impl fmt::Display for IdleRows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            IdleRows::Dense => "dense",
+            IdleRows::Lazy => "lazy",
+        })
+    }
 }
 
 impl IdleRows {
