@@ -1,4 +1,4 @@
-//! Inputs of the output layer: what the blocks make of text, micro-batch by micro-batch.
+//! Inputs of the output layer: hidden states that the blocks compute for a text.
 
 use crate::head::FitBatch;
 use crate::model::{Lane, MicroShape, Model, forward};
@@ -6,14 +6,14 @@ use crate::train::{SequenceSource, read_sequences};
 use kernels::Pool;
 use std::ops::Range;
 
-/// Runs batches through the blocks, on each thread a micro-batch.
+/// Runs batches through the blocks, one micro-batch per thread.
 #[derive(Debug)]
 pub(super) struct Inputs {
     lanes: Vec<Lane>,
 }
 
 impl Inputs {
-    /// For micro-batches of about `n_rows` tokens, the same for any number of threads.
+    /// For micro-batches of about `n_rows` tokens, independent of the number of threads.
     pub fn new(model: Model, n_rows: usize, threads: usize) -> Inputs {
         let config = &model.layout.config;
         let n_seqs = (n_rows / config.seq_len).max(1);
@@ -23,12 +23,12 @@ impl Inputs {
         Inputs { lanes: (0..threads.max(1)).map(lane).collect() }
     }
 
-    /// Tokens of a micro-batch, at most.
+    /// Largest number of tokens of a micro-batch.
     pub fn n_most(&self) -> usize {
         self.lanes[0].shape().n_rows()
     }
 
-    /// Hands sequences `sequences` of `step` to `take`, one micro-batch after the other.
+    /// Passes the sequences `sequences` of `step` to `take`, micro-batch by micro-batch.
     pub fn for_each(
         &mut self,
         model: Model,

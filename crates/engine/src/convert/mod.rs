@@ -1,9 +1,9 @@
-//! From a factored model to one with a full output layer, which other programs can read.
+//! Conversion of a factored model into one with a full output layer, which other programs can read.
 //!
-//! The output matrix, (V, C) and without biases, starts where least squares put it, and then learns
-//! the factored layer's distribution by gradient descent ([`PlainFit`]), while the blocks stay as they
-//! are. Then all of the model goes on learning the text (`tune`). The embeddings are no
-//! longer tied to the output.
+//! The output matrix, (V, C) and without biases, starts from least squares and then learns the
+//! factored layer's distribution by gradient descent ([`PlainFit`]), while the blocks are frozen.
+//! Then the whole model continues to train on the text (`tune`). The embeddings are no longer tied
+//! to the output layer.
 
 mod inputs;
 #[cfg(test)]
@@ -21,17 +21,17 @@ use std::time::{Duration, Instant};
 pub use tune::Tuning;
 pub use whole::{ConvertError, ConvertEvent, Stage, hold_out, run};
 
-/// How long to fit.
+/// Budget of a fit.
 #[derive(Clone, Copy, Debug)]
 pub enum FitBudget {
-    /// So many steps; the result depends on nothing else.
+    /// A number of steps; the result depends on nothing else.
     Steps(u64),
-    /// As many as there is time for.
+    /// As many steps as the time allows.
     Time(Duration),
 }
 
 impl FitBudget {
-    /// A part of it.
+    /// The given share of the budget.
     pub fn part(self, share: f64) -> FitBudget {
         match self {
             FitBudget::Steps(n) => FitBudget::Steps((n as f64 * share).round() as u64),
@@ -39,7 +39,7 @@ impl FitBudget {
         }
     }
 
-    /// The share of it that is spent.
+    /// Share of the budget that is spent.
     fn share(self, n_steps: u64, began: Instant) -> f64 {
         match self {
             FitBudget::Steps(0) => 1.0,
@@ -49,30 +49,30 @@ impl FitBudget {
     }
 }
 
-/// How far fitting, or tuning, has come.
+/// Progress of fitting or tuning.
 #[derive(Clone, Copy, Debug)]
 pub struct FitProgress {
     /// Steps taken.
     pub step: u64,
     /// Share of the budget that is spent.
     pub share: f64,
-    /// Of the step's tokens, per token: of fitting by how much the full layer's loss is above the
-    /// factored one's, of tuning the loss.
+    /// Nats per token of the step: in fitting, the excess of the full layer's loss over the
+    /// factored one's; in tuning, the loss.
     pub nats: f64,
-    /// Tokens that were learnt from, all steps together.
+    /// Tokens learnt from, over all steps.
     pub n_tok: u64,
 }
 
-/// Why there is no fit.
+/// Error of a fit.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum FitError {
-    /// The output layer is full already.
+    /// The output layer is not factored.
     #[error("the model's output layer is not factored: there is nothing to convert")]
     NotFactored,
-    /// Its input vectors are composed of parts, which a plain model's are not.
+    /// The input vectors are composed of parts, which plain models do not support.
     #[error("the model's input vectors are composed of parts of words: no plain model can do that")]
     Composed,
-    /// The model is damaged.
+    /// A loss is not finite.
     #[error("step {step} of fitting: a loss is not finite; the model may be damaged")]
     NotFinite {
         /// The step.
@@ -103,7 +103,7 @@ const START_TOKENS: usize = 8192;
 const LR: f32 = 2e-3;
 const WARM_SHARE: f64 = 0.02;
 
-/// A full output layer on its way.
+/// Fit of a full output layer.
 #[derive(Debug)]
 pub struct Fitting<'a> {
     teacher: Model<'a>,
@@ -114,8 +114,8 @@ pub struct Fitting<'a> {
 }
 
 impl<'a> Fitting<'a> {
-    /// The start of a full layer for the model `teacher`, from the text that `source` gives in batches
-    /// of `batch_seqs` sequences.
+    /// Starts the fit of a full layer to the model `teacher`, on text that `source` gives in
+    /// batches of `batch_seqs` sequences.
     ///
     /// # Errors
     /// [`FitError::NotFactored`], [`FitError::Composed`].
@@ -142,7 +142,7 @@ impl<'a> Fitting<'a> {
         Ok(Fitting { teacher, batch_seqs, inputs, fit, n_steps: 0 })
     }
 
-    /// Takes steps until the budget is spent, or `report` returns that it is enough.
+    /// Takes steps until the budget is spent or `report` asks to stop.
     ///
     /// # Errors
     /// [`FitError::NotFinite`].
@@ -183,7 +183,7 @@ impl<'a> Fitting<'a> {
         self.n_steps
     }
 
-    /// The model as it is now: its table, and its parameters.
+    /// The current model: its layout and parameters.
     pub fn model(&self) -> (Layout, AlignedVec<f32>) {
         let of_teacher = self.teacher.layout;
         let config = full_config(&of_teacher.config);
@@ -202,12 +202,12 @@ impl<'a> Fitting<'a> {
     }
 }
 
-/// The same model with a full output layer.
+/// The same configuration with a full output layer.
 fn full_config(config: &ModelConfig) -> ModelConfig {
     ModelConfig { head: HeadConfig::default(), tie_embeddings: false, ..config.clone() }
 }
 
-/// The update number `n`, from 1, when `share` of the budget is spent.
+/// Constants of update number `n`, from 1, when `share` of the budget is spent.
 fn adamw_step(n: u64, share: f64) -> AdamwStep {
     let rate = (share / WARM_SHARE).min(1.0 - share).clamp(0.02, 1.0);
     // Gradients of rare tokens are as small as their probabilities.

@@ -1,4 +1,4 @@
-//! The gradient is that of its definition; the start is exact where a full layer can be.
+//! Fit tests: the gradient is that of its definition; the start is exact where a full layer can be.
 
 use super::inputs::Inputs;
 use super::*;
@@ -10,7 +10,7 @@ const VOCAB: usize = 40;
 const SEQ_LEN: usize = 8;
 const SEQS: usize = 6;
 
-/// Every token is followed by itself times three, plus one, modulo the vocabulary.
+/// Text in which token x is followed by 3x + 1, modulo the vocabulary.
 struct Cycle;
 
 impl SequenceSource for Cycle {
@@ -24,7 +24,7 @@ impl SequenceSource for Cycle {
     }
 }
 
-/// A model that says something, with these classes; without biases if `is_plain`.
+/// A model with peaked distributions and these classes; without biases if `is_plain`.
 fn teacher(class_starts: Vec<u32>, precision: Precision, is_plain: bool) -> OwnedModel {
     let mut config = ModelConfig { seq_len: SEQ_LEN, ..ModelConfig::new(VOCAB, 16, 1, 2) };
     config.head = HeadConfig::Factor { class_starts };
@@ -51,14 +51,14 @@ fn uneven() -> Vec<u32> {
     vec![0, 1, 4, 20, 31, 40]
 }
 
-/// (V) ln P(token) given one input.
+/// (V) ln P(token) for one input.
 fn whole(model: Model, input: Rows) -> Vec<f32> {
     let mut predictor = model.layout.head.predictor(input.precision());
     let mut pool = Pool::new(1);
     predictor.predict(model.weights(), input, &mut pool).into_logits().to_vec()
 }
 
-/// The gradient (q - p)·h and the losses' difference by their definitions, in f64.
+/// The gradient (q - p)·h and the difference of losses by their definitions, in f64.
 fn by_definition(model: Model, rows: &[f32], h: Rows, target: usize, grads: &mut [f64]) -> f64 {
     let c = h.len();
     let log_p = whole(model, h);
@@ -121,7 +121,7 @@ fn excess_at_start(class_starts: Vec<u32>, is_plain: bool) -> f64 {
     excess
 }
 
-/// With a token in each class, or all in one, the factored layer is a full one.
+/// With one token per class, or one class for all, the factored layer is a full one.
 #[test]
 fn the_start_is_exact_where_a_full_layer_can_be() {
     let single: Vec<u32> = (0..=VOCAB as u32).collect();
@@ -132,7 +132,7 @@ fn the_start_is_exact_where_a_full_layer_can_be() {
     assert!(excess_at_start(uneven(), false).abs() > 1e-2, "this one is not");
 }
 
-/// What is fitted in some steps on so many threads.
+/// Result of a fit of `n_steps` steps on `threads` threads.
 fn fitted(precision: Precision, threads: usize, n_steps: u64) -> (Vec<f32>, Vec<f64>) {
     let model = teacher(uneven(), precision, false);
     let mut pool = Pool::new(threads);
@@ -147,7 +147,7 @@ fn fitted(precision: Precision, threads: usize, n_steps: u64) -> (Vec<f32>, Vec<
 }
 
 #[test]
-fn fitting_comes_near_and_depends_on_no_thread() {
+fn fitting_approaches_the_teacher_and_does_not_depend_on_threads() {
     for precision in [Precision::F32, Precision::Bf16] {
         let (one, excess) = fitted(precision, 1, 60);
         let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
@@ -157,7 +157,7 @@ fn fitting_comes_near_and_depends_on_no_thread() {
     }
 }
 
-/// The parameters after some steps of training all of a fitted model, and the steps' losses.
+/// Parameters after `n_steps` steps of training the whole fitted model, and the steps' losses.
 fn tuned(precision: Precision, threads: usize, n_steps: u64) -> (Vec<f32>, Vec<f64>) {
     let model = teacher(uneven(), precision, false);
     let mut pool = Pool::new(threads);
@@ -174,7 +174,7 @@ fn tuned(precision: Precision, threads: usize, n_steps: u64) -> (Vec<f32>, Vec<f
 }
 
 #[test]
-fn tuning_learns_the_text_and_depends_on_no_thread() {
+fn tuning_learns_the_text_and_does_not_depend_on_threads() {
     for precision in [Precision::F32, Precision::Bf16] {
         let (one, losses) = tuned(precision, 1, 150);
         assert!(losses[149] < 0.8 * losses[0], "{} {}", losses[0], losses[149]);

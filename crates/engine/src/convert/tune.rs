@@ -1,8 +1,8 @@
-//! All of a plain model goes on learning the text, once its output matrix is fitted.
+//! Tuning of a converted model: all its parameters continue to train on the text after the fit.
 //!
-//! No full output matrix of the same width says all that classes say: a class's share is a function
-//! of the input that is not linear in it. The blocks are trained for such an input; when they learn
-//! along they make another, and little is left of the difference.
+//! No full output matrix of the same width can express everything that classes can: the probability
+//! of a class is a nonlinear function of the input. The blocks were trained for a layer with
+//! classes; when they train along, they adapt, and little of the difference remains.
 
 use super::{FitBudget, FitError, FitProgress};
 use crate::model::{InputLayer, Layout, MicroShape};
@@ -12,18 +12,17 @@ use crate::train::{
 use kernels::{AlignedVec, Precision};
 use std::time::Instant;
 
-/// Lanes: not as many as there are threads, on which the result must not depend.
+/// Number of lanes; fixed, because the result must not depend on the number of threads.
 const N_LANES: usize = 2;
 
-/// Peak of the learning rate at this width, as a run's falls with the width: a fifth of a run's own,
-/// since most is learnt already.
+/// Peak of the learning rate: a fifth of a run's at this width, since most is learnt already.
 const LR: f32 = 1e-3;
 const LR_DIM: f32 = 128.0;
 
 /// Share of the budget in which the learning rate rises; then it falls to 0.
 const WARM_SHARE: f64 = 0.05;
 
-/// Gradients of a larger norm are scaled down to this one.
+/// Gradients with a larger norm are scaled down to this norm.
 const GRAD_NORM_MAX: f32 = 1.0;
 
 /// A plain model in training.
@@ -56,8 +55,8 @@ impl Tuning {
         Tuning { trainer: Trainer::new(TrainerSpec { layout, params, inputs, optimizer, lanes }) }
     }
 
-    /// Takes steps on the batches of `source` from number `first` on until the budget is spent, or
-    /// `report`, which is told the steps' losses, returns that it is enough.
+    /// Takes steps on the batches of `source`, starting at number `first`, until the budget is
+    /// spent or `report`, which receives each step's loss, asks to stop.
     ///
     /// # Errors
     /// [`FitError::Step`].
@@ -92,7 +91,7 @@ impl Tuning {
         }
     }
 
-    /// The model as it is now: its table, and its parameters.
+    /// The current model: its layout and parameters.
     pub fn into_model(self) -> (Layout, AlignedVec<f32>) {
         self.trainer.into_model()
     }

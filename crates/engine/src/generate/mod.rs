@@ -1,4 +1,4 @@
-//! From a trained model to text: prefill, decoding against a KV cache, sampling, stopping.
+//! Generation: prefill, decoding with a KV cache, sampling and stopping.
 
 mod sampler;
 mod session;

@@ -5,10 +5,10 @@ use crate::head::Distribution;
 use crate::model::{ContextFull, Layout, Model, NewTokens, Sequence};
 use kernels::{Pool, Precision};
 
-/// A text in progress.
+/// Text in progress.
 ///
-/// The model may be one that is being trained: a session reads the packed weights wherever they are.
-/// Several texts at once are [`Sequence`]s that share a [`Workspace`].
+/// The model may be in training: a session reads packed weights wherever they are. For several
+/// texts at once, use [`Sequence`]s that share a [`Workspace`].
 #[derive(Debug)]
 pub struct Session {
     sequence: Sequence,
@@ -16,29 +16,29 @@ pub struct Session {
 }
 
 impl Session {
-    /// An empty text with room for `max_len` tokens, to be fed with up to `threads` threads.
+    /// Empty text with capacity for `max_len` tokens, computed by up to `threads` threads.
     pub fn new(layout: &Layout, precision: Precision, max_len: usize, threads: usize) -> Session {
         let sequence = Sequence::new(layout, precision, max_len);
         let workspace = Workspace::new(layout, precision, sequence.max_len(), threads);
         Session { sequence, workspace }
     }
 
-    /// Tokens taken in so far.
+    /// Tokens processed so far.
     pub fn len(&self) -> usize {
         self.sequence.len()
     }
 
-    /// Whether none was.
+    /// Whether the text is empty.
     pub fn is_empty(&self) -> bool {
         self.sequence.is_empty()
     }
 
-    /// Tokens that fit.
+    /// Capacity in tokens.
     pub fn max_len(&self) -> usize {
         self.sequence.max_len()
     }
 
-    /// Forgets all but the first `len` tokens.
+    /// Drops all but the first `len` tokens.
     pub fn rewind(&mut self, len: usize) {
         self.sequence.rewind(len);
     }
@@ -48,11 +48,11 @@ impl Session {
         (self.sequence.bytes(), self.workspace.bytes())
     }
 
-    /// Takes `tokens` in and returns the logits (V) of what follows the last of them; unless the
-    /// output layer is the full softmax these are log-probabilities.
+    /// Appends `tokens` and returns the logits (V) of the next token; unless the output layer is
+    /// the full softmax, these are log-probabilities.
     ///
     /// # Errors
-    /// [`ContextFull`], with the text as it was.
+    /// [`ContextFull`]; the text is then unchanged.
     ///
     /// # Panics
     /// If `tokens` is empty or one is not below the vocabulary's size.
@@ -65,10 +65,10 @@ impl Session {
         Ok(self.feed_next(model, pool, tokens)?.into_logits())
     }
 
-    /// As [`Session::feed`], but what follows is computed as far as it is looked at.
+    /// As [`Session::feed`], but returns a distribution that is computed on demand.
     ///
     /// # Errors
-    /// [`ContextFull`], with the text as it was.
+    /// [`ContextFull`]; the text is then unchanged.
     ///
     /// # Panics
     /// As [`Session::feed`].

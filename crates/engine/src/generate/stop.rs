@@ -1,4 +1,4 @@
-//! Stop strings in a stream: text that may be the beginning of one is held back until it is known.
+//! Stop strings in a stream: text that may begin one is held back until it is decided.
 
 /// Passes text through until a stop string appears.
 #[derive(Clone, Debug)]
@@ -14,8 +14,8 @@ impl StopScanner {
         StopScanner { stops, held: String::new() }
     }
 
-    /// Takes more text; returns what is certain to come before any stop string, and whether one
-    /// was reached.
+    /// Adds text; returns the text that certainly comes before any stop string, and whether a stop
+    /// string was reached.
     pub fn push(&mut self, text: &str) -> (String, bool) {
         self.held.push_str(text);
         if let Some(at) = self.stops.iter().filter_map(|stop| self.held.find(stop)).min() {
@@ -27,13 +27,13 @@ impl StopScanner {
         (std::mem::replace(&mut self.held, tail), false)
     }
 
-    /// The text that was held back when the stream ended.
+    /// The text that was held back at the end of the stream.
     pub fn finish(&mut self) -> String {
         std::mem::take(&mut self.held)
     }
 }
 
-/// Bytes at the end of `text` that are the beginning of `stop`, but not all of it.
+/// Length in bytes of the longest proper prefix of `stop` at the end of `text`.
 fn overlap(text: &str, stop: &str) -> usize {
     let starts = stop.char_indices().map(|(at, _)| at).rev();
     starts.into_iter().find(|at| text.ends_with(&stop[..*at])).unwrap_or(0)

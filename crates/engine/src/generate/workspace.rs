@@ -1,10 +1,10 @@
-//! Workspace: buffers and output layer that texts in progress share, and a step over several of them.
+//! Workspace: buffers and output layer shared by texts in progress, and a step over several texts.
 
 use crate::head::{Distribution, Predictor};
 use crate::model::{CHUNK, ContextFull, DecodeBuffers, Layout, Model, NewTokens};
 use kernels::{Pool, Precision};
 
-/// What [`Sequence`](crate::model::Sequence)s of one model share.
+/// Buffers that the [`Sequence`](crate::model::Sequence)s of one model share.
 #[derive(Debug)]
 pub struct Workspace {
     buffers: DecodeBuffers,
@@ -12,10 +12,10 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// A workspace for passes over up to `n_rows` tokens of all sequences together, by up to
+    /// Workspace for passes over up to `n_rows` tokens of all sequences together, by up to
     /// `threads` threads; more than 512 rows gain nothing.
     ///
-    /// A step may bring more tokens than that, and then takes several passes.
+    /// A step with more tokens takes several passes.
     pub fn new(layout: &Layout, precision: Precision, n_rows: usize, threads: usize) -> Workspace {
         Workspace {
             buffers: DecodeBuffers::new(layout, precision, n_rows.min(CHUNK), threads),
@@ -28,15 +28,15 @@ impl Workspace {
         self.buffers.bytes() + self.predictor.bytes()
     }
 
-    /// Takes in the new tokens of every sequence; the distributions of what follows are computed as
-    /// they are asked for.
+    /// Appends the new tokens of every sequence; the distributions of the next tokens are computed
+    /// on demand.
     ///
     /// Prompts of new texts and single tokens of others may be mixed. Each sequence gets the bits
-    /// that it would get alone. Once a batch of this size was seen nothing is allocated, but for
-    /// words that a sequence meets for the first time in a model that composes its input vectors.
+    /// that it would get alone. After a first batch of the same size nothing is allocated, except
+    /// for words that a sequence meets for the first time in a model with composed input vectors.
     ///
     /// # Errors
-    /// [`ContextFull`] if one of the sequences has no room, with all of them as they were.
+    /// [`ContextFull`] if one of the sequences is full; all sequences are then unchanged.
     ///
     /// # Panics
     /// If a sequence has no new tokens, a token is not below the vocabulary's size, or a sequence
@@ -56,29 +56,29 @@ impl Workspace {
     }
 }
 
-/// What follows each sequence of a step's batch.
+/// Next-token distributions of a step's batch.
 #[derive(Debug)]
 pub struct Following<'a> {
     model: Model<'a>,
     pool: &'a mut Pool,
     buffers: &'a DecodeBuffers,
     predictor: &'a mut dyn Predictor,
-    /// Sequences of the batch.
+    /// Number of sequences of the batch.
     n: usize,
 }
 
 impl<'a> Following<'a> {
-    /// The distribution of the token after the last of sequence `i` of the batch.
+    /// Distribution of the token after sequence `i` of the batch.
     ///
     /// # Panics
-    /// If the batch had no more than `i` sequences.
+    /// If the batch has no sequence `i`.
     pub fn distribution(&mut self, i: usize) -> Distribution<'_> {
         let Following { model, pool, buffers, predictor, n } = self;
         let (model, buffers, n) = (*model, *buffers, *n);
         Following { model, pool, buffers, predictor: &mut **predictor, n }.into_distribution(i)
     }
 
-    /// As [`Following::distribution`], of the last sequence that is asked for.
+    /// As [`Following::distribution`], consuming `self`.
     ///
     /// # Panics
     /// As [`Following::distribution`].

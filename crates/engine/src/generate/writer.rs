@@ -1,4 +1,5 @@
-//! Writing text: prompt in, tokens out one by one, until something says stop.
+//! Text writer: continues a prompt token by token until a limit, a stop string or the end of the
+//! text.
 
 use super::sampler::{Sampler, SamplerError, Sampling};
 use super::session::Session;
@@ -7,31 +8,31 @@ use crate::model::Model;
 use kernels::Pool;
 use text::tokenizer::{StreamDecoder, Tokenizer};
 
-/// What to write.
+/// Request to write a text.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
-    /// How tokens are chosen.
+    /// Sampling settings.
     pub sampling: Sampling,
-    /// Tokens to write at most.
+    /// Largest number of tokens to write.
     pub max_tokens: usize,
     /// Strings that end the text; they are not part of it.
     pub stop: Vec<String>,
-    /// Whether the end-of-text token is written over instead of ending the text.
+    /// Whether to continue after an end-of-text token instead of stopping there.
     pub ignore_end: bool,
-    /// Whether to report every token as it is chosen.
+    /// Whether to report every chosen token.
     pub log_probs: bool,
 }
 
-/// What is reported while a text is written.
+/// Report while a text is written.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Written<'a> {
-    /// The next of the text, as far as it is certain.
+    /// The next part of the text that is certain.
     Text(&'a str),
-    /// The token that was chosen, if [`Request::log_probs`] asks for tokens.
+    /// The chosen token, if [`Request::log_probs`] is set.
     Token {
         /// Its id.
         id: u32,
-        /// The natural logarithm of its probability, before any setting of the sampler.
+        /// Natural logarithm of its probability, before any sampling setting.
         log_p: f32,
     },
 }
@@ -46,38 +47,38 @@ impl<'a> Written<'a> {
     }
 }
 
-/// Why the text ended.
+/// Reason for the end of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
-    /// As many tokens as asked for.
+    /// The requested number of tokens was reached.
     Length,
-    /// A stop string.
+    /// A stop string was reached.
     Stop,
-    /// The model's end-of-text token.
+    /// The model ended the text.
     EndOfText,
-    /// Whoever reads the text said so.
+    /// The `report` function asked to stop.
     Cancelled,
 }
 
-/// What was read and written.
+/// Summary of a written text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// Tokens of the prompt.
+    /// Number of tokens of the prompt.
     pub prompt_tokens: usize,
-    /// Tokens written.
+    /// Number of tokens written.
     pub new_tokens: usize,
-    /// Why the text ended.
+    /// Reason for the end.
     pub finish: Finish,
 }
 
-/// Continues `prompt`, handing text to `report` as it becomes certain; `report` returns whether to go
-/// on.
+/// Continues `prompt`, passing text to `report` as it becomes certain; `report` returns whether to
+/// continue.
 ///
-/// The session goes on from what it holds. A text longer than the model's context goes on too: its
-/// older half is forgotten whenever the context is full.
+/// The session's text so far is continued. A text longer than the model's context is written too:
+/// whenever the context is full, its older half is dropped.
 ///
 /// # Errors
-/// [`SamplerError`] if a sampling setting makes no sense; nothing was written.
+/// [`SamplerError`] if a sampling setting is invalid; nothing is then written.
 pub fn generate(
     session: &mut Session,
     model: Model,
@@ -90,7 +91,7 @@ pub fn generate(
     let mut sampler = Sampler::new(request.sampling, model.layout.config.vocab_size)?;
     let mut decoder = StreamDecoder::new(tokenizer);
     let mut stops = StopScanner::new(&request.stop);
-    // A text without a beginning begins after the end of another.
+    // A text without a prompt begins after an end-of-text token.
     let start = [tokenizer.eos_id().unwrap_or(0)];
     let mut history = if prompt.is_empty() { start.to_vec() } else { prompt.to_vec() };
     for token in prompt {
@@ -135,7 +136,7 @@ pub fn generate(
     Ok(Usage { prompt_tokens: prompt.len(), new_tokens, finish })
 }
 
-/// Where the tokens not yet fed no longer fit, forgets all but the later half of the context.
+/// If the tokens not yet fed no longer fit, drops all but the later half of the context.
 fn make_room(session: &mut Session, history: &[u32], next: &mut usize) {
     if session.len() + history.len() - *next > session.max_len() {
         session.rewind(0);

@@ -1,7 +1,8 @@
-//! Activations of a lane: tables of named buffers, from which memory is cut and planned.
+//! Activations of a lane: tables of named buffers that define its memory.
 //!
-//! A line of a table says name, format, shape and floats of a row; allocation, views and the printed
-//! plan follow from it, so that a new activation is one line here and its use in the passes.
+//! A line of a table gives name, format, shape and floats per row. Allocation, views and the
+//! printed memory plan follow from it, so that a new activation is one line here and its use in the
+//! passes.
 
 use super::lane::MicroShape;
 use kernels::attention::attention_scratch_len;
@@ -13,15 +14,15 @@ const ALIGN_FLOATS: usize = 16;
 /// A line of a table of buffers.
 #[derive(Clone, Copy, Debug)]
 pub struct Buffer {
-    /// What the passes call it.
+    /// Name in the passes.
     pub name: &'static str,
     /// Its shape in the letters of [`crate::model`].
     pub shape: &'static str,
-    /// Floats that it takes, padding included.
+    /// Size in floats, including padding.
     pub floats: usize,
 }
 
-/// Floats of `n` numbers of the given format, up to the next cache line.
+/// Floats of `n` numbers of the given format, rounded up to a cache line.
 fn floats(format: Format, n: usize) -> usize {
     let floats = match format {
         Format::F32 => n,
@@ -31,15 +32,15 @@ fn floats(format: Format, n: usize) -> usize {
     floats.next_multiple_of(ALIGN_FLOATS)
 }
 
-/// How a buffer's numbers are stored.
+/// Storage format of a buffer.
 #[derive(Clone, Copy)]
 enum Format {
     F32,
-    /// As operands of products.
+    /// Operands of matrix products.
     Operand(Precision),
 }
 
-/// The first `n` operands of the given format in a workspace of floats.
+/// View of the first `n` operands of the given format in a workspace of floats.
 pub(crate) fn as_rows(part: &mut [f32], n: usize, precision: Precision) -> RowsMut<'_> {
     match precision {
         Precision::F32 => RowsMut::F32(&mut part[..n]),
@@ -47,7 +48,7 @@ pub(crate) fn as_rows(part: &mut [f32], n: usize, precision: Precision) -> RowsM
     }
 }
 
-/// As [`as_rows`], to read.
+/// Read-only version of [`as_rows`].
 pub(crate) fn to_rows(part: &[f32], n: usize, precision: Precision) -> Rows<'_> {
     match precision {
         Precision::F32 => Rows::F32(&part[..n]),
@@ -55,16 +56,16 @@ pub(crate) fn to_rows(part: &[f32], n: usize, precision: Precision) -> Rows<'_> 
     }
 }
 
-/// Takes `floats` floats off the front of `rest`.
+/// Splits `floats` floats off the front of `rest`.
 fn take<'a>(rest: &mut &'a mut [f32], floats: usize) -> &'a mut [f32] {
     let (part, tail) = std::mem::take(rest).split_at_mut(floats);
     *rest = tail;
     part
 }
 
-/// Makes a struct of views from a table of buffers. A line is `name: format "shape" = numbers in a
-/// row`, where the format is `f32`, or `operand` for one that products read. `fixed` is an f32 buffer
-/// whose size does not depend on the rows: all of its numbers are given.
+/// Makes a struct of views from a table of buffers. A line is `name: format "shape" = numbers per
+/// row`, where the format is `f32`, or `operand` for operands of products. `fixed` is an f32 buffer
+/// whose size does not depend on the number of rows; its total size is given.
 macro_rules! buffer_table {
     (
         $(#[$doc:meta])* $table:ident($s:ident) {
@@ -87,12 +88,12 @@ macro_rules! buffer_table {
                 }),*]
             }
 
-            /// Floats of all its buffers.
+            /// Total floats of the buffers.
             pub fn floats($s: &MicroShape) -> usize {
                 0 $(+ buffer_table!(@floats $kind, $s, $width))*
             }
 
-            /// The buffers in `memory`, each as long as `n_rows` rows are.
+            /// Views of the buffers in `memory`, each as long as `n_rows` rows need.
             pub fn of(mut memory: &'a mut [f32], $s: &MicroShape, n_rows: usize) -> Self {
                 $(
                     let part = take(&mut memory, buffer_table!(@floats $kind, $s, $width));
@@ -136,21 +137,21 @@ buffer_table! {
 }
 
 buffer_table! {
-    /// Workspace that all blocks share: nothing in it outlives the call that wrote it, but for the
-    /// gradient of the stream.
+    /// Workspace shared by all blocks. Except for the gradient of the stream, no value outlives the
+    /// call that wrote it.
     Scratch(s) {
-        /// Query-key-value rows and their gradient.
+        /// Query-key-value rows, or their gradient.
         qkv: f32 "N, Q" = s.config.qkv_dim();
         /// Gate and up before activation, or the first block's query-key-value rows of the distinct
-        /// inputs, and their gradient.
+        /// inputs, or the gradient of either.
         gate_up: f32 "N, max(2F, Q)" = s.config.qkv_dim().max(2 * s.config.ffn_dim);
-        /// A gradient on its way back through a layer.
+        /// Gradient inside a branch.
         dlayer: f32 "N, max(C, H·D, F)" = s.config.model_dim.max(s.config.attn_dim()).max(s.config.ffn_dim);
         /// The gradient of the residual stream.
         dstream: f32 "N, C" = s.config.model_dim;
-        /// A branch before dropout, or its gradient after.
+        /// Output of a branch before dropout, or its gradient after dropout.
         branch: f32 "N, C" = s.config.model_dim;
-        /// Operands made from f32 for one product.
+        /// Operands converted from f32 for one product.
         operand: operand "N, max(C, Q, 2F)" = s.config.model_dim.max(s.config.qkv_dim()).max(2 * s.config.ffn_dim);
         /// Scratch of the attention kernels.
         attention: fixed "a tile of a sequence" = attention_scratch_len(s.attention(), s.precision);
@@ -158,13 +159,13 @@ buffer_table! {
 }
 
 buffer_table! {
-    /// What passes between the blocks and the output layer.
+    /// Buffers between the blocks and the output layer.
     OutputActs(s) {
-        /// Of the final norm.
+        /// (N) scales of the final norm.
         rstd: f32 "N" = 1;
-        /// The normalised stream: the output layer's input.
+        /// Normalised stream: the output layer's input.
         input: operand "N, C" = s.config.model_dim;
-        /// Its gradient, which the output layer gives back.
+        /// Gradient of that input, written by the output layer.
         dinput: f32 "N, C" = s.config.model_dim;
     }
 }
@@ -175,7 +176,7 @@ mod tests {
     use crate::model::ModelConfig;
     use kernels::AlignedVec;
 
-    /// The tables cut a block of memory without a gap or an overlap, whatever the format.
+    /// The buffers of a table fill its memory without gaps or overlaps, in every format.
     #[test]
     fn buffers_of_a_table_share_its_memory() {
         for precision in [Precision::F32, Precision::Bf16] {
@@ -197,7 +198,7 @@ mod tests {
         }
     }
 
-    /// The planted error: memory that is too short for its table is refused, not overrun.
+    /// Planted error: memory too short for its table is refused.
     #[test]
     #[should_panic]
     fn too_little_memory_is_refused() {

@@ -1,4 +1,5 @@
-//! Active rows: which rows of the shared tables a step's batch uses, known before its first product.
+//! Active rows: the rows of the shared tables that a step's batch uses, found before its first
+//! pass.
 
 use super::layout::Layout;
 use super::table::Span;
@@ -11,12 +12,12 @@ use std::ops::Range;
 #[derive(Debug)]
 pub struct ActiveRows {
     tables: Vec<TableRows>,
-    /// By token: whether it is among the targets.
+    /// By token: whether it is a target.
     targets: Vec<bool>,
-    /// Tokens in the input, and rows that the output layer noted for them.
+    /// Number of distinct input tokens, and of output rows noted for tokens.
     n_inputs: usize,
     n_outputs: usize,
-    /// The token embeddings, and the output layer's rows of tokens once it noted some.
+    /// The token embeddings, and the output layer's token rows once some are noted.
     embed: Span,
     outputs: Option<Span>,
 }
@@ -25,23 +26,23 @@ pub struct ActiveRows {
 #[derive(Debug)]
 struct TableRows {
     span: Span,
-    /// By row, whether the batch uses it; empty if that is not known beforehand.
+    /// By row: whether the batch uses it; empty if that is not known before the step.
     is_active: Vec<bool>,
 }
 
-/// Shares of the rows that a step's batch uses.
+/// Shares of the table rows that a step's batch uses.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct RowsUsed {
-    /// As inputs, of all tokens.
+    /// Input tokens, as a share of all tokens.
     pub inputs: f64,
-    /// As outputs: the rows of every class that has a target.
+    /// Output rows, as a share: the rows of every class that has a target.
     pub outputs: f64,
-    /// Either way, of the rows that there are: twice as many with untied tables.
+    /// Rows used either way, as a share of all rows; untied tables have twice as many.
     pub all: f64,
 }
 
 impl ActiveRows {
-    /// For the shared tables of `layout`; nothing is used yet.
+    /// For the shared tables of `layout`, with no row active.
     pub fn new(layout: &Layout) -> ActiveRows {
         let tables = layout.shared_tables().map(|table| {
             let known = match layout.head.knows_rows(table.span) {
@@ -61,21 +62,21 @@ impl ActiveRows {
         }
     }
 
-    /// Forgets the batch before.
+    /// Clears the notes of the last batch.
     pub fn clear(&mut self) {
         self.targets.fill(false);
         self.tables.iter_mut().for_each(|table| table.is_active.fill(false));
         (self.n_inputs, self.n_outputs, self.outputs) = (0, 0, None);
     }
 
-    /// Notes a part of the batch: its tokens, and what follows each.
+    /// Notes tokens of the batch and their targets.
     pub fn note_tokens(&mut self, tokens: &[u32], targets: &[u32]) {
         let targets = targets.iter().filter(|target| **target != IGNORE);
         targets.for_each(|target| self.targets[*target as usize] = true);
         self.note_each(self.embed, tokens);
     }
 
-    /// Notes some rows of a table, or [`NO_ROW`].
+    /// Notes some rows of a table; entries may be [`NO_ROW`].
     pub fn note_each(&mut self, table: Span, rows: &[u32]) {
         let is_embed = table == self.embed;
         let Some(table) = self.tables.iter_mut().find(|t| t.span == table) else { return };
@@ -98,7 +99,7 @@ impl ActiveRows {
         }
     }
 
-    /// As [`ActiveRows::note`], of the output layer's rows of tokens.
+    /// Notes a range of the output layer's token rows, as [`ActiveRows::note`].
     pub fn note_outputs(&mut self, table: Span, rows: Range<usize>) {
         self.outputs = Some(table);
         self.n_outputs += rows.len();
@@ -110,13 +111,15 @@ impl ActiveRows {
         self.targets[ids].contains(&true)
     }
 
-    /// By row of a shared table, whether the batch uses it; `None` if that is not known beforehand.
+    /// By row of a shared table: whether the batch uses it; `None` if that is not known before the
+    /// step.
     pub fn of(&self, table: Span) -> Option<&[bool]> {
         let found = self.tables.iter().find(|t| t.span == table)?;
         (!found.is_active.is_empty()).then_some(&found.is_active)
     }
 
-    /// What the batch uses of the tables of tokens, if the output layer uses a part only.
+    /// Shares of the token tables' rows that the batch uses; `None` if the output layer always uses
+    /// all.
     pub fn rows_used(&self) -> Option<RowsUsed> {
         let outputs = self.outputs?;
         let n = self.targets.len() as f64;

@@ -4,8 +4,8 @@ use super::config::ModelConfig;
 
 impl ModelConfig {
     /// Model arithmetic of training with the full softmax, FLOP per token: 6·N + 6·V·C + 6·L·T·H·D,
-    /// with N the weights outside embedding and head. Causal attention counts half; recomputation
-    /// earns nothing.
+    /// where N is the number of weights outside embedding and output layer. Causal attention counts
+    /// half; recomputation does not count.
     pub fn train_flops_per_token(&self, seq_len: usize) -> f64 {
         6.0 * (self.trunk_products(seq_len) + self.full_head_products())
     }
@@ -18,7 +18,7 @@ impl ModelConfig {
         l * (layer + seq_len as f64 * attn) + c
     }
 
-    /// Those of a full softmax.
+    /// Multiplications of a token's forward pass in a full softmax.
     pub(crate) fn full_head_products(&self) -> f64 {
         self.vocab_size as f64 * self.model_dim as f64
     }
@@ -28,7 +28,7 @@ impl ModelConfig {
 mod tests {
     use super::*;
 
-    /// The count used to compare speeds, worked out by hand for one shape.
+    /// Compared with a count by hand for one shape.
     #[test]
     fn flops_per_token_of_nano() {
         let config = ModelConfig::new(4096, 128, 4, 4);

@@ -1,10 +1,10 @@
-//! Backward pass: the mirror of `forward.rs`, from the gradient of the output layer's input up to the
+//! Backward pass: the mirror of `forward.rs`, from the gradient of the output layer's input to the
 //! input vectors.
 //!
-//! The whole pass is [`backward`], which stands last, as `forward` stands first in its file. On its
-//! way up the lane's `dstream` becomes the gradient of the residual stream before each block. Weight
-//! gradients go to the lane's `grads`: the first micro-batch of a step overwrites the matrices, so
-//! that they need no zeroing.
+//! [`backward`], at the end of the file, is the whole pass, as `forward`, at the start of its file,
+//! is the whole forward pass. During the pass the lane's `dstream` becomes the gradient of the
+//! residual stream before each block. Weight gradients go to the lane's `grads`: the first
+//! micro-batch of a step overwrites those of matrices, so that they need no zeroing.
 
 use super::forward::{Dropout, Model};
 use super::lane::{Block, FinalNorm, Lane};
@@ -114,7 +114,7 @@ fn attention_branch(
     rmsnorm_backward(dx, dgain, dnorm, x, gain, &acts.attn_rstd[..n], Accum::Add);
 }
 
-/// The gradient of a branch as a product's operand: the stream's, through the branch's mask.
+/// Gradient of a branch as an operand of a product: the stream's gradient times the dropout mask.
 fn branch_gradient<'a>(
     dstream: &'a [f32],
     branch: &'a mut [f32],
@@ -130,7 +130,7 @@ fn branch_gradient<'a>(
     }
 }
 
-/// `x` in the operands' format: itself in f32, rounded into `room` in bf16.
+/// `x` in the operands' format: `x` itself in f32, rounded into `room` in bf16.
 pub(crate) fn operand<'a>(x: &'a [f32], room: RowsMut<'a>) -> Rows<'a> {
     match room {
         RowsMut::F32(_) => Rows::F32(x),
@@ -148,7 +148,7 @@ fn input_gradient(model: Model, matrix: Matrix, dx: &mut [f32], dy: Rows, panels
     matmul_straight(dx, dy, matrix.span.of(model.params), shape, Accum::Replace, panels);
 }
 
-/// dW (+)= dYᵀ·X into the matrix's place among the gradients.
+/// dW (+)= dYᵀ·X, written to the matrix's span of the gradients.
 fn weight_gradient(
     matrix: Matrix,
     dy: Rows,
@@ -161,13 +161,13 @@ fn weight_gradient(
     matmul_wgrad(matrix.span.of_mut(grads), dy, x, shape, accum, panels);
 }
 
-/// Runs the micro-batch backward that `forward` just ran in `lane`, from the gradient of the output
+/// Runs the micro-batch of the last `forward` backward in `lane`, from the gradient of the output
 /// layer's input.
 ///
-/// `is_first` says that this is the step's first micro-batch of the lane: matrices' gradients are
-/// then overwritten, and added into otherwise. Those of gains and input vectors are always added
-/// into; the step's beginning zeroes those ([`Lane::begin_step`]). The gradients of input vectors
-/// are the lane's own or, where lanes share one, still to be added ([`add_input_gradient`]).
+/// If `is_first`, this is the lane's first micro-batch of the step: gradients of matrices are
+/// overwritten, and added into otherwise. Gradients of gains and input vectors are always added
+/// into; [`Lane::begin_step`] zeroes them. If lanes share the gradients of input vectors, these
+/// still have to be added ([`add_input_gradient`]).
 pub fn backward(model: Model, dropout: Option<Dropout>, is_first: bool, lane: &mut Lane) {
     let attention = lane.shape().attention();
     let accum = if is_first { Accum::Replace } else { Accum::Add };
@@ -190,8 +190,8 @@ pub fn backward(model: Model, dropout: Option<Dropout>, is_first: bool, lane: &m
     }
 }
 
-/// B1 where lanes share one gradient of the tables of input vectors: adds what [`backward`] left in
-/// `lane` into `grads_acc`.
+/// B1 where lanes share the gradients of input tables: adds the input-vector gradients that
+/// [`backward`] left in `lane` into `grads_acc`.
 pub fn add_input_gradient(model: Model, lane: &mut Lane, grads_acc: &mut Gradients) {
     let Block { scratch, rows, lookups, .. } = lane.block(0);
     let dx = rows.target(scratch.dstream, scratch.branch, model.layout.config.model_dim);

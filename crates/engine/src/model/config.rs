@@ -1,4 +1,4 @@
-//! The numbers that define a model, and the checks they must pass.
+//! Model configuration: the sizes and constants that define a model, and their checks.
 
 use super::config_error::ConfigError;
 use crate::head::HeadConfig;
@@ -6,21 +6,21 @@ use lattice::numbers::primality::is_prime;
 use serde::{Deserialize, Serialize};
 use text::vocab::ngrams::{N_ROWS_MAX, NGRAM_MAX, NgramTable};
 
-/// Shape and constants of a decoder; everything else about it follows from these.
+/// Shape and constants of a decoder; its tensors and passes follow from these.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
-    /// Distinct tokens, V.
+    /// Number of tokens, V.
     pub vocab_size: usize,
     /// Width of the residual stream, C.
     pub model_dim: usize,
-    /// Blocks, L.
+    /// Number of blocks, L.
     pub n_layers: usize,
-    /// Query heads, H.
+    /// Number of query heads, H.
     pub n_heads: usize,
-    /// Key/value heads, K; query head h reads key/value head h·K/H.
+    /// Number of key/value heads, K; query head h reads key/value head h·K/H.
     pub n_kv_heads: usize,
-    /// Width of a head, D.
+    /// Width of an attention head, D.
     pub head_dim: usize,
     /// Width of the gated MLP, F.
     pub ffn_dim: usize,
@@ -28,19 +28,19 @@ pub struct ModelConfig {
     pub seq_len: usize,
     /// Whether the output matrix is the embedding table.
     pub tie_embeddings: bool,
-    /// Whether queries and keys are normalised per head (as Qwen3 does).
+    /// Whether queries and keys are normalised per attention head (as in Qwen3).
     pub qk_norm: bool,
     /// Base of the rotary frequencies.
     pub rope_theta: f32,
-    /// Added to the mean square in every RMSNorm.
+    /// Constant added to the mean square in every RMSNorm.
     pub norm_eps: f32,
-    /// Rows of the table of parts that input vectors are composed of; 0 if they are not.
+    /// Rows of the table of parts from which input vectors are composed, P; 0 without.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub n_parts: usize,
     /// Tables of n-grams whose rows are added to input vectors.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ngrams: Vec<NgramTable>,
-    /// The output layer; files from before there was a choice do not name it.
+    /// Output layer; absent from files older than this field.
     #[serde(default, skip_serializing_if = "HeadConfig::is_plain")]
     pub head: HeadConfig,
 }
@@ -49,13 +49,13 @@ fn is_zero(n: &usize) -> bool {
     *n == 0
 }
 
-/// Rows of the table of parts, at most: a token has rarely more than one of its own.
+/// Largest number of rows of the table of parts: a token rarely has more than one of its own.
 pub(crate) const N_PARTS_MAX: usize = 1 << 21;
 
-/// Tables of n-grams, at most.
-const N_NGRAM_HEADS_MAX: usize = 16;
+/// Largest number of n-gram tables.
+const N_NGRAM_TABLES_MAX: usize = 16;
 
-/// Upper bounds of what a file may ask for, so that no size computed from them overflows.
+/// Upper bounds for sizes in a file, so that no size computed from them overflows.
 const LIMITS: [(&str, usize); 7] = [
     ("vocab_size", 1 << 20),
     ("model_dim", 1 << 16),
@@ -67,8 +67,8 @@ const LIMITS: [(&str, usize); 7] = [
 ];
 
 impl ModelConfig {
-    /// A model of width `model_dim` with the usual proportions: heads of 32 or 64, and an MLP of
-    /// 8/3 the width rounded up to a multiple of 32.
+    /// A model of width `model_dim` with the usual proportions: attention heads of 32 or 64, and an
+    /// MLP of 8/3 the width rounded up to a multiple of 32.
     pub fn new(vocab_size: usize, model_dim: usize, n_layers: usize, n_heads: usize) -> Self {
         ModelConfig {
             vocab_size,
@@ -89,7 +89,7 @@ impl ModelConfig {
         }
     }
 
-    /// Rows of all tables of n-grams, R.
+    /// Total rows of all n-gram tables, R.
     pub fn n_ngram_rows(&self) -> usize {
         self.ngrams.iter().map(|head| head.n_rows as usize).sum()
     }
@@ -104,10 +104,10 @@ impl ModelConfig {
         self.n_heads * self.head_dim
     }
 
-    /// Checks that the shape can be built.
+    /// Checks that the shape is valid.
     ///
     /// # Errors
-    /// The first field that cannot be, with what would do.
+    /// The first invalid field, with the valid values.
     pub fn check(&self) -> Result<(), ConfigError> {
         let bad = |field, found, expected: &str| {
             Err(ConfigError { field, found, expected: expected.to_string() })
@@ -149,15 +149,15 @@ impl ModelConfig {
     }
 }
 
-/// Checks that tables of n-grams can be: their sizes are different primes, so that two n-grams seldom
-/// share all their rows.
+/// Checks n-gram tables. Their sizes must be different primes, so that two n-grams seldom share all
+/// their rows.
 ///
 /// # Errors
-/// `ngrams` with the size or the number that cannot be.
+/// `ngrams` with the invalid size or number.
 pub(crate) fn check_ngrams(heads: &[NgramTable]) -> Result<(), ConfigError> {
     let bad = |found, expected: String| Err(ConfigError { field: "ngrams", found, expected });
-    if heads.len() > N_NGRAM_HEADS_MAX {
-        return bad(heads.len(), format!("at most {N_NGRAM_HEADS_MAX} tables"));
+    if heads.len() > N_NGRAM_TABLES_MAX {
+        return bad(heads.len(), format!("at most {N_NGRAM_TABLES_MAX} tables"));
     }
     for (i, head) in heads.iter().enumerate() {
         let NgramTable { n, n_rows } = *head;
@@ -173,7 +173,8 @@ pub(crate) fn check_ngrams(heads: &[NgramTable]) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// 8/3 of the width, rounded up to a multiple of 32: the parameters of an ungated MLP of 4 widths.
+/// 8/3 of the width, rounded up to a multiple of 32: as many parameters as an ungated MLP of width
+/// 4·C.
 pub fn default_ffn_dim(model_dim: usize) -> usize {
     (8 * model_dim).div_ceil(3).div_ceil(32) * 32
 }

@@ -1,6 +1,6 @@
-//! Error of a model's numbers: which cannot be, and what would do.
+//! Error of a model configuration: the invalid field, its value and the valid values.
 
-/// A field of a [`ModelConfig`] that cannot be, and what would do.
+/// An invalid field of a [`ModelConfig`](super::ModelConfig).
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{field} = {found}: {expected}")]
 pub struct ConfigError {
@@ -8,7 +8,7 @@ pub struct ConfigError {
     pub field: &'static str,
     /// Its value.
     pub found: usize,
-    /// What it must be.
+    /// Description of valid values.
     pub expected: String,
 }
 

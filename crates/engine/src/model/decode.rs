@@ -1,11 +1,11 @@
 //! Decoding pass: new tokens of one or several sequences, against their key/value caches.
 //!
-//! The labelled list is that of `forward.rs`, and a test compares them. Two things differ. Keys and
-//! values go to a cache, where attention reads those of earlier tokens. And all threads of a pool
-//! share each product, by rows where there are many (prefill) and by panels of the weight where there
-//! are few (decoding). The rows of all sequences are multiplied together; positions, cache and
-//! attention are each sequence's own. Neither the threads nor the other sequences change a bit of a
-//! sequence.
+//! Its labelled list is that of `forward.rs`; a test compares them. There are two differences. Keys
+//! and values go to a cache, from which attention also reads those of earlier tokens. And all
+//! threads of a pool share each product, split by rows if there are many (prefill) and by panels of
+//! the weight if there are few (decoding). The rows of all sequences are multiplied together;
+//! positions, cache and attention are per sequence. A sequence's bits depend neither on the threads
+//! nor on the other sequences.
 
 use super::activations::{as_rows, to_rows};
 use super::forward::Model;
@@ -21,52 +21,53 @@ use kernels::rope::rope_forward;
 use kernels::{AlignedVec, Pool, Precision, Rows};
 use std::ops::Range;
 
-/// A sequence and the tokens that it continues with.
+/// A sequence and its next tokens.
 #[derive(Debug)]
 pub struct NewTokens<'a> {
     /// The text so far.
     pub sequence: &'a mut Sequence,
-    /// (n) what comes next; at least one.
+    /// (n) the next tokens; at least one.
     pub tokens: &'a [u32],
 }
 
 /// A piece of a pass: consecutive new tokens of one sequence.
 #[derive(Clone, Debug)]
 struct Piece {
-    /// Number of the sequence in the batch.
+    /// Index of the sequence in the batch.
     sequence: usize,
-    /// Which of its new tokens.
+    /// Range within its new tokens.
     tokens: Range<usize>,
-    /// Its rows of the pass.
+    /// Range of its rows in the pass.
     rows: Range<usize>,
 }
 
-/// Memory of a pass over up to N rows, and the output layer's inputs that it leaves.
+/// Buffers of a pass over up to N rows, and the output layer's inputs it computes.
 #[derive(Debug)]
 pub(crate) struct DecodeBuffers {
-    /// The most rows of a pass, N.
+    /// Largest number of rows of a pass, N.
     n_rows: usize,
     precision: Precision,
     /// (N, C) the residual stream.
     stream: AlignedVec<f32>,
-    /// (N) of the norms.
+    /// (N) scales of the norms.
     rstd: AlignedVec<f32>,
     /// (N, Q)
     qkv: AlignedVec<f32>,
     /// (N, 2F)
     gate_up: AlignedVec<f32>,
-    /// (N, max(C, H·D, F)) operand of a product: normalised stream, attention output or hidden row.
+    /// (N, max(C, H·D, F)) operand of a product: normalised stream, attention output or MLP hidden
+    /// row.
     operand: AlignedVec<f32>,
-    /// (sequences, C) operands: the output layer's input after each sequence's last token.
+    /// (sequences, C) operands: the output layer's input at each sequence's last token.
     output: AlignedVec<f32>,
     product: SharedProduct,
     attention: SharedAttention,
-    /// What the pass at hand is over.
+    /// Pieces of the current pass.
     pieces: Vec<Piece>,
 }
 
 impl DecodeBuffers {
-    /// Memory for passes over up to `n_rows` tokens, by up to `threads` threads.
+    /// Buffers for passes over up to `n_rows` tokens, by up to `threads` threads.
     pub fn new(
         layout: &Layout,
         precision: Precision,
@@ -98,12 +99,12 @@ impl DecodeBuffers {
         floats * size_of::<f32>() + self.attention.bytes()
     }
 
-    /// Takes in all tokens of the batch, in passes of up to N rows, and leaves the output layer's
-    /// input after each sequence's last token ([`DecodeBuffers::output_input`]).
+    /// Processes all tokens of the batch, in passes of up to N rows, and leaves the output layer's
+    /// input at each sequence's last token ([`DecodeBuffers::output_input`]).
     ///
     /// # Panics
-    /// If a sequence has no room for its tokens, was made for another model or precision, or has no
-    /// new token; or if a token is not below the vocabulary's size.
+    /// If a sequence lacks capacity for its tokens, was made for another model or precision, or has
+    /// no new token; or if a token is not below the vocabulary's size.
     pub fn run(&mut self, model: Model, pool: &mut Pool, batch: &mut [NewTokens]) {
         let floats = batch.len() * model.layout.config.model_dim;
         if self.output.len() < floats {
@@ -130,7 +131,7 @@ impl DecodeBuffers {
         }
     }
 
-    /// (C) the output layer's input after the last token of sequence `i` of the last batch.
+    /// (C) output layer's input at the last token of sequence `i` of the last batch.
     pub fn output_input(&self, i: usize, model_dim: usize) -> Rows<'_> {
         let row = i * model_dim..(i + 1) * model_dim;
         to_rows(&self.output, row.end, self.precision).slice(row)
@@ -223,7 +224,7 @@ fn mlp_branch(model: Model, slots: &LayerSlots, pool: &mut Pool, buffers: &mut D
     product.run(pool, stream, hidden.as_rows(), model.packed.forward(slots.down), true);
 }
 
-/// Rows of a pass.
+/// Number of rows of a pass.
 fn n_rows(pieces: &[Piece]) -> usize {
     pieces.last().map_or(0, |piece| piece.rows.end)
 }

@@ -1,7 +1,7 @@
 //! Forward pass: token ids to the output layer's input, (N, C).
 //!
-//! Read it beside `backward.rs`, which is the same list from the bottom up: `F7` here is undone by
-//! `B7` there, and a test keeps the two lists mirrored. Logits and loss are the output layer's
+//! Read it next to `backward.rs`, which is the same list in reverse: `B7` there is the gradient of
+//! `F7` here, and a test keeps the two lists mirrored. Logits and loss belong to the output layer
 //! (`head`).
 
 use super::activations::BlockActs;
@@ -19,12 +19,12 @@ use kernels::rmsnorm::rmsnorm_forward;
 use kernels::rope::{Heads, RopeTable, rope_forward_to};
 use kernels::rows::RowsMut;
 
-/// Residual dropout of one micro-batch: the masks are a pure function of the key.
+/// Residual dropout of one micro-batch; its masks are a pure function of the key.
 #[derive(Clone, Copy, Debug)]
 pub struct Dropout {
     /// Probability that an element of a branch is dropped.
     pub rate: f32,
-    /// Stands for (seed, step, micro-batch).
+    /// Hash of (seed, step, micro-batch).
     pub key: u64,
 }
 
@@ -36,36 +36,36 @@ impl Dropout {
     }
 }
 
-/// What both passes read and neither writes.
+/// Inputs of both passes that neither writes.
 #[derive(Clone, Copy, Debug)]
 pub struct Model<'a> {
     /// The table of tensors.
     pub layout: &'a Layout,
     /// All parameters.
     pub params: &'a [f32],
-    /// The matrices among them, as products read them.
+    /// Matrices among the parameters, packed for products.
     pub packed: &'a PackedWeights,
-    /// Rotary angles of every position.
+    /// Rotary angles of all positions.
     pub rope: &'a RopeTable,
-    /// What makes input vectors of tokens.
+    /// The input layer.
     pub inputs: &'a InputLayer,
 }
 
 impl<'a> Model<'a> {
-    /// The numbers of the model.
+    /// Parameters and packed matrices of the model.
     pub fn weights(&self) -> Weights<'a> {
         Weights { params: self.params, packed: self.packed }
     }
 
-    /// The heads of a fused query-key-value row.
+    /// Attention heads of a fused query-key-value row.
     pub fn heads(&self) -> Heads {
         let m = &self.layout.config;
         Heads { n_heads: m.n_heads, n_kv_heads: m.n_kv_heads, head_dim: m.head_dim }
     }
 }
 
-/// Runs the micro-batch that was read into `lane` through every block, leaving the activations and
-/// the output layer's input there.
+/// Runs the micro-batch in `lane` through every block, and stores the activations and the output
+/// layer's input there.
 pub fn forward(model: Model, dropout: Option<Dropout>, lane: &mut Lane) {
     let attention = lane.shape().attention();
     lane.find_inputs(model.inputs);
@@ -82,7 +82,7 @@ pub fn forward(model: Model, dropout: Option<Dropout>, lane: &mut Lane) {
     rmsnorm_forward(acts.input, acts.rstd, stream, gain, model.layout.config.norm_eps);
 }
 
-/// Query-key-value rows before positions come in: a row is a function of its input row alone.
+/// Query-key-value rows before rotary positions; each is a function of its input row alone.
 fn query_key_value(
     model: Model,
     slots: &LayerSlots,

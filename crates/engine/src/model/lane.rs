@@ -1,7 +1,7 @@
-//! Memory of a lane: its micro-batch, gradients, saved activations and workspace.
+//! Lane memory: its micro-batch, gradients, saved activations and workspace.
 //!
-//! A lane works on micro-batches of a few sequences, so that activations stay near the cache and
-//! their size does not grow with the batch. Activations are cut by the tables of `activations`.
+//! A lane works on micro-batches of a few sequences, so that activations stay near the cache and do
+//! not grow with the batch. The tables of `activations` divide the memory.
 
 use super::activations::{BlockActs, Buffer, OutputActs, Scratch, to_rows};
 use super::config::ModelConfig;
@@ -13,7 +13,7 @@ use kernels::attention::AttentionShape;
 use kernels::matmul::{self, MatmulShape};
 use kernels::{AlignedVec, Precision, Rows};
 
-/// The largest micro-batch of a lane and how its activations are kept.
+/// Shape of a lane's largest micro-batch, and the format of its activations.
 #[derive(Clone, Debug)]
 pub struct MicroShape {
     /// The model.
@@ -22,28 +22,28 @@ pub struct MicroShape {
     pub n_seqs: usize,
     /// Tokens of a sequence, T.
     pub seq_len: usize,
-    /// Format of saved activations and product operands.
+    /// Number format of saved activations and product operands.
     pub precision: Precision,
-    /// Rows of a block of logits in the loss, at most: the output layer may take fewer.
+    /// Largest number of rows of a block of logits in the loss; the output layer may use fewer.
     pub logit_rows_max: usize,
-    /// Whether what depends on the input alone is computed once per different input.
+    /// Whether values that depend on the input alone are computed once per distinct input.
     pub distinct_inputs: bool,
-    /// Different inputs that there are: tokens, and words where vectors are composed, I.
+    /// Number of possible inputs, I: tokens and, with composed vectors, words.
     pub n_inputs: usize,
 }
 
-/// Rows that a micro-batch aims at: enough for products to run near peak, few enough for its
+/// Target number of rows of a micro-batch: enough for products to run near peak, few enough for its
 /// activations to stay near the cache.
 const MICRO_ROWS: usize = 1024;
 
-/// Activations of a lane, at most, where a sequence takes less: a large model's would otherwise
-/// take as much memory as its gradients.
+/// Largest size of a lane's activations, unless a single sequence needs more. Without it, the
+/// activations of a large model would take as much memory as its gradients.
 const ACTIVATION_BYTES: usize = 200 << 20;
 
 impl MicroShape {
-    /// The micro-batches of a lane that has `lane_seqs` sequences of a batch.
+    /// Micro-batches of a lane with `lane_seqs` sequences of a batch.
     ///
-    /// A pure function of the shape: the order of sums, and so every bit, depends on it.
+    /// A pure function of the shape, because the order of sums, and so every bit, depends on it.
     pub fn new(
         config: &ModelConfig,
         seq_len: usize,
@@ -61,7 +61,7 @@ impl MicroShape {
         };
         let one_bytes = config.n_layers * BlockActs::floats(&of(1)) * size_of::<f32>();
         let most = (MICRO_ROWS / seq_len).min(ACTIVATION_BYTES / one_bytes.max(1)).max(1);
-        // Equal micro-batches: a short last one would waste the rows it lacks.
+        // Equal micro-batches: a short last one would waste rows.
         of(lane_seqs.div_ceil(lane_seqs.div_ceil(most)))
     }
 
@@ -80,32 +80,32 @@ impl MicroShape {
         }
     }
 
-    /// Query and key heads of a row that are normalised: all or none.
+    /// Number of attention heads in a row that are normalised: all query and key heads, or none.
     pub(super) fn n_normed_heads(&self) -> usize {
         if self.config.qk_norm { self.config.n_heads + self.config.n_kv_heads } else { 0 }
     }
 }
 
-/// A lane's memory.
+/// Memory of a lane.
 #[derive(Debug)]
 pub struct Lane {
     shape: MicroShape,
-    /// (N) the micro-batch at hand, sequence after sequence, and what follows each token.
+    /// (N) tokens of the current micro-batch, sequence by sequence, and their targets.
     tokens: Vec<u32>,
     targets: Vec<u32>,
     n_rows: usize,
     inputs: InputBuffers,
-    /// Gradients, laid out as the parameters of which each lane has its own.
+    /// Gradients, laid out as the parameters of which each lane has its own gradient.
     pub grads: AlignedVec<f32>,
-    /// The gradients that a step's micro-batches only add into.
+    /// Gradients that all micro-batches of a step add into.
     zeroed: Vec<Span>,
     /// (L + 1, N, C) the residual stream before each block and after the last.
     stream: AlignedVec<f32>,
     blocks: AlignedVec<f32>,
-    /// Whether every block has activations of its own; else each writes over those of the last.
+    /// Whether every block keeps its activations; otherwise all blocks share one buffer.
     keeps_blocks: bool,
     output: AlignedVec<f32>,
-    /// Where the output layer's input begins in `output`.
+    /// Offset of the output layer's input in `output`.
     input_start: usize,
     scratch: AlignedVec<f32>,
     /// Panels of the operands of backward products.
@@ -121,9 +121,9 @@ pub(super) struct Block<'a> {
     pub scratch: Scratch<'a>,
     pub grads: &'a mut [f32],
     pub panels: &'a mut [u32],
-    /// What the lane's input vectors are made of.
+    /// Lookups of the micro-batch's input vectors.
     pub lookups: Lookups<'a>,
-    /// The rows of the block's query-key-value product.
+    /// Rows of the block's query-key-value product.
     pub rows: ProductRows<'a>,
 }
 
@@ -136,24 +136,24 @@ pub(super) struct FinalNorm<'a> {
     pub grads: &'a mut [f32],
 }
 
-/// What the output layer gets of a lane, and gives back.
+/// The output layer's view of a lane.
 #[derive(Debug)]
 pub struct LaneOutput<'a> {
     /// (N, C) the layer's input.
     pub input: Rows<'a>,
-    /// (N, C) its gradient, to be written.
+    /// (N, C) gradient of that input, to be written.
     pub dinput: &'a mut [f32],
-    /// (N) the token that follows each position, or `cross_entropy::IGNORE`.
+    /// (N) target of each position, or `cross_entropy::IGNORE`.
     pub targets: &'a [u32],
     /// The lane's gradients.
     pub grads: &'a mut [f32],
-    /// Workspace of backward products, as large as the layer asked for.
+    /// Workspace of backward products, as large as the layer requested.
     pub panels: &'a mut [u32],
 }
 
 impl Lane {
-    /// Allocates for micro-batches up to `shape`; `training` adds gradients and what backward
-    /// passes read.
+    /// Allocates for micro-batches up to `shape`; `training` adds gradients and the buffers of the
+    /// backward pass.
     pub fn new(layout: &Layout, shape: MicroShape, training: bool) -> Lane {
         let (n, c, l) = (shape.n_rows(), layout.config.model_dim, layout.config.n_layers);
         let n_kept = if training { l } else { 1 };
@@ -170,7 +170,7 @@ impl Lane {
             blocks: AlignedVec::zeroed(n_kept * BlockActs::floats(&shape)),
             keeps_blocks: training,
             output: AlignedVec::zeroed(OutputActs::floats(&shape)),
-            // Behind the norm's (N) numbers.
+            // After the norm's (N) scales.
             input_start: OutputActs::buffers(&shape)[0].floats,
             scratch: AlignedVec::zeroed(Scratch::floats(&shape)),
             panels: AlignedVec::zeroed(n_panels),
@@ -178,7 +178,7 @@ impl Lane {
         }
     }
 
-    /// What it was sized for.
+    /// Shape that the lane was allocated for.
     pub fn shape(&self) -> &MicroShape {
         &self.shape
     }
@@ -197,45 +197,45 @@ impl Lane {
         ]
     }
 
-    /// The tables of the lane's activations: those of a block, the workspace, and what passes to the
-    /// output layer and back.
+    /// Tables of the lane's activations: those of a block, the workspace, and those between blocks
+    /// and output layer.
     pub fn buffers(shape: &MicroShape) -> [Vec<Buffer>; 3] {
         [BlockActs::buffers(shape), Scratch::buffers(shape), OutputActs::buffers(shape)]
     }
 
-    /// Makes room for a micro-batch of `n_seqs` sequences; returns its tokens and targets, (B·T)
-    /// each, to be filled.
+    /// Starts a micro-batch of `n_seqs` sequences; returns its tokens and targets, (B·T) each, to
+    /// be filled.
     ///
     /// # Panics
-    /// If there are more than the lane was sized for.
+    /// If there are more sequences than the lane was allocated for.
     pub fn begin_micro_batch(&mut self, n_seqs: usize) -> (&mut [u32], &mut [u32]) {
         assert!(n_seqs <= self.shape.n_seqs, "Lane: more sequences than the lane was sized for");
         self.n_rows = n_seqs * self.shape.seq_len;
         (&mut self.tokens[..self.n_rows], &mut self.targets[..self.n_rows])
     }
 
-    /// Rows of the micro-batch at hand.
+    /// Rows of the current micro-batch.
     pub fn n_rows(&self) -> usize {
         self.n_rows
     }
 
-    /// (N) the tokens of the micro-batch at hand.
+    /// (N) tokens of the current micro-batch.
     pub fn tokens(&self) -> &[u32] {
         &self.tokens[..self.n_rows]
     }
 
-    /// (N) what follows each of them.
+    /// (N) their targets.
     pub fn targets(&self) -> &[u32] {
         &self.targets[..self.n_rows]
     }
 
-    /// (N, C) the output layer's input, as the last forward pass left it.
+    /// (N, C) output layer's input of the last forward pass.
     pub fn output_input(&self) -> Rows<'_> {
         let n = self.n_rows * self.shape.config.model_dim;
         to_rows(&self.output[self.input_start..], n, self.shape.precision)
     }
 
-    /// What the output layer works on.
+    /// The output layer's view of the lane.
     pub fn output(&mut self) -> LaneOutput<'_> {
         let acts = OutputActs::of(&mut self.output, &self.shape, self.n_rows);
         LaneOutput {
@@ -247,25 +247,25 @@ impl Lane {
         }
     }
 
-    /// Zeroes the gradients that a step's micro-batches only add into: those of gains and biases, and
-    /// those of input vectors where no matrix product overwrites them.
+    /// Zeroes the gradients that a step's micro-batches only add into: those of gains and biases,
+    /// and those of input vectors unless a matrix product overwrites them.
     pub fn begin_step(&mut self) {
         for span in &self.zeroed {
             span.of_mut(&mut self.grads).fill(0.0);
         }
     }
 
-    /// Finds what the input vectors of the micro-batch are made of.
+    /// Finds the lookups of the micro-batch's input vectors.
     pub(super) fn find_inputs(&mut self, layer: &InputLayer) {
         self.inputs.find(layer, &self.tokens[..self.n_rows]);
     }
 
-    /// The rows of n-grams (N, K) that the micro-batch looks up; none in a model without.
+    /// N-gram rows (N, K) that the micro-batch looks up; empty in a model without n-grams.
     pub fn find_ngrams(&mut self, layer: &InputLayer) -> &[u32] {
         self.inputs.find_ngrams(layer, &self.tokens[..self.n_rows])
     }
 
-    /// The residual stream before block `l` and after it, the block's activations, and workspace.
+    /// View for block `l`: the stream before and after it, its activations, and workspace.
     pub(super) fn block(&mut self, l: usize) -> Block<'_> {
         let (n_rows, shape) = (self.n_rows, &self.shape);
         let stride = shape.n_rows() * shape.config.model_dim;
@@ -286,7 +286,7 @@ impl Lane {
         }
     }
 
-    /// What the final norm reads and writes.
+    /// View for the final norm.
     pub(super) fn final_norm(&mut self) -> FinalNorm<'_> {
         let shape = &self.shape;
         let start = shape.config.n_layers * shape.n_rows() * shape.config.model_dim;
@@ -299,7 +299,7 @@ impl Lane {
     }
 }
 
-/// The gradients of `layout` that a lane has and that no product overwrites.
+/// Spans of the lane's own gradients that no product overwrites.
 fn added_into(layout: &Layout) -> Vec<Span> {
     let is_overwritten = |span| layout.head.matrices().iter().any(|m| m.matrix.span == span);
     let vectors = layout.tensors.iter().filter(|t| t.shape.len() == 1).map(|t| t.span);
@@ -307,7 +307,7 @@ fn added_into(layout: &Layout) -> Vec<Span> {
     vectors.chain(tables).filter(|span| span.end <= layout.lane_len).collect()
 }
 
-/// Words of panels that the backward products of every block, and those of the output layer, fit in.
+/// Words of panels that suffice for the backward products of every block and of the output layer.
 fn panel_words(layout: &Layout, shape: &MicroShape) -> usize {
     let (m, precision) = (shape.n_rows(), shape.precision);
     let words = |matrix: Matrix| {

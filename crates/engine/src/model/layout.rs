@@ -1,8 +1,8 @@
-//! THE TABLE of a model: where the tensors of inputs, blocks and output layer lie.
+//! Layout of a model: the table of all tensors of input layer, blocks and output layer.
 //!
-//! Each of the three lays out its own ([`Layout::new`] calls them in turn). Under some output
-//! layers a batch uses only some rows of the tables with a row for each token; these tables then
-//! come last, and lanes share one gradient of them.
+//! [`Layout::new`] lets each of the three lay out its own tensors in turn. Under some output layers
+//! a batch uses only some rows of the token tables; these tables then come last, and lanes share
+//! one gradient of them.
 
 use super::config::ModelConfig;
 use super::config_error::ConfigError;
@@ -12,14 +12,14 @@ use super::table::{ALIGN_FLOATS, INIT_STD, Init, Matrix, Span, TableBuilder, Ten
 use crate::head::{self, OutputLayer};
 use std::sync::Arc;
 
-/// Where the tensors of one block lie.
+/// Tensors of one block.
 #[derive(Clone, Debug)]
 pub struct LayerSlots {
     /// (C) gains before attention.
     pub attn_norm: Span,
     /// (Q, C) query, key and value projections.
     pub qkv: Matrix,
-    /// (D) gains of query and key heads, where `qk_norm` is on.
+    /// (D) gains of query and key heads, if `qk_norm` is on.
     pub qk_norm: Option<(Span, Span)>,
     /// (C, H·D) attention output projection.
     pub out: Matrix,
@@ -31,24 +31,24 @@ pub struct LayerSlots {
     pub down: Matrix,
 }
 
-/// The table of a model.
+/// Table of tensors of a model.
 #[derive(Clone, Debug)]
 pub struct Layout {
-    /// The model it is for.
+    /// Configuration of the model.
     pub config: ModelConfig,
-    /// Every tensor, in the order they lie in memory.
+    /// All tensors, in memory order.
     pub tensors: Vec<Tensor>,
-    /// The tables that input vectors are read from.
+    /// Tables of the input layer.
     pub inputs: InputSlots,
-    /// The blocks' places.
+    /// Tensors of the blocks.
     pub layers: Vec<LayerSlots>,
     /// (C) gains before the output layer.
     pub final_norm: Span,
-    /// The output layer, which knows its own places.
+    /// Output layer, which knows its own tensors.
     pub head: Arc<dyn OutputLayer>,
-    /// Floats of which every lane has a gradient of its own; of those from here on there is one.
+    /// Floats of which every lane has its own gradient; all lanes share the gradient of the rest.
     pub lane_len: usize,
-    /// Floats in a parameter-shaped allocation, padding included.
+    /// Floats of a parameter-shaped allocation, including padding.
     pub len: usize,
 }
 
@@ -61,8 +61,8 @@ impl Layout {
         Layout::for_training(config, None)
     }
 
-    /// As [`Layout::new`], for a training that compares each target with `n_samples` tokens only, if
-    /// there is such a number and the output layer is one that can be trained so.
+    /// Layout for training that compares each target with `n_samples` tokens only, if given and the
+    /// output layer supports it; otherwise as [`Layout::new`].
     ///
     /// # Errors
     /// As [`ModelConfig::check`].
@@ -74,9 +74,9 @@ impl Layout {
         Layout::with_head(config, shares_tables, |table| head::lay_out(config, n_samples, table))
     }
 
-    /// As [`Layout::new`], with another output layer than the one that `config` names: `lay_out` lays
-    /// out its tensors. If `shares_tables`, it calls [`TableBuilder::begin_shared`] when those follow
-    /// that lanes share one gradient of.
+    /// Layout with another output layer than that of `config`; `lay_out` lays out its tensors. If
+    /// `shares_tables`, it calls [`TableBuilder::begin_shared`] before the tensors whose gradient
+    /// lanes share.
     ///
     /// # Errors
     /// As [`ModelConfig::check`].
@@ -119,12 +119,12 @@ impl Layout {
         self.block_matrices().map(of_block).chain(self.head.matrices())
     }
 
-    /// Whether lanes share one gradient of the tables with a row for each token.
+    /// Whether lanes share one gradient of the token tables.
     pub fn shares_tables(&self) -> bool {
         self.lane_len < self.len
     }
 
-    /// The tables that lanes share one gradient of.
+    /// Tables whose gradient lanes share.
     pub fn shared_tables(&self) -> impl Iterator<Item = &Tensor> {
         self.tensors.iter().filter(|t| t.span.start >= self.lane_len)
     }
@@ -135,12 +135,12 @@ impl Layout {
     }
 }
 
-/// Lays out block number `l`.
+/// Lays out block `l`.
 fn layer(table: &mut TableBuilder, config: &ModelConfig, l: usize) -> LayerSlots {
     let (c, d, f) = (config.model_dim, config.head_dim, config.ffn_dim);
     let (q_rows, kv_rows) = (config.attn_dim(), config.n_kv_heads * d);
-    // Branches that add into the residual stream start smaller, so that the stream's variance
-    // does not grow with depth (GPT-2, section 2.3).
+    // Branches that add to the residual stream start smaller, so that the stream's variance does
+    // not grow with depth (GPT-2, section 2.3).
     let branch = Init::Normal(INIT_STD / ((2 * config.n_layers) as f32).sqrt());
     let weight = Init::Normal(INIT_STD);
     let name = |rest: &str| format!("model.layers.{l}.{rest}.weight");

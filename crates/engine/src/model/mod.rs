@@ -1,14 +1,14 @@
-//! The decoder: its table of tensors, its memory, and its mirror lists of forward, backward and
-//! decoding.
+//! Decoder model: its table of tensors, its memory, and the mirrored lists of forward, backward and
+//! decoding pass.
 //!
-//! A plain Llama: RMSNorm, rotary positions, gated MLP, grouped-query attention, no biases. Token ids
-//! become input vectors (`inputs`), which the blocks (`forward`) turn into the output layer's input,
-//! (N, C); losses and distributions are the output layer's ([`crate::head`]). `decode` runs the same
-//! blocks over texts in progress.
+//! The architecture is Llama: RMSNorm, rotary positions, gated MLP, grouped-query attention, no
+//! biases. Token ids become input vectors (`inputs`), which the blocks (`forward`) turn into the
+//! output layer's input, (N, C); losses and distributions belong to the output layer
+//! ([`crate::head`]). `decode` runs the same blocks over texts in progress.
 //!
 //! Letters in shape comments, here and everywhere: **B** sequences, **T** time, **C** model_dim,
-//! **H** query heads, **K** key/value heads, **D** head_dim, **F** ffn_dim, **V** vocabulary,
-//! **L** layers, **N** = B·T rows, **Q** = (H + 2K)·D the width of a fused query-key-value row.
+//! **H** query heads, **K** key/value heads, **D** head_dim, **F** ffn_dim, **V** vocabulary, **L**
+//! layers, **N** = B·T rows, **Q** = (H + 2K)·D the width of a fused query-key-value row.
 
 mod activations;
 mod active_rows;

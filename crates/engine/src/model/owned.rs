@@ -1,4 +1,4 @@
-//! Owned model: parameters, their packed matrices, and what else the passes read.
+//! Owned model: parameters, packed matrices, input layer and rotary angles.
 
 use super::forward::Model;
 use super::inputs::InputLayer;
@@ -7,22 +7,23 @@ use super::packed::PackedWeights;
 use kernels::rope::RopeTable;
 use kernels::{AlignedVec, Pool, Precision};
 
-/// Everything that the passes read of one model.
+/// Model in memory: everything that the passes read.
 #[derive(Debug)]
 pub struct OwnedModel {
     /// The table of tensors.
     pub layout: Layout,
     /// Parameters.
     pub params: AlignedVec<f32>,
-    /// The matrices among them; whoever changes parameters packs them again.
+    /// Packed matrices; a change of the parameters requires packing again.
     pub packed: PackedWeights,
-    /// What makes input vectors of tokens.
+    /// The input layer.
     pub inputs: InputLayer,
     rope: RopeTable,
 }
 
 impl OwnedModel {
-    /// A model ready to predict and to measure losses: all of `params` packed for forward products.
+    /// Model for prediction and evaluation: all matrices of `params` are packed for forward
+    /// products.
     pub fn new(
         layout: Layout,
         params: AlignedVec<f32>,
@@ -35,7 +36,7 @@ impl OwnedModel {
         model
     }
 
-    /// A model whose matrices are still to be packed, for training or not.
+    /// Model whose matrices are not packed yet, with or without training.
     pub(crate) fn unpacked(
         layout: Layout,
         params: AlignedVec<f32>,
@@ -53,7 +54,7 @@ impl OwnedModel {
         }
     }
 
-    /// What the passes read.
+    /// Borrowed view for the passes.
     pub fn model(&self) -> Model<'_> {
         let OwnedModel { layout, params, packed, inputs, rope } = self;
         Model { layout, params, packed, rope, inputs }
@@ -64,7 +65,7 @@ impl OwnedModel {
         &self.layout
     }
 
-    /// The longest text, in tokens, that the model was made for.
+    /// Longest text that the model was made for, in tokens.
     pub fn max_len(&self) -> usize {
         self.layout.config.seq_len
     }

@@ -1,11 +1,11 @@
 //! Packed weights: matrices converted and packed into panels once per step, for all lanes.
 //!
-//! That is every matrix for the forward products, and those of the output layer that ask for it for
-//! their backward products, which go block of rows after block of rows. The backward products of the
-//! other matrices pack on their way (`matmul_straight`): a second copy of them would cost as much
-//! memory as a moment of the optimiser, and save no time.
+//! Every matrix is packed for forward products. Those of the output layer that ask for it are also
+//! packed for backward products, which run in row blocks. The backward products of other matrices
+//! pack on the fly (`matmul_straight`): a second packed copy would cost as much memory as a moment
+//! of the optimiser and save no time.
 //!
-//! A matrix that a step does not read need not be packed for it ([`ReadBy`]). To read a matrix that
+//! A matrix need not be packed for a step that does not read it ([`ReadBy`]). Reading a matrix that
 //! was not packed since its parameters changed is an error.
 
 use super::table::{Matrix, Span};
@@ -13,16 +13,16 @@ use kernels::matmul::{self, Packed};
 use kernels::{AlignedVec, Pool, Precision};
 use std::ops::Range;
 
-/// What the passes read of a model's parameters: the numbers, and the matrices among them packed.
+/// Parameters of a model, plain and packed, as the passes read them.
 #[derive(Clone, Copy, Debug)]
 pub struct Weights<'a> {
     /// All parameters.
     pub params: &'a [f32],
-    /// The matrices among them.
+    /// Packed matrices.
     pub packed: &'a PackedWeights,
 }
 
-/// Which side of a layer a product is on.
+/// Side of a layer that a product is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Side {
     /// Y = X·Wᵀ.
@@ -31,29 +31,29 @@ enum Side {
     Backward,
 }
 
-/// Who reads a matrix, which tells when it must be packed.
+/// Readers of a matrix, which decide when it must be packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadBy {
     /// Every step.
     EveryStep,
-    /// The steps whose batch uses this part of the output layer.
+    /// Steps whose batch uses this part of the output layer.
     StepsThatUse(usize),
-    /// No step, only what measures or predicts between steps.
+    /// No step; only evaluation and prediction between steps.
     NoStep,
 }
 
-/// A matrix to be packed.
+/// A matrix to pack.
 #[derive(Clone, Copy, Debug)]
 pub struct PackedMatrix {
-    /// Its place.
+    /// The matrix.
     pub matrix: Matrix,
-    /// Who reads it.
+    /// Its readers.
     pub read_by: ReadBy,
-    /// Whether training reads it packed in its backward product too.
+    /// Whether training also reads it packed in its backward product.
     pub packs_backward: bool,
 }
 
-/// A piece of packing work: some panels of one matrix for one side.
+/// A packing task: some panels of one matrix for one side.
 #[derive(Clone, Debug)]
 struct PackTask {
     matrix: Matrix,
@@ -62,26 +62,26 @@ struct PackTask {
     panels: Range<usize>,
 }
 
-/// Words that one packing task writes at most, so that both cores have something to do.
+/// Largest number of words of a packing task, so that all threads have work.
 const TASK_WORDS: usize = 1 << 16;
 
-/// The matrices of a model in panels.
+/// Packed matrices of a model.
 #[derive(Debug)]
 pub struct PackedWeights {
     words: AlignedVec<u32>,
     precision: Precision,
-    /// By matrix index: where the forward panels lie.
+    /// By matrix index: span of the forward panels.
     forward: Vec<Span>,
-    /// By matrix index: where the backward panels lie, if there are any.
+    /// By matrix index: span of the backward panels, if any.
     backward: Vec<Option<Span>>,
-    /// By matrix index: whether the panels are those of the parameters.
+    /// By matrix index: whether the panels match the parameters.
     is_fresh: Vec<bool>,
     tasks: Vec<PackTask>,
     ranges: Vec<Range<usize>>,
 }
 
 impl PackedWeights {
-    /// Room for the panels of `matrices`, which are numbered in their order; `training` adds those of
+    /// Buffers for the panels of `matrices`, which are indexed in order; `training` adds panels of
     /// backward products.
     pub fn new(
         matrices: impl IntoIterator<Item = PackedMatrix>,
@@ -127,7 +127,7 @@ impl PackedWeights {
         Span { start, end: *len }
     }
 
-    /// Notes that the parameters of some matrices changed: they are no longer packed.
+    /// Marks matrices whose parameters changed as not packed.
     pub fn forget_where(&mut self, is_changed: impl Fn(ReadBy) -> bool) {
         for task in self.tasks.iter().filter(|task| is_changed(task.read_by)) {
             self.is_fresh[task.matrix.index] = false;
@@ -139,8 +139,7 @@ impl PackedWeights {
         self.pack_where(params, pool, |_| true);
     }
 
-    /// Converts and packs the matrices of `params` that are wanted, but for those that were packed
-    /// since their parameters changed.
+    /// Packs the selected matrices of `params`, except those that are still packed.
     pub fn pack_where(
         &mut self,
         params: &[f32],
@@ -169,19 +168,19 @@ impl PackedWeights {
         }
     }
 
-    /// The right operand of Y = X·Wᵀ.
+    /// Right operand of Y = X·Wᵀ.
     ///
     /// # Panics
-    /// If it was not packed since the parameters changed.
+    /// If the matrix was not packed since the parameters changed.
     pub fn forward(&self, matrix: Matrix) -> Packed<'_> {
         assert!(self.is_fresh[matrix.index], "PackedWeights::forward: {matrix:?} is not packed");
         self.view(matrix, Side::Forward, self.forward[matrix.index])
     }
 
-    /// The right operand of dX = dY·W.
+    /// Right operand of dX = dY·W.
     ///
     /// # Panics
-    /// If the weights were packed for inference, or the matrix was not to be packed for this.
+    /// If the weights were packed for inference, or the matrix is not packed for backward products.
     pub fn backward(&self, matrix: Matrix) -> Packed<'_> {
         let span = self.backward[matrix.index];
         let span = span.expect("PackedWeights::backward: the matrix is not packed for that");
@@ -193,7 +192,7 @@ impl PackedWeights {
         Packed { words: span.of(&self.words), precision: self.precision, k, n }
     }
 
-    /// The format of the operands.
+    /// Number format of the operands.
     pub fn precision(&self) -> Precision {
         self.precision
     }

@@ -1,12 +1,12 @@
-//! Fresh parameters: a pure function of (seed, table).
+//! Initial parameters: a pure function of (seed, table).
 
 use super::layout::Layout;
 use super::table::Init;
 use kernels::AlignedVec;
 use kernels::rng::{Purpose, Rng};
 
-/// Parameters as the table says they start; each tensor draws from a stream of its own, so that a
-/// tensor's numbers do not depend on what stands before it.
+/// Initial parameters as the table specifies. Each tensor draws from its own random stream, so that
+/// its numbers do not depend on the tensors before it.
 pub fn init_params(layout: &Layout, seed: u64) -> AlignedVec<f32> {
     let mut params = AlignedVec::zeroed(layout.len);
     for (i, tensor) in layout.tensors.iter().enumerate() {

@@ -1,20 +1,20 @@
-//! Shared product: one matrix product done by all threads of a pool.
+//! Shared product: one matrix product computed by all threads of a pool.
 
 use kernels::accum::Accum;
 use kernels::matmul::{Packed, matmul, matmul_panels, n_panels, panel_columns};
 use kernels::{Pool, Rows};
 use std::ops::Range;
 
-/// Rows that a thread gets at least, for its products to run near their peak.
+/// Fewest rows of a thread, for its products to run near their peak.
 const ROWS_EACH: usize = 8;
 
-/// Shares products among threads, by rows where there are many (prefill) and by panels of the weight
-/// where there are few (decoding of one or some texts). Sharing changes no bits. It allocates when it
-/// is first used, and again for a larger product of few rows.
+/// Splits products among threads, by rows if there are many (prefill) and by panels of the weight
+/// if there are few (decoding of one or some texts). The split changes no bits. Allocates on first
+/// use, and again for a larger product of few rows.
 #[derive(Debug, Default)]
 pub(crate) struct SharedProduct {
     ranges: Vec<Range<usize>>,
-    /// Each thread's columns of all rows, one thread after the other.
+    /// Each thread's columns of all rows, thread by thread.
     columns: Vec<f32>,
 }
 
@@ -45,8 +45,8 @@ impl SharedProduct {
         }
     }
 
-    /// Several rows by panels: a thread's columns do not lie together in `c`, so they are computed
-    /// apart.
+    /// Splits a product of several rows by panels. A thread's columns are not contiguous in `c`, so
+    /// they are computed in a buffer.
     fn by_panels(&mut self, pool: &mut Pool, c: &mut [f32], a: Rows, b: Packed, accum: Accum) {
         let (n, threads) = (b.n, pool.threads());
         let n_rows = c.len() / n;
@@ -75,7 +75,7 @@ impl SharedProduct {
     }
 }
 
-/// The panels of thread `i`.
+/// Panels of thread `i`.
 fn part(i: usize, threads: usize, b: Packed) -> Range<usize> {
     let panels = n_panels(b.n);
     i * panels / threads..(i + 1) * panels / threads

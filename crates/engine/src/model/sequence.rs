@@ -6,26 +6,26 @@ use super::layout::Layout;
 use kernels::attention::CacheShape;
 use kernels::{AlignedVec, Precision};
 
-/// Tokens that a text is usually continued with at most: longer prompts come in parts.
+/// Usual largest number of tokens of one pass; longer prompts are split.
 pub(crate) const CHUNK: usize = 512;
 
-/// The text would grow longer than the model's context.
+/// Error: the text would exceed the model's context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the text has {needed} tokens, the model's context holds {max_len}")]
 pub struct ContextFull {
-    /// Tokens that there would be.
+    /// Tokens that the text would have.
     pub needed: usize,
     /// Tokens that fit.
     pub max_len: usize,
 }
 
-/// A text in progress: what later tokens need of the earlier ones.
+/// Text in progress: the state that later tokens need.
 ///
-/// It owns no workspace. Any number of sequences share a
-/// [`Workspace`](crate::generate::Workspace), which runs their new tokens together.
+/// It has no workspace. Any number of sequences share a [`Workspace`](crate::generate::Workspace),
+/// which runs their new tokens together.
 #[derive(Debug)]
 pub struct Sequence {
-    /// (L, K, head words) keys and values.
+    /// (L, K, words per key/value head) keys and values.
     cache: AlignedVec<u32>,
     shape: CacheShape,
     /// Tokens in the cache.
@@ -33,9 +33,9 @@ pub struct Sequence {
     history: InputHistory,
 }
 
-/// The cache of one block of a sequence.
+/// Cache of one block of a sequence.
 pub(super) struct BlockCache<'a> {
-    /// (K, head words)
+    /// (K, words per key/value head)
     pub words: &'a mut [u32],
     pub shape: CacheShape,
     /// Position of the first new token.
@@ -43,7 +43,7 @@ pub(super) struct BlockCache<'a> {
 }
 
 impl Sequence {
-    /// An empty text with room for `max_len` tokens, or as many as the model's context holds.
+    /// Empty text with capacity for `max_len` tokens, but at most the model's context.
     pub fn new(layout: &Layout, precision: Precision, max_len: usize) -> Sequence {
         let m = &layout.config;
         let max_len = max_len.min(m.seq_len).max(1);
@@ -56,7 +56,7 @@ impl Sequence {
         }
     }
 
-    /// The shape of a block's cache with room for `max_len` tokens.
+    /// Shape of a block's cache for `max_len` tokens.
     pub(super) fn cache_shape(
         config: &ModelConfig,
         precision: Precision,
@@ -66,22 +66,22 @@ impl Sequence {
         CacheShape { n_heads, n_kv_heads, head_dim, max_len, precision }
     }
 
-    /// Tokens taken in so far.
+    /// Tokens processed so far.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether no token was taken in.
+    /// Whether the text is empty.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Tokens that fit.
+    /// Capacity in tokens.
     pub fn max_len(&self) -> usize {
         self.shape.max_len
     }
 
-    /// Forgets all but the first `len` tokens.
+    /// Drops all but the first `len` tokens.
     pub fn rewind(&mut self, len: usize) {
         self.len = self.len.min(len);
     }
@@ -91,13 +91,13 @@ impl Sequence {
         self.cache.len() * size_of::<u32>()
     }
 
-    /// Whether `n` more tokens fit.
+    /// Checks that `n` more tokens fit.
     pub(crate) fn check_room(&self, n: usize) -> Result<(), ContextFull> {
         let (needed, max_len) = (self.len + n, self.max_len());
         if needed > max_len { Err(ContextFull { needed, max_len }) } else { Ok(()) }
     }
 
-    /// The input vectors of `tokens`, which come next.
+    /// Input vectors of `tokens`, which come next.
     pub(super) fn inputs<'a>(
         &'a mut self,
         layer: &'a InputLayer,
@@ -106,14 +106,14 @@ impl Sequence {
         self.history.take(layer, self.len, tokens)
     }
 
-    /// The cache of block `l`.
+    /// Cache of block `l`.
     pub(super) fn block(&mut self, l: usize) -> BlockCache<'_> {
         let words = self.shape.cache_words();
         let words = &mut self.cache[l * words..(l + 1) * words];
         BlockCache { words, shape: self.shape, start: self.len }
     }
 
-    /// Notes that every block's cache holds `n` more tokens.
+    /// Records that every block's cache holds `n` more tokens.
     pub(super) fn advance(&mut self, n: usize) {
         self.len += n;
     }

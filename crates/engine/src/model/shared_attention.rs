@@ -1,25 +1,26 @@
-//! Shared attention: cached attention of one sequence's new rows, done by all threads of a pool.
+//! Shared attention: cached attention of one sequence's new rows, computed by all threads of a
+//! pool.
 
 use super::sequence::BlockCache;
 use kernels::attention::{CacheShape, attention_cached, attention_cached_scratch_len};
 use kernels::{AlignedVec, Pool, Rows, RowsMut};
 use std::ops::Range;
 
-/// Shares attention among threads, by rows where there are many (prefill) and by key/value heads
-/// where there is one (decoding). Sharing changes no bits.
+/// Splits attention among threads, by rows if there are many (prefill) and by key/value heads if
+/// there is one (decoding). The split changes no bits.
 #[derive(Debug)]
 pub(super) struct SharedAttention {
-    /// One scratch of cached attention for each task.
+    /// Scratch of cached attention, one per task.
     scratch: Vec<AlignedVec<f32>>,
-    /// Each task's part of the outputs.
+    /// Range of outputs of each task.
     ranges: Vec<Range<usize>>,
 }
 
 impl SharedAttention {
-    /// Scratch for sequences with caches of this shape (their length does not matter), to be worked
-    /// on by up to `threads` threads.
+    /// Scratch for sequences with caches of this shape (of any length), for up to `threads`
+    /// threads.
     pub fn new(shape: CacheShape, threads: usize) -> SharedAttention {
-        // As many tasks as threads, or one for each key/value head.
+        // One task per thread, or one per key/value head.
         let n = threads.max(shape.n_kv_heads);
         let scratch_len = attention_cached_scratch_len(shape);
         SharedAttention {
@@ -28,8 +29,8 @@ impl SharedAttention {
         }
     }
 
-    /// Writes the attention outputs `y` (n, H·D) of the new rows `qkv` (n, Q), whose keys and values
-    /// are in the cache already.
+    /// Writes the attention outputs `y` (n, H·D) of the new rows `qkv` (n, Q), whose keys and
+    /// values are already in the cache.
     pub fn run(&mut self, pool: &mut Pool, y: RowsMut, qkv: &[f32], block: BlockCache) {
         let BlockCache { words: cache, shape, start } = block;
         let y_dim = shape.n_heads * shape.head_dim;
@@ -40,7 +41,7 @@ impl SharedAttention {
             _ => pool.threads().min(n).min(self.scratch.len()),
         };
         let first_row = |task: usize| task * n / n_tasks;
-        // A task's part of the outputs: whole heads of the one row, or whole rows.
+        // Outputs of a task: whole attention heads of the single row, or whole rows.
         let group_dim = shape.group() * shape.head_dim;
         let part = |task: usize| match n {
             1 => task * group_dim..(task + 1) * group_dim,

@@ -1,17 +1,17 @@
-//! Table of tensors: each one's name, shape, place, initialiser and weight decay.
+//! Table of tensors: name, shape, span, initialiser and weight decay of each.
 //!
-//! Parameters, gradients and both moments are one allocation each, sliced by this table; checkpoint
-//! names, optimiser groups, `inspect` and the labels of gradient tests come from it too. Tensors
-//! that one product reads lie side by side, so that query, key and value are one matrix of
-//! (H + 2K)·D rows to the engine and three tensors to a file.
+//! Parameters, gradients and both moments are one allocation each, divided by this table;
+//! checkpoint names, optimiser groups, `inspect` and the labels of gradient tests come from it too.
+//! Tensors that one product reads are contiguous, so that query, key and value are one matrix of (H
+//! + 2K)·D rows to the engine and three tensors to a file.
 
 /// Matrices and gains start at multiples of this many floats: one cache line.
 pub(super) const ALIGN_FLOATS: usize = 16;
 
-/// Standard deviation of a fresh weight, as GPT-2 chose it.
+/// Standard deviation of an initial weight, as in GPT-2.
 pub(crate) const INIT_STD: f32 = 0.02;
 
-/// A range of elements in a parameter-shaped allocation.
+/// Range of elements in a parameter-shaped allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// First element.
@@ -42,38 +42,38 @@ impl Span {
     }
 }
 
-/// How a tensor starts.
+/// Initialiser of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
     /// Independent normal numbers of mean 0 and this standard deviation.
     Normal(f32),
     /// All ones: the gains of norms.
     Ones,
-    /// All zeros: biases, until the tokens' frequencies are known.
+    /// All zeros: biases, until token frequencies are known.
     Zeros,
 }
 
-/// One row of the table.
+/// Entry of the table: one tensor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
-    /// The name in a checkpoint, as the Hugging Face Llama has it.
+    /// Name in a checkpoint, as in Hugging Face Llama.
     pub name: String,
     /// (rows, columns) of a matrix or (columns) of a gain; a weight is (outputs, inputs).
     pub shape: Vec<usize>,
-    /// Where it lies.
+    /// Position in the allocation.
     pub span: Span,
-    /// How it starts.
+    /// Initialiser.
     pub init: Init,
     /// Whether weight decay applies: to matrices, not to gains.
     pub decay: bool,
 }
 
-/// A matrix that a product reads: one or more tensors of the table, one under the other.
+/// A matrix that a product reads: one or more contiguous tensors of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Matrix {
-    /// Its number among the matrices of the model.
+    /// Index among the matrices of the model.
     pub index: usize,
-    /// Where it lies.
+    /// Position in the allocation.
     pub span: Span,
     /// Outputs: its rows.
     pub n_out: usize,
@@ -81,13 +81,13 @@ pub struct Matrix {
     pub n_in: usize,
 }
 
-/// Gradients laid out as the parameters from number `start` on: a lane's own (`start` is 0), or
+/// Gradients laid out as the parameters from index `start` on: a lane's own (`start` is 0), or
 /// those of the tables that all lanes share.
 #[derive(Debug)]
 pub struct Gradients<'a> {
-    /// The parameter that the first of `values` belongs to.
+    /// Index of the parameter that the first of `values` belongs to.
     pub start: usize,
-    /// One for each parameter.
+    /// One number per parameter.
     pub values: &'a mut [f32],
 }
 
@@ -105,18 +105,18 @@ impl Gradients<'_> {
             .expect("the table gives every tensor a place of its own")
     }
 
-    /// The same gradients, lent for a shorter time.
+    /// The same gradients, reborrowed.
     pub fn reborrow(&mut self) -> Gradients<'_> {
         Gradients { start: self.start, values: self.values }
     }
 }
 
-/// A table being laid out, tensor after tensor.
+/// Builder of a table, tensor by tensor.
 #[derive(Debug)]
 pub struct TableBuilder {
     pub(super) tensors: Vec<Tensor>,
     pub(super) len: usize,
-    /// Where the tables begin that lanes share one gradient of.
+    /// Start of the tables whose gradient lanes share.
     pub(super) shared_start: Option<usize>,
     n_matrices: usize,
     vocab_size: usize,
@@ -138,7 +138,7 @@ impl TableBuilder {
         }
     }
 
-    /// The (V, C) embeddings of tokens, laid out when they are first asked for.
+    /// The (V, C) token embeddings, laid out on first use.
     pub fn embedding(&mut self) -> Span {
         if let Some(embed) = self.embed {
             return embed;
@@ -149,7 +149,7 @@ impl TableBuilder {
         embed
     }
 
-    /// Says that the tensors from here on are tables of which lanes share one gradient.
+    /// Declares that the following tensors are tables whose gradient lanes share.
     pub fn begin_shared(&mut self) {
         self.shared_start = Some(self.len);
     }
@@ -159,7 +159,7 @@ impl TableBuilder {
         self.tensor(name, vec![n_out, n_in], init)
     }
 
-    /// More rows of the weight before: a tensor of its own right behind it.
+    /// More rows of the previous weight: a tensor directly behind it.
     pub fn more_rows(&mut self, name: &str, n_out: usize, n_in: usize, init: Init) -> Span {
         self.tensor_behind(name, vec![n_out, n_in], init)
     }
@@ -174,10 +174,10 @@ impl TableBuilder {
         self.tensor(name, vec![len], Init::Zeros)
     }
 
-    /// The matrix made of tensors of `n_in` columns that lie one under the other.
+    /// The matrix made of contiguous tensors with `n_in` columns.
     ///
     /// # Panics
-    /// If they do not touch.
+    /// If they are not contiguous.
     pub fn join(&mut self, parts: &[Span], n_in: usize) -> Matrix {
         for pair in parts.windows(2) {
             assert_eq!(pair[0].end, pair[1].start, "TableBuilder: joined tensors do not touch");

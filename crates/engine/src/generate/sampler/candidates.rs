@@ -1,22 +1,21 @@
-//! Candidates: the tokens that may come next, narrowed down by top-k, top-p and min-p.
+//! Candidates for the next token, narrowed by top-k, top-p and min-p.
 //!
-//! Vocabularies are large and few tokens are kept, so what is dropped is never sorted: top-k skips
-//! whatever is below the k-th best so far, and top-p first finds by a histogram how far down it
-//! reaches.
+//! Vocabularies are large and few tokens are kept, so dropped tokens are never sorted: top-k skips
+//! scores below the k-th best so far, and top-p first finds by a histogram how far down it reaches.
 
 use std::cmp::Ordering;
 
-/// A token that may come next.
+/// A candidate for the next token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Candidate {
-    /// Its logit, log-probability or probability, whichever it is at the time.
+    /// Logit, log-probability or probability, depending on the stage.
     pub score: f32,
     /// Its id.
     pub token: u32,
 }
 
-/// The better candidate is the smaller. Ties go to the smaller id, so that the result does not
-/// depend on how a sort works.
+/// Better candidates compare as less. Ties go to the smaller id, so that the result does not depend
+/// on the sort algorithm.
 impl Ord for Candidate {
     fn cmp(&self, other: &Candidate) -> Ordering {
         other.score.total_cmp(&self.score).then(self.token.cmp(&other.token))
@@ -31,39 +30,40 @@ impl PartialOrd for Candidate {
 
 impl Eq for Candidate {}
 
-/// Candidates; allocates when made, not when used.
+/// List of candidates; allocates when created, not when used.
 #[derive(Debug)]
 pub(super) struct Candidates {
-    /// In no order until [`Candidates::sort`]; with a limit, the best k and some more.
+    /// Unordered until [`Candidates::sort`]; with a limit, the best k and some more.
     items: Vec<Candidate>,
     /// Lower bound of what is kept: the k-th best score seen, once k were seen.
     floor: f32,
     k: Option<usize>,
 }
 
-/// Buckets of the histogram, eight to each halving of the probability.
+/// Buckets of the histogram, eight per halving of the probability.
 const N_BUCKETS: usize = 256;
 
-/// Scores that are looked at together.
+/// Scores compared together.
 const CHUNK: usize = 16;
 
 impl Candidates {
-    /// Room for a vocabulary of this size.
+    /// List with capacity for a vocabulary of this size.
     pub fn new(vocab_size: usize) -> Candidates {
         Candidates { items: Vec::with_capacity(vocab_size), floor: f32::NEG_INFINITY, k: None }
     }
 
-    /// Forgets all; of those that come only the best `k` are kept, if there is a limit.
+    /// Starts a new list; only the best `k` are kept, if there is a limit.
     pub fn begin(&mut self, k: Option<usize>) {
         self.items.clear();
         self.floor = f32::NEG_INFINITY;
         self.k = k;
     }
 
-    /// Adds a candidate for each of `scores`, the tokens from `first` on; NaN is none.
+    /// Adds a candidate for each of `scores`, the tokens from `first` on; NaN is skipped.
     pub fn push_all(&mut self, first: usize, scores: &[f32]) {
         for (start, chunk) in (first..).step_by(CHUNK).zip(scores.chunks(CHUNK)) {
-            // Nearly always none is; without a branch for each the compiler compares them at once.
+            // Nearly always none reaches the floor; without a branch per score the compiler
+            // vectorises this.
             if chunk.iter().fold(false, |any, score| any | (*score >= self.floor)) {
                 for (token, score) in (start..).zip(chunk) {
                     self.push(Candidate { score: *score, token: token as u32 });
@@ -83,7 +83,7 @@ impl Candidates {
         }
     }
 
-    /// Leaves the best k, in no order.
+    /// Reduces the list to the best k, unordered.
     fn drop_beyond_k(&mut self) {
         let Some(k) = self.k.filter(|k| *k <= self.items.len()) else { return };
         let (_, worst, _) = self.items.select_nth_unstable(k - 1);
@@ -91,7 +91,7 @@ impl Candidates {
         self.items.truncate(k);
     }
 
-    /// The score of the worst of the best k, once there are k.
+    /// Score of the k-th best, once there are k.
     pub fn kth(&mut self) -> Option<f32> {
         self.drop_beyond_k();
         (Some(self.items.len()) == self.k).then_some(self.floor)
@@ -102,23 +102,23 @@ impl Candidates {
         self.items.iter().fold(f32::NEG_INFINITY, |best, c| best.max(c.score))
     }
 
-    /// Every candidate that was kept.
+    /// All kept candidates.
     pub fn all(&mut self) -> &mut Vec<Candidate> {
         self.drop_beyond_k();
         &mut self.items
     }
 
-    /// The best first.
+    /// Sorts, best first.
     pub fn sort(&mut self) {
         self.all().sort_unstable();
     }
 
-    /// The candidates, sorted if they were.
+    /// The candidates, in their current order.
     pub fn as_slice(&self) -> &[Candidate] {
         &self.items
     }
 
-    /// The candidate at the share `u`, from 0 to 1, of the sum of probabilities.
+    /// The candidate at the point `u`, a share from 0 to 1 of the sum of probabilities.
     pub fn draw(&self, u: f64) -> u32 {
         let total: f64 = self.items.iter().map(|c| c.score as f64).sum();
         let mut left = u * total;
@@ -131,20 +131,20 @@ impl Candidates {
         self.items.last().map_or(0, |c| c.token)
     }
 
-    /// Scores become probabilities among the candidates.
+    /// Replaces scores by probabilities among the candidates.
     pub fn softmax(&mut self, temperature: f32) {
         let max = self.best();
         let items = self.all();
         let mut sum = 0.0f64;
         for c in &mut *items {
-            // An infinite best score would make NaN of the difference to itself.
+            // With an infinite best score, its difference to itself would be NaN.
             c.score = if c.score == max { 1.0 } else { ((c.score - max) / temperature).exp() };
             sum += c.score as f64;
         }
         items.iter_mut().for_each(|c| c.score = (c.score as f64 / sum) as f32);
     }
 
-    /// Keeps the fewest likeliest that reach the sum `p` together; sorts them.
+    /// Keeps the fewest likeliest candidates whose probabilities reach `p`; sorts them.
     pub fn keep_top_p(&mut self, p: f64) {
         self.drop_tail(p);
         self.sort();
@@ -158,11 +158,11 @@ impl Candidates {
         }
     }
 
-    /// Drops candidates of which it is certain that likelier ones reach the sum `p` without them.
+    /// Drops candidates that are certainly not needed: likelier ones reach the sum `p`.
     fn drop_tail(&mut self, p: f64) {
         let items = self.all();
         let max = items.iter().fold(0.0f32, |max, c| max.max(c.score));
-        // The bits of positive floats rise with their values, 2^23 to each doubling.
+        // The bits of positive floats rise with their values, by 2^23 per doubling.
         let bucket = |score: f32| {
             let below = max.to_bits().saturating_sub(score.max(0.0).to_bits());
             ((below >> 20) as usize).min(N_BUCKETS - 1)
@@ -170,7 +170,7 @@ impl Candidates {
         let mut sums = [0.0f64; N_BUCKETS];
         items.iter().for_each(|c| sums[bucket(c.score)] += c.score as f64);
         let mut sum = 0.0;
-        // A little more, since the sums are rounded.
+        // A little more, because the sums are rounded.
         let reached = sums.iter().position(|bucket| {
             sum += bucket;
             sum >= p * (1.0 + 1e-9)
@@ -180,7 +180,7 @@ impl Candidates {
         }
     }
 
-    /// Keeps those at least `min_p` times as likely as the likeliest.
+    /// Keeps candidates at least `min_p` times as likely as the likeliest.
     pub fn keep_min_p(&mut self, min_p: f32) {
         let items = self.all();
         let max = items.iter().fold(0.0f32, |max, c| max.max(c.score));
@@ -198,7 +198,7 @@ mod tests {
     fn random(n: usize, seed: u64) -> Vec<Candidate> {
         let mut scores = vec![0.0; n];
         Rng::new(seed, Purpose::Test, 0).fill_normal(&mut scores, 0, 3.0);
-        // Some are equal.
+        // Some scores are equal.
         let score = |i: usize| if i % 5 == 4 { scores[i - 1] } else { scores[i] };
         (0..n).map(|i| Candidate { score: score(i), token: i as u32 }).collect()
     }
@@ -207,7 +207,7 @@ mod tests {
         let mut candidates = Candidates::new(from.len());
         candidates.begin(k);
         let scores: Vec<f32> = from.iter().map(|c| c.score).collect();
-        // Not all at once, as classes come.
+        // Added in two parts, as from classes.
         let (a, b) = scores.split_at(scores.len() / 3);
         candidates.push_all(a.len(), b);
         candidates.push_all(0, a);

@@ -1,10 +1,10 @@
-//! Sampler: choosing the next token by repetition penalty, temperature, top-k, top-p and min-p, in
+//! Sampler: chooses the next token by repetition penalty, temperature, top-k, top-p and min-p, in
 //! this order.
 //!
-//! The order is that of Hugging Face transformers. The choice is a pure function of the distribution,
-//! the settings and (seed, position): a text can be made again from its seed. There are two ways to
-//! draw, which follow the same distribution: [`whole`] from logits of all tokens, and [`by_class`]
-//! from a factored distribution of which few classes are ever computed.
+//! The order is that of Hugging Face transformers. The choice is a pure function of the
+//! distribution, the settings and (seed, position), so a text can be reproduced from its seed.
+//! There are two methods, which follow the same distribution: [`whole`] from logits of all tokens,
+//! and [`by_class`] from a factored distribution of which few classes are ever computed.
 
 mod by_class;
 mod candidates;
@@ -21,25 +21,25 @@ use kernels::rng::{Purpose, Rng};
 use rules::Rules;
 pub use settings::{SamplerError, Sampling};
 
-/// Chooses tokens; allocates when made and for the first token, not later.
+/// Chooses tokens; allocates when created and for the first token, not later.
 #[derive(Debug)]
 pub struct Sampler {
     rules: Rules,
     /// Tokens that may still be chosen.
     candidates: Candidates,
-    /// What is known of a distribution by classes.
+    /// Bounds of a distribution by classes.
     bounds: ClassBounds,
-    /// One random number for each position.
+    /// One random number per position.
     whole_rng: Rng,
-    /// Several random numbers for each position.
+    /// Several random numbers per position.
     by_class_rng: Rng,
 }
 
 impl Sampler {
-    /// A sampler for a vocabulary of this size.
+    /// Sampler for a vocabulary of this size.
     ///
     /// # Errors
-    /// The first setting that makes no sense.
+    /// The first invalid setting.
     pub fn new(settings: Sampling, vocab_size: usize) -> Result<Sampler, SamplerError> {
         settings.check()?;
         Ok(Sampler {

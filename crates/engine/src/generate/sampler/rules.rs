@@ -1,16 +1,16 @@
-//! Sampling rules of one text: from logits to scores, and which candidates the limits keep.
+//! Sampling rules of one text: scores from logits, and the limits on candidates.
 
 use super::candidates::Candidates;
 use super::settings::Sampling;
 
 /// The settings, and the tokens that the repetition penalty applies to.
 ///
-/// A token's *score* is its logit or log-probability after the penalty. Its *weight* is
-/// e^(score / temperature): probabilities are weights divided by their sum.
+/// A token's *score* is its logit or log-probability after the penalty. Its *weight* is e^(score /
+/// temperature): probabilities are weights divided by their sum.
 #[derive(Debug)]
 pub(super) struct Rules {
     pub settings: Sampling,
-    /// Divides scores in weights: the setting, or 1 in greedy choice, where one token is left.
+    /// Divisor of scores in weights: the setting, or 1 in greedy choice, which keeps one token.
     pub temperature: f32,
     /// (V) whether the text contains the token.
     is_seen: Vec<bool>,
@@ -44,14 +44,14 @@ impl Rules {
         }
     }
 
-    /// The upper bound of a score is the log-probability times this: a penalty below 1 raises
-    /// log-probabilities, which are negative.
+    /// The upper bound of a score is the log-probability times this factor: a penalty below 1
+    /// raises log-probabilities, which are negative.
     pub fn bound_factor(&self) -> f32 {
         self.settings.repetition_penalty.min(1.0)
     }
 
-    /// Turns the candidates' scores into probabilities, and applies top-p, then min-p; top-k they
-    /// have applied themselves.
+    /// Turns the candidates' scores into probabilities, and applies top-p, then min-p; the
+    /// candidates have applied top-k already.
     pub fn narrow(&self, candidates: &mut Candidates) {
         candidates.softmax(self.temperature);
         if self.settings.top_p < 1.0 {

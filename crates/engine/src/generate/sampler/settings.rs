@@ -2,22 +2,22 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How to choose.
+/// Settings of a sampler.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sampling {
-    /// Divides the logits; 0 always takes the likeliest token.
+    /// Divisor of the logits; 0 always chooses the likeliest token.
     pub temperature: f32,
-    /// Only the k likeliest tokens; 0 is all.
+    /// Only the k likeliest tokens; 0 turns it off.
     pub top_k: usize,
-    /// Only the fewest likeliest tokens whose probabilities reach p together; 1 is all.
+    /// Only the fewest likeliest tokens whose probabilities sum to at least p; 1 turns it off.
     pub top_p: f32,
-    /// Only tokens at least this many times as likely as the likeliest; 0 is all.
+    /// Only tokens at least this many times as likely as the likeliest; 0 turns it off.
     pub min_p: f32,
-    /// Divides the logits of tokens already in the text where positive, multiplies them where
-    /// negative (Keskar et al. 2019, section 4.1); 1 is none.
+    /// Positive logits of tokens already in the text are divided by this, negative ones multiplied
+    /// (Keskar et al. 2019, section 4.1); 1 turns it off.
     pub repetition_penalty: f32,
-    /// Seed of the choices.
+    /// Random seed.
     pub seed: u64,
 }
 
@@ -34,7 +34,7 @@ impl Default for Sampling {
     }
 }
 
-/// A setting that makes no sense.
+/// An invalid setting.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{field} = {found}: expected {expected}")]
 pub struct SamplerError {
@@ -42,7 +42,7 @@ pub struct SamplerError {
     pub field: &'static str,
     /// Its value.
     pub found: f32,
-    /// What would do.
+    /// Description of valid values.
     pub expected: &'static str,
 }
 
@@ -54,7 +54,7 @@ impl SamplerError {
 }
 
 impl Sampling {
-    /// Finds the first setting that makes no sense.
+    /// Finds the first invalid setting.
     pub(super) fn check(&self) -> Result<(), SamplerError> {
         let Sampling { temperature, top_p, min_p, repetition_penalty, .. } = *self;
         let checks = [
@@ -71,12 +71,12 @@ impl Sampling {
         Ok(())
     }
 
-    /// Whether the likeliest token is always taken.
+    /// Whether the likeliest token is always chosen.
     pub(super) fn is_greedy(&self) -> bool {
         self.temperature == 0.0
     }
 
-    /// How many tokens top-k keeps, if it limits them; greedy choice keeps one.
+    /// Number of tokens that top-k keeps, or `None` without a limit; greedy choice keeps one.
     pub(super) fn k(&self) -> Option<usize> {
         match (self.is_greedy(), self.top_k) {
             (true, _) => Some(1),

@@ -1,8 +1,8 @@
-//! Both ways to draw follow the settings, and sampling from a factored output layer is sampling from
-//! the whole distribution.
+//! Sampler tests: both methods follow the settings, and sampling from a factored output layer
+//! equals sampling from the whole distribution.
 //!
-//! Every setting is compared with the same setting on log-probabilities of all tokens, which are
-//! computed without leaving anything out.
+//! Every setting is compared with the same setting on log-probabilities of all tokens, computed
+//! exhaustively.
 
 use super::by_class::Draw;
 use super::candidates::Candidate;
@@ -12,7 +12,7 @@ use crate::head::{Expansion, HeadConfig};
 use crate::model::{InputLayer, Layout, ModelConfig, OwnedModel};
 use kernels::{AlignedVec, Pool, Precision};
 
-/// What a sampler draws from, likeliest first, with probabilities among the tokens that are kept.
+/// Tokens that a sampler draws from, likeliest first, with normalised probabilities.
 impl Sampler {
     fn distribution(&mut self, logits: &[f32]) -> &[Candidate] {
         whole::keep(&self.rules, &mut self.candidates, logits);
@@ -45,7 +45,7 @@ fn tokens(settings: Sampling) -> Vec<u32> {
 }
 
 #[test]
-fn each_setting_keeps_what_it_says() {
+fn each_setting_keeps_the_right_tokens() {
     assert_eq!(tokens(all()), [4, 1, 2, 0, 3]);
     assert_eq!(tokens(Sampling { temperature: 0.0, ..all() }), [4]);
     assert_eq!(tokens(Sampling { top_k: 2, ..all() }), [4, 1]);
@@ -98,7 +98,7 @@ const VOCAB: usize = 300;
 /// Tokens that are penalised.
 const SEEN: [u32; 6] = [3, 17, 44, 91, 92, 250];
 
-/// A model whose distributions are peaked enough for limits to bite, with unequal classes.
+/// A model with unequal classes, whose distributions are peaked enough for the limits to matter.
 fn model(pool: &mut Pool, precision: Precision) -> OwnedModel {
     let mut config = ModelConfig { seq_len: 64, ..ModelConfig::new(VOCAB, 32, 1, 4) };
     let class_starts = vec![0, 1, 4, 30, 31, 90, 200, 230, 299, 300];
@@ -146,7 +146,7 @@ fn settings() -> Vec<Sampling> {
     limits.into_iter().flat_map(with).collect()
 }
 
-/// Two samplers alike, which have seen the tokens that are penalised.
+/// Two identical samplers that have seen the penalised tokens.
 fn samplers(settings: Sampling) -> [Sampler; 2] {
     [(), ()].map(|()| {
         let mut sampler = Sampler::new(settings, VOCAB).unwrap();
@@ -155,13 +155,13 @@ fn samplers(settings: Sampling) -> [Sampler; 2] {
     })
 }
 
-/// Kept tokens and their shares of the kept ones' probability.
+/// Kept tokens and their normalised probabilities.
 fn shares(kept: &[Candidate]) -> Vec<(u32, f64)> {
     let total: f64 = kept.iter().map(|c| c.score as f64).sum();
     kept.iter().map(|c| (c.token, c.score as f64 / total)).collect()
 }
 
-/// How two lists of shares differ, if they do by more than the rounding of f32.
+/// Difference of two lists of shares, if it exceeds the rounding of f32.
 fn difference(found: &[(u32, f64)], expected: &[(u32, f64)]) -> Option<String> {
     if found.len() != expected.len() {
         return Some(format!("{} tokens are kept, not {}", found.len(), expected.len()));
@@ -174,7 +174,7 @@ fn difference(found: &[(u32, f64)], expected: &[(u32, f64)]) -> Option<String> {
 }
 
 #[test]
-fn every_sampler_keeps_what_it_keeps_of_the_whole_distribution() {
+fn both_methods_keep_the_same_tokens() {
     let mut pool = Pool::new(2);
     for precision in [Precision::F32, Precision::Bf16] {
         let model = model(&mut pool, precision);
@@ -199,7 +199,7 @@ fn every_sampler_keeps_what_it_keeps_of_the_whole_distribution() {
     }
 }
 
-/// What is decided from bounds is what looking at everything decides.
+/// Decisions from bounds equal exhaustive decisions.
 #[test]
 fn a_token_is_kept_if_the_whole_distribution_keeps_it() {
     let mut pool = Pool::new(2);
@@ -231,7 +231,7 @@ fn the_whole_sums_to_one() {
     assert!((sum - 1.0).abs() < VOCAB as f64 * 2f64.powi(-23), "{sum}");
 }
 
-/// Draws follow the distribution, whichever way they are made.
+/// Draws follow the distribution with either method.
 #[test]
 fn draws_follow_the_distribution() {
     let mut pool = Pool::new(1);
@@ -249,7 +249,7 @@ fn draws_follow_the_distribution() {
         Sampling { top_k: 20, ..all },
         Sampling { temperature: 1.4, top_p: 0.8, ..all },
         Sampling { top_k: 40, temperature: 0.8, top_p: 0.9, min_p: 0.01, ..all },
-        // So sharp that most points are thrown in vain.
+        // So peaked that most proposals are rejected.
         Sampling { temperature: 0.1, ..all },
     ];
     for settings in cases {
@@ -260,14 +260,14 @@ fn draws_follow_the_distribution() {
         let mut counts = vec![0u32; VOCAB];
         (0..n).for_each(|i| counts[sampler.choose(&mut next, i) as usize] += 1);
         assert_eq!(far_off(&counts, &expected, n), None, "{settings:?}");
-        // Two tokens that are drawn the one for the other would be seen.
+        // Two exchanged tokens would be found.
         counts.swap(expected[0].0 as usize, expected[1].0 as usize);
         let is_seen = far_off(&counts, &expected, n).is_some();
         assert!(is_seen || (expected[0].1 - expected[1].1).abs() < 0.1, "{settings:?}");
     }
 }
 
-/// A token that was not drawn as often of `n` times as its share says.
+/// A token whose count in `n` draws is far from its share.
 fn far_off(counts: &[u32], expected: &[(u32, f64)], n: usize) -> Option<String> {
     let mut shares = vec![0.0; counts.len()];
     expected.iter().for_each(|(token, p)| shares[*token as usize] = *p);
@@ -281,7 +281,7 @@ fn far_off(counts: &[u32], expected: &[(u32, f64)], n: usize) -> Option<String> 
 }
 
 #[test]
-fn a_difference_is_seen() {
+fn a_difference_is_found() {
     let whole = [(3, 0.5), (1, 0.3), (9, 0.2)];
     assert_eq!(difference(&whole, &whole), None);
     assert!(difference(&whole[..2], &whole).is_some());

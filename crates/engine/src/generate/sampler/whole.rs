@@ -3,13 +3,13 @@
 use super::candidates::{Candidate, Candidates};
 use super::rules::Rules;
 
-/// Draws the token at the share `u`, from 0 to 1, of the probabilities that the rules keep.
+/// Draws the token at the point `u`, a share from 0 to 1, of the probabilities that the rules keep.
 pub(super) fn draw(rules: &Rules, candidates: &mut Candidates, logits: &[f32], u: f64) -> u32 {
     keep(rules, candidates, logits);
     candidates.draw(u)
 }
 
-/// Leaves the tokens that the rules keep of `logits` (V) among the candidates, with their
+/// Reduces the candidates to the tokens of `logits` (V) that the rules keep, with their
 /// probabilities.
 pub(super) fn keep(rules: &Rules, candidates: &mut Candidates, logits: &[f32]) {
     candidates.begin(rules.settings.k());

@@ -1,26 +1,27 @@
-//! Lookups of a lane's micro-batch: which rows its input vectors are made of.
+//! Input lookups of a lane's micro-batch: the table rows that its input vectors are made of.
 
 use super::distinct::Distinct;
 use super::{InputLayer, Lookups};
 use crate::model::config::ModelConfig;
 use kernels::AlignedVec;
 
-/// A lane's memory for its input vectors.
+/// Buffers of a lane for its input vectors.
 #[derive(Debug)]
 pub struct InputBuffers {
     seq_len: usize,
     n_tables: usize,
-    /// (N) the input at each position.
+    /// (N) input at each position.
     ids: AlignedVec<u32>,
-    /// (N, K) rows of the n-grams that end there.
+    /// (N, K) rows of the n-grams that end at each position.
     ngrams: AlignedVec<u32>,
-    /// The different inputs, if they are told apart and a vector is a function of its input.
+    /// Distinct inputs, if they are computed once each, which requires vectors that depend on the
+    /// input alone.
     distinct: Option<Distinct>,
 }
 
 impl InputBuffers {
-    /// For micro-batches of up to `n_rows` positions in sequences of `seq_len`; `n_distinct`, if
-    /// inputs are to be told apart, is the number that there are.
+    /// Buffers for micro-batches of up to `n_rows` positions in sequences of `seq_len`;
+    /// `n_distinct` is the number of possible inputs if distinct inputs are computed once each.
     pub fn new(
         config: &ModelConfig,
         n_rows: usize,
@@ -37,7 +38,7 @@ impl InputBuffers {
         }
     }
 
-    /// Bytes of it.
+    /// Bytes of the allocations.
     pub fn bytes(&self) -> usize {
         let distinct = self.distinct.as_ref().map_or(0, Distinct::bytes);
         (self.ids.len() + self.ngrams.len()) * size_of::<u32>() + distinct
@@ -61,7 +62,7 @@ impl InputBuffers {
         }
     }
 
-    /// Finds the rows of n-grams (N, K) of a micro-batch; none in a model without.
+    /// Finds the n-gram rows (N, K) of a micro-batch; empty in a model without n-grams.
     pub fn find_ngrams(&mut self, layer: &InputLayer, tokens: &[u32]) -> &[u32] {
         let (t, k) = (self.seq_len, self.n_tables);
         let rows = &mut self.ngrams[..tokens.len() * k];
@@ -78,7 +79,7 @@ impl InputBuffers {
         Lookups { ids: &self.ids[..n_rows], ngrams: &self.ngrams[..n_rows * self.n_tables] }
     }
 
-    /// The different inputs of the micro-batch, if they are told apart.
+    /// Distinct inputs of the micro-batch, if they are computed once each.
     pub fn distinct(&self) -> Option<&Distinct> {
         self.distinct.as_ref()
     }

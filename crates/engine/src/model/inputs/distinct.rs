@@ -1,32 +1,32 @@
-//! Distinct inputs of a micro-batch: what depends on the input alone is computed once for each.
+//! Distinct inputs of a micro-batch: values that depend on the input alone are computed once each.
 //!
-//! That is the first block's norm, its query-key-value product and its norm of queries and keys,
-//! all of which come before positions matter. Text repeats its tokens (of 1,024 tokens of English
-//! words about 40 % are different, of characters 5 %), so the product has fewer rows; its results
-//! are copied to every position of their token. In the backward pass the gradients of a token's
-//! positions are summed, in ascending order, and go through the product once: exact, since the
-//! product is linear. The same idea for inference: Graef, "Transformer tricks: precomputing the
-//! first layer", 2024, arXiv:2402.13388.
+//! These are the first block's norm, its query-key-value product and its norm of queries and keys,
+//! all before positions matter. Text repeats its tokens (of 1,024 tokens of English words about 40
+//! % are distinct, of characters 5 %), so the product has fewer rows; its results are copied to all
+//! positions with the same input. In the backward pass the gradients of these positions are summed,
+//! in ascending order, and go through the product once: exact, since the product is linear. The
+//! same idea for inference: Graef, "Transformer tricks: precomputing the first layer", 2024,
+//! arXiv:2402.13388.
 
 use super::{InputLayer, Lookups};
 use kernels::AlignedVec;
 use kernels::embedding::{embedding_backward, embedding_forward};
 
-/// The different inputs of the micro-batch at hand.
+/// Distinct inputs of the current micro-batch.
 #[derive(Debug)]
 pub struct Distinct {
-    /// (N) the first `len` are the different ids, in the order in which they come.
+    /// (N) the first `len` entries are the distinct ids, in order of first occurrence.
     ids: AlignedVec<u32>,
-    /// (N) for every position, which of `ids` is there.
+    /// (N) by position: index into `ids`.
     index: AlignedVec<u32>,
-    /// (I) for every id, its place in `ids` plus one, or 0 if it is not among them.
+    /// (I) by id: its index in `ids` plus one, or 0 if absent.
     place: AlignedVec<u32>,
     len: usize,
     n_rows: usize,
 }
 
 impl Distinct {
-    /// Room for micro-batches of up to `n_rows` inputs out of `n_inputs`.
+    /// Buffers for micro-batches of up to `n_rows` inputs out of `n_inputs`.
     pub fn new(n_rows: usize, n_inputs: usize) -> Distinct {
         Distinct {
             ids: AlignedVec::zeroed(n_rows),
@@ -37,10 +37,10 @@ impl Distinct {
         }
     }
 
-    /// Finds the different ones of `inputs`.
+    /// Finds the distinct ids of `inputs`.
     ///
     /// # Panics
-    /// If there are more than there is room for, or one is not below the number of inputs.
+    /// If there are more inputs than the buffers hold, or one is not below the number of inputs.
     pub fn find(&mut self, inputs: &[u32]) {
         assert!(inputs.len() <= self.index.len(), "Distinct::find: more inputs than rows");
         for id in &self.ids[..self.len] {
@@ -59,34 +59,34 @@ impl Distinct {
         }
     }
 
-    /// (U) the different ids.
+    /// (U) distinct ids.
     pub fn ids(&self) -> &[u32] {
         &self.ids[..self.len]
     }
 
-    /// (N) for every position, which of [`Self::ids`] is there.
+    /// (N) by position: index into [`Self::ids`].
     pub fn index(&self) -> &[u32] {
         &self.index[..self.n_rows]
     }
 
-    /// Bytes of it.
+    /// Bytes of the allocations.
     pub fn bytes(&self) -> usize {
         (self.ids.len() + self.index.len() + self.place.len()) * size_of::<u32>()
     }
 }
 
-/// Which rows a block's query-key-value product has: one for each position or, in the first block,
-/// one for each different input.
+/// Rows of a block's query-key-value product: one per position or, in the first block, one per
+/// distinct input.
 #[derive(Clone, Copy, Debug)]
 pub enum ProductRows<'a> {
-    /// A row for each position.
+    /// One row per position.
     Positions,
-    /// A row for each different input.
+    /// One row per distinct input.
     Distinct(&'a Distinct),
 }
 
 impl<'a> ProductRows<'a> {
-    /// How many rows, U, there are for `n_rows` positions.
+    /// Number of rows, U, for `n_rows` positions.
     pub fn count(self, n_rows: usize) -> usize {
         match self {
             ProductRows::Positions => n_rows,
@@ -94,7 +94,7 @@ impl<'a> ProductRows<'a> {
         }
     }
 
-    /// The rows' input vectors, (U, C): those of the positions, `x`, or computed again in `room`.
+    /// Input vectors of the rows, (U, C): those of the positions, `x`, or computed again in `room`.
     pub fn vectors<'x>(
         self,
         layer: &InputLayer,
@@ -113,8 +113,8 @@ impl<'a> ProductRows<'a> {
         }
     }
 
-    /// Where to write rows of which each position needs one: at once into `positions`, (N, W), or
-    /// into `room`, from where [`ProductRows::spread`] copies them.
+    /// Destination for rows that every position needs: directly `positions`, (N, W), or `room`,
+    /// from which [`ProductRows::spread`] copies them.
     pub fn target<'x>(
         self,
         positions: &'x mut [f32],
@@ -127,7 +127,7 @@ impl<'a> ProductRows<'a> {
         }
     }
 
-    /// Copies rows from where [`ProductRows::target`] put them to all positions.
+    /// Copies rows from the destination that [`ProductRows::target`] gave to all positions.
     pub fn spread(self, positions: &mut [f32], room: &[f32], width: usize) {
         if let ProductRows::Distinct(distinct) = self {
             let rows = &room[..distinct.ids().len() * width];
@@ -135,7 +135,7 @@ impl<'a> ProductRows<'a> {
         }
     }
 
-    /// Gradients of the rows from those of the positions, (N, W): themselves, or summed up in `room`.
+    /// Gradients of the rows from those of the positions, (N, W): unchanged, or summed in `room`.
     pub fn gather<'x>(
         self,
         positions: &'x mut [f32],
@@ -153,7 +153,7 @@ impl<'a> ProductRows<'a> {
         }
     }
 
-    /// The lookups that the gradients of [`ProductRows::gather`] belong to.
+    /// Lookups that the gradients of [`ProductRows::gather`] belong to.
     pub fn lookups(self, positions: Lookups<'a>) -> Lookups<'a> {
         match self {
             ProductRows::Positions => positions,

@@ -6,24 +6,23 @@ use text::vocab::compose::Composer;
 use text::vocab::ngrams::NGRAM_MAX;
 use text::vocab::word_spans::WORD_SPAN_MAX;
 
-/// The tokens of a text in progress.
+/// Tokens of a text in progress.
 ///
-/// What is looked up at a position may depend on the tokens before it: in a model that composes its
-/// input vectors a token may continue a word that is spelt by several, and an n-gram is the last few
-/// tokens.
+/// The lookup at a position may depend on earlier tokens: in a model with composed input vectors, a
+/// token may continue a word spelt by several tokens, and an n-gram is the last few tokens.
 #[derive(Debug)]
 pub struct InputHistory {
     /// Tokens so far.
     ids: Vec<u32>,
-    /// Inputs at the last positions.
+    /// Inputs at the newest positions.
     inputs: Vec<u32>,
-    /// Rows of the n-grams that end at the last positions.
+    /// Rows of the n-grams that end at the newest positions.
     ngrams: Vec<u32>,
-    /// The model's, and the words that were met since.
+    /// The model's composer, with the words met since.
     composer: Option<Composer>,
 }
 
-/// The input vectors of the tokens that a text was just continued with.
+/// Input vectors of the newest tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct TextInputs<'a> {
     layer: &'a InputLayer,
@@ -32,14 +31,14 @@ pub struct TextInputs<'a> {
 }
 
 impl TextInputs<'_> {
-    /// Writes the vectors (N, C) to `x`.
+    /// Writes the vectors, (N, C), to `x`.
     pub fn forward(&self, x: &mut [f32], params: &[f32]) {
         self.layer.forward_with(self.composer, x, params, self.lookups);
     }
 }
 
 impl InputHistory {
-    /// Room for `max_len` tokens, of which up to `n` come at once.
+    /// History for `max_len` tokens, of which up to `n` are added at once.
     pub fn new(layout: &Layout, max_len: usize, n: usize) -> InputHistory {
         let n_tables = layout.config.ngrams.len();
         InputHistory {
@@ -50,9 +49,9 @@ impl InputHistory {
         }
     }
 
-    /// Takes in `tokens` after the first `len`; returns their input vectors.
+    /// Appends `tokens` after the first `len`; returns their input vectors.
     ///
-    /// Allocates when a word comes that was never met, and for the first token.
+    /// Allocates for a word that was never met, and for the first token.
     pub fn take<'a>(
         &'a mut self,
         layer: &'a InputLayer,
@@ -73,7 +72,7 @@ impl InputHistory {
             return TextInputs { layer, composer: None, lookups };
         };
         let composer = composer.get_or_insert_with(|| of_model.clone());
-        // A word that began before these would be too long to be one.
+        // A word that began earlier would be longer than any word may be.
         let from = len.saturating_sub(WORD_SPAN_MAX);
         composer.add_words(&ids[from..]);
         inputs.resize(ids.len() - from, 0);

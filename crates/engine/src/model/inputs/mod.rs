@@ -1,12 +1,12 @@
-//! Input vectors: a row of the embeddings for each token, or composed of it and of rows of parts of
-//! words, with rows of n-grams added.
+//! Input vectors: an embedding row per token, or a composition of it with rows of word parts, plus
+//! rows of n-grams.
 //!
-//! What is looked up at a position is an *input*: the token there or, in a model that composes its
-//! vectors, perhaps the word that ends there so far (`text::vocab::compose`). Without n-grams a
-//! vector is a function of its input alone, which the first block makes use of ([`distinct`]).
+//! The lookup at a position is an *input*: the token there or, in a model with composed vectors,
+//! possibly the word that ends there so far (`text::vocab::compose`). Without n-grams a vector is a
+//! function of its input alone, which the first block exploits ([`distinct`]).
 //!
-//! Blocks and passes see [`InputLayer`] and [`InputBuffers`] only; which of the options a model has
-//! is known in this folder.
+//! Blocks and passes see only [`InputLayer`] and [`InputBuffers`]; only this folder knows which
+//! options a model has.
 
 mod buffers;
 pub(super) mod distinct;
@@ -25,21 +25,21 @@ pub use side_files::SideFileError;
 use text::vocab::compose::Composer;
 use text::vocab::ngrams::Ngrams;
 
-/// Where the tables of input vectors lie.
+/// Tables of the input vectors.
 #[derive(Clone, Copy, Debug)]
 pub struct InputSlots {
-    /// (V, C) rows of tokens.
+    /// (V, C) token rows.
     pub embed: Span,
-    /// (P, C) rows of parts, where vectors are composed of them.
+    /// (P, C) rows of parts, if vectors are composed.
     pub parts: Option<Span>,
-    /// (R, C) rows of n-grams, where they are added: those of all tables, one after the other.
+    /// (R, C) n-gram rows of all tables, one table after another, if they are added.
     pub ngrams: Option<Span>,
 }
 
 impl InputSlots {
     pub(super) fn lay_out(config: &ModelConfig, table: &mut TableBuilder) -> InputSlots {
         let embed = table.embedding();
-        // Rows that are added start at zero: vectors begin as those of their tokens.
+        // Added rows start at zero, so that vectors begin as their tokens' rows.
         let mut added = |name: &str, n_rows: usize| {
             (n_rows > 0).then(|| table.matrix(name, n_rows, config.model_dim, Init::Zeros))
         };
@@ -50,18 +50,18 @@ impl InputSlots {
         }
     }
 
-    /// The tables, as far as there are any.
+    /// The tables that exist.
     pub fn all(&self) -> impl Iterator<Item = Span> {
         [Some(self.embed), self.parts, self.ngrams].into_iter().flatten()
     }
 
-    /// Whether it is known before a step's passes which rows of a table its batch looks up.
+    /// Whether the rows of a table that a batch looks up are known before the step's passes.
     pub fn knows_rows(&self, table: Span) -> bool {
         table == self.embed || Some(table) == self.ngrams
     }
 }
 
-/// What makes input vectors of tokens; read by all lanes.
+/// Input layer, shared by all lanes: turns tokens into input vectors.
 #[derive(Clone, Debug)]
 pub struct InputLayer {
     embed: Span,
@@ -70,28 +70,28 @@ pub struct InputLayer {
     ngrams: Option<(Span, Ngrams)>,
 }
 
-/// What is looked up for some vectors.
+/// Lookups of some vectors.
 #[derive(Clone, Copy, Debug)]
 pub struct Lookups<'a> {
     /// (N) inputs.
     pub ids: &'a [u32],
-    /// (N, K) rows of the n-grams that end at each position; empty in a model without.
+    /// (N, K) rows of the n-grams that end at each position; empty in a model without n-grams.
     pub ngrams: &'a [u32],
 }
 
 impl<'a> Lookups<'a> {
-    /// Inputs alone, without n-grams.
+    /// Lookups of inputs without n-grams.
     pub fn alone(ids: &'a [u32]) -> Lookups<'a> {
         Lookups { ids, ngrams: &[] }
     }
 }
 
 impl InputLayer {
-    /// For the tables of `layout`: with the composer of a model that composes its vectors, which must
-    /// know every word of the texts to come, and with the n-grams of one that adds their rows.
+    /// Input layer for the tables of `layout`. A model with composed vectors needs its composer,
+    /// which must know every word of the texts to come; a model with n-gram rows needs its n-grams.
     ///
     /// # Panics
-    /// If the layout has tables of parts or n-grams without these, or the other way round.
+    /// If the layout has tables of parts or n-grams without these, or the reverse.
     pub fn new(layout: &Layout, composer: Option<Composer>, ngrams: Option<Ngrams>) -> InputLayer {
         let InputSlots { embed, parts, ngrams: rows } = layout.inputs;
         assert_eq!(parts.is_some(), composer.is_some(), "InputLayer: parts need a composer");
@@ -104,25 +104,25 @@ impl InputLayer {
         }
     }
 
-    /// Different inputs that there are, I: tokens and, where vectors are composed, words.
+    /// Number of possible inputs, I: tokens and, with composed vectors, words.
     pub fn n_inputs(&self) -> usize {
         self.composed.as_ref().map_or(self.vocab_size, |(_, composer)| composer.n_inputs())
     }
 
-    /// Makes ready for a text, which may have words that no text before had.
+    /// Prepares for a text, which may have new words.
     pub fn add_words(&mut self, ids: &[u32]) {
         if let Some((_, composer)) = &mut self.composed {
             composer.add_words(ids);
         }
     }
 
-    /// Writes the vectors (N, C) of `inputs` (N) to `x`.
+    /// Writes the vectors of `inputs`, (N, C), to `x`.
     pub fn forward(&self, x: &mut [f32], params: &[f32], inputs: Lookups) {
         let composer = self.composed.as_ref().map(|(_, composer)| composer);
         self.forward_with(composer, x, params, inputs);
     }
 
-    /// As [`InputLayer::forward`], with a composer that may know more words than the layer's.
+    /// [`InputLayer::forward`] with a composer that may know more words than the layer's.
     fn forward_with(
         &self,
         composer: Option<&Composer>,
@@ -142,7 +142,7 @@ impl InputLayer {
         }
     }
 
-    /// Adds the gradients `dx` (N, C) of the vectors of `inputs` into those of the tables.
+    /// Adds the gradients `dx` (N, C) of the vectors of `inputs` to those of the tables.
     pub fn backward(&self, grads_acc: &mut Gradients, dx: &[f32], inputs: Lookups) {
         match &self.composed {
             None => embedding_backward(grads_acc.of(self.embed), dx, inputs.ids),

@@ -1,4 +1,4 @@
-//! Side files of the input layer: what a model's folder holds for it beside parameters.
+//! Side files of the input layer: its files in a model folder, apart from parameters.
 
 use super::InputLayer;
 use crate::model::layout::Layout;
@@ -9,13 +9,13 @@ use text::vocab::{
     CodeFileError, NGRAMS_NAME, NgramFileError, ngrams_bytes, read_composer, read_ngrams,
 };
 
-/// A side file that cannot be used.
+/// Error of a side file.
 #[derive(Debug, thiserror::Error)]
 pub enum SideFileError {
-    /// The codes of words.
+    /// The codes of words cannot be used.
     #[error(transparent)]
     Codes(#[from] CodeFileError),
-    /// The hashes of n-grams.
+    /// The hashes of n-grams cannot be used.
     #[error(transparent)]
     Ngrams(#[from] NgramFileError),
 }
@@ -31,7 +31,7 @@ impl SideFileError {
 }
 
 impl InputLayer {
-    /// The input layer of the model in `folder`, a run's or a model's, for tokens of the tokeniser
+    /// Opens the input layer of the model in `folder` (a run's or a model's), for the tokeniser
     /// with this hash.
     ///
     /// # Errors
@@ -48,15 +48,15 @@ impl InputLayer {
         Ok(InputLayer::new(layout, composer, ngrams))
     }
 
-    /// Makes ready for all of a text.
+    /// Prepares for all words of a text.
     pub fn add_words_of(&mut self, text: &TokenFile) {
         if let Some((_, composer)) = &mut self.composed {
             composer.add_words_of(text);
         }
     }
 
-    /// Name and contents of the files that belong to the model; the codes of words are the
-    /// vocabulary's and not among them.
+    /// Name and contents of the model's side file. The codes of words belong to the vocabulary and
+    /// are not included.
     pub fn side_files(&self, tokenizer_hash: &[u8; 32]) -> Option<(&'static str, Vec<u8>)> {
         let (_, ngrams) = self.ngrams.as_ref()?;
         Some((NGRAMS_NAME, ngrams_bytes(ngrams, tokenizer_hash)))

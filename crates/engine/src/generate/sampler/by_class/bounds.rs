@@ -1,7 +1,7 @@
 //! Class bounds: lower and upper bounds of the weights in a distribution by classes.
 //!
-//! Scores and weights ([`Rules`]) are known of the tokens of open classes. What a closed class's
-//! tokens weigh together is bounded by the class's probability.
+//! Scores and weights ([`Rules`]) are known for the tokens of open classes. The total weight of a
+//! closed class's tokens is bounded by the class's probability.
 
 use crate::generate::sampler::candidates::Candidate;
 use crate::generate::sampler::rules::Rules;
@@ -25,40 +25,39 @@ impl AddAssign for Tally {
     }
 }
 
-/// The classes, open or closed, and the tokens of the open ones. It allocates when it sees the first
+/// The classes, open or closed, and the tokens of the open ones. Allocates on the first
 /// distribution of a model.
 #[derive(Debug, Default)]
 pub(in crate::generate::sampler) struct ClassBounds {
-    /// (V) of the tokens of open classes.
+    /// (V) scores, valid for tokens of open classes.
     scores: Vec<f32>,
     weights: Vec<f32>,
-    /// An upper bound of all scores; weights are relative to that of this score.
+    /// Upper bound of all scores; weights are relative to the weight of this score.
     score_max: f32,
-    /// The open classes, in the order in which they were opened.
+    /// Open classes, in the order of opening.
     open: Vec<u32>,
     /// (classes) whether the class is open.
     is_open: Vec<bool>,
     /// (classes) P(class) of closed classes, 0 of open ones.
     closed_p: Vec<f32>,
-    /// (classes) bounds of what the class's tokens weigh together; equal once it is open.
+    /// (classes) bounds of the total weight of the class's tokens; equal once it is open.
     lower: Vec<f32>,
     upper: Vec<f32>,
-    /// (classes) tokens of the class, n.
+    /// (classes) number of tokens of the class, n.
     sizes: Vec<u32>,
-    /// (classes) n^(1 - a), where a = 1 / temperature: what n equally likely tokens weigh together,
-    /// relative to one that is as likely as the class.
+    /// (classes) n^(1 - a), where a = 1 / temperature: the total weight of n equally likely tokens,
+    /// relative to that of one token as likely as the class.
     even_weights: Vec<f32>,
-    /// Heap of classes to open, the likeliest on top; open ones may be among them. Empty until
-    /// needed.
+    /// Heap of classes to open, the likeliest on top; may include open ones. Empty until needed.
     queue: BinaryHeap<Reverse<Candidate>>,
-    /// Classes that are being opened.
+    /// Classes being opened.
     batch: Vec<u32>,
-    /// The best score of open classes.
+    /// Best score in open classes.
     best: f32,
 }
 
 impl ClassBounds {
-    /// Starts on a distribution with all classes closed.
+    /// Starts a distribution with all classes closed.
     pub fn begin(&mut self, classes: &Expansion, rules: &Rules) {
         let log_p = classes.class_log_p();
         let n = log_p.len();
@@ -72,15 +71,15 @@ impl ClassBounds {
         self.best = f32::NEG_INFINITY;
         self.score_max = log_p.iter().fold(f32::NEG_INFINITY, |max, x| max.max(*x)) * q;
         exp_scaled(&mut self.closed_p, log_p, 1.0, 0.0);
-        // If n tokens share P, the sum of their P_i^a lies between P^a (one has it all) and
-        // n^(1 - a)·P^a (all have the same), since x^a is convex or concave.
+        // If n tokens share P, the sum of their P_i^a lies between P^a (one has it all) and n^(1 -
+        // a)·P^a (all have the same), because x^a is convex or concave.
         exp_scaled(&mut self.upper, log_p, a * q, self.score_max / q);
         let bounds = self.lower.iter_mut().zip(&mut self.upper).zip(&self.even_weights);
         let penalty = rules.settings.repetition_penalty;
         for (((lower, upper), even), size) in bounds.zip(&self.sizes) {
             let one = *upper;
             (*lower, *upper) = (one * even.min(1.0), one * even.max(1.0));
-            // The penalty may lower each weight to 0, or raise it to its own bound.
+            // The penalty may lower each weight to 0, or raise it up to its own bound.
             if penalty > 1.0 {
                 *lower = 0.0;
             } else if penalty < 1.0 {
@@ -89,7 +88,7 @@ impl ClassBounds {
         }
     }
 
-    /// Makes room for this model's classes.
+    /// Sizes the buffers for this model's classes.
     fn measure(&mut self, classes: &Expansion, a: f32) {
         let n = classes.class_log_p().len();
         self.sizes.clear();
@@ -108,9 +107,10 @@ impl ClassBounds {
         self.queue.reserve(n);
     }
 
-    /// The token at the share `u`, from 0 to 1, of the classes' intervals, which are as long as the
-    /// upper bounds; its class is opened. Tokens are proposed in proportion to their weights; `None`
-    /// is a rejection, where the point lies behind the tokens of its class.
+    /// Opens the class whose interval contains the point `u` (a share from 0 to 1 of the total
+    /// length of the classes' intervals, which are as long as the upper bounds) and returns the
+    /// token at that point. Tokens are proposed in proportion to their weights; `None` is a
+    /// rejection: the point lies behind the tokens of its class.
     pub fn propose(&mut self, classes: &mut Expansion, rules: &Rules, u: f64) -> Option<Candidate> {
         let mut left = u * self.upper.iter().map(|upper| *upper as f64).sum::<f64>();
         let class = self.upper.iter().position(|upper| {
@@ -127,7 +127,7 @@ impl ClassBounds {
         Some(self.candidate(ids.start + hit))
     }
 
-    /// A token; its class is opened.
+    /// Candidate of a token, whose class is opened.
     #[cfg(test)]
     pub fn token(&mut self, classes: &mut Expansion, rules: &Rules, token: u32) -> Candidate {
         self.open_one(classes, rules, classes.class_of(token));
@@ -155,14 +155,14 @@ impl ClassBounds {
         {
             self.queue.pop();
             self.batch.push(next.token);
-            // So that the same class is not found again.
+            // Keeps the next search from finding the same class.
             self.is_open[next.token as usize] = true;
         }
         self.open_batch(classes, rules);
         !self.batch.is_empty()
     }
 
-    /// The likeliest closed class (its number as the candidate's token) and its log-probability.
+    /// The likeliest closed class, as the candidate's token, and its log-probability.
     pub fn next_closed(&mut self, classes: &Expansion) -> Option<Candidate> {
         if self.queue.is_empty() && self.open.len() < self.sizes.len() {
             let all = classes.class_log_p().iter().zip(0..);
@@ -200,7 +200,7 @@ impl ClassBounds {
         }
     }
 
-    /// The open classes from number `from` on: their tokens' first ids and scores.
+    /// Open classes from index `from` on: first ids and scores of their tokens.
     pub fn open_classes<'a>(
         &'a self,
         classes: &'a Expansion,
@@ -210,12 +210,12 @@ impl ClassBounds {
         ids.map(|ids| (ids.start, &self.scores[ids]))
     }
 
-    /// How many classes are open.
+    /// Number of open classes.
     pub fn n_open(&self) -> usize {
         self.open.len()
     }
 
-    /// The tokens that are better than `than` in the open classes from number `from` on.
+    /// Tokens better than `than` in the open classes from index `from` on.
     pub fn better(&self, classes: &Expansion, from: usize, than: Candidate) -> Tally {
         let mut found = Tally::default();
         for class in &self.open[from..] {
@@ -230,10 +230,10 @@ impl ClassBounds {
         found
     }
 
-    /// An upper bound of the tokens of closed classes that are better than one of this score: no more
-    /// fit into the class's probability.
+    /// Upper bound of the tokens in closed classes that are better than a token of this score: no
+    /// more fit into the classes' probabilities.
     pub fn better_in_closed(&self, rules: &Rules, score: f32) -> Tally {
-        // A little more, since probabilities are rounded.
+        // A little more, because probabilities are rounded.
         let per_probability = (-score / rules.bound_factor()).exp() * 1.0001;
         let mut found = Tally::default();
         for ((p, size), upper) in self.closed_p.iter().zip(&self.sizes).zip(&self.upper) {
@@ -244,7 +244,7 @@ impl ClassBounds {
         found
     }
 
-    /// Lower and upper bound of what all tokens weigh together.
+    /// Lower and upper bound of the total weight of all tokens.
     pub fn total(&self) -> [f64; 2] {
         [&self.lower, &self.upper].map(|bounds| bounds.iter().map(|x| *x as f64).sum())
     }
@@ -255,13 +255,13 @@ impl ClassBounds {
         [self.best, self.best.max(closed * rules.bound_factor())]
     }
 
-    /// The weight of a token of an open class.
+    /// Weight of a token of an open class.
     pub fn weight(&self, token: u32) -> f64 {
         self.weights[token as usize] as f64
     }
 }
 
-/// Elements that are compared and added side by side.
+/// Elements compared and added in parallel.
 const LANES: usize = 8;
 
 /// The largest of `scores` and the sum of `weights`.
@@ -280,7 +280,7 @@ fn best_and_sum(scores: &[f32], weights: &[f32]) -> (f32, f32) {
     (best.into_iter().fold(f32::NEG_INFINITY, f32::max), sum.into_iter().sum())
 }
 
-/// The tokens whose scores are above `score`.
+/// Tokens with scores above `score`.
 fn above(scores: &[f32], weights: &[f32], score: f32) -> Tally {
     let (mut n, mut sum) = ([0u32; LANES], [0.0f32; LANES]);
     let (score_blocks, scores) = scores.as_chunks::<LANES>();

@@ -1,11 +1,11 @@
 //! Decision whether a token is kept, from lower and upper bounds.
 //!
-//! Every function here returns `None` while the bounds leave it open.
+//! Every function here returns `None` while the bounds leave it undecided.
 
 use super::bounds::Tally;
 use super::{Candidate, Draw};
 
-/// Sums are rounded: what is closer to a limit than this share of it is not decided.
+/// Relative rounding error of sums: values closer to a limit than this are undecided.
 const SLACK: f64 = 1e-5;
 
 /// A number between two bounds.
@@ -16,7 +16,7 @@ struct Interval {
 }
 
 impl Interval {
-    /// Whether the number is below another, if that is certain.
+    /// Whether the number is certainly below another, or certainly not.
     fn is_below(self, other: Interval) -> Option<bool> {
         if self.upper * (1.0 + SLACK) < other.lower {
             Some(true)
@@ -32,7 +32,7 @@ impl Interval {
     }
 }
 
-/// Whether `token` is kept; `better` are the tokens of open classes that are better.
+/// Whether `token` is kept; `better` are the better tokens of open classes.
 pub(super) fn is_kept(draw: &mut Draw, token: Candidate, better: Tally) -> Option<bool> {
     let settings = draw.rules.settings;
     let mut better_upper = draw.bounds.better_in_closed(draw.rules, token.score);
@@ -61,7 +61,7 @@ pub(super) fn is_kept(draw: &mut Draw, token: Candidate, better: Tally) -> Optio
     decisions.iter().all(|decision| *decision == Some(true)).then_some(true)
 }
 
-/// Whether the better tokens weigh less than the share p of what top-k keeps.
+/// Whether the better tokens weigh less than the share p of those that top-k keeps.
 fn is_within_top_p(
     draw: &mut Draw,
     token: Candidate,
@@ -74,8 +74,8 @@ fn is_within_top_p(
         let [lower, upper] = draw.bounds.total();
         return weight.is_below(Interval { lower, upper }.times(p));
     };
-    // Top-k keeps the better tokens and a rest: the token itself and worse ones, none of which
-    // weighs more than it.
+    // Top-k keeps the better tokens and others: the token itself and worse ones, each of at most
+    // its weight.
     let own = draw.bounds.weight(token.token);
     let rest = Interval { lower: own, upper: (k - better.n) as f64 * own };
     let is_below = |rest: Interval| weight.times(1.0 - p).is_below(rest.times(p));
@@ -86,8 +86,8 @@ fn is_within_top_p(
     })
 }
 
-/// What the tokens of open classes from rank `from` up to rank `to` weigh together; the best has
-/// rank 0.
+/// Total weight of the tokens of open classes from rank `from` up to rank `to`; the best has rank
+/// 0.
 fn weight_of_ranks(draw: &mut Draw, from: usize, to: usize) -> f64 {
     draw.candidates.begin(draw.rules.settings.k());
     for (first, scores) in draw.bounds.open_classes(draw.classes, 0) {

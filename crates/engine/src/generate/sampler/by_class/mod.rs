@@ -1,19 +1,19 @@
-//! Sampling from a distribution by classes, of which only a few classes are computed.
+//! Sampling from a distribution by classes, computing only a few of its classes.
 //!
 //! A factored output layer gives P(class) of all classes at once. P(token) costs a matrix product
-//! for each class, which is then *opened*. What is drawn follows the settings exactly, as if all
-//! classes were open; with a repetition penalty, which multiplies log-probabilities here.
+//! for each class, which is then *opened*. Draws follow the settings exactly, as if all classes were
+//! open. A repetition penalty multiplies log-probabilities here.
 //!
 //! **Rejection sampling** (von Neumann 1951). A token is at most as likely as its class. So P(class)
 //! alone gives an upper bound on the sum of its tokens' weights ([`ClassBounds`]). Lay intervals of
 //! these lengths end to end and pick a point at random. Open the class that it falls into, and lay
 //! the weights of its tokens into the interval from the left. If the point falls on a token, that is
 //! the *proposal*; else it is rejected. Each token is proposed in proportion to its weight. If
-//! top-k, top-p and min-p keep the token it is accepted, and the next point is tried otherwise.
+//! top-k, top-p and min-p keep the token it is accepted; otherwise the next point is tried.
 //!
 //! **Whether a token is kept** is decided from lower and upper bounds ([`decision`]): a class can
-//! hold only as many better tokens as fit into its probability. While the bounds leave it open, the
-//! likeliest closed class is opened.
+//! hold only as many better tokens as fit into its probability. While the bounds leave the question
+//! undecided, the likeliest closed class is opened.
 //!
 //! An example with top-k 2 and temperature 1/2, where a weight is a probability squared:
 //!
@@ -36,7 +36,7 @@
 //! C could have held a better token, and both would have stayed closed.
 //!
 //! After some rejections, and in greedy choice, classes are opened from the likeliest down until no
-//! closed one can hold a token that is kept; then the draw is one from all that are kept.
+//! closed one can hold a token that is kept; then one draw from all kept tokens decides.
 
 mod bounds;
 mod decision;
@@ -49,11 +49,11 @@ use crate::head::Expansion;
 use bounds::Tally;
 use kernels::rng::Rng;
 
-/// Proposals before all tokens that are kept are searched for.
+/// Number of proposals before all kept tokens are searched for.
 const N_PROPOSALS: u64 = 16;
 
-/// Classes that are opened together: this many, or this share of the open ones if that is more. It
-/// does not depend on the number of threads, since the choice must not.
+/// Number of classes opened together, or this share of the open ones if that is more. Independent
+/// of the number of threads, because the choice must be.
 const OPEN_AT_ONCE: usize = 2;
 const OPEN_SHARE: usize = 2;
 
@@ -91,7 +91,7 @@ pub(super) struct Draw<'a, 'e> {
 }
 
 impl<'a, 'e> Draw<'a, 'e> {
-    /// Begins with no class open.
+    /// Starts with all classes closed.
     pub fn new(
         rules: &'a Rules,
         candidates: &'a mut Candidates,
@@ -102,8 +102,8 @@ impl<'a, 'e> Draw<'a, 'e> {
         Draw { rules, candidates, bounds, classes }
     }
 
-    /// Leaves the tokens that the rules keep among the candidates, with their probabilities among
-    /// one another; opens classes from the likeliest down until no closed one can hold such a token.
+    /// Reduces the candidates to the tokens that the rules keep, with probabilities that sum to 1.
+    /// Opens classes from the likeliest down until no closed one can hold such a token.
     pub fn keep(&mut self) {
         self.candidates.begin(self.rules.settings.k());
         let mut n_taken = 0;
@@ -119,7 +119,8 @@ impl<'a, 'e> Draw<'a, 'e> {
         self.rules.narrow(self.candidates);
     }
 
-    /// Whether the rules keep a token, whose class must be open; opens classes until that is certain.
+    /// Whether the rules keep a token, whose class must be open; opens classes until that is
+    /// certain.
     fn is_kept(&mut self, token: Candidate) -> bool {
         if !self.rules.settings.has_limits() {
             return true;
@@ -132,7 +133,7 @@ impl<'a, 'e> Draw<'a, 'e> {
                 return is_kept;
             }
             if !self.open_next() {
-                // As close to a limit as rounding errors: the list of all that is kept decides.
+                // As close to a limit as rounding errors: decided by the list of all kept tokens.
                 self.keep();
                 return self.candidates.as_slice().iter().any(|c| c.token == token.token);
             }
@@ -158,7 +159,7 @@ impl<'a, 'e> Draw<'a, 'e> {
         }
         let [best, _] = self.bounds.best(self.classes, self.rules);
         let floor = best + self.rules.temperature * settings.min_p.ln();
-        // A little lower, so that rounding does not exclude what is exactly at the floor.
+        // A little lower, so that rounding does not exclude a score exactly at the floor.
         bound < floor - 1e-4 * (1.0 + floor.abs())
     }
 }
