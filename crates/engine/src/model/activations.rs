@@ -4,7 +4,7 @@
 //! printed memory plan follow from it, so that a new activation is one line here and its use in the
 //! passes.
 
-use super::lane::MicroShape;
+use super::micro_shape::MicroShape;
 use kernels::attention::attention_scratch_len;
 use kernels::{Precision, Rows, RowsMut};
 
