@@ -1,7 +1,7 @@
 //! A model small enough to train in a test, on a text that repeats itself.
 #![allow(dead_code, clippy::unwrap_used)] // each test file uses a part; a panic is how a test fails
 
-mod words;
+pub mod words;
 
 use engine::head::HeadConfig;
 use engine::model::{InputLayer, Layout, MicroShape, ModelConfig, init_params};

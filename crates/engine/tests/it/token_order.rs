@@ -3,14 +3,12 @@
 //! random initial rows a token gets.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
-mod support;
-
+use crate::support::Tiny;
 use engine::head::HeadConfig;
 use engine::model::{Layout, ModelConfig, init_params};
 use engine::train::{AdamW, AdamWOptions, SequenceSource};
 use kernels::AlignedVec;
 use kernels::rng::{Purpose, Rng};
-use support::Tiny;
 use text::corpus::permutation::inverse;
 use text::vocab::classes::Classes;
 use text::vocab::order::{Mark, Marks, TokenOrder};

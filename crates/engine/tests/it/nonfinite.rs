@@ -1,11 +1,9 @@
 //! A number that is not finite is found in the step that meets it, which then changes nothing.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
-mod support;
-
+use crate::support::{Cycle, Saved, Tiny, bits};
 use engine::train::{AdamW, AdamWOptions, Optimizer, StepError, Trainer};
 use kernels::rng::{Purpose, Rng};
-use support::{Cycle, Saved, Tiny, bits};
 
 /// Where a bad number is planted.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,12 +1,10 @@
 //! Training gives the same bits on any number of threads, and learns what there is to learn.
 
-mod support;
-
+use crate::support::{Cycle, Saved, Tiny, Trained, heads, train, trained_heads};
 use engine::head::HeadConfig;
 use engine::model::{Layout, OwnedModel};
 use engine::train::{IdleRows, Lanes};
 use kernels::{Pool, Precision};
-use support::{Cycle, Saved, Tiny, Trained, heads, train, trained_heads};
 
 const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
 

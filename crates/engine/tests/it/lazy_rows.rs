@@ -1,13 +1,11 @@
 //! A lazy optimiser trains as a dense one does, and looking at it leaves no trace.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
-mod support;
-
+use crate::support::{Saved, Tiny, bits};
 use engine::head::HeadConfig;
 use engine::train::{IdleRows, SequenceSource, StepError, Trainer};
 use kernels::Precision;
 use kernels::rng::{Purpose, Rng};
-use support::{Saved, Tiny, bits};
 
 const VOCAB: usize = 60;
 const N_STEPS: u64 = 40;

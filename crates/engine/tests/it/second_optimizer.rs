@@ -1,8 +1,7 @@
 //! A second optimiser needs nothing that is AdamW's: gradient descent with momentum, written here.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
-mod support;
-
+use crate::support::{Cycle, Saved, Tiny, Trained, bits, trained_heads};
 use engine::disk::LoadError;
 use engine::model::{Layout, Tensor};
 use engine::train::{
@@ -11,7 +10,6 @@ use engine::train::{
 use kernels::reduce::all_finite;
 use kernels::{AlignedVec, Pool, Precision};
 use std::borrow::Cow;
-use support::{Cycle, Saved, Tiny, Trained, bits, trained_heads};
 
 /// Gradient descent with momentum.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! Losses on held-out text that are compared are of the same tokens.
 
-use crate::scene::{EVAL_EVERY, N_STEPS, Scene, finish};
+use super::scene::{EVAL_EVERY, N_STEPS, Scene, finish};
 use engine::checkpoint::{CHECKPOINTS_NAME, best, newest};
 use engine::disk::RealFs;
 use engine::formats::{TensorFile, read_params};

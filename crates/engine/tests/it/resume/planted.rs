@@ -1,6 +1,6 @@
 //! The comparison sees a run that went on from another state, and a program that forgets something.
 
-use crate::scene::{Scene, end, finish, refusal, stop_at};
+use super::scene::{Scene, end, finish, refusal, stop_at};
 use engine::checkpoint::{CHECKPOINTS_NAME, MANIFEST_NAME, Manifest, read_manifest, step_name};
 use engine::disk::RealFs;
 use engine::train::IdleRows;

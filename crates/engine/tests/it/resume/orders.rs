@@ -1,7 +1,7 @@
 //! Runs whose ids are in an order: the text is the same, they go on as others do, and runs from before
 //! there was a choice still open.
 
-use crate::scene::{Scene, end, finish, stop_at};
+use super::scene::{Scene, end, finish, stop_at};
 use engine::head::{HeadConfig, HeadName};
 use engine::train::run::{CONFIG_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME};
 use engine::train::settings::{PrecisionName, RunConfig, Settings};

@@ -1,5 +1,5 @@
 //! Times and perplexities, to be read rather than tested: `cargo test --release -p
-//! crystalline-text --test word_classes -- --ignored --nocapture`.
+//! crystalline-text --test it word_classes -- --ignored --nocapture`.
 //!
 //! `CRYSTALLINE_TEST_DATA` names a folder with `wikitext-2/{train,valid}.txt`.
 

@@ -1,6 +1,6 @@
 //! The text of a run is known by its size and hash, as it was when the run began.
 
-use crate::scene::{Scene, Watcher, end, finish, settings, stop_at, write_text};
+use super::scene::{Scene, Watcher, end, finish, settings, stop_at, write_text};
 use engine::checkpoint::{CHECKPOINTS_NAME, newest};
 use engine::disk::RealFs;
 use engine::train::Run;

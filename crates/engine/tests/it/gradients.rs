@@ -6,10 +6,10 @@
 // A panic is how a test fails, and `!(distance <= bound)` is how it fails on NaN.
 #![allow(clippy::unwrap_used, clippy::neg_cmp_op_on_partial_ord)]
 
-#[path = "support/reference.rs"]
+#[path = "../support/reference.rs"]
 mod reference;
-#[path = "support/words.rs"]
-mod words;
+
+use crate::support::words;
 
 use engine::head::sampled::Candidates;
 use engine::head::{HeadConfig, HeadName};

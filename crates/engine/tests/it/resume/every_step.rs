@@ -1,6 +1,6 @@
 //! Stopped after any step, on any number of threads, a run comes to the same end.
 
-use crate::scene::{N_STEPS, Scene, end, finish, stop_at, with_classes};
+use super::scene::{N_STEPS, Scene, end, finish, stop_at, with_classes};
 use engine::head::HeadName;
 use engine::train::IdleRows;
 use engine::train::settings::PrecisionName;

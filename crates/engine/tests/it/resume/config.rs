@@ -1,6 +1,6 @@
 //! A run whose configuration was changed since its checkpoint is refused, and the change is named.
 
-use crate::scene::{Scene, refusal, stop_at};
+use super::scene::{Scene, refusal, stop_at};
 use engine::train::run::CONFIG_NAME;
 use engine::train::settings::PrecisionName;
 use std::path::Path;

@@ -1,13 +1,11 @@
 //! Decoding against the cache is the model: the same logits as the training forward pass.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
-mod support;
-
+use crate::support::{Tiny, heads};
 use engine::generate::Session;
 use engine::head::LossSpec;
 use engine::model::{InputLayer, Lane, MicroShape, OwnedModel, forward};
 use kernels::{Pool, Precision};
-use support::{Tiny, heads};
 
 /// The distribution after each of `tokens`, (T, V) log-probabilities, by the training pass: the loss
 /// of every possible target, negated.

@@ -5,7 +5,7 @@
 //! minutes and so is not part of the suite:
 //!
 //! ```text
-//! cargo test --release -p crystalline-engine --test precision_pairs -- --ignored --nocapture
+//! cargo test --release -p crystalline-engine --test it precision_pairs -- --ignored --nocapture
 //! ```
 //!
 //! `CRYSTALLINE_PAIR_STEPS` sets the steps of a run, `CRYSTALLINE_TEST_DATA` the folder that holds
