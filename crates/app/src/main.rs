@@ -1,4 +1,4 @@
-//! The `crystalline` program: reads what was typed, calls the engine, prints.
+//! Program `crystalline`: reads the command line, calls the engine, prints.
 #![forbid(unsafe_code)]
 
 mod bench;

@@ -1,4 +1,4 @@
-//! The rows of a table that are nearest to a vector: exact dot products with all of them.
+//! Nearest rows of a table to a vector: exact dot products with all of them.
 
 use kernels::matmul::{Packed, matmul, pack_transposed, packed_len};
 use kernels::rows::store_rows;

@@ -1,4 +1,4 @@
-//! A text file as tokens.
+//! Tokens of a text file.
 
 use crate::corpus::{self, Corpus, Piece};
 use crate::tokenizer::{Control, TextError, Tokenizer};

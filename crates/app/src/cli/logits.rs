@@ -1,4 +1,4 @@
-//! The logits of a text's first tokens, in a file that other programs can compare with.
+//! Logits of a text's first tokens, in a file that other programs can compare with.
 
 use anyhow::Result;
 use engine::disk::{RealFs, SaveError, commit_file};

@@ -1,4 +1,4 @@
-//! The command line: one file a command, one place that prints errors.
+//! Command line: one file a command, one place that prints errors.
 
 mod bench;
 mod chat;

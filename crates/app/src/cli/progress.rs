@@ -1,4 +1,4 @@
-//! What a run looks like: a moving line on a terminal, plain lines elsewhere; all on stderr.
+//! Progress of a run: a moving line on a terminal, plain lines elsewhere; all on stderr.
 
 use super::signals::Signals;
 use engine::train::events::{Event, Metrics, Observer, Started};

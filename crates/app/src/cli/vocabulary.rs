@@ -1,4 +1,4 @@
-//! A model's vocabulary as the commands show it: tokens, their parts and their primes.
+//! Vocabulary of a model as the commands show it: tokens, their parts and their primes.
 
 use super::columns::fill;
 use super::model;

@@ -1,4 +1,4 @@
-//! The help of `train`, the flags that became settings, and docs/settings.md against the program.
+//! Settings: the help of `train`, the flags that became settings, and docs/settings.md.
 
 use crate::process::{Ended, program, run};
 use crate::scene::Scene;

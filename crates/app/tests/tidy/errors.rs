@@ -1,4 +1,5 @@
-//! Rule: the libraries name no flag and no command, and `docs/errors.md` lists their errors' codes.
+//! Errors: rule that the libraries name no flag and no command, and that `docs/errors.md` lists
+//! the codes of their errors.
 
 use crate::repo::{Repo, assert_caught, assert_none};
 use crate::rust_text::without_comments;

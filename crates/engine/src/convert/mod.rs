@@ -187,7 +187,7 @@ impl<'a> Fitting<'a> {
     pub fn model(&self) -> (Layout, AlignedVec<f32>) {
         let of_teacher = self.teacher.layout;
         let config = full_config(&of_teacher.config);
-        let layout = Layout::new(&config).expect("only the output layer differs");
+        let layout = Layout::new(&config).expect("the shape was checked with the teacher's");
         let mut params = AlignedVec::zeroed(layout.len);
         let output = layout.head.matrices()[0].matrix.span;
         for tensor in &layout.tensors {
