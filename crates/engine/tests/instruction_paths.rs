@@ -1,4 +1,4 @@
-//! Every instruction path trains the same model: logits, gradients and learning agree.
+//! Instruction paths: all train the same model, with equal logits, gradients and learning.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 mod support;

@@ -1,4 +1,4 @@
-//! After its first step training neither allocates nor frees, and nor does writing a token.
+//! Allocations: none in training after its first step, and none in writing a token.
 //!
 //! The allocator below counts for the whole process, so everything that is counted runs in one
 //! test: the harness itself allocates between tests.

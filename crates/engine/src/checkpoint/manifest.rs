@@ -1,34 +1,35 @@
-//! `manifest.json`: what a checkpoint holds, how far its run was, and the checksum of every file.
+//! Manifest of a checkpoint, `manifest.json`: its facts, its run's state, and every file's
+//! checksum.
 //!
 //! It is a JSON object whose last entry, alone on its line, is the BLAKE3 of everything before that
-//! line. So any JSON reader can read it, and one flipped bit anywhere in it is seen. That form is
-//! the same in every version, so that a sound file of a later version can be told from a damaged one.
+//! line. Any JSON reader can read it, and a flipped bit anywhere in it is detected. Every version
+//! has this form, so that a sound file of a later version can be told from a damaged one.
 
 use crate::disk::{FileRecord, LoadError};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// The name of the file in a checkpoint.
+/// File name of the manifest in a checkpoint.
 pub const MANIFEST_NAME: &str = "manifest.json";
 
-/// The version that is written, and the newest that is read.
+/// Version that is written, and the newest that is read.
 pub const MANIFEST_VERSION: u64 = 1;
 
-/// The largest manifest that is read; real ones have a few kilobytes.
+/// Largest manifest that is read; real ones have a few kilobytes.
 pub const MANIFEST_BYTES_MAX: u64 = 16 << 20;
 
-/// Stands first in every manifest.
+/// First entry of every manifest.
 const FORMAT: &str = "crystalline-checkpoint";
 
-/// Around the checksum's 64 hexadecimal digits, at the end of the file.
+/// Text around the checksum's 64 hexadecimal digits at the end of the file.
 const CHECKSUM_BEFORE: &str = ",\n  \"checksum\": \"";
 const CHECKSUM_AFTER: &str = "\"\n}\n";
 const CHECKSUM_LEN: usize = CHECKSUM_BEFORE.len() + 64 + CHECKSUM_AFTER.len();
 
-/// What is recorded about a checkpoint besides its files.
+/// Facts about a checkpoint, apart from its files.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
-    /// Steps taken: the next one has this number.
+    /// Steps taken; also the number of the next step.
     pub step: u64,
     /// Mean loss on the held-out text at this step, in nats per token, if it was measured.
     pub val_loss_nats: Option<f64>,
@@ -36,33 +37,33 @@ pub struct Facts {
     pub build: String,
     /// Number format of matrix products: "f32" or "bf16".
     pub precision: String,
-    /// The instructions that computed it, such as "avx512".
+    /// Instruction path that computed it, such as "avx512".
     pub instruction_path: String,
-    /// Data-parallel lanes.
+    /// Number of data-parallel lanes.
     pub n_lanes: u32,
-    /// The text it was trained on.
-    pub dataset: Fingerprint,
+    /// Identity of the training text.
+    pub dataset: CorpusFingerprint,
     /// BLAKE3 of `tokenizer.json`.
     pub tokenizer_blake3: String,
-    /// Where the run stands.
+    /// State of the run.
     pub state: RunState,
     /// The resolved configuration of the run.
     pub config: serde_json::Value,
 }
 
-/// Identifies a corpus.
+/// Identity of a corpus.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fingerprint {
-    /// Its size.
+pub struct CorpusFingerprint {
+    /// Size in bytes.
     pub bytes: u64,
     /// BLAKE3 of its content.
     pub blake3: String,
 }
 
-/// All that a run carries from step to step besides its tensors.
+/// State that a run carries from step to step, apart from its tensors.
 ///
 /// Random numbers are functions of (seed, step, index) and the order of the data is a function of
-/// (seed, epoch), so no generator has a state to keep.
+/// (seed, epoch), so there is no generator state to keep.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunState {
@@ -70,9 +71,9 @@ pub struct RunState {
     pub n_updates: u64,
     /// Tokens trained on.
     pub n_tok: u64,
-    /// Passes over the data that are complete.
+    /// Complete epochs.
     pub epoch: u64,
-    /// Lowest held-out loss so far, in nats per token, and the step it was measured at.
+    /// Lowest held-out loss so far, in nats per token.
     pub best_val_loss_nats: Option<f64>,
     /// The step of the lowest held-out loss.
     pub best_step: Option<u64>,
@@ -80,11 +81,11 @@ pub struct RunState {
     pub n_evals_since_best: u64,
     /// Steps skipped because a number was not finite.
     pub n_skipped: u64,
-    /// Of these, those at the end, one after the other.
+    /// Skipped steps directly before this checkpoint, in a row.
     pub n_skipped_in_row: u64,
     /// Rows of `metrics.jsonl`.
     pub n_metrics_rows: u64,
-    /// Time spent training, over all sessions.
+    /// Training time in seconds, over all sessions.
     pub train_seconds: f64,
 }
 
@@ -93,14 +94,14 @@ pub struct RunState {
 pub struct Manifest {
     format: String,
     version: u64,
-    /// What is recorded about the checkpoint.
+    /// Facts about the checkpoint.
     #[serde(flatten)]
     pub facts: Facts,
     /// Every other file of the folder.
     pub files: Vec<FileRecord>,
 }
 
-/// What is read first, to tell another version from damage.
+/// Part that is read first, to tell another version from damage.
 #[derive(Deserialize)]
 struct Head {
     format: String,
@@ -118,7 +119,7 @@ impl Manifest {
         self.files.iter().map(|file| file.bytes).fold(0, u64::saturating_add)
     }
 
-    /// The file as it is written, checksum included.
+    /// Contents of the file, including the checksum.
     pub fn to_bytes(&self) -> Vec<u8> {
         let json = serde_json::to_string_pretty(self)
             .expect("plain structs and JSON values always have a JSON form");
@@ -126,10 +127,10 @@ impl Manifest {
         [body.as_bytes(), checksum_line(body.as_bytes()).as_bytes()].concat()
     }
 
-    /// Reads what [`Manifest::to_bytes`] wrote; `path` is for messages.
+    /// Parses the contents written by [`Manifest::to_bytes`]; `path` is for messages.
     ///
     /// # Errors
-    /// [`LoadError::Damaged`] if the checksum does not match or the content makes no sense,
+    /// [`LoadError::Damaged`] if the checksum does not match or the content is invalid,
     /// [`LoadError::NewerVersion`] if it is sound but of a later version.
     pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Manifest, LoadError> {
         let sum = bytes.len().checked_sub(CHECKSUM_LEN).and_then(|at| bytes.split_at_checked(at));
@@ -155,15 +156,15 @@ impl Manifest {
         serde_json::from_slice(bytes).map_err(json)
     }
 
-    /// Checks that a run may go on from here with this text and this tokeniser; `path` is that of
-    /// the manifest, for messages.
+    /// Checks that a run can continue from here with this text and this tokeniser; `path` is that
+    /// of the manifest, for messages.
     ///
     /// # Errors
-    /// [`LoadError::Mismatch`] naming the first field that differs.
+    /// [`LoadError::Mismatch`] with the first field that differs.
     pub fn check_inputs(
         &self,
         path: &Path,
-        dataset: &Fingerprint,
+        dataset: &CorpusFingerprint,
         tokenizer_blake3: &str,
     ) -> Result<(), LoadError> {
         let facts = &self.facts;
@@ -181,7 +182,7 @@ impl Manifest {
     }
 }
 
-/// The last entry of a manifest whose text before it is `body`.
+/// Last entry of a manifest whose text before it is `body`.
 fn checksum_line(body: &[u8]) -> String {
     format!("{CHECKSUM_BEFORE}{}{CHECKSUM_AFTER}", blake3::hash(body).to_hex())
 }
@@ -199,7 +200,7 @@ mod tests {
         Manifest::new(facts, vec![file])
     }
 
-    /// Exact resume needs every float and integer back bit by bit.
+    /// Exact resume needs every float and integer back bit for bit.
     #[test]
     fn survives_a_round_trip_and_is_json() {
         let bytes = example().to_bytes();
@@ -211,7 +212,7 @@ mod tests {
 
     /// Manifests of earlier versions have one more counter, which was never used.
     #[test]
-    fn an_entry_that_is_no_longer_written_is_passed_over() {
+    fn an_obsolete_entry_is_ignored() {
         let bytes = example().to_bytes();
         let body = &bytes[..bytes.len() - CHECKSUM_LEN];
         let body = String::from_utf8_lossy(body).replace("\"epoch\"", "\"position\": 0, \"epoch\"");
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn floats_come_back_exactly() {
+    fn floats_survive_exactly() {
         for i in 0..2000u64 {
             let x = f64::from_bits(blake3_bits(i) >> 2); // finite, of every size
             let facts = Facts { val_loss_nats: Some(x), ..Facts::default() };
@@ -272,9 +273,9 @@ mod tests {
     #[test]
     fn changed_inputs_are_named() {
         let manifest = example();
-        let (same, path) = (Fingerprint::default(), Path::new("m"));
+        let (same, path) = (CorpusFingerprint::default(), Path::new("m"));
         manifest.check_inputs(path, &same, "").unwrap();
-        let other = Fingerprint { bytes: 1, ..same.clone() };
+        let other = CorpusFingerprint { bytes: 1, ..same.clone() };
         let message = manifest.check_inputs(path, &other, "").unwrap_err().to_string();
         assert!(message.contains("dataset.bytes is 1, expected 0"), "{message}");
         let message = manifest.check_inputs(path, &same, "ff").unwrap_err().to_string();

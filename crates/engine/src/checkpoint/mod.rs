@@ -25,7 +25,7 @@ mod save;
 mod saver;
 mod scan;
 
-pub use manifest::{Facts, Fingerprint, MANIFEST_NAME, MANIFEST_VERSION, Manifest, RunState};
+pub use manifest::{CorpusFingerprint, Facts, MANIFEST_NAME, MANIFEST_VERSION, Manifest, RunState};
 pub use prune::{Retention, discard_after, prune};
 pub use save::{Checkpoint, Saved, commit_checkpoint, save_checkpoint};
 pub use saver::{SaveMode, Saver, SaverOptions};

@@ -1,4 +1,4 @@
-//! Model folders by the path that a user gives: a run's folder, a checkpoint, or any model folder.
+//! Model folders by user path: a run's folder, a checkpoint, or any model folder.
 
 use super::CHECKPOINTS_NAME;
 use super::scan::{Found, best};
@@ -7,11 +7,12 @@ use crate::formats::{ModelFolder, ModelFolderError};
 use std::path::Path;
 
 impl ModelFolder {
-    /// The model folder that `path` means: itself, or the best checkpoint of the run in it.
+    /// Opens the model folder at `path`: the folder itself, or the best checkpoint of the run in
+    /// it.
     ///
     /// # Errors
-    /// [`ModelFolderError::NoModel`]; [`ModelFolderError::Load`] if the run has no checkpoint that
-    /// can be used, as [`best`].
+    /// [`ModelFolderError::NoModel`]; [`ModelFolderError::Load`] as [`best`], if the run has no
+    /// usable checkpoint.
     pub fn open(path: &Path) -> Result<ModelFolder, ModelFolderError> {
         let checkpoints = path.join(CHECKPOINTS_NAME);
         if !checkpoints.is_dir() {

@@ -1,17 +1,17 @@
-//! Retention: removal of checkpoints no longer wanted, never the last one that can be relied on.
+//! Retention of checkpoints: removes unwanted ones, but never the last one that verifies.
 
 use super::scan::{Listed, list, step_name, val_loss, verify};
 use crate::disk::{Fs, LoadError, SaveError, remove_folders};
 use std::path::{Path, PathBuf};
 
-/// Which checkpoints of a run stay.
+/// Rule for the checkpoints of a run that are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// The newest ones, this many; at least 2, so that a damaged newest one has one behind it.
+    /// Number of newest ones to keep; at least 2, so that a damaged newest one has a predecessor.
     pub keep_last: usize,
-    /// The one of lowest loss on held-out text.
+    /// Whether to keep the one with the lowest loss on held-out text.
     pub keep_best: bool,
-    /// Those whose step is a multiple of this.
+    /// Keeps those whose step is a multiple of this.
     pub keep_every: Option<u64>,
 }
 
@@ -23,11 +23,12 @@ impl Default for Retention {
 
 /// Removes the checkpoints of `dir` that `retention` does not keep, oldest first; returns them.
 ///
-/// Folders whose manifest is damaged are left for the user to look at. At least one that was read
-/// and verified in full stays, whatever `retention` says; if there is none, nothing is removed.
+/// Folders with a damaged manifest are left for the user to inspect. At least one checkpoint that
+/// was read and verified in full stays, whatever `retention` says; if there is none, nothing is
+/// removed.
 ///
 /// # Errors
-/// [`SaveError::Io`]. Some may then be removed and others not.
+/// [`SaveError::Io`]. Some checkpoints may then be removed and others not.
 pub fn prune(fs: &dyn Fs, dir: &Path, retention: &Retention) -> Result<Vec<PathBuf>, SaveError> {
     let mut sound = list(fs, dir).map_err(|error| SaveError::KeptUnverified { source: error })?;
     sound.retain(|listed| listed.manifest.is_ok());
@@ -47,7 +48,7 @@ pub fn prune(fs: &dyn Fs, dir: &Path, retention: &Retention) -> Result<Vec<PathB
     Ok(removed)
 }
 
-/// Divides checkpoints, newest first, into those kept and the others, both newest first.
+/// Splits checkpoints, newest first, into those to keep and the others, both newest first.
 fn split(sound: Vec<Listed>, retention: &Retention) -> (Vec<Listed>, Vec<Listed>) {
     let keep_last = retention.keep_last.max(2);
     let losses = sound.iter().filter_map(|listed| Some((val_loss(listed)?, listed.step)));
@@ -63,13 +64,12 @@ fn split(sound: Vec<Listed>, retention: &Retention) -> (Vec<Listed>, Vec<Listed>
     })
 }
 
-/// Removes the checkpoints of `dir` after `step`, sound or not, and returns them: a run that goes
-/// on from `step` writes these steps anew, and they must not be taken for its own.
+/// Removes the checkpoints of `dir` after `step`, sound or not, and returns them: a run that
+/// resumes from `step` writes these steps again, and must not mistake the old ones for its own.
 ///
 /// # Errors
-/// [`SaveError::KeptUnverified`] if the checkpoint of `step` does not verify, or a later one is of a
-/// newer version of this program: nothing is removed.
-/// [`SaveError::Io`].
+/// [`SaveError::KeptUnverified`] if the checkpoint of `step` does not verify, or a later one is of
+/// a newer version of this program: nothing is removed. [`SaveError::Io`].
 pub fn discard_after(fs: &dyn Fs, dir: &Path, step: u64) -> Result<Vec<PathBuf>, SaveError> {
     let kept = |source: LoadError| SaveError::KeptUnverified { source };
     verify(fs, &dir.join(step_name(step))).map_err(kept)?;

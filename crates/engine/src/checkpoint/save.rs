@@ -1,4 +1,4 @@
-//! Save of a checkpoint: commit it, then remove those no longer wanted.
+//! Save of a checkpoint: commits it, then removes the checkpoints that are no longer kept.
 
 use super::manifest::{Facts, MANIFEST_NAME, Manifest};
 use super::prune::{Retention, prune};
@@ -8,41 +8,42 @@ use crate::formats::FileEntry;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// A state to be saved.
+/// State to be saved.
 #[derive(Clone, Debug)]
 pub struct Checkpoint<'a> {
-    /// Everything in the manifest but the list of files.
+    /// Contents of the manifest except the list of files.
     pub facts: Facts,
     /// The files.
     pub files: Vec<FileEntry<'a>>,
 }
 
-/// What became of a state that was to be saved: it is on disk.
+/// Result of a successful save.
 #[derive(Debug)]
 pub struct Saved {
-    /// Its step.
+    /// Step of the checkpoint.
     pub step: u64,
-    /// Its folder.
+    /// Folder of the checkpoint.
     pub path: PathBuf,
-    /// Its size; 0 if it was there already.
+    /// Size in bytes; 0 if the checkpoint already existed.
     pub bytes: u64,
-    /// Whether a sound checkpoint of this step was there already, and nothing was written.
+    /// Whether a sound checkpoint of this step already existed, so that nothing was written.
     pub was_there: bool,
-    /// From the start of writing until it was durable.
+    /// Time from the start of writing until it was durable.
     pub elapsed: Duration,
-    /// The checkpoints that were removed in its favour.
+    /// Checkpoints that were removed afterwards.
     pub removed: Vec<PathBuf>,
-    /// Why those no longer wanted could not be removed: they take space, nothing else is wrong.
+    /// Error of that removal: old checkpoints still take space, nothing else is wrong.
     pub prune_error: Option<SaveError>,
 }
 
-/// Saves `checkpoint` as `dir/step-…` and then removes what `retention` does not keep.
+/// Saves `checkpoint` as `dir/step-…` and then removes the checkpoints that `retention` does not
+/// keep.
 ///
-/// A sound checkpoint of the same step is left as it is: the state at a step is always the same. A
-/// damaged one is replaced.
+/// A sound checkpoint of the same step is left alone, because the state at a step is always the
+/// same. A damaged one is replaced.
 ///
 /// # Errors
-/// As [`commit_checkpoint`]: `checkpoint` is then not on disk, and the older ones are as they were.
+/// As [`commit_checkpoint`]: `checkpoint` is then not on disk, and the older ones are unchanged.
 pub fn save_checkpoint(
     fs: &dyn Fs,
     dir: &Path,
@@ -65,8 +66,8 @@ pub fn save_checkpoint(
     Ok(Saved { step, path, bytes, was_there, elapsed, removed, prune_error })
 }
 
-/// Writes the folder `target` of a checkpoint, its manifest last, in full or not at all. Returns its
-/// size in bytes.
+/// Writes the folder `target` of a checkpoint, its manifest last, completely or not at all. Returns
+/// its size in bytes.
 ///
 /// # Errors
 /// As [`commit_folder`]; [`SaveError::NotFinite`] if a tensor holds NaN or infinity.
@@ -81,7 +82,7 @@ pub fn commit_checkpoint(
     commit_folder(fs, target, &checkpoint.files, Some(last))
 }
 
-/// Whether a sound checkpoint is at `path`; a damaged one is moved out of the way.
+/// Whether a sound checkpoint exists at `path`; a damaged one is moved out of the way.
 fn is_there(fs: &dyn Fs, dir: &Path, path: &Path) -> Result<bool, SaveError> {
     if !fs.exists(path).map_err(SaveError::io("look for", path))? {
         return Ok(false);

@@ -1,8 +1,8 @@
-//! Background saves, while training goes on: a copy of the state is written by a thread of its own.
+//! Background saves during training: a thread writes a copy of the state.
 //!
 //! At a step boundary the tensors are copied into a snapshot that was allocated at the start; the
-//! optimiser is then free to change them. Where memory is short the state is written from where it
-//! lies instead, while training waits. Either way the outcome is a value, and training goes on.
+//! optimiser may then change them. If memory is short, the state is written in place instead, while
+//! training waits. In both modes the outcome is returned as a value, and training continues.
 
 use super::manifest::Facts;
 use super::prune::Retention;
@@ -18,26 +18,26 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
-/// How checkpoints are written.
+/// Method of writing checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SaveMode {
-    /// From a copy, while training goes on; memory for this many floats.
+    /// From a copy, during training; needs memory for the given number of floats.
     Background {
-        /// Values of all tensors of a checkpoint together.
+        /// Total number of values of a checkpoint's tensors.
         snapshot_len: usize,
     },
-    /// From where the state lies, while training waits; no memory.
+    /// In place, while training waits; needs no memory.
     Inline,
 }
 
-/// Where checkpoints go and how.
+/// Configuration of a [`Saver`].
 #[derive(Clone)]
 pub struct SaverOptions {
-    /// The disk.
+    /// File system.
     pub fs: Arc<dyn Fs>,
-    /// The folder of the run's checkpoints; it exists.
+    /// Folder of the run's checkpoints, which exists.
     pub dir: PathBuf,
-    /// Which ones stay.
+    /// Retention rule.
     pub retention: Retention,
     /// From a copy or in place.
     pub mode: SaveMode,
@@ -50,12 +50,12 @@ pub struct Saver {
     outcomes: VecDeque<Result<Saved, SaveError>>,
 }
 
-/// The thread, what it is given and what it gives back.
+/// Writer thread with its channels.
 struct Writer {
     jobs: Sender<Job>,
     done: Receiver<Done>,
     thread: JoinHandle<()>,
-    /// Here unless a save is under way.
+    /// `None` while a save is in progress.
     snapshot: Option<AlignedVec<f32>>,
 }
 
@@ -77,10 +77,10 @@ struct Done {
 }
 
 impl Saver {
-    /// Allocates the snapshot and starts the thread, if the mode has them.
+    /// Allocates the snapshot and starts the thread, if the mode needs them.
     ///
     /// # Errors
-    /// If the system gives no thread.
+    /// If the system cannot start a thread.
     pub fn start(options: SaverOptions) -> io::Result<Saver> {
         let writer = match options.mode {
             SaveMode::Inline => None,
@@ -89,9 +89,9 @@ impl Saver {
         Ok(Saver { options, writer, outcomes: VecDeque::new() })
     }
 
-    /// Takes the state of `checkpoint` to be saved; it may change as soon as this returns.
+    /// Starts a save of `checkpoint`; its state may change as soon as this returns.
     ///
-    /// If the save before is still under way, waits for it first. The outcome comes from
+    /// Waits for the previous save if it is still in progress. The outcome comes from
     /// [`Saver::poll`].
     ///
     /// # Panics
@@ -107,31 +107,31 @@ impl Saver {
         }
     }
 
-    /// Whether a save is under way.
+    /// Whether a save is in progress.
     pub fn is_busy(&mut self) -> bool {
         self.receive(false);
         self.writer.as_ref().is_some_and(|writer| writer.snapshot.is_none())
     }
 
-    /// The outcome of the oldest save that is finished and was not reported yet; does not wait.
+    /// Outcome of the oldest finished save that was not reported yet; does not wait.
     pub fn poll(&mut self) -> Option<Result<Saved, SaveError>> {
         self.receive(false);
         self.outcomes.pop_front()
     }
 
-    /// Waits until no save is under way; the outcomes stay for [`Saver::poll`].
+    /// Waits until no save is in progress; the outcomes stay for [`Saver::poll`].
     pub fn wait(&mut self) {
         self.receive(true);
     }
 
-    /// Waits for the save under way, ends the thread and returns the outcomes not yet reported.
+    /// Waits for the save in progress, ends the thread and returns the outcomes not yet reported.
     pub fn finish(mut self) -> Vec<Result<Saved, SaveError>> {
         self.wait();
         self.stop();
         std::mem::take(&mut self.outcomes).into()
     }
 
-    /// Collects the outcome of the save under way, if there is one and it has finished or `wait`.
+    /// Collects the outcome of the save in progress, if it has finished or `wait` is set.
     fn receive(&mut self, wait: bool) {
         let Some(writer) = &mut self.writer else { return };
         if writer.snapshot.is_some() {
@@ -150,7 +150,7 @@ impl Saver {
                 self.outcomes.push_back(outcome);
             }
             None => {
-                // The thread panicked and its snapshot is gone: later saves are made in place.
+                // The thread panicked and its snapshot is lost: later saves are written in place.
                 self.outcomes.push_back(Err(SaveError::WriterStopped));
                 self.stop();
             }
@@ -165,7 +165,7 @@ impl Saver {
     }
 }
 
-/// A save under way is finished: the program may be ending.
+/// Finishes the save in progress, because the program may be ending.
 impl Drop for Saver {
     fn drop(&mut self) {
         self.stop();
@@ -188,10 +188,10 @@ impl Writer {
         Ok(Writer { jobs, done, thread, snapshot: Some(AlignedVec::zeroed(snapshot_len)) })
     }
 
-    /// Copies the state and hands it to the thread. The snapshot must be here.
+    /// Copies the state and hands it to the thread. Requires the snapshot to be present.
     fn submit(&mut self, checkpoint: &Checkpoint<'_>) {
         let snapshot = self.snapshot.take().expect("the caller has waited for the save before");
-        // That the thread is gone is found when its answer is waited for.
+        // A dead thread is detected when its answer is awaited.
         let _ = self.jobs.send(Job::copy_of(checkpoint, snapshot));
     }
 }
@@ -222,7 +222,7 @@ impl Job {
         Job { facts: checkpoint.facts.clone(), files, snapshot }
     }
 
-    /// The checkpoint again, its tensors in the snapshot.
+    /// The checkpoint, with its tensors in the snapshot.
     fn checkpoint(&self) -> Checkpoint<'_> {
         let files = self.files.iter().map(|(name, contents)| {
             let contents = match contents {

@@ -1,4 +1,4 @@
-//! Choice of the checkpoint to go on from: by what the folders hold, never by a pointer to one.
+//! Choice of a checkpoint by the contents of the folders, never by a stored pointer.
 
 use super::manifest::{MANIFEST_BYTES_MAX, MANIFEST_NAME, Manifest};
 use crate::disk::{FileRecord, Fs, LoadError, Rejected, is_plain_name, read_file};
@@ -10,34 +10,35 @@ use std::path::{Path, PathBuf};
 /// Files are hashed in pieces of this many bytes.
 const PIECE_BYTES: usize = 128 << 10;
 
-/// A checkpoint whose every file was read and has the checksum of its manifest.
+/// A checkpoint whose files were all read and match the checksums of its manifest.
 #[derive(Debug)]
 pub struct Found {
     /// Its folder.
     pub path: PathBuf,
     /// Its manifest.
     pub manifest: Manifest,
-    /// Those that would have been chosen before it but cannot be used; tell the user.
+    /// Preferred checkpoints that cannot be used; to be reported to the user.
     pub rejected: Vec<Rejected>,
 }
 
-/// A folder named as a checkpoint, and its manifest if that is sound and the files have their sizes.
+/// A folder with the name of a checkpoint, and its manifest if that is sound and the files have
+/// their sizes.
 #[derive(Debug)]
 pub struct Listed {
     /// The folder.
     pub path: PathBuf,
     /// The step in its name.
     pub step: u64,
-    /// Its manifest, or what is wrong.
+    /// Its manifest, or the error.
     pub manifest: Result<Manifest, LoadError>,
 }
 
-/// Name of the folder for the checkpoint of a step.
+/// Folder name of the checkpoint of a step.
 pub fn step_name(step: u64) -> String {
     format!("step-{step:08}")
 }
 
-/// The step of a folder named by [`step_name`].
+/// Step of a folder named by [`step_name`].
 pub fn parse_step_name(name: &str) -> Option<u64> {
     let step = name.strip_prefix("step-")?.parse().ok()?;
     (step_name(step) == name).then_some(step)
@@ -76,21 +77,22 @@ pub fn list(fs: &dyn Fs, dir: &Path) -> Result<Vec<Listed>, LoadError> {
 /// The newest checkpoint in `dir` that verifies.
 ///
 /// # Errors
-/// [`LoadError::NoCheckpoint`] naming every one that was found and what is wrong with it. Where
-/// going back to an older one would throw away work, the reason instead: [`LoadError::NewerVersion`],
-/// or [`LoadError::Io`] such as a missing permission.
+/// [`LoadError::NoCheckpoint`] with all checkpoints found and their errors. If falling back to an
+/// older one would throw away work, that error instead: [`LoadError::NewerVersion`], or
+/// [`LoadError::Io`] such as a missing permission.
 pub fn newest(fs: &dyn Fs, dir: &Path) -> Result<Found, LoadError> {
     first_verified(fs, dir, list(fs, dir)?)
 }
 
-/// The checkpoint in `dir` that verifies and has the lowest recorded loss on held-out text; the
-/// earlier one of two equals, and the newest if none has a recorded loss.
+/// The checkpoint in `dir` that verifies and has the lowest recorded held-out loss; the earlier one
+/// of equals, and the newest if none has a recorded loss.
 ///
 /// # Errors
 /// As [`newest`].
 pub fn best(fs: &dyn Fs, dir: &Path) -> Result<Found, LoadError> {
     let mut listed = list(fs, dir)?;
-    // Stable, and the list is newest first: those without a loss stay in that order behind.
+    // The sort is stable and the list is newest first: those without a loss stay last, in that
+    // order.
     listed.sort_by(|a, b| match (val_loss(a), val_loss(b)) {
         (Some(x), Some(y)) => x.total_cmp(&y).then(a.step.cmp(&b.step)),
         (x, y) => x.is_none().cmp(&y.is_none()),
@@ -98,7 +100,7 @@ pub fn best(fs: &dyn Fs, dir: &Path) -> Result<Found, LoadError> {
     first_verified(fs, dir, listed)
 }
 
-/// The recorded loss on held-out text, unless it is NaN or the manifest is bad.
+/// Recorded held-out loss, unless it is NaN or the manifest is bad.
 pub(super) fn val_loss(listed: &Listed) -> Option<f64> {
     listed.manifest.as_ref().ok()?.facts.val_loss_nats.filter(|loss| !loss.is_nan())
 }
@@ -116,20 +118,20 @@ fn first_verified(fs: &dyn Fs, dir: &Path, listed: Vec<Listed>) -> Result<Found,
     Err(LoadError::NoCheckpoint { dir: dir.to_owned(), rejected })
 }
 
-/// Reads every byte of a checkpoint and compares with its manifest.
+/// Reads every byte of a checkpoint and compares it with its manifest.
 ///
 /// # Errors
-/// [`LoadError`] naming the first file that is missing, damaged or of a newer version.
+/// [`LoadError`] with the first file that is missing, damaged or of a newer version.
 pub fn verify(fs: &dyn Fs, folder: &Path) -> Result<Manifest, LoadError> {
     let manifest = read_manifest(fs, folder)?;
     verify_files(fs, folder, &manifest)?;
     Ok(manifest)
 }
 
-/// Reads the manifest of a checkpoint and checks that the files it names have their sizes.
+/// Reads the manifest of a checkpoint and checks the sizes of its files.
 ///
 /// # Errors
-/// [`LoadError`] naming the first file that is missing, damaged or of a newer version.
+/// [`LoadError`] with the first file that is missing, damaged or of a newer version.
 pub fn read_manifest(fs: &dyn Fs, folder: &Path) -> Result<Manifest, LoadError> {
     let path = folder.join(MANIFEST_NAME);
     let bytes = read_file(fs, &path, MANIFEST_BYTES_MAX)?;
@@ -185,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_that_are_given_out_are_names_of_checkpoints() {
+    fn only_names_from_step_name_are_names_of_checkpoints() {
         for step in [0, 1, 99_999_999, 100_000_000, u64::MAX] {
             assert_eq!(parse_step_name(&step_name(step)), Some(step));
         }

@@ -1,9 +1,10 @@
-//! Files of JSON lines that only grow: metrics, samples and events of a run.
+//! Append-only files of JSON lines: metrics, samples and events of a run.
 //!
-//! A row is one line with a `step`, handed to the system before [`LineFile::append`] returns, so a
-//! killed process loses none. Sync before a checkpoint of a step and every row up to that step
-//! outlives a power cut with it. Write the rows of a step before its checkpoint: a run that goes on
-//! from there drops the rows after it and writes them anew, so none is missing and none is double.
+//! A row is one line with a `step`. It is handed to the system before [`LineFile::append`] returns,
+//! so a killed process loses none. After a sync before a step's checkpoint, every row up to that
+//! step survives a power cut if the checkpoint does. Write the rows of a step before its
+//! checkpoint: a run that resumes there drops later rows and writes them again, so that none is
+//! missing and none is duplicated.
 
 use super::error::SaveError;
 use super::fs::{Fs, WriteFile, parent, write_all};
@@ -18,29 +19,29 @@ pub struct LineFile {
     /// Length of the complete rows.
     bytes: u64,
     n_rows: u64,
-    /// Whether part of a row may stand behind them.
+    /// Whether an incomplete row may follow them.
     is_torn: bool,
 }
 
-/// What [`LineFile::resume`] found.
+/// Result of [`LineFile::resume`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Resumed {
-    /// Rows that stay.
+    /// Rows that were kept.
     pub n_rows: u64,
-    /// Complete rows that were dropped because their step comes again.
+    /// Complete rows that were dropped because their step is repeated.
     pub n_dropped: u64,
-    /// Bytes of a row whose writing was cut off, dropped too.
+    /// Bytes of an incomplete last row, also dropped.
     pub torn_bytes: u64,
 }
 
-/// The one part of a row that matters here.
+/// The only field of a row that matters here.
 #[derive(Deserialize)]
 struct Row {
     step: Option<u64>,
 }
 
 impl LineFile {
-    /// Makes an empty file, which must not exist, durable in its folder.
+    /// Creates an empty file, which must not exist, and makes it durable in its folder.
     ///
     /// # Errors
     /// [`SaveError::Io`].
@@ -50,8 +51,8 @@ impl LineFile {
         Ok(LineFile { path: path.to_owned(), file, bytes: 0, n_rows: 0, is_torn: false })
     }
 
-    /// Opens a file to go on after `step`: the first row of a later step goes, and all behind it,
-    /// and so does a row at the end that was cut off. A missing file is made.
+    /// Opens a file to continue after `step`: drops the first row of a later step and everything
+    /// after it, and an incomplete last row. Creates a missing file.
     ///
     /// # Errors
     /// [`SaveError::Io`].
@@ -72,11 +73,11 @@ impl LineFile {
         Ok((LineFile { path, file, bytes, n_rows, is_torn: false }, resumed))
     }
 
-    /// Adds a row, which has a field `step` unless it belongs to the row before it. NaN and
+    /// Appends a row, which has a field `step` unless it belongs to the row before it. NaN and
     /// infinity are written as `null`.
     ///
     /// # Errors
-    /// [`SaveError::Io`]: the row is not in the file, and the rows before it are as they were.
+    /// [`SaveError::Io`]: the row is not in the file, and earlier rows are unchanged.
     /// [`SaveError::Invalid`] if the row has no JSON form.
     pub fn append(&mut self, row: &impl Serialize) -> Result<(), SaveError> {
         let mut line = serde_json::to_vec(row).map_err(|error| {
@@ -118,9 +119,9 @@ impl LineFile {
     }
 }
 
-/// Length of the rows up to `step`, and what stands behind them.
+/// Length of the rows up to `step`, and a summary of the rest.
 ///
-/// A line that is no row but has rows up to `step` behind it stays: only an end can be torn.
+/// An invalid line that is followed by rows up to `step` stays: only the end of a file can be torn.
 fn rows_up_to(mut file: impl BufRead, step: u64) -> io::Result<(u64, Resumed)> {
     let (mut kept_bytes, mut seen_bytes) = (0, 0);
     let mut resumed = Resumed::default();

@@ -1,13 +1,13 @@
-//! Commit protocol, for everything durable: written under a temporary name, then renamed.
+//! Commit protocol for everything durable: written under a temporary name, then renamed.
 //!
 //! A folder is written as `<name>.tmp-<pid>-<random>`: every file, synced; the one that lists the
-//! others' checksums last, synced; the folder, synced. Then it is renamed, and the folder around it
-//! is synced. Only then is it saved. A crash at any moment leaves the previous state, with at most a
-//! temporary folder beside it for [`super::clean`] to remove.
+//! others' checksums last, synced; the folder, synced. Then it is renamed, and its parent folder is
+//! synced. Only then is it saved. A crash at any moment leaves the previous state and at most a
+//! temporary folder, which [`super::clean`] removes.
 //!
 //! A failed sync may have lost data that a second sync will not write, yet will report as written
-//! (Rebello and others, "Can applications recover from fsync failures?", ATC 2020). So it fails the
-//! whole attempt, whose files are given up; the next attempt makes new ones.
+//! (Rebello and others, "Can applications recover from fsync failures?", ATC 2020). Therefore it
+//! fails the whole attempt, whose files are abandoned; the next attempt creates new ones.
 
 use super::error::SaveError;
 use super::fs::{Fs, WriteFile, parent, remove_tree, write_all};
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 /// Bytes are hashed and written in pieces of this many.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// A file that is to be written.
+/// File to be written.
 pub trait NewFile {
     /// Its name in the folder: letters, digits, `.`, `_` and `-`.
     fn name(&self) -> &str;
@@ -30,10 +30,10 @@ pub trait NewFile {
     /// [`SaveError`] if its content cannot be written anywhere.
     fn file_len(&self) -> Result<u64, SaveError>;
 
-    /// Hands its content to `sink`, piece by piece.
+    /// Passes its content to `sink`, piece by piece.
     ///
     /// # Errors
-    /// What `sink` returns, through `io_error`; [`SaveError`] if the content must not be written.
+    /// Errors of `sink`, through `io_error`; [`SaveError`] if the content must not be written.
     fn write(
         &self,
         sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
@@ -52,7 +52,7 @@ pub struct FileRecord {
     pub blake3: String,
 }
 
-/// A file that is written after all others of its folder, from their records.
+/// File that is written after all others of its folder, from their records.
 #[derive(Clone, Copy)]
 pub struct LastFile<'a> {
     /// Its name.
@@ -61,13 +61,13 @@ pub struct LastFile<'a> {
     pub content: &'a dyn Fn(Vec<FileRecord>) -> Vec<u8>,
 }
 
-/// Writes a folder `target` with `files`, and then with the `last` one if there is such, in full or
-/// not at all. Returns its size in bytes.
+/// Writes a folder `target` with `files` and then the `last` one, if any, completely or not at all.
+/// Returns its size in bytes.
 ///
 /// # Errors
-/// [`SaveError::Exists`] if `target` exists; [`SaveError::NoSpace`]; [`SaveError::Io`]; what a file's
-/// own content is refused for. There is then no `target`, and what was written has been removed as
-/// far as the disk allowed.
+/// [`SaveError::Exists`] if `target` exists; [`SaveError::NoSpace`]; [`SaveError::Io`]; errors of
+/// the files' contents. There is then no `target`, and partial files have been removed if the disk
+/// allowed it.
 pub fn commit_folder(
     fs: &dyn Fs,
     target: &Path,
@@ -87,17 +87,17 @@ pub fn commit_folder(
     let outcome = write_folder(fs, &temp, files, last)
         .and_then(|bytes| publish(fs, &temp, target).map(|()| bytes));
     outcome.map_err(|error| {
-        // Best effort: what stays is removed at the next start.
+        // Best effort: leftovers are removed at the next start.
         let _ = remove_tree(fs, &temp);
         explain_no_space(fs, error, target, needed_bytes)
     })
 }
 
-/// Writes or replaces the file `target`, in full or not at all.
+/// Writes or replaces the file `target`, completely or not at all.
 ///
 /// # Errors
-/// [`SaveError::NoSpace`], [`SaveError::Io`]. What was at `target` before is still there, unless
-/// only making the replacement durable failed.
+/// [`SaveError::NoSpace`], [`SaveError::Io`]. The old content of `target` is still there, unless
+/// only the sync of the replacement failed.
 pub fn commit_file(fs: &dyn Fs, target: &Path, bytes: &[u8]) -> Result<(), SaveError> {
     let temp = temp_path(target)?;
     let outcome = write_bytes(fs, &temp, bytes)
@@ -131,12 +131,12 @@ fn write_folder(
     Ok(bytes)
 }
 
-/// Gives a complete folder its name and makes the name durable.
+/// Renames a complete folder to its final name and makes the name durable.
 fn publish(fs: &dyn Fs, temp: &Path, target: &Path) -> Result<(), SaveError> {
     fs.rename(temp, target).map_err(SaveError::io("rename", temp))?;
     let outer = parent(target);
     fs.sync_dir(outer).map_err(|error| {
-        // The name may not survive a power cut, so nobody may rely on it: it is taken back.
+        // The name may not survive a power cut, so nobody may rely on it: it is reverted.
         let _ = fs.rename(target, temp);
         SaveError::io("sync", outer)(error)
     })
@@ -181,14 +181,14 @@ impl HashingFile {
         Ok(())
     }
 
-    /// Makes it durable; returns its size and hash.
+    /// Makes the file durable; returns its size and hash.
     fn finish(mut self) -> io::Result<(u64, blake3::Hash)> {
         self.file.sync()?;
         Ok((self.bytes, self.hasher.finalize()))
     }
 }
 
-/// A full disk becomes [`SaveError::NoSpace`]; call it once the failed attempt is removed.
+/// Turns a full disk into [`SaveError::NoSpace`]; call after removing the failed attempt.
 fn explain_no_space(fs: &dyn Fs, error: SaveError, target: &Path, needed_bytes: u64) -> SaveError {
     match error {
         _ if !error.is_no_space() => error,
@@ -201,7 +201,7 @@ fn explain_no_space(fs: &dyn Fs, error: SaveError, target: &Path, needed_bytes: 
     }
 }
 
-/// Names that mean the same on every system and cannot lead out of the folder.
+/// Checks for names that mean the same on every system and cannot lead out of the folder.
 fn check_name<'a>(name: &str, mut before: impl Iterator<Item = &'a str>) -> Result<(), SaveError> {
     let expected = match is_plain_name(name) {
         true if !before.any(|other| other == name) => return Ok(()),
@@ -211,13 +211,13 @@ fn check_name<'a>(name: &str, mut before: impl Iterator<Item = &'a str>) -> Resu
     Err(SaveError::Invalid { field: "file name", found: name.to_string(), expected })
 }
 
-/// Whether `name` is one that a file of a committed folder may have.
+/// Whether a file of a committed folder may have this name.
 pub(crate) fn is_plain_name(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     !name.is_empty() && name.len() <= 255 && !name.starts_with('.') && name.bytes().all(allowed)
 }
 
-/// A name beside `target` that nothing has: `<name>.tmp-<pid>-<random>`.
+/// Unused path in the folder of `target`: `<name>.tmp-<pid>-<random>`.
 fn temp_path(target: &Path) -> Result<PathBuf, SaveError> {
     let Some(name) = target.file_name() else {
         let (found, expected) = (target.display().to_string(), "a path that ends in a name");
@@ -234,7 +234,7 @@ pub(super) fn random_hex() -> String {
     format!("{:016x}", RandomState::new().build_hasher().finish())
 }
 
-/// Whether `name` is one that [`temp_path`] gives out.
+/// Whether [`temp_path`] produces such a name.
 pub(super) fn is_temp_name(name: &str) -> bool {
     let Some((_, suffix)) = name.rsplit_once(".tmp-") else { return false };
     let Some((pid, random)) = suffix.split_once('-') else { return false };

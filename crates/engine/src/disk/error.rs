@@ -1,21 +1,21 @@
-//! Errors of saving and loading, each with the file, what was found and what to do.
+//! Errors of saving and loading, with the file, the value found and the remedy.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why something was not saved. What was on disk before is intact.
+/// Error of saving. Earlier data on disk is intact.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SaveError {
     /// A file operation failed.
     #[error("{doing} {path}: {source}", path = path.display())]
     Io {
-        /// What was being done, such as "write".
+        /// Operation, such as "write".
         doing: &'static str,
-        /// To which file or folder.
+        /// File or folder.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the system.
         source: io::Error,
     },
     /// The disk, or the user's quota of it, is full.
@@ -24,46 +24,46 @@ pub enum SaveError {
          space and it will be saved next time", path = path.display(), free = Free(*free_bytes)
     )]
     NoSpace {
-        /// What was being written.
+        /// File or folder being written.
         path: PathBuf,
-        /// Size of all that was to be written.
+        /// Total size to be written.
         needed_bytes: u64,
-        /// Free space once the failed attempt was removed, if the system says.
+        /// Free space after removing the failed attempt, if the system tells.
         free_bytes: Option<u64>,
     },
-    /// A tensor holds NaN or infinity: such a state is worth nothing, so it never replaces a good one.
+    /// A tensor holds NaN or infinity. Such a state is useless and never replaces a good one.
     #[error("tensor {tensor} holds {count} values of {len} that are not finite; it was not saved")]
     NotFinite {
         /// Name of the tensor.
         tensor: String,
-        /// How many of its values are NaN or infinite.
+        /// Number of values that are NaN or infinite.
         count: usize,
-        /// How many values it has.
+        /// Number of values.
         len: usize,
     },
-    /// Something already stands where the result was to go.
+    /// The destination already exists.
     #[error("{path} exists already; choose another name or remove it", path = path.display())]
     Exists {
-        /// The place.
+        /// The destination.
         path: PathBuf,
     },
-    /// A name or shape in the request is impossible: a mistake of the caller.
+    /// A name or shape in the request is invalid: a mistake of the caller.
     #[error("{field} {found:?}: expected {expected}")]
     Invalid {
-        /// Which part of the request.
+        /// Part of the request.
         field: &'static str,
-        /// What it was.
+        /// Its value.
         found: String,
-        /// What it may be.
+        /// Description of valid values.
         expected: &'static str,
     },
-    /// What was to be kept cannot be relied on, so nothing was removed.
+    /// The checkpoint to be kept does not verify, so nothing was removed.
     #[error("nothing was removed: {source}")]
     KeptUnverified {
-        /// What is wrong with the one to be kept.
+        /// Error of that checkpoint.
         source: LoadError,
     },
-    /// The thread that writes checkpoints is gone.
+    /// The thread that writes checkpoints has ended.
     #[error("the thread that writes checkpoints has stopped; resume the run")]
     WriterStopped,
 }
@@ -83,7 +83,7 @@ impl SaveError {
         }
     }
 
-    /// Turns the error of an operation `doing` on `path` into a [`SaveError`].
+    /// Wraps the error of an operation `doing` on `path` into a [`SaveError`].
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SaveError {
         let path = path.to_owned();
         move |source| SaveError::Io { doing, path, source }
@@ -101,66 +101,66 @@ impl SaveError {
     }
 }
 
-/// Why something on disk was not accepted. Nothing was changed.
+/// Reason for rejecting a file on disk. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
     /// A file operation failed.
     #[error("{doing} {path}: {source}", path = path.display())]
     Io {
-        /// What was being done, such as "read".
+        /// Operation, such as "read".
         doing: &'static str,
-        /// To which file or folder.
+        /// File or folder.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the system.
         source: io::Error,
     },
-    /// The file is not what it was when it was written, or breaks its format.
+    /// The file has changed since it was written, or breaks its format.
     #[error("{path} is damaged: {field} is {found}, expected {expected}", path = path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// Which part of it, such as "size" or "tensor x: shape".
+        /// Part of the file, such as "size" or "tensor x: shape".
         field: String,
-        /// What is there.
+        /// Value found.
         found: String,
-        /// What should be there.
+        /// Value expected.
         expected: String,
     },
-    /// The file is sound, but not the one that is needed here.
+    /// The file is sound, but not the one needed here.
     #[error("{path}: {field} is {found}, expected {expected}", path = path.display())]
     Mismatch {
         /// The file.
         path: PathBuf,
-        /// Which part of it.
+        /// Part of the file.
         field: String,
-        /// What is there.
+        /// Value found.
         found: String,
-        /// What is needed.
+        /// Value needed.
         expected: String,
     },
-    /// The file asks for more than is allowed; nothing was allocated for it.
+    /// The file exceeds a limit; nothing was allocated for it.
     #[error("{path}: {field} is {found}; at most {limit} is accepted", path = path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// Which part of it.
+        /// Part of the file.
         field: String,
-        /// What is there.
+        /// Value found.
         found: u64,
-        /// What is accepted.
+        /// Largest value accepted.
         limit: u64,
     },
-    /// The file uses something that this program does not have.
+    /// The file uses a feature that this program lacks.
     #[error("{path}: {field} {found} is not supported; supported: {supported}", path = path.display())]
     Unsupported {
         /// The file.
         path: PathBuf,
-        /// Which part of it.
+        /// Part of the file.
         field: String,
-        /// What is there.
+        /// Value found.
         found: String,
-        /// What would be accepted.
+        /// Values supported.
         supported: String,
     },
     /// The file was written by a later version of this program.
@@ -173,15 +173,15 @@ pub enum LoadError {
         path: PathBuf,
         /// Its version.
         found: u64,
-        /// The newest version known here.
+        /// Newest version that this program reads.
         newest: u64,
     },
-    /// No checkpoint of the folder can be used.
+    /// No checkpoint in the folder is usable.
     #[error("no usable checkpoint in {dir}{rejected}", dir = dir.display(), rejected = RejectedList(rejected))]
     NoCheckpoint {
         /// The folder that was searched.
         dir: PathBuf,
-        /// The checkpoints that were found and cannot be used.
+        /// The checkpoints found, with the reason for rejecting each.
         rejected: Vec<Rejected>,
     },
 }
@@ -200,15 +200,15 @@ impl LoadError {
         }
     }
 
-    /// Turns the error of an operation `doing` on `path` into a [`LoadError`].
+    /// Wraps the error of an operation `doing` on `path` into a [`LoadError`].
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LoadError {
         let path = path.to_owned();
         move |source| LoadError::Io { doing, path, source }
     }
 
-    /// Whether the files are to blame, so that an older checkpoint is the way on. Otherwise the
-    /// same files may be fine for a newer program, another user, or a moment later, and going back
-    /// would throw away work.
+    /// Whether the files are at fault, so that an older checkpoint is the remedy. Otherwise the
+    /// same files may be fine for a newer program, another user, or a moment later, and falling
+    /// back would throw away work.
     pub fn blames_files(&self) -> bool {
         match self {
             LoadError::Damaged { .. } | LoadError::Mismatch { .. } => true,
@@ -227,7 +227,7 @@ impl LoadError {
         }
     }
 
-    /// [`LoadError::Damaged`] from anything that can be shown.
+    /// Makes a [`LoadError::Damaged`] from displayable values.
     pub(crate) fn damaged(
         path: &Path,
         field: impl Into<String>,
@@ -242,7 +242,7 @@ impl LoadError {
         }
     }
 
-    /// [`LoadError::Mismatch`] from anything that can be shown.
+    /// Makes a [`LoadError::Mismatch`] from displayable values.
     pub(crate) fn mismatch(
         path: &Path,
         field: impl Into<String>,
@@ -258,12 +258,12 @@ impl LoadError {
     }
 }
 
-/// A checkpoint that was found and cannot be used.
+/// A checkpoint that was found but is unusable.
 #[derive(Debug)]
 pub struct Rejected {
     /// Its folder.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// Reason.
     pub why: LoadError,
 }
 

@@ -1,32 +1,32 @@
-//! File operations of everything durable, behind a trait so that tests can make each one fail.
+//! File operations of durable code, behind a trait so that tests can make each one fail.
 //!
 //! Saving, pruning, exporting and appending reach the disk through [`Fs`] alone. [`RealFs`] is the
 //! disk; the tests have a simulated one that counts operations, fails or stops at any of them, and
-//! forgets what was not synced.
+//! loses unsynced data.
 
 use super::error::LoadError;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek};
 use std::path::Path;
 
-/// Interrupted system calls that a write puts up with in a row before it gives up.
+/// Consecutive interrupted system calls after which a write gives up.
 const INTERRUPTIONS_MAX: u32 = 100;
 
 /// The operations that durable code needs, each one system call as far as possible.
 pub trait Fs: Send + Sync {
-    /// Makes a folder, which must not exist.
+    /// Creates a folder, which must not exist.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
-    /// Makes an empty file, which must not exist.
+    /// Creates an empty file, which must not exist.
     fn create(&self, file: &Path) -> io::Result<Box<dyn WriteFile>>;
-    /// Opens a file for writing at its end, making it if it is missing.
+    /// Opens a file for appending; creates it if missing.
     fn append(&self, file: &Path) -> io::Result<Box<dyn WriteFile>>;
     /// Opens a file for reading.
     fn open(&self, file: &Path) -> io::Result<Box<dyn ReadFile>>;
-    /// Gives a file or folder another name in one step, replacing a file of that name.
+    /// Renames a file or folder atomically, replacing a file of that name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Makes the entries of a folder durable: what was made, renamed or removed in it.
+    /// Makes creations, renames and removals in a folder durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
-    /// What a folder holds, in order of name; names that are not UTF-8 are left out.
+    /// Entries of a folder, sorted by name; names that are not UTF-8 are left out.
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
     /// Whether a file or folder of this name exists.
     fn exists(&self, path: &Path) -> io::Result<bool>;
@@ -34,18 +34,18 @@ pub trait Fs: Send + Sync {
     fn remove_file(&self, file: &Path) -> io::Result<()>;
     /// Removes an empty folder.
     fn remove_dir(&self, dir: &Path) -> io::Result<()>;
-    /// Bytes that may still be written to the disk that holds `path`.
+    /// Free space for this user on the disk that holds `path`, in bytes.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
 }
 
 /// A file open for writing.
 pub trait WriteFile: Send {
-    /// Writes some of `bytes` at the end and says how many.
+    /// Writes a prefix of `bytes` at the end; returns its length.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
-    /// Cuts the file to `len` bytes; the next write goes there.
+    /// Truncates the file to `len` bytes; the next write goes there.
     fn set_len(&mut self, len: u64) -> io::Result<()>;
-    /// Makes the content durable. If this fails, what was written may be lost for good even if a
-    /// second call succeeds: the file has to be given up.
+    /// Makes the content durable. After a failure, written data may be lost for good even if a
+    /// second call succeeds; the file must be abandoned.
     fn sync(&mut self) -> io::Result<()>;
 }
 
@@ -54,7 +54,7 @@ pub trait ReadFile: Read + Seek + Send {}
 
 impl<T: Read + Seek + Send> ReadFile for T {}
 
-/// One thing in a folder.
+/// Entry of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Its name in the folder.
@@ -63,7 +63,7 @@ pub struct Entry {
     pub is_dir: bool,
 }
 
-/// Writes all of `bytes`, however few at a time the system takes.
+/// Writes all of `bytes`, in as many calls as the system needs.
 pub fn write_all(file: &mut dyn WriteFile, mut bytes: &[u8]) -> io::Result<()> {
     let mut interruptions = 0;
     while !bytes.is_empty() {
@@ -85,7 +85,7 @@ pub fn write_all(file: &mut dyn WriteFile, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// The content of a file of at most `bytes_max` bytes.
+/// Content of a file of at most `bytes_max` bytes.
 ///
 /// # Errors
 /// [`LoadError::TooLarge`], [`LoadError::Io`].
@@ -107,7 +107,7 @@ pub fn read_file(fs: &dyn Fs, path: &Path, bytes_max: u64) -> Result<Vec<u8>, Lo
     Ok(bytes)
 }
 
-/// Makes `dir` and the folders above it where they are missing, each durable in the one above.
+/// Creates `dir` and its missing parents, each made durable in its own parent.
 pub fn ensure_dir(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = dir
         .ancestors()
@@ -140,7 +140,7 @@ pub fn parent(path: &Path) -> &Path {
     }
 }
 
-/// The disk itself.
+/// The real disk.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealFs;
 
@@ -220,13 +220,14 @@ impl WriteFile for RealFile {
     }
 }
 
-/// One call, so that a failed one is seen: the standard library repeats an interrupted one.
+/// A single call, so that a failure is noticed: the standard library retries an interrupted one.
 #[cfg(target_os = "linux")]
 fn sync(file: &File) -> io::Result<()> {
     Ok(rustix::fs::fsync(file)?)
 }
 
-/// Elsewhere the standard library knows what makes data durable, such as `F_FULLFSYNC`.
+/// On other systems the standard library makes data durable correctly, for example by
+/// `F_FULLFSYNC`.
 #[cfg(not(target_os = "linux"))]
 fn sync(file: &File) -> io::Result<()> {
     file.sync_all()
@@ -236,7 +237,7 @@ fn sync(file: &File) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// Takes a byte at a time, in between as many interruptions as a signal storm has.
+    /// Accepts a byte at a time, with interruptions in between as in a signal storm.
     struct Reluctant {
         taken: Vec<u8>,
         interruptions: u32,
@@ -264,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_written_in_spite_of_interruptions() {
+    fn everything_is_written_despite_interruptions() {
         for interruptions in [0, 1, INTERRUPTIONS_MAX] {
             let mut file = Reluctant { taken: Vec::new(), interruptions, left: interruptions };
             write_all(&mut file, b"abc").unwrap();
@@ -275,7 +276,7 @@ mod tests {
         assert_eq!(write_all(&mut file, b"abc").unwrap_err().kind(), io::ErrorKind::Interrupted);
     }
 
-    /// A file that says it took nothing, or more than it was given.
+    /// A file that claims to have written nothing, or more than it was given.
     struct Wrong(usize);
 
     impl WriteFile for Wrong {
@@ -293,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_takes_nothing_or_too_much_is_an_error() {
+    fn a_write_of_nothing_or_too_much_is_an_error() {
         for (n, kind) in [(0, io::ErrorKind::WriteZero), (4, io::ErrorKind::InvalidData)] {
             assert_eq!(write_all(&mut Wrong(n), b"abc").unwrap_err().kind(), kind);
         }

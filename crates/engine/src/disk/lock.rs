@@ -1,8 +1,8 @@
-//! Lock of a run, for one trainer at a time: its holder cannot leave it behind.
+//! Lock of a run, for one trainer at a time: it cannot outlive its holder.
 //!
 //! The system's advisory lock on `run.lock` ends with the process that took it, however it ends.
-//! The file says who holds it, for the message to whoever comes second; an entry in it that nobody
-//! holds is stale and shows that the last trainer did not end in order.
+//! The file names the holder, for the error message of a second process. A name in it without a
+//! lock is stale and shows that the last trainer ended abnormally.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -11,30 +11,30 @@ use std::path::{Path, PathBuf};
 /// Name of the lock in the run's folder.
 pub const LOCK_NAME: &str = "run.lock";
 
-/// The largest lock file that is read; real ones have under 100 bytes.
+/// Largest lock file that is read; real ones have under 100 bytes.
 const LOCK_BYTES_MAX: u64 = 4096;
 
-/// A process, on a boot of a machine: process numbers mean nothing after a restart.
+/// A process on one boot of a machine: process ids mean nothing after a restart.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Owner {
-    /// Its number.
+    /// Process id.
     pub pid: u32,
-    /// Differs after every start of the machine; empty where the system does not tell.
+    /// Differs after every boot; empty if the system does not tell.
     pub boot_id: String,
 }
 
-/// The right to train in a folder, given up when dropped.
+/// Exclusive right to train in a folder, released when dropped.
 #[derive(Debug)]
 pub struct RunLock {
     file: File,
     stale: Option<Owner>,
 }
 
-/// Why the lock was not taken.
+/// Error of taking the lock.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockError {
-    /// Another trainer has it.
+    /// Another process holds it.
     #[error(
         "{dir} is being trained by {owner}; stop that first, or train into another folder",
         dir = dir.display(), owner = Holder(owner)
@@ -42,7 +42,7 @@ pub enum LockError {
     Held {
         /// The run's folder.
         dir: PathBuf,
-        /// Who has it, if the file says so.
+        /// The holder, if the file tells.
         owner: Option<Owner>,
     },
     /// A file operation failed.
@@ -50,7 +50,7 @@ pub enum LockError {
     Io {
         /// The lock's file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the system.
         source: io::Error,
     },
 }
@@ -84,12 +84,12 @@ impl Owner {
         Owner { pid: std::process::id(), boot_id: boot_id.trim().to_string() }
     }
 
-    /// Whether this process, or a later one of its number, runs on this boot of this machine.
+    /// Whether this process, or a later one with the same id, runs on this boot of this machine.
     fn may_be_alive(&self) -> bool {
         let pid = i32::try_from(self.pid).ok().and_then(rustix::process::Pid::from_raw);
         self.boot_id == Owner::current().boot_id
             && pid.is_some_and(|pid| {
-                // Not being allowed to signal it means that it exists.
+                // An error of permission means that the process exists.
                 rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
             })
     }
@@ -99,7 +99,7 @@ impl RunLock {
     /// Takes the lock of the run in `dir`, which exists.
     ///
     /// # Errors
-    /// [`LockError::Held`] naming the process that has it; [`LockError::Io`].
+    /// [`LockError::Held`] with the process that holds it; [`LockError::Io`].
     pub fn take(dir: &Path) -> Result<RunLock, LockError> {
         let path = dir.join(LOCK_NAME);
         let io_error = |source| LockError::Io { path: path.clone(), source };
@@ -116,7 +116,7 @@ impl RunLock {
         match locked {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return held(owner),
-            // Some network file systems have no locks: the entry is then all there is.
+            // Some network file systems have no locks: then only the entry in the file counts.
             Err(TryLockError::Error(error)) if is_unsupported(&error) => {
                 if owner.as_ref().is_some_and(Owner::may_be_alive) {
                     return held(owner);
@@ -128,7 +128,7 @@ impl RunLock {
         Ok(RunLock { file, stale: owner })
     }
 
-    /// The trainer before this one, if it did not end in order.
+    /// The previous trainer, if it ended abnormally.
     pub fn stale(&self) -> Option<&Owner> {
         self.stale.as_ref()
     }
@@ -136,9 +136,9 @@ impl RunLock {
 
 impl Drop for RunLock {
     fn drop(&mut self) {
-        // The file stays: removing it would let two processes lock two files of one name.
+        // The file stays: removing it would let two processes lock two files of the same name.
         let _ = self.file.set_len(0);
-        // Closing would not do: a child forked at this moment shares the lock until it executes.
+        // Closing is not enough: a child forked at this moment shares the lock until it calls exec.
         let _ = self.file.unlock();
     }
 }
@@ -149,7 +149,7 @@ fn is_unsupported(error: &io::Error) -> bool {
         || errnos.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-/// The entry in the file; `None` if it is empty or makes no sense.
+/// The entry in the file; `None` if it is empty or invalid.
 fn read_owner(file: &mut File) -> Option<Owner> {
     let mut text = String::new();
     file.take(LOCK_BYTES_MAX).read_to_string(&mut text).ok()?;
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_in_the_file_does_no_harm() {
+    fn garbage_in_the_file_does_no_harm() {
         let dir = tempfile::tempdir().unwrap();
         for nonsense in [&b"\xff\xfe"[..], b"{", b"{\"pid\": -1}", &[b'9'; 10_000]] {
             std::fs::write(dir.path().join(LOCK_NAME), nonsense).unwrap();

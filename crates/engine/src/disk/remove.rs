@@ -1,15 +1,15 @@
-//! Removal of folders that a crash cannot leave half done, and of what a crash did leave.
+//! Removal of folders, atomic even across a crash, and of leftovers of a crash.
 
 use super::commit::{is_temp_name, random_hex};
 use super::error::SaveError;
 use super::fs::{Fs, remove_tree};
 use std::path::{Path, PathBuf};
 
-/// What stands in front of the name of a folder that is being removed.
+/// Prefix of the name of a folder being removed.
 const DELETED: &str = ".del-";
 
-/// Removes what a crash left in `dir`: temporary names, and removals that were not finished.
-/// Returns what was removed. Call it while holding the run's lock, so that none is in use.
+/// Removes leftovers of a crash in `dir`: temporary names, and unfinished removals. Returns the
+/// removed paths. Call while holding the run's lock, so that none is in use.
 ///
 /// # Errors
 /// [`SaveError::Io`]. Some may then be removed and others not.
@@ -31,8 +31,8 @@ pub fn clean(fs: &dyn Fs, dir: &Path) -> Result<Vec<PathBuf>, SaveError> {
     Ok(removed)
 }
 
-/// Removes folders of `dir` in the order given. Their names go first, durably, so that a crash
-/// leaves no half of one under its name.
+/// Removes folders of `dir` in the given order. They are renamed first, durably, so that a crash
+/// leaves no partial folder under its original name.
 ///
 /// # Errors
 /// [`SaveError::Io`]. Some may then be removed and others not.

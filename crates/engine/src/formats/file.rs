@@ -5,21 +5,21 @@ use crate::disk::{NewFile, SaveError};
 use std::io;
 use std::sync::Arc;
 
-/// A file to be written.
+/// File to be written.
 #[derive(Clone, Debug)]
 pub struct FileEntry<'a> {
     /// Its name in the folder: letters, digits, `.`, `_` and `-`.
     pub name: String,
-    /// What it holds.
+    /// Contents.
     pub contents: FileContents<'a>,
 }
 
-/// What a file is to hold.
+/// Contents of a file.
 #[derive(Clone, Debug)]
 pub enum FileContents<'a> {
-    /// These bytes; shared, so that a file that never changes is not copied for every save.
+    /// Bytes; shared, so that a file that never changes is not copied for every save.
     Bytes(Arc<[u8]>),
-    /// These tensors, as a safetensors file.
+    /// Tensors, written as a safetensors file.
     Tensors(Vec<TensorRef<'a>>),
 }
 

@@ -1,7 +1,7 @@
-//! Model folder: configuration, parameters, tokeniser and side files, each read when asked for.
+//! Model folder: configuration, parameters, tokeniser and side files, each read on demand.
 //!
-//! [`ModelFolder::at`] takes the folder itself. Where a run keeps its models is the checkpoints'
-//! knowledge: `ModelFolder::open`, in [`crate::checkpoint`], takes any path that a user may give.
+//! [`ModelFolder::at`] takes the folder itself. The layout of a run's folder is known to the
+//! checkpoints: `ModelFolder::open`, in [`crate::checkpoint`], takes any path that a user may give.
 
 use super::file::FileEntry;
 use super::hf::{
@@ -17,17 +17,17 @@ use text::tokenizer::{TextError, Tokenizer};
 use text::vocab::morphemes::Codes;
 use text::vocab::{CodeFileError, read_codes};
 
-/// A folder with a model in it; nothing but its place is in memory.
+/// Path of a folder with a model; nothing is loaded.
 #[derive(Debug)]
 pub struct ModelFolder {
     path: PathBuf,
     rejected: Vec<Rejected>,
 }
 
-/// A model in memory, its tokeniser, and where they came from.
+/// A model in memory, its tokeniser, and its folder.
 #[derive(Debug)]
 pub struct LoadedModel {
-    /// The model, ready to predict and to measure losses.
+    /// Model, ready for prediction and evaluation.
     pub model: OwnedModel,
     /// Its tokeniser.
     pub tokenizer: Tokenizer,
@@ -35,11 +35,11 @@ pub struct LoadedModel {
     pub folder: PathBuf,
 }
 
-/// Why a model folder cannot be used.
+/// Error of a model folder.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelFolderError {
-    /// There is no model at a path.
+    /// There is no model at the path.
     #[error(
         "{}: no model here; give a run's folder, such as runs/book, or a folder with \
          config.json and model.safetensors", path.display()
@@ -48,33 +48,33 @@ pub enum ModelFolderError {
         /// The path.
         path: PathBuf,
     },
-    /// A file that cannot be read, or no checkpoint that can be used.
+    /// A file cannot be read, or no checkpoint is usable.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// A shape that no model can have.
+    /// The configuration is invalid.
     #[error("{}: {why}", path.display())]
     Shape {
         /// The configuration.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The invalid field.
         why: ConfigError,
     },
-    /// The tokeniser.
+    /// The tokeniser cannot be used.
     #[error(transparent)]
     Tokenizer(#[from] TextError),
-    /// A tokeniser of another model.
+    /// The tokeniser belongs to another model.
     #[error(
         "{}: the tokeniser has {n_tokens} tokens, the model {vocab_size}", path.display()
     )]
     OtherTokenizer {
         /// The folder.
         path: PathBuf,
-        /// Tokens of the tokeniser.
+        /// Number of tokens of the tokeniser.
         n_tokens: usize,
-        /// Tokens that the model knows.
+        /// Number of tokens of the model.
         vocab_size: usize,
     },
-    /// A file that the input layer needs.
+    /// A file of the input layer cannot be used.
     #[error(transparent)]
     Inputs(#[from] SideFileError),
 }
@@ -105,7 +105,7 @@ impl ModelFolder {
         }
     }
 
-    /// The folder of a checkpoint that was verified, chosen after the `rejected` ones.
+    /// Folder of a verified checkpoint, chosen after the `rejected` ones.
     pub(crate) fn of_checkpoint(path: PathBuf, rejected: Vec<Rejected>) -> ModelFolder {
         ModelFolder { path, rejected }
     }
@@ -115,12 +115,12 @@ impl ModelFolder {
         &self.path
     }
 
-    /// The checkpoints that would have been chosen before this one but cannot be used; tell the user.
+    /// Preferred checkpoints that cannot be used; to be reported to the user.
     pub fn rejected(&self) -> &[Rejected] {
         &self.rejected
     }
 
-    /// The model's numbers.
+    /// Configuration of the model.
     ///
     /// # Errors
     /// [`LoadError`] as [`super::parse_config`].
@@ -128,7 +128,7 @@ impl ModelFolder {
         Ok(read_config(&self.path)?.0)
     }
 
-    /// The table of tensors.
+    /// Table of tensors.
     ///
     /// # Errors
     /// [`ModelFolderError::Load`], [`ModelFolderError::Shape`].
@@ -137,7 +137,7 @@ impl ModelFolder {
         Layout::new(&self.config()?).map_err(|why| ModelFolderError::Shape { path: path(), why })
     }
 
-    /// The tokeniser, whatever the model.
+    /// The tokeniser, without comparison with the model.
     ///
     /// # Errors
     /// [`TextError`] if it is missing or damaged.
@@ -145,7 +145,7 @@ impl ModelFolder {
         Tokenizer::load(&self.path.join(TOKENIZER_NAME))
     }
 
-    /// The tokeniser, all of whose tokens the model with this table knows.
+    /// The tokeniser, checked to have no more tokens than the model with this table.
     ///
     /// # Errors
     /// [`ModelFolderError::Tokenizer`], [`ModelFolderError::OtherTokenizer`].
@@ -159,15 +159,15 @@ impl ModelFolder {
         Ok(tokenizer)
     }
 
-    /// The parameters, in the places that the table gives them.
+    /// The parameters, laid out by the table.
     ///
     /// # Errors
-    /// [`LoadError`] naming the tensor that is missing or has another shape than the table's.
+    /// [`LoadError`] with the first tensor that is missing or has another shape.
     pub fn params(&self, layout: &Layout) -> Result<AlignedVec<f32>, LoadError> {
         read_params(&self.path, layout)
     }
 
-    /// What makes input vectors of tokens.
+    /// The input layer.
     ///
     /// # Errors
     /// [`SideFileError`] if a file that the model needs is missing or damaged.
@@ -187,10 +187,10 @@ impl ModelFolder {
         read_codes(&self.path, tokenizer)
     }
 
-    /// The whole model, its matrices packed in `precision`.
+    /// The whole model, with matrices packed in `precision`.
     ///
     /// # Errors
-    /// [`ModelFolderError`] naming the first file that cannot be used.
+    /// [`ModelFolderError`] with the first file that cannot be used.
     pub fn load(
         &self,
         precision: Precision,
@@ -204,11 +204,11 @@ impl ModelFolder {
         Ok(LoadedModel { model, tokenizer, folder: self.path.clone() })
     }
 
-    /// Writes a model folder, which holds what other programs read and nothing of a run.
+    /// Writes a model folder with the files that other programs read and no state of a run.
     ///
     /// # Errors
-    /// [`SaveError::Exists`] if there is something at `path`, or as it goes when files are written;
-    /// there is then no folder.
+    /// [`SaveError::Exists`] if `path` exists, or another error of writing files; there is then no
+    /// folder.
     pub fn write(
         path: &Path,
         model: Model<'_>,

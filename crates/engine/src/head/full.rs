@@ -27,9 +27,10 @@ impl Full {
 pub(super) fn token_rows(config: &ModelConfig, table: &mut TableBuilder) -> Span {
     let (v, c) = (config.vocab_size, config.model_dim);
     let embed = table.embedding();
-    match config.tie_embeddings {
-        true => embed,
-        false => table.matrix("lm_head.weight", v, c, Init::Normal(INIT_STD)),
+    if config.tie_embeddings {
+        embed
+    } else {
+        table.matrix("lm_head.weight", v, c, Init::Normal(INIT_STD))
     }
 }
 

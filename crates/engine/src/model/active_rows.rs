@@ -124,9 +124,10 @@ impl ActiveRows {
         let outputs = self.outputs?;
         let n = self.targets.len() as f64;
         let is_tied = outputs == self.embed;
-        let n_either = match is_tied {
-            true => self.of(self.embed)?.iter().filter(|active| **active).count(),
-            false => self.n_inputs + self.n_outputs,
+        let n_either = if is_tied {
+            self.of(self.embed)?.iter().filter(|active| **active).count()
+        } else {
+            self.n_inputs + self.n_outputs
         };
         Some(RowsUsed {
             inputs: self.n_inputs as f64 / n,

@@ -1,4 +1,4 @@
-//! Several texts at once: in any company each sequence gets the bits that it gets alone.
+//! Batches of several texts: each sequence gets the bits that it gets alone.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 use engine::generate::{NewTokens, Sequence, Workspace};
@@ -95,7 +95,7 @@ fn run(model: &OwnedModel, pool: &mut Pool, n_rows: usize, is_alone: bool) -> Lo
 }
 
 #[test]
-fn company_changes_no_bit_of_a_sequence() {
+fn batching_changes_no_bit_of_a_sequence() {
     for (model, precision) in models() {
         let expected = run(&model, &mut Pool::new(1), CONTEXT, true);
         assert!(expected.iter().flatten().flatten().all(|x| x.is_finite()));
@@ -111,9 +111,9 @@ fn company_changes_no_bit_of_a_sequence() {
     }
 }
 
-/// The planted error: two sequences that were given each other's cache.
+/// Planted error: two sequences that were given each other's cache.
 #[test]
-fn a_sequence_that_reads_anothers_cache_is_seen() {
+fn a_sequence_that_reads_anothers_cache_is_found() {
     for (model, precision) in models() {
         let mut pool = Pool::new(2);
         let mut workspace = Workspace::new(model.layout(), precision, CONTEXT, 2);

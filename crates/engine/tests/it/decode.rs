@@ -1,4 +1,4 @@
-//! Decoding against the cache is the model: the same logits as the training forward pass.
+//! Decoding against the cache: the same logits as the training forward pass.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 use crate::support::{Tiny, heads};
@@ -112,7 +112,7 @@ fn variants() -> impl Iterator<Item = Tiny> {
 }
 
 #[test]
-fn any_mixture_of_prefill_and_decoding_gives_the_models_logits() {
+fn any_mixture_of_prefill_and_decoding_gives_the_training_logits() {
     for tiny in variants() {
         let (tokens, bound) = (text(&tiny), bound(tiny.precision, 96));
         let expected = by_training_pass(&tiny, &tokens);

@@ -1,4 +1,4 @@
-//! The engine against PyTorch: logits, loss, every gradient, and ten AdamW steps of tiny models.
+//! Golden values of PyTorch: logits, loss, every gradient, and ten AdamW steps of tiny models.
 //!
 //! The files were made once by `scripts/make_golden.py`; see `golden/README.md`.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails

@@ -1,8 +1,8 @@
-//! The gradient of the whole model is the derivative of its definition.
+//! Gradients of the whole model, compared with the derivative of its definition.
 //!
 //! The definition (`support/reference.rs`) runs on complex numbers: the derivative of the loss with
-//! respect to a parameter p is `Im loss(p + ih) / h`, exact to the rounding of f64. What is compared
-//! went through everything that a step does: lanes, micro-batches, dropout, the sum over lanes.
+//! respect to a parameter p is `Im loss(p + ih) / h`, exact to the rounding of f64. The compared
+//! gradients go through a whole step: lanes, micro-batches, dropout, the sum over lanes.
 // A panic is how a test fails, and `!(distance <= bound)` is how it fails on NaN.
 #![allow(clippy::unwrap_used, clippy::neg_cmp_op_on_partial_ord)]
 
@@ -11,7 +11,7 @@ mod reference;
 
 use crate::support::words;
 
-use engine::head::sampled::Candidates;
+use engine::head::sampled::SampledTokens;
 use engine::head::{HeadConfig, HeadName};
 use engine::model::{Dropout, InputLayer, Layout, MicroShape, ModelConfig, Span, Tensor};
 use engine::train::{
@@ -191,8 +191,8 @@ impl Variant {
     }
 
     /// The tokens that a step of a sampled layer draws.
-    fn candidates(self, layout: &Layout, params: &[f32]) -> Option<Candidates> {
-        let new = || Candidates::new(&counts(), N_SAMPLES, 12, Precision::F32, SEED);
+    fn candidates(self, layout: &Layout, params: &[f32]) -> Option<SampledTokens> {
+        let new = || SampledTokens::new(&counts(), N_SAMPLES, 12, Precision::F32, SEED);
         let mut candidates = (self.head == HeadName::Sampled).then(new)?;
         candidates.draw(layout.head.matrices()[0].matrix.span.of(params), STEP);
         Some(candidates)

@@ -1,4 +1,5 @@
-//! A lazy optimiser trains as a dense one does, and looking at it leaves no trace.
+//! Lazy optimiser: it trains as a dense one does, and reading the model between steps has no
+//! effect.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 use crate::support::{Saved, Tiny, bits};

@@ -1,4 +1,4 @@
-//! Memory is linear in the length of a sequence, and no logits of a whole batch are ever held.
+//! Memory: linear in the length of a sequence, and never the logits of a whole batch.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 use engine::head::LossSpec;

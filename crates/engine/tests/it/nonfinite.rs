@@ -1,4 +1,4 @@
-//! A number that is not finite is found in the step that meets it, which then changes nothing.
+//! Non-finite numbers: found in the step that meets them, which then changes nothing.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 use crate::support::{Cycle, Saved, Tiny, bits};

@@ -1,12 +1,11 @@
-//! Does bf16 cost anything? Pairs of runs that differ in nothing but the precision of products.
+//! Precision pairs: the cost of bf16, from runs that differ only in the precision of products.
 //!
-//! Both of a pair have the same seed, so the same initial weights and the same tokens in the same
-//! order; what is left is the precision. The comparison over five seeds and two corpora takes some
-//! minutes and so is not part of the suite:
+//! Both runs of a pair have the same seed, so the same initial weights and the same tokens in the
+//! same order. The comparison over five seeds and two corpora takes some minutes and so is not part
+//! of the suite:
 //!
-//! ```text
-//! cargo test --release -p crystalline-engine --test it precision_pairs -- --ignored --nocapture
-//! ```
+//! ```text cargo test --release -p crystalline-engine --test it precision_pairs -- --ignored
+//! --nocapture ```
 //!
 //! `CRYSTALLINE_PAIR_STEPS` sets the steps of a run, `CRYSTALLINE_TEST_DATA` the folder that holds
 //! `tinyshakespeare.txt`, for which `../shared/data` beside the repository is tried too.

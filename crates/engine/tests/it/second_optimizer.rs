@@ -1,4 +1,4 @@
-//! A second optimiser needs nothing that is AdamW's: gradient descent with momentum, written here.
+//! Second optimiser, gradient descent with momentum: it needs nothing that is AdamW's.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 use crate::support::{Cycle, Saved, Tiny, Trained, bits, trained_heads};

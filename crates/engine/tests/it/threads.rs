@@ -1,4 +1,4 @@
-//! Training gives the same bits on any number of threads, and learns what there is to learn.
+//! Threads: training gives the same bits on any number of them, and learns a repeating text.
 
 use crate::support::{Cycle, Saved, Tiny, Trained, heads, train, trained_heads};
 use engine::head::HeadConfig;

@@ -1,6 +1,6 @@
-//! The order of token ids is none of a model's business: with its rows moved along it is the same model,
-//! and trains the same way up to the rounding of sums. What an order changes in a run is which of the
-//! random initial rows a token gets.
+//! Token order: a model whose rows are permuted along with the ids is the same model, and trains
+//! the same up to the rounding of sums. In a run, an order changes which random initial row a token
+//! gets.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 use crate::support::Tiny;
@@ -135,7 +135,7 @@ fn a_model_in_another_order_is_the_same_model() {
 }
 
 #[test]
-fn so_it_is_with_a_large_vocabulary() {
+fn a_large_model_in_another_order_is_the_same_model() {
     for head in heads(LARGE) {
         let tiny = Tiny { vocab_size: LARGE, head, ..Tiny::default() };
         compare(&tiny, &[TokenOrder::Random]);

@@ -1,4 +1,4 @@
-//! A model small enough to train in a test, on a text that repeats itself.
+//! Model for tests, small enough to train, on a text that repeats itself.
 #![allow(dead_code, clippy::unwrap_used)] // each test file uses a part; a panic is how a test fails
 
 pub mod words;

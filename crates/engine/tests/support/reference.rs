@@ -1,7 +1,7 @@
-//! The definition of the whole model: plain loops, for any number that definitions are written for.
+//! Definition of the whole model: plain loops, generic over the number type.
 
 use engine::head::HeadConfig;
-use engine::head::sampled::Candidates;
+use engine::head::sampled::SampledTokens;
 use engine::model::{LayerSlots, Layout, Matrix, Span};
 use kernels::composed::naive::composed_forward;
 use kernels::dropout::{DropMask, naive::dropout_add};
@@ -25,7 +25,7 @@ pub fn loss<S: Scalar>(
     params: &[S],
     tokens: &[u32],
     targets: &[u32],
-    candidates: Option<&Candidates>,
+    candidates: Option<&SampledTokens>,
     masks: Masks,
 ) -> S {
     let c = layout.config.model_dim;
@@ -57,7 +57,7 @@ fn estimated_loss<S: Scalar>(
     params: &[S],
     x: &[S],
     target: u32,
-    candidates: &Candidates,
+    candidates: &SampledTokens,
 ) -> S {
     let matrix = output_rows(layout).of(params);
     let logit = |id: u32| dot(x, &matrix[id as usize * x.len()..][..x.len()]);

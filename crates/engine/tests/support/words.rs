@@ -1,4 +1,4 @@
-//! A vocabulary of any size whose tokens spell words, with parts in common.
+//! Vocabulary of any size whose tokens spell words with parts in common.
 
 use serde_json::json;
 use text::vocab::compose::Composer;

@@ -1,10 +1,10 @@
-//! `config.json` of a Hugging Face model folder, from and to [`ModelConfig`]: Llama, or Qwen3 where
-//! queries and keys are normalised, or a type of this program's own where the output layer or the
-//! input vectors are such that no other program computes, so that these refuse it by name.
+//! Hugging Face `config.json`, from and to [`ModelConfig`]: Llama, Qwen3 if queries and keys are
+//! normalised, or this program's own type if no other program supports the output layer or the
+//! input vectors, so that others refuse the model by name.
 //!
-//! Both ways of saying the same are written: transformers 4 reads `rope_theta` and `torch_dtype`,
-//! transformers 5 `rope_parameters` and `dtype`. A config that is read may come from anybody, and
-//! may ask for things that this program does not compute: those are refused by name.
+//! Fields are written in both styles: transformers 4 reads `rope_theta` and `torch_dtype`,
+//! transformers 5 `rope_parameters` and `dtype`. A config that is read may be foreign and ask for
+//! features that this program does not compute; those are refused by name.
 
 use super::generation_config::TokenIds;
 use super::pretty;
@@ -16,13 +16,13 @@ use serde_json::Value;
 use std::path::Path;
 use text::vocab::ngrams::NgramTable;
 
-/// The type of models whose output layer or input vectors are this program's own.
+/// Type of models with an output layer or input vectors of this program's own.
 const OWN_TYPE: &str = "crystalline";
 
-/// The largest `config.json` that is worth reading; real ones have a few kilobytes.
+/// Largest `config.json` that is read; real ones have a few kilobytes.
 pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
 
-/// The file as it is written, in this order.
+/// Fields of the written file, in this order.
 #[derive(Serialize)]
 struct Written<'a> {
     architectures: [&'static str; 1],
@@ -69,7 +69,7 @@ struct RopeParameters {
     rope_theta: f32,
 }
 
-/// The text of `config.json`.
+/// Text of `config.json`.
 pub fn config_json(config: &ModelConfig, ids: &TokenIds) -> String {
     let is_plain = config.head.is_plain() && config.n_parts == 0 && config.ngrams.is_empty();
     let is_own = !is_plain;
@@ -113,7 +113,7 @@ pub fn config_json(config: &ModelConfig, ids: &TokenIds) -> String {
     })
 }
 
-/// Upper bounds of what is accepted, so that no size computed from them overflows.
+/// Upper bounds of accepted values, so that no size computed from them overflows.
 const LIMITS: [(&str, u64); 8] = [
     ("vocab_size", 1 << 20),
     ("hidden_size", 1 << 16),
@@ -125,7 +125,7 @@ const LIMITS: [(&str, u64); 8] = [
     ("max_position_embeddings", 1 << 20),
 ];
 
-/// The parts of a foreign `config.json` that matter; `null` is the same as absent.
+/// Relevant fields of a foreign `config.json`; `null` is the same as absent.
 #[derive(Deserialize)]
 struct Read {
     model_type: Option<String>,
@@ -157,7 +157,7 @@ struct Read {
     pad_token_id: Option<TokenId>,
 }
 
-/// Some models end at any of several tokens; the first one is taken.
+/// Some models end at any of several tokens; the first one is used.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum TokenId {
@@ -165,11 +165,12 @@ enum TokenId {
     Several(Vec<i64>),
 }
 
-/// Reads a `config.json`, which need not come from this program; `path` is for messages.
+/// Parses a `config.json`, possibly of another program; `path` is for messages.
 ///
 /// # Errors
 /// [`LoadError::Damaged`] if it is not a config or contradicts itself, [`LoadError::TooLarge`]
-/// beyond the limits, [`LoadError::Unsupported`] naming what this program does not compute.
+/// beyond the limits, [`LoadError::Unsupported`] naming a feature that this program does not
+/// compute.
 pub fn parse_config(bytes: &[u8], path: &Path) -> Result<(ModelConfig, TokenIds), LoadError> {
     let read: Read = serde_json::from_slice(bytes)
         .map_err(|error| LoadError::damaged(path, "content", error, "a model's config"))?;
@@ -193,7 +194,7 @@ pub fn parse_config(bytes: &[u8], path: &Path) -> Result<(ModelConfig, TokenIds)
         seq_len,
         rope_theta,
         norm_eps,
-        // As transformers has it where the file is silent.
+        // Default of transformers for an absent field.
         tie_embeddings: read.tie_word_embeddings.unwrap_or(false),
         qk_norm,
         n_parts,
@@ -208,13 +209,14 @@ pub fn parse_config(bytes: &[u8], path: &Path) -> Result<(ModelConfig, TokenIds)
     Ok((config, ids))
 }
 
-/// Checks the parts of one file.
+/// Checks the fields of one file.
 struct Reader<'a> {
     path: &'a Path,
 }
 
 impl Reader<'_> {
-    /// Refuses what this program does not compute; returns whether queries and keys are normalised.
+    /// Refuses features that this program does not compute; returns whether queries and keys are
+    /// normalised.
     fn check_features(&self, read: &Read) -> Result<bool, LoadError> {
         let qk_norm = match read.model_type.as_deref() {
             Some("llama") => false,
@@ -261,7 +263,7 @@ impl Reader<'_> {
         Ok(qk_norm)
     }
 
-    /// The sizes in the order of [`LIMITS`], each within its limit and all of them consistent.
+    /// Sizes in the order of [`LIMITS`], within their limits and consistent.
     fn sizes(&self, read: &Read) -> Result<[usize; 8], LoadError> {
         let n_heads = read.num_attention_heads;
         let head_dim = read.head_dim.or_else(|| {
@@ -308,7 +310,7 @@ impl Reader<'_> {
         Ok(sizes)
     }
 
-    /// The base of the rotary frequencies and the epsilon of the norms.
+    /// Base of the rotary frequencies, and epsilon of the norms.
     fn constants(&self, read: &Read) -> Result<(f32, f32), LoadError> {
         let in_parameters = read.rope_parameters.as_ref().and_then(|rope| rope.get("rope_theta"));
         let rope_theta = match in_parameters {
@@ -327,7 +329,7 @@ impl Reader<'_> {
         Ok((rope_theta, norm_eps))
     }
 
-    /// The output layer, which only a model of this program's own type names.
+    /// Output layer; only a model of this program's own type names one.
     fn head(&self, read: &Read, vocab_size: usize) -> Result<HeadConfig, LoadError> {
         match (&read.head, read.model_type.as_deref()) {
             (Some(head), Some(OWN_TYPE)) => {
@@ -344,7 +346,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Rows of parts, which only a model of this program's own type may have.
+    /// Rows of parts; only a model of this program's own type may have them.
     fn n_parts(&self, read: &Read) -> Result<usize, LoadError> {
         let is_own = read.model_type.as_deref() == Some(OWN_TYPE);
         let found = read.n_parts.filter(|_| is_own).unwrap_or(0);
@@ -355,7 +357,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Tables of n-grams, which only a model of this program's own type may have.
+    /// N-gram tables; only a model of this program's own type may have them.
     fn ngrams(&self, read: &Read) -> Result<Vec<NgramTable>, LoadError> {
         let is_own = read.model_type.as_deref() == Some(OWN_TYPE);
         let heads = read.ngrams.clone().filter(|_| is_own).unwrap_or_default();
@@ -365,7 +367,7 @@ impl Reader<'_> {
         check_ngrams(&heads).map(|()| heads).map_err(wrong)
     }
 
-    /// A special token; a negative number means that there is none.
+    /// A special token; a negative number means none.
     fn token(
         &self,
         field: &str,
@@ -397,7 +399,7 @@ impl Reader<'_> {
     }
 }
 
-/// Whether a table about rotary embeddings says nothing but their base.
+/// Whether a table about rotary embeddings contains only their base.
 fn only_theta(rope: &serde_json::Map<String, Value>) -> bool {
     rope.keys().all(|key| key == "rope_theta")
 }

@@ -1,4 +1,4 @@
-//! Files of a Hugging Face model folder: their names, those that training leaves alone, parameters.
+//! Files of a Hugging Face model folder: their names, the constant ones, and the parameters.
 
 use super::config::{CONFIG_BYTES_MAX, config_json, parse_config};
 use super::generation_config::{TokenIds, generation_config_json};
@@ -13,24 +13,24 @@ use text::tokenizer::Tokenizer;
 use text::vocab::morphemes::Codes;
 use text::vocab::{CODES_NAME, codes_json};
 
-/// The model's numbers.
+/// File name of the configuration.
 pub const CONFIG_NAME: &str = "config.json";
 
-/// The tokeniser.
+/// File name of the tokeniser.
 pub const TOKENIZER_NAME: &str = "tokenizer.json";
 
 const GENERATION_CONFIG_NAME: &str = "generation_config.json";
 const TOKENIZER_CONFIG_NAME: &str = "tokenizer_config.json";
 const PARAMS_NAME: &str = "model.safetensors";
 
-/// The files of a model folder that training does not change: all but the parameters.
+/// Files of a model folder that training does not change: all but the parameters.
 pub struct ConstantFiles {
     files: Vec<(&'static str, Arc<[u8]>)>,
     tokenizer_blake3: String,
 }
 
 impl ConstantFiles {
-    /// The files of a model; those of word-level vocabularies have codes, but for old ones.
+    /// Constant files of a model. Word-level vocabularies include codes, except for old ones.
     pub fn new(
         model: &ModelConfig,
         tokenizer: &Tokenizer,
@@ -81,7 +81,7 @@ pub fn params_file(model: Model<'_>) -> FileEntry<'_> {
 /// Reads the parameters of a model folder.
 ///
 /// # Errors
-/// [`LoadError`] naming the tensor that is missing or has another shape than the table's.
+/// [`LoadError`] with the first tensor that is missing or has another shape than in the table.
 pub fn read_params(folder: &Path, layout: &Layout) -> Result<AlignedVec<f32>, LoadError> {
     let mut params = AlignedVec::zeroed(layout.len);
     let mut file = TensorFile::open(&RealFs, &folder.join(PARAMS_NAME))?;

@@ -1,15 +1,15 @@
-//! Token ids that begin, end and fill up texts, and `generation_config.json`, which repeats them.
+//! Special tokens that begin, end and pad texts, and `generation_config.json`, which repeats them.
 
 use super::pretty;
 
-/// Tokens with a meaning of their own, as far as a model has them.
+/// Ids of the special tokens that a model has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TokenIds {
-    /// The token before a text.
+    /// Token before a text.
     pub bos: Option<u32>,
-    /// The token after a text.
+    /// Token after a text.
     pub eos: Option<u32>,
-    /// The token that fills up batches.
+    /// Token that pads batches.
     pub pad: Option<u32>,
 }
 

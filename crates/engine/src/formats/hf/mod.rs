@@ -1,4 +1,4 @@
-//! Hugging Face model folders: which files they have, and what is in them.
+//! Hugging Face model folders: their files and the contents of these.
 
 mod config;
 mod folder;

@@ -1,4 +1,4 @@
-//! IEEE half precision to single, exactly: some published models are stored so.
+//! Half precision (IEEE binary16) to single, exactly; some published models use it.
 
 /// The value of a half-precision bit pattern: 1 bit of sign, 5 of exponent, 10 of mantissa.
 ///
@@ -19,7 +19,7 @@ pub fn f32_from_f16(half: u16) -> f32 {
 mod tests {
     use super::*;
 
-    /// Every bit pattern against the formula of the standard.
+    /// Every bit pattern, compared with the formula of the standard.
     #[test]
     fn is_the_value_of_every_bit_pattern() {
         for half in 0..=u16::MAX {

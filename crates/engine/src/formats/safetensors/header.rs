@@ -1,5 +1,5 @@
-//! Header of a safetensors file that somebody else may have written: every number in it is
-//! checked against the limits and the real file size before it is used.
+//! Header of a safetensors file, possibly hostile: every number in it is checked against the limits
+//! and the real file size before it is used.
 
 use super::METADATA;
 use crate::disk::LoadError;
@@ -11,14 +11,14 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 
-/// What a safetensors file may ask for.
+/// Limits of a safetensors file.
 #[derive(Clone, Copy, Debug)]
 pub struct TensorLimits {
-    /// Bytes of its header.
+    /// Largest header, in bytes.
     pub header_bytes: u64,
-    /// Tensors.
+    /// Largest number of tensors.
     pub n_tensors: usize,
-    /// Bytes of a tensor's name.
+    /// Longest name of a tensor, in bytes.
     pub name_bytes: usize,
 }
 
@@ -28,7 +28,7 @@ impl Default for TensorLimits {
     }
 }
 
-/// Dimensions that a tensor may have.
+/// Largest number of dimensions of a tensor.
 const DIMS_MAX: usize = 4;
 
 /// One tensor of a file.
@@ -36,11 +36,11 @@ const DIMS_MAX: usize = 4;
 pub struct TensorInfo {
     /// Its name.
     pub name: String,
-    /// The format of its values, by the name in the file.
+    /// Number format, as named in the file.
     pub dtype: Dtype,
     /// Its shape.
     pub shape: Vec<usize>,
-    /// Where its first byte is, counted from the start of the file.
+    /// Offset of its first byte from the start of the file.
     pub start: u64,
     /// Its size in bytes.
     pub bytes: u64,
@@ -58,7 +58,8 @@ impl TensorInfo {
     }
 }
 
-/// Reads the JSON of a header whose data take bytes `data_start..file_bytes` of the file `path`.
+/// Parses the JSON header of the file `path`, whose data occupies the bytes
+/// `data_start..file_bytes`.
 ///
 /// Returns the tensors in the order of their data.
 ///
@@ -104,7 +105,8 @@ pub(super) fn parse_header(
             return Err(LoadError::damaged(path, field("shape"), found, expected));
         }
         let (dtype, shape, bytes) = (tensor.dtype, tensor.shape.0, to - from);
-        // Cannot wrap in an accepted file: the sum of the sizes is compared with the file's below.
+        // Cannot wrap in an accepted file: the sum of the sizes is compared with the file's size
+        // below.
         let start = data_start.saturating_add(from);
         tensors.push(TensorInfo { name, dtype, shape, start, bytes });
     }
@@ -115,14 +117,14 @@ pub(super) fn parse_header(
     Ok(tensors)
 }
 
-/// Bytes that a tensor takes; `None` if no memory could hold it or it ends inside a byte.
+/// Size of a tensor in bytes; `None` if it overflows or is not a whole number of bytes.
 fn size_bytes(shape: &[usize], dtype: Dtype) -> Option<u64> {
     let len = shape.iter().try_fold(1usize, |len, dim| len.checked_mul(*dim))?;
     let bits = len.checked_mul(dtype.bitsize())?;
     bits.is_multiple_of(8).then(|| u64::try_from(bits / 8).ok())?
 }
 
-/// A tensor as the header has it.
+/// Entry of a tensor in the header.
 #[derive(Deserialize)]
 struct RawTensor {
     dtype: Dtype,
@@ -130,7 +132,7 @@ struct RawTensor {
     data_offsets: (u64, u64),
 }
 
-/// Reads the table, refusing a second entry of a name and stopping at the limits.
+/// Parses the table; refuses duplicate names and stops at the limits.
 struct HeaderSeed(TensorLimits);
 
 impl<'de> DeserializeSeed<'de> for HeaderSeed {

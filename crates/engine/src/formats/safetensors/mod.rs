@@ -1,4 +1,4 @@
-//! Safetensors files: named tensors of numbers, written as a stream and read back with distrust.
+//! Safetensors files: named tensors of numbers, written as a stream and read without trust.
 //!
 //! The format: a little-endian u64 `n`; `n` bytes of JSON that give each tensor's dtype, shape and
 //! byte range; then the numbers, without gaps. See <https://github.com/huggingface/safetensors>.
@@ -12,11 +12,11 @@ pub use header::{TensorInfo, TensorLimits};
 pub use read::TensorFile;
 pub use write::{TensorRef, tensors_file_len, write_tensors};
 
-/// Bytes of the length in front of the header.
+/// Bytes of the length before the header.
 const LEN_BYTES: usize = 8;
 
-/// The entry of the header that holds no tensor.
+/// Header entry that is not a tensor.
 const METADATA: &str = "__metadata__";
 
-// Numbers are copied between memory and files as they are.
+// Numbers are copied between memory and files unchanged.
 const _: () = assert!(cfg!(target_endian = "little"), "safetensors files are little-endian");

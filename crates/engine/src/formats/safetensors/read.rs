@@ -1,4 +1,4 @@
-//! Reader of safetensors files, into memory that the caller has.
+//! Reader of safetensors files, into memory of the caller.
 
 use super::LEN_BYTES;
 use super::float16::f32_from_f16;
@@ -55,12 +55,12 @@ impl TensorFile {
         Ok(TensorFile { path: path.to_owned(), file, tensors, by_name })
     }
 
-    /// The file's place.
+    /// Path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Every tensor, in the order they lie in the file.
+    /// All tensors, in file order.
     pub fn tensors(&self) -> &[TensorInfo] {
         &self.tensors
     }
@@ -70,11 +70,11 @@ impl TensorFile {
         self.by_name.get(name).map(|i| &self.tensors[*i])
     }
 
-    /// Checks that the file holds exactly the tensors `expected`, whatever their order.
+    /// Checks that the file holds exactly the tensors `expected`, in any order.
     ///
     /// # Errors
-    /// [`LoadError::Mismatch`] naming the first tensor that is missing, has another shape, or that
-    /// nobody asked for.
+    /// [`LoadError::Mismatch`] with the first tensor that is missing, has another shape, or is not
+    /// expected.
     pub fn expect_exactly<'a>(
         &self,
         expected: impl IntoIterator<Item = (&'a str, &'a [usize])>,
@@ -94,9 +94,9 @@ impl TensorFile {
         Err(LoadError::mismatch(&self.path, field, "present", "no such tensor in this model"))
     }
 
-    /// Fills `out` with the values of a tensor and says how many are NaN or infinite.
+    /// Fills `out` with the values of a tensor; returns how many are NaN or infinite.
     ///
-    /// F32 is read straight into `out`; F16 and BF16 are widened, which is exact.
+    /// F32 is read directly into `out`; F16 and BF16 are widened, which is exact.
     ///
     /// # Errors
     /// [`LoadError::Mismatch`] if the tensor is missing or has another shape,
@@ -130,7 +130,7 @@ impl TensorFile {
         Ok(out.iter().filter(|x| !x.is_finite()).count())
     }
 
-    /// Reads 16-bit values from where the file stands and widens them.
+    /// Reads 16-bit values from the current position and widens them.
     fn read_halves(&mut self, out: &mut [f32], widen: fn(u16) -> f32) -> io::Result<()> {
         let mut halves = vec![0u16; PIECE_VALUES.min(out.len())];
         for piece in out.chunks_mut(PIECE_VALUES) {

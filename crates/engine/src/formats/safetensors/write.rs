@@ -1,16 +1,16 @@
-//! Writer of safetensors files: f32 tensors from where they lie, without a copy.
+//! Writer of safetensors files: f32 tensors, streamed without a copy.
 
 use super::{LEN_BYTES, METADATA};
 use crate::disk::SaveError;
 use std::io;
 
-/// The numbers start at a multiple of this many bytes, so that a mapped file can be computed with.
+/// Alignment of the data in bytes, so that a mapped file can be computed with.
 const ALIGN_BYTES: usize = 64;
 
-/// Numbers are handed on in pieces of this many: 1 MiB.
+/// Size of a written piece in floats: 1 MiB.
 const PIECE_FLOATS: usize = 1 << 18;
 
-/// A tensor to be written.
+/// Tensor to be written.
 #[derive(Clone, Debug)]
 pub struct TensorRef<'a> {
     /// Its name in the file.
@@ -30,14 +30,14 @@ pub fn tensors_file_len(tensors: &[TensorRef<'_>]) -> Result<u64, SaveError> {
     Ok((header(tensors)?.len() + data) as u64)
 }
 
-/// Hands the bytes of a safetensors file with these tensors to `sink`, piece by piece.
+/// Passes the bytes of a safetensors file with these tensors to `sink`, piece by piece.
 ///
-/// The tensors stand in the file in the order given.
+/// The tensors are written in the given order.
 ///
 /// # Errors
 /// [`SaveError::NotFinite`] at the first tensor with a value that is NaN or infinite (`sink` has
-/// then seen the tensors before it); [`SaveError::Invalid`] if a name occurs twice or a shape is
-/// not that of its values; what `sink` returns, through `io_error`.
+/// then received the tensors before it); [`SaveError::Invalid`] if a name occurs twice or a shape
+/// does not match its values; errors of `sink`, through `io_error`.
 pub fn write_tensors(
     tensors: &[TensorRef<'_>],
     sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
@@ -57,7 +57,7 @@ pub fn write_tensors(
     Ok(())
 }
 
-/// The length and the header, padded with blanks so that the data is aligned.
+/// Length and header, padded with blanks so that the data is aligned.
 fn header(tensors: &[TensorRef<'_>]) -> Result<Vec<u8>, SaveError> {
     let mut entries = serde_json::Map::new();
     entries.insert(METADATA.to_string(), serde_json::json!({"format": "pt"}));

@@ -31,7 +31,7 @@ pub struct ClassScratch {
 }
 
 /// A block of R rows of a class.
-pub(super) struct Block<'a> {
+pub(super) struct ClassBlock<'a> {
     /// (R, C)
     pub input: Rows<'a>,
     /// (R)
@@ -113,10 +113,10 @@ impl ClassScratch {
         model_dim: usize,
         n_members: usize,
         width: usize,
-    ) -> Block<'_> {
+    ) -> ClassBlock<'_> {
         let precision = self.precision;
         let input = &self.input;
-        Block {
+        ClassBlock {
             input: to_rows(input, n * model_dim, precision),
             targets: &self.targets[..n],
             narrow: &mut self.narrow[..n * width],

@@ -2,7 +2,7 @@
 //!
 //! A class may have biases, and a matrix that first projects its input to fewer dimensions.
 
-use super::scratch::{Block, ClassScratch};
+use super::scratch::{ClassBlock, ClassScratch};
 use crate::model::{Matrix, Weights, operand};
 use kernels::Rows;
 use kernels::accum::Accum;
@@ -50,8 +50,15 @@ impl ClassSoftmax<'_> {
         let mut done = 0;
         while done < loss.len() {
             let n = scratch.gather(&mut places, c, self.first_id);
-            let Block { input, targets, narrow, mut narrow_operand, logits, mut dlogits, panels } =
-                scratch.block(n, c, n_out, self.width());
+            let ClassBlock {
+                input,
+                targets,
+                narrow,
+                mut narrow_operand,
+                logits,
+                mut dlogits,
+                panels,
+            } = scratch.block(n, c, n_out, self.width());
             let x = self.narrowed(input, narrow, narrow_operand.reborrow());
             self.logits(logits, x);
             cross_entropy(dlogits.reborrow(), &mut loss[done..done + n], logits, targets, 1.0);
@@ -91,7 +98,7 @@ impl ClassSoftmax<'_> {
         let mut done = 0;
         while done < loss.len() {
             let n = scratch.gather(&mut places, self.model_dim(), self.first_id);
-            let Block { input, targets, narrow, narrow_operand, logits, .. } =
+            let ClassBlock { input, targets, narrow, narrow_operand, logits, .. } =
                 scratch.block(n, self.model_dim(), self.rows.n_out, self.width());
             self.logits(logits, self.narrowed(input, narrow, narrow_operand));
             cross_entropy_loss(&mut loss[done..done + n], logits, targets);

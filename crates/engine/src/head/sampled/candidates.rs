@@ -10,7 +10,7 @@ use kernels::{AlignedVec, Precision};
 /// A final row of zeros represents the target, which differs between rows of the batch: with it the
 /// logits of a row are one vector, and the product leaves a slot for the target's logit.
 #[derive(Debug)]
-pub struct Candidates {
+pub struct SampledTokens {
     seed: u64,
     precision: Precision,
     model_dim: usize,
@@ -27,7 +27,7 @@ pub struct Candidates {
     backward: AlignedVec<u32>,
 }
 
-impl Candidates {
+impl SampledTokens {
     /// Sampler of `n` tokens per step, for a text with these counts (V).
     ///
     /// # Panics
@@ -38,8 +38,8 @@ impl Candidates {
         model_dim: usize,
         precision: Precision,
         seed: u64,
-    ) -> Candidates {
-        assert!(n > 0 && !counts.is_empty(), "Candidates: nothing to draw");
+    ) -> SampledTokens {
+        assert!(n > 0 && !counts.is_empty(), "SampledTokens: nothing to draw");
         let (mut total, c) = (0.0, model_dim);
         let sum = |count: &u64| {
             // Adds one, so that a token that never occurs is drawn too, and becomes unlikely.
@@ -49,7 +49,7 @@ impl Candidates {
             total += root * root.sqrt();
             total
         };
-        Candidates {
+        SampledTokens {
             seed,
             precision,
             model_dim,
@@ -120,9 +120,9 @@ mod tests {
     const COUNTS: [u64; 6] = [80, 0, 15, 255, 0, 1];
 
     /// Calls `look` with the sampled tokens of each of the steps `0..n_steps`.
-    fn at_each_step(n: usize, n_steps: u64, mut look: impl FnMut(&Candidates)) {
+    fn at_each_step(n: usize, n_steps: u64, mut look: impl FnMut(&SampledTokens)) {
         let table = vec![0.5; COUNTS.len() * 8];
-        let mut candidates = Candidates::new(&COUNTS, n, 8, Precision::F32, 3);
+        let mut candidates = SampledTokens::new(&COUNTS, n, 8, Precision::F32, 3);
         for step in 0..n_steps {
             candidates.draw(&table, step);
             look(&candidates);

@@ -17,7 +17,7 @@
 mod candidates;
 mod rows;
 
-pub use candidates::Candidates;
+pub use candidates::SampledTokens;
 
 use super::full::{FullLoss, FullPredictor, token_rows};
 use super::softmax::Softmax;
@@ -80,7 +80,7 @@ impl OutputLayer for Sampled {
         let lane = |_| SampledRows::new(self.rows, spec.shape, n);
         Box::new(SampledLoss {
             softmax: self.softmax(),
-            candidates: Candidates::new(counts, n, self.rows.n_in, precision, seed),
+            candidates: SampledTokens::new(counts, n, self.rows.n_in, precision, seed),
             lanes: (0..spec.n_lanes).map(lane).collect(),
         })
     }
@@ -94,7 +94,7 @@ impl OutputLayer for Sampled {
 #[derive(Debug)]
 struct SampledLoss {
     softmax: Softmax,
-    candidates: Candidates,
+    candidates: SampledTokens,
     lanes: Vec<SampledRows>,
 }
 

@@ -1,6 +1,6 @@
 //! Sampled rows: the loss of one lane's rows against the sampled tokens of the step.
 
-use super::candidates::Candidates;
+use super::candidates::SampledTokens;
 use crate::head::softmax::{SoftmaxBuffers, block_rows};
 use crate::model::{LaneOutput, Matrix, MicroShape, as_rows};
 use kernels::accum::Accum;
@@ -59,7 +59,7 @@ impl SampledRows {
     pub fn loss_and_gradient(
         &mut self,
         table: &[f32],
-        candidates: &Candidates,
+        candidates: &SampledTokens,
         is_first: bool,
         lane: LaneOutput,
     ) {
@@ -104,7 +104,7 @@ impl SampledRows {
     }
 
     /// Adds the gradients of the sampled rows over the whole step to those of the matrix, (V, C).
-    pub fn add_gradient(&self, dmatrix_acc: &mut [f32], candidates: &Candidates) {
+    pub fn add_gradient(&self, dmatrix_acc: &mut [f32], candidates: &SampledTokens) {
         let ids = candidates.ids();
         let c = self.drows.len() / (ids.len() + 1);
         embedding_backward(dmatrix_acc, &self.drows[..ids.len() * c], ids);

@@ -2,7 +2,7 @@
 
 use super::error::RunError;
 use super::prepare::text_rules;
-use crate::checkpoint::Fingerprint;
+use crate::checkpoint::CorpusFingerprint;
 use crate::disk::{RealFs, commit_file, read_file};
 use crate::train::settings::DataConfig;
 use serde::{Deserialize, Serialize};
@@ -41,9 +41,9 @@ impl CorpusRecord {
     }
 
     /// Identity of the text in a checkpoint: its size, and the hash that its tokens carry.
-    pub fn fingerprint(&self, tokens: &TokenFile) -> Fingerprint {
+    pub fn fingerprint(&self, tokens: &TokenFile) -> CorpusFingerprint {
         let hash = tokens.origin().text_hash;
-        Fingerprint {
+        CorpusFingerprint {
             bytes: self.train.iter().map(|file| file.fingerprint.bytes).sum(),
             blake3: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
         }

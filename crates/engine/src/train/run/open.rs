@@ -4,7 +4,7 @@ use super::corpus::CorpusRecord;
 use super::error::RunError;
 use super::{CONFIG_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME, save};
 use crate::checkpoint::{
-    CHECKPOINTS_NAME, Fingerprint, Found, Retention, RunState, SaveMode, Saver, SaverOptions,
+    CHECKPOINTS_NAME, CorpusFingerprint, Found, Retention, RunState, SaveMode, Saver, SaverOptions,
     discard_after, newest,
 };
 use crate::disk::{LineFile, LoadError, RealFs, Rejected, RunLock, clean};
@@ -54,7 +54,7 @@ pub struct Run {
     pub(super) machine: Machine,
     pub(super) tokenizer: Tokenizer,
     corpus: CorpusRecord,
-    pub(super) dataset: Fingerprint,
+    pub(super) dataset: CorpusFingerprint,
     pub(super) files: ConstantFiles,
     pub(super) saver: Saver,
     pub(super) metrics: LineFile,

@@ -1,4 +1,4 @@
-//! One flipped bit in every byte of a checkpoint, and every shorter length of every file (D5).
+//! Bit rot: one flipped bit in every byte of a checkpoint, and every shorter length of a file (D5).
 
 use super::scenario::{State, dir, disk_with, save};
 use super::sim_fs::SimFs;

@@ -1,4 +1,4 @@
-//! The disk fills up at any byte of a save (D4): nothing is lost, and the message says what is needed.
+//! Disk full at any byte of a save (D4): nothing is lost, and the message says what is needed.
 
 use super::scenario::{State, assert_sound, dir, disk_with, save};
 use super::sim_fs::SimFs;

@@ -1,4 +1,4 @@
-//! Every file operation of every durable action fails or is the last one, in each way (D2).
+//! Faults: every file operation of every durable action fails or is the last one, in each way (D2).
 //!
 //! After SQLite's method: run an action once to count its operations, then once for each of them.
 

@@ -1,4 +1,4 @@
-//! safetensors files that somebody else wrote: wrong in every way that was ever published.
+//! Hostile safetensors files: broken in every way that was ever published.
 
 use super::Rng;
 use super::cases;
@@ -42,7 +42,7 @@ fn two_tensors() -> Vec<u8> {
 }
 
 #[test]
-fn what_is_written_is_read_by_us_and_by_the_reference() {
+fn written_files_are_read_back_and_by_the_reference() {
     let bytes = two_tensors();
     let header_len = u64::from_le_bytes(bytes[..8].try_into().unwrap());
     assert_eq!((8 + header_len) % 64, 0, "the data is aligned");
@@ -62,7 +62,7 @@ fn what_is_written_is_read_by_us_and_by_the_reference() {
 }
 
 #[test]
-fn what_cannot_be_written_is_refused() {
+fn unwritable_tensors_are_refused() {
     let t = |name: &str, shape: &[usize]| TensorRef {
         name: name.into(),
         shape: shape.into(),

@@ -1,4 +1,4 @@
-//! Rows of a run: torn ends, and rows whose step comes again.
+//! Line files of a run: torn ends, and rows whose step is repeated.
 
 use super::Rng;
 use super::scenario::disk_with;
@@ -40,7 +40,7 @@ fn every_torn_end_is_dropped() {
 }
 
 #[test]
-fn rows_after_the_step_go_and_rows_without_one_stay_with_the_row_before() {
+fn later_rows_are_dropped_and_rows_without_a_step_follow_the_row_before() {
     let lines: Vec<&str> = ROWS.split_inclusive('\n').collect();
     for (step, n_left) in [(0, 0), (1, 1), (2, 4), (4, 4), (5, 5)] {
         let (left, resumed) = resume(ROWS.as_bytes(), step);
@@ -51,7 +51,7 @@ fn rows_after_the_step_go_and_rows_without_one_stay_with_the_row_before() {
 
 /// A power cut may leave blocks of zeros or old bytes at the end, or even before a whole row.
 #[test]
-fn nonsense_at_the_end_goes_and_nonsense_in_the_middle_stays() {
+fn garbage_at_the_end_is_dropped_and_garbage_in_the_middle_stays() {
     for nonsense in
         [&b"\0\0\0\0\n"[..], b"\xff\n\0\n", b"{\"step\":7", b"\n", b"{\"step\":-1}\n", b"[]]\n"]
     {

@@ -1,4 +1,4 @@
-//! Nothing is lost: saving, pruning, appending and loading under every failure of a simulated disk.
+//! Durability: saving, pruning, appending and loading under every failure of a simulated disk.
 //!
 //! Each test here also runs against a deliberately broken writer and must catch it. Random ones
 //! print their seed; `CRYSTALLINE_TEST_SEED` sets it, `CRYSTALLINE_TEST_CASES` multiplies counts.

@@ -1,4 +1,4 @@
-//! The same on the real disk: what the simulated one cannot show.
+//! Real disk: checks that the simulated one cannot make.
 
 use super::scenario::{State, save};
 use engine::checkpoint::{discard_after, newest, step_name, verify};

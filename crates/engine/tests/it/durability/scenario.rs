@@ -1,4 +1,5 @@
-//! A small run whose every checkpoint is a function of its step, so that any one can be checked.
+//! Scenario: a small run whose every checkpoint is a function of its step, so that any can be
+//! checked.
 
 use super::sim_fs::SimFs;
 use engine::checkpoint::{

@@ -1,7 +1,8 @@
-//! A disk as a record of operations, from which every state a power cut may leave can be built.
+//! Simulated disk as a record of operations, from which every state a power cut may leave can be
+//! built.
 //!
-//! After Pillai and others, "All file systems are not created equal" (OSDI 2014): what was synced is
-//! there; of the rest any subset is, writes torn at sectors, whatever the order it was issued in.
+//! After Pillai and others, "All file systems are not created equal" (OSDI 2014): synced data is
+//! there; of the rest any subset is, with writes torn at sectors, in any order.
 
 use super::Rng;
 use std::collections::{BTreeMap, HashMap};
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_synced_may_be_lost_torn_or_there() {
+    fn unsynced_data_may_be_lost_torn_or_there() {
         let states = states(&create_and_write());
         let content = |disk: &Disk| {
             let ino = disk.dirs.get(&0).and_then(|root| root.get("a"))?;
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_synced_is_there_and_a_failed_sync_loses_it_for_good() {
+    fn synced_data_stays_and_a_failed_sync_loses_data_for_good() {
         let mut log = create_and_write();
         log.extend([1, 0].map(|ino| Op::Sync { ino, ok: true }));
         assert!(states(&log).iter().all(|disk| disk.files[&1] == vec![7; 1000]));

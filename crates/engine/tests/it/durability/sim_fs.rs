@@ -1,4 +1,4 @@
-//! A simulated disk behind the [`Fs`] trait: counts operations, fails or stops at any of them.
+//! Simulated disk behind the [`Fs`] trait: counts operations, fails or stops at any of them.
 
 use super::Rng;
 use super::sim_disk::{Disk, Ino, Op, after_power_cut};

@@ -1,4 +1,4 @@
-//! Saving while training goes on (D9): what is on disk is the state at the step boundary.
+//! Snapshots of saves during training (D9): the disk holds the state at the step boundary.
 
 use super::scenario::{dir, disk_with};
 use super::sim_fs::{Fault, Kind, SimFs};

@@ -1,4 +1,4 @@
-//! A sync that failed is never believed afterwards (D6).
+//! Sync failures: a file whose sync failed is never trusted afterwards (D6).
 
 use super::Rng;
 use super::scenario::{SaveFn, State, assert_cleans, assert_sound, dir, disk_with, save};

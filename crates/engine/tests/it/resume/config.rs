@@ -1,4 +1,4 @@
-//! A run whose configuration was changed since its checkpoint is refused, and the change is named.
+//! Configuration changes since a checkpoint: refused, and the changed setting is named.
 
 use super::scene::{Scene, refusal, stop_at};
 use engine::train::run::CONFIG_NAME;

@@ -1,4 +1,4 @@
-//! The text of a run is known by its size and hash, as it was when the run began.
+//! Corpus of a run, known by its size and hash as of the start of the run.
 
 use super::scene::{Scene, Watcher, end, finish, settings, stop_at, write_text};
 use engine::checkpoint::{CHECKPOINTS_NAME, newest};
@@ -54,7 +54,7 @@ fn a_changed_text_is_refused_by_name() {
 
 /// Who goes on with a changed text goes on with the tokens of the old one.
 #[test]
-fn a_run_whose_text_changed_or_is_gone_still_comes_to_the_same_end() {
+fn a_run_whose_text_changed_or_is_gone_still_ends_the_same() {
     let scene = Scene::new(PrecisionName::F32);
     let straight = scene.straight();
     let (changed, gone) = (scene.fresh(), scene.fresh());

@@ -1,4 +1,4 @@
-//! Losses on held-out text that are compared are of the same tokens.
+//! Evaluations on held-out text: losses that are compared are of the same tokens.
 
 use super::scene::{EVAL_EVERY, N_STEPS, Scene, finish};
 use engine::checkpoint::{CHECKPOINTS_NAME, best, newest};
@@ -40,7 +40,7 @@ fn loss_of_folder(folder: &Path, dir: &Path) -> f64 {
 /// What is measured while rows are idle is what a reader of the checkpoint has: a model with every
 /// row up to date.
 #[test]
-fn a_checkpoint_s_model_has_no_idle_rows() {
+fn the_model_of_a_checkpoint_has_no_stale_rows() {
     for is_tied in [true, false] {
         let scene = Scene::with_classes(PrecisionName::F32, is_tied, IdleRows::Lazy);
         let dir = scene.fresh();

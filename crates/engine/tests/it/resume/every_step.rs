@@ -1,4 +1,4 @@
-//! Stopped after any step, on any number of threads, a run comes to the same end.
+//! Stops after every step, on any number of threads: the run ends the same.
 
 use super::scene::{N_STEPS, Scene, end, finish, stop_at, with_classes};
 use engine::head::HeadName;
@@ -36,7 +36,7 @@ fn stopped_after_every_step_with_a_factored_output_layer() {
 }
 
 #[test]
-fn stopped_after_every_step_while_rows_are_idle() {
+fn stopped_after_every_step_while_rows_are_stale() {
     every_step(Scene::with_classes(PrecisionName::F32, false, IdleRows::Lazy));
     every_step(Scene::with_classes(PrecisionName::Bf16, true, IdleRows::Lazy));
 }

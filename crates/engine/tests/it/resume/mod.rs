@@ -1,4 +1,4 @@
-//! A run that was stopped and goes on ends as the run that never stopped: byte for byte.
+//! Resumed runs: byte for byte, they end as a run that never stopped.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 mod config;

@@ -1,5 +1,5 @@
-//! Runs whose ids are in an order: the text is the same, they go on as others do, and runs from before
-//! there was a choice still open.
+//! Token orders of runs: the text is the same, resuming works, and runs older than this setting
+//! still open.
 
 use super::scene::{Scene, end, finish, stop_at};
 use engine::head::{HeadConfig, HeadName};
@@ -89,7 +89,7 @@ fn stopped_runs_go_on_in_every_order() {
 
 /// Before there was a choice, ids of a factored layer were by frequency and no file said so.
 #[test]
-fn runs_from_before_there_was_a_choice_still_open() {
+fn runs_older_than_the_choice_of_order_still_open() {
     let full = scene(HeadName::Full, None, TokenizerKind::Char);
     let written = std::fs::read_to_string(full.fresh().join(CONFIG_NAME)).unwrap();
     assert!(!written.contains("order ="), "an order is for those who chose: {written}");

@@ -1,4 +1,5 @@
-//! The comparison sees a run that went on from another state, and a program that forgets something.
+//! Planted errors: the comparison finds a run resumed from another state, or one that forgets
+//! something.
 
 use super::scene::{Scene, end, finish, refusal, stop_at};
 use engine::checkpoint::{CHECKPOINTS_NAME, MANIFEST_NAME, Manifest, read_manifest, step_name};
@@ -70,7 +71,7 @@ fn change_number(tensor: &'static str, to: Change) -> impl FnOnce(&mut Vec<u8>) 
 
 /// What is known of idle rows: each part of it matters.
 #[test]
-fn a_forgotten_part_of_idle_rows_is_seen() {
+fn a_forgotten_part_of_the_lazy_state_is_found() {
     let scene = Scene::with_classes(PrecisionName::F32, false, IdleRows::Lazy);
     let straight = scene.straight();
     let fewer: Change = |n| (n > 1.0).then_some(n - 1.0);
@@ -89,7 +90,7 @@ fn a_forgotten_part_of_idle_rows_is_seen() {
 }
 
 #[test]
-fn impossible_numbers_of_idle_rows_are_refused_by_name() {
+fn impossible_counts_of_missed_updates_are_refused_by_name() {
     let scene = Scene::with_classes(PrecisionName::F32, false, IdleRows::Lazy);
     let wrong: [(_, Change); 4] = [
         ("idle.lm_head.weight", |_| Some(0.5)),

@@ -1,4 +1,4 @@
-//! A run small enough to be taken from any step to its end in some milliseconds.
+//! Run for tests, small enough to go from any step to its end in some milliseconds.
 
 use engine::checkpoint::{CHECKPOINTS_NAME, newest};
 use engine::disk::RealFs;

@@ -5,7 +5,7 @@ use super::{AdamWOptions, bias_correction};
 use kernels::adamw::IdleUpdates;
 use std::collections::VecDeque;
 
-/// Most updates that a row may miss. It then takes part in one without a gradient, so that only
+/// Most updates that a row may miss. It is then active in one without a gradient, so that only
 /// this many learning rates need be kept.
 pub const MAX_IDLE: usize = 256;
 
