@@ -4,8 +4,9 @@
 //! same order. The comparison over five seeds and two corpora takes some minutes and so is not part
 //! of the suite:
 //!
-//! ```text cargo test --release -p crystalline-engine --test it precision_pairs -- --ignored
-//! --nocapture ```
+//! ```text
+//! cargo test --release -p crystalline-engine --test it precision_pairs -- --ignored --nocapture
+//! ```
 //!
 //! `CRYSTALLINE_PAIR_STEPS` sets the steps of a run, `CRYSTALLINE_TEST_DATA` the folder that holds
 //! `tinyshakespeare.txt`, for which `../shared/data` beside the repository is tried too.
