@@ -6,9 +6,9 @@
 //! of all lanes, and [`Predictor`] distributions at single positions; each owns its buffers. The
 //! set of layers is known in this folder only, and `lay_out` selects among them:
 //!
-//! - [`full`]: one softmax over the vocabulary; it may be trained on a sample of it ([`sampled`]).
-//! - [`factor`]: a softmax over classes, and one over the tokens of the target's class.
-//! - [`adaptive`]: a softmax over the most frequent tokens and clusters of the others, and one over
+//! - `full`: one softmax over the vocabulary; it may be trained on a sample of it (`sampled`).
+//! - `factor`: a softmax over classes, and one over the tokens of the target's class.
+//! - `adaptive`: a softmax over the most frequent tokens and clusters of the others, and one over
 //!   the tokens of each cluster.
 //!
 //! A new layer is a file here, a variant of [`HeadConfig`] and a line of `lay_out`.
