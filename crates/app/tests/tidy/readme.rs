@@ -1,4 +1,4 @@
-//! README: rule that it is short, and that its tree names every crate and only paths that exist.
+//! Pages: rules that the README is short and lists every crate, and that links and paths exist.
 
 use crate::repo::{Repo, assert_caught, assert_none, crate_of};
 use std::collections::BTreeSet;
@@ -71,6 +71,33 @@ fn broken_links(repo: &Repo) -> Vec<String> {
     complaints
 }
 
+/// Paths in code type, in `docs/` and CONTRIBUTING.md, that end no path of the repository.
+fn stale_paths(repo: &Repo) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let is_page = |path: &&str| {
+        *path == "CONTRIBUTING.md" || path.starts_with("docs/") && path.ends_with(".md")
+    };
+    for page in repo.paths().filter(is_page) {
+        let prose = repo.get(page).unwrap_or_default().split("```").step_by(2);
+        for code in prose.flat_map(|part| part.split('`').skip(1).step_by(2)) {
+            let is_path = [".rs", ".py", ".md", ".toml", "/"].iter().any(|end| code.ends_with(end));
+            if is_path && !code.contains(char::is_whitespace) && !ends_a_path(repo, code) {
+                complaints.push(format!("{page}: names {code}, which does not exist"));
+            }
+        }
+    }
+    complaints
+}
+
+/// Whether a file, or for a path that ends with `/` a folder, ends with the whole names of `path`.
+fn ends_a_path(repo: &Repo, path: &str) -> bool {
+    let end = format!("/{path}");
+    repo.paths().map(|known| format!("/{known}")).any(|known| match path.ends_with('/') {
+        true => known.contains(&end),
+        false => known.ends_with(&end),
+    })
+}
+
 /// The targets of `[text](target)` outside code.
 fn links(page: &str) -> Vec<&str> {
     let prose = page.split("```").step_by(2);
@@ -95,6 +122,7 @@ fn normal(path: &str) -> String {
 fn the_readme_is_short_and_true() {
     assert_none(readme_errors(&Repo::here()));
     assert_none(broken_links(&Repo::here()));
+    assert_none(stale_paths(&Repo::here()));
 }
 
 #[test]
@@ -124,4 +152,12 @@ fn catches_a_broken_link() {
     assert_none(check("docs/b.md", "[a](a.md) [x](../src/x.rs)\n```text\n[no](nowhere.md)\n```\n"));
     assert_caught(&check("README.md", "[a](a.md)"), "links to a.md");
     assert_caught(&check("docs/b.md", "[x](src/x.rs#L1)"), "links to src/x.rs#L1");
+}
+
+#[test]
+fn catches_a_stale_path() {
+    let check = |page, text| stale_paths(&Repo::of(&[(page, text), ("crates/a/src/b/x.rs", "")]));
+    assert_none(check("docs/a.md", "`b/x.rs`, `src/b/`, `c.json`, `a b/`\n```\n`no.rs`\n```\n"));
+    assert_caught(&check("docs/a.md", "`c/x.rs`"), "docs/a.md: names c/x.rs");
+    assert_caught(&check("CONTRIBUTING.md", "`rc/b/`"), "names rc/b/");
 }
