@@ -11,7 +11,8 @@
 //! - `adaptive`: a softmax over the most frequent tokens and clusters of the others, and one over
 //!   the tokens of each cluster.
 //!
-//! A new layer is a file here, a variant of [`HeadConfig`] and a line of `lay_out`.
+//! A new layer is a file here, variants in `config` and an arm of `lay_out`; `docs/architecture.md`
+//! has the whole list.
 
 mod adaptive;
 mod arithmetic;
