@@ -49,7 +49,7 @@ pub struct Args {
     help: Option<bool>,
     #[command(flatten)]
     flags: Flags,
-    /// Threads; never change the result, as lanes do [default: one per core].
+    /// Threads; unlike lanes, they do not affect the result [default: one per core].
     #[arg(long, help_heading = "Machine", value_name = "N")]
     threads: Option<usize>,
 }
@@ -81,7 +81,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     }
 }
 
-/// Makes a run and opens it; `None` if that was cancelled, which is said. Shared with `demo`.
+/// Makes a run and opens it; if that was cancelled, prints so and returns `None`. Shared with `demo`.
 pub fn begin(
     dir: &Path,
     settings: &Settings,
@@ -112,7 +112,7 @@ pub fn drive(run: &mut Run, progress: Progress, signals: &Signals) -> Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-/// Drives a run to its end, or until it is stopped, which is said: whether it came to the end.
+/// Drives a run until it finishes or is stopped, which prints a line. Returns whether it finished.
 pub fn finish(run: &mut Run, mut progress: Progress) -> Result<bool> {
     let outcome = run.drive(&mut progress)?;
     drop(progress);

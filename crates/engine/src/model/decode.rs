@@ -1,7 +1,7 @@
 //! Decoding pass: new tokens of one or several sequences, against their key/value caches.
 //!
-//! Its labelled list is that of `forward.rs`; a test compares them. There are two differences. Keys
-//! and values go to a cache, from which attention also reads those of earlier tokens. And all
+//! The steps carry the labels F1, F2, ... of `forward.rs`; a test checks that they match. Two things
+//! differ from training. Keys and values go to a cache, from which attention also reads those of earlier tokens. And all
 //! threads of a pool share each product, split by rows if there are many (prefill) and by panels of
 //! the weight if there are few (decoding). The rows of all sequences are multiplied together;
 //! positions, cache and attention are per sequence. A sequence's bits depend neither on the threads
@@ -106,6 +106,11 @@ impl DecodeBuffers {
     /// If a sequence lacks capacity for its tokens, was made for another model or precision, or has
     /// no new token; or if a token is not below the vocabulary's size.
     pub fn run(&mut self, model: Model, pool: &mut Pool, batch: &mut [NewTokens]) {
+        for NewTokens { sequence, tokens } in batch.iter() {
+            assert!(!tokens.is_empty(), "DecodeBuffers::run: a sequence without new tokens");
+            let (len, max_len) = (sequence.len() + tokens.len(), sequence.max_len());
+            assert!(len <= max_len, "DecodeBuffers::run: {len} tokens, capacity {max_len}");
+        }
         let floats = batch.len() * model.layout.config.model_dim;
         if self.output.len() < floats {
             self.output = AlignedVec::zeroed(floats);
@@ -116,7 +121,6 @@ impl DecodeBuffers {
             let mut n_rows = 0;
             while n_rows < self.n_rows && sequence < batch.len() {
                 let n_tokens = batch[sequence].tokens.len();
-                assert!(n_tokens > 0, "DecodeBuffers::run: a sequence without new tokens");
                 let n = (n_tokens - taken).min(self.n_rows - n_rows);
                 let (tokens, rows) = (taken..taken + n, n_rows..n_rows + n);
                 self.pieces.push(Piece { sequence, tokens, rows });

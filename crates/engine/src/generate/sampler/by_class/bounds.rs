@@ -25,8 +25,8 @@ impl AddAssign for Tally {
     }
 }
 
-/// The classes, open or closed, and the tokens of the open ones. Allocates on the first
-/// distribution of a model.
+/// The classes, open or closed, and the tokens of the open ones. Belongs to one sampler, whose
+/// temperature never changes; allocates on the first distribution of a model.
 #[derive(Debug, Default)]
 pub(in crate::generate::sampler) struct ClassBounds {
     /// (V) scores, valid for tokens of open classes.
@@ -62,7 +62,8 @@ impl ClassBounds {
         let log_p = classes.class_log_p();
         let n = log_p.len();
         let (a, q) = (1.0 / rules.temperature, rules.bound_factor());
-        if self.sizes.len() != n {
+        let sizes = (0..n).map(|class| classes.ids(class).len() as u32);
+        if !sizes.eq(self.sizes.iter().copied()) {
             self.measure(classes, a);
         }
         self.open.clear();
@@ -110,7 +111,7 @@ impl ClassBounds {
     /// Opens the class whose interval contains the point `u` (a share from 0 to 1 of the total
     /// length of the classes' intervals, which are as long as the upper bounds) and returns the
     /// token at that point. Tokens are proposed in proportion to their weights; `None` is a
-    /// rejection: the point lies behind the tokens of its class.
+    /// rejection: the point lies past the tokens of its class.
     pub fn propose(&mut self, classes: &mut Expansion, rules: &Rules, u: f64) -> Option<Candidate> {
         let mut left = u * self.upper.iter().map(|upper| *upper as f64).sum::<f64>();
         let class = self.upper.iter().position(|upper| {
