@@ -49,7 +49,7 @@ pub struct Args {
     help: Option<bool>,
     #[command(flatten)]
     flags: Flags,
-    /// Threads; unlike lanes, they do not affect the result [default: one per core].
+    /// Threads; their number does not change the result [default: one per core].
     #[arg(long, help_heading = "Machine", value_name = "N")]
     threads: Option<usize>,
 }

@@ -98,10 +98,17 @@ const VOCAB: usize = 300;
 /// Tokens that are penalised.
 const SEEN: [u32; 6] = [3, 17, 44, 91, 92, 250];
 
-/// A model with unequal classes, whose distributions are peaked enough for the limits to matter.
+/// First tokens of unequal classes, and the vocabulary's size.
+const CLASS_STARTS: [u32; 10] = [0, 1, 4, 30, 31, 90, 200, 230, 299, 300];
+
 fn model(pool: &mut Pool, precision: Precision) -> OwnedModel {
+    model_of(pool, precision, &CLASS_STARTS)
+}
+
+/// A model with these classes, whose distributions are peaked enough for the limits to matter.
+fn model_of(pool: &mut Pool, precision: Precision, class_starts: &[u32]) -> OwnedModel {
     let mut config = ModelConfig { seq_len: 64, ..ModelConfig::new(VOCAB, 32, 1, 4) };
-    let class_starts = vec![0, 1, 4, 30, 31, 90, 200, 230, 299, 300];
+    let class_starts = class_starts.to_vec();
     config.head = HeadConfig::Factor { class_starts };
     let layout = Layout::new(&config).unwrap();
     let mut params = AlignedVec::zeroed(layout.len);
@@ -195,6 +202,30 @@ fn both_methods_keep_the_same_tokens() {
                 assert_eq!(difference(&found, &expected), None, "{settings:?}");
                 token = (token * 7 + 3) % VOCAB as u32;
             }
+        }
+    }
+}
+
+/// A sampler that has drawn from a model draws from another, with as many classes of other sizes, as
+/// a new sampler does.
+#[test]
+fn class_bounds_follow_a_change_of_model() {
+    let mut pools = [Pool::new(1), Pool::new(1)];
+    let other = [0, 110, 120, 121, 122, 125, 130, 131, 290, 300];
+    let models = [&CLASS_STARTS, &other].map(|c| model_of(&mut pools[0], Precision::F32, c));
+    let mut sessions = [0, 1].map(|i| Session::new(models[i].layout(), Precision::F32, 64, 1));
+    let [first, second] = &mut sessions;
+    let [pool, other_pool] = &mut pools;
+    let mut first = first.feed_next(models[0].model(), pool, &[7]).unwrap();
+    let mut second = second.feed_next(models[1].model(), other_pool, &[7]).unwrap();
+    for temperature in [0.5, 1.7] {
+        let settings = Sampling { temperature, top_k: 0, top_p: 1.0, ..Sampling::default() };
+        let [mut used, mut new] = samplers(settings);
+        used.choose(&mut first, 0);
+        for position in 0..200 {
+            let (found, expected) =
+                (used.choose(&mut second, position), new.choose(&mut second, position));
+            assert_eq!(found, expected, "temperature {temperature}, position {position}");
         }
     }
 }
