@@ -116,9 +116,7 @@ impl HeadLoss for BiasedLoss {
     ) {
         let Biased { matrix, bias } = self.layer;
         let layer = self.layer;
-        pool.for_each_pair(&mut self.lanes, lanes, |i, own, lane| {
-            (around.forward)(i, lane);
-            let output = lane.output();
+        around.lane_by_lane(pool, &mut self.lanes, lanes, |own, output| {
             let n = output.targets.len();
             let logits = &mut own.logits[..n * matrix.n_out];
             let dlogits = &mut own.dlogits[..n * matrix.n_out];
@@ -131,7 +129,6 @@ impl HeadLoss for BiasedLoss {
             let dmatrix = matrix.span.of_mut(output.grads);
             matmul_wgrad(dmatrix, dlogits, output.input, shape, accum, output.panels);
             matmul(output.dinput, dlogits, weights.packed.backward(matrix), Accum::Replace);
-            (around.backward)(i, lane);
         });
     }
 

@@ -65,6 +65,12 @@ impl Repo {
     pub fn rust_files(&self) -> impl Iterator<Item = (&str, &str)> {
         self.files.iter().filter(|(p, _)| p.ends_with(".rs")).map(|(p, t)| (p.as_str(), t.as_str()))
     }
+
+    /// The Rust files that are not tests, benchmarks or examples.
+    pub fn program_files(&self) -> impl Iterator<Item = (&str, &str)> {
+        let is_test = |path: &str| is_test_file(path) || path.ends_with("tests.rs");
+        self.rust_files().filter(move |(path, _)| !is_test(path))
+    }
 }
 
 /// (path, whether it is a folder) of what lies in `folder`.

@@ -1,6 +1,6 @@
 //! Type names: rule that no two types of the workspace have the same one.
 
-use crate::repo::{Repo, assert_caught, assert_none, is_test_file};
+use crate::repo::{Repo, assert_caught, assert_none};
 use crate::rust_text::{code_of, has_word, line_of, test_items};
 use std::collections::BTreeMap;
 
@@ -12,8 +12,8 @@ const KINDS: [&str; 4] = ["struct", "enum", "trait", "union"];
 
 fn doubled_names(repo: &Repo) -> Vec<String> {
     let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (path, text) in repo.rust_files().filter(|(path, _)| !is_test_file(path)) {
-        if !path.contains("/src/") || path.ends_with("tests.rs") {
+    for (path, text) in repo.program_files() {
+        if !path.contains("/src/") {
             continue;
         }
         let code = code_of(text);

@@ -1,6 +1,6 @@
 //! Variants of an option: rule that they are named in its own folder and one settings file only.
 
-use crate::repo::{Repo, assert_caught, assert_none, is_test_file};
+use crate::repo::{Repo, assert_caught, assert_none};
 use crate::rust_text::{code_of, line_of, test_items};
 
 /// An option: its enums, the folder that knows its variants, and the file that resolves settings.
@@ -36,10 +36,7 @@ const CHOICES: [Choice; 4] = [
 /// Code outside tests that names a variant (`Enum::Variant`) where it is not known.
 fn named_elsewhere(repo: &Repo) -> Vec<String> {
     let mut complaints = Vec::new();
-    for (path, text) in repo.rust_files().filter(|(path, _)| !is_test_file(path)) {
-        if path.ends_with("tests.rs") {
-            continue;
-        }
+    for (path, text) in repo.program_files() {
         let code = code_of(text);
         let tests = test_items(&code);
         for choice in &CHOICES {
@@ -89,10 +86,7 @@ const MODES: [&str; 9] = [
 /// Lines with an `expect` or `unreachable!` whose text names a mode.
 fn modes_expected(repo: &Repo) -> Vec<String> {
     let mut complaints = Vec::new();
-    for (path, text) in repo.rust_files().filter(|(path, _)| !is_test_file(path)) {
-        if path.ends_with("tests.rs") {
-            continue;
-        }
+    for (path, text) in repo.program_files() {
         let code = code_of(text);
         let tests = test_items(&code);
         let mut start = 0;

@@ -47,10 +47,7 @@ impl Workspace {
         pool: &'a mut Pool,
         batch: &mut [NewTokens],
     ) -> Result<Following<'a>, ContextFull> {
-        for new in &*batch {
-            new.sequence.check_room(new.tokens.len())?;
-        }
-        self.buffers.run(model, pool, batch);
+        self.buffers.run(model, pool, batch)?;
         let Workspace { buffers, predictor } = self;
         Ok(Following { model, pool, buffers, predictor: &mut **predictor, n: batch.len() })
     }

@@ -218,10 +218,8 @@ impl HeadLoss for AdaptiveLoss {
         pool: &mut Pool,
     ) {
         let AdaptiveLoss { layer, lanes: own } = self;
-        pool.for_each_pair(own, lanes, |i, own, lane| {
-            (around.forward)(i, lane);
-            own.loss_and_gradient(layer, weights, is_first, lane.output());
-            (around.backward)(i, lane);
+        around.lane_by_lane(pool, own, lanes, |own, output| {
+            own.loss_and_gradient(layer, weights, is_first, output);
         });
     }
 

@@ -82,12 +82,9 @@ impl HeadLoss for FullLoss {
         pool: &mut Pool,
     ) {
         let softmax = self.softmax;
-        pool.for_each_pair(&mut self.lanes, lanes, |i, buffers, lane| {
-            (around.forward)(i, lane);
-            let mut output = lane.output();
+        around.lane_by_lane(pool, &mut self.lanes, lanes, |buffers, mut output| {
             let targets = output.targets;
             softmax.loss_and_gradient(weights, targets, is_first, buffers, &mut output);
-            (around.backward)(i, lane);
         });
     }
 

@@ -32,7 +32,8 @@ pub use factor::{Expansion, FitBatch, PlainFit};
 pub use loss_sum::LossSum;
 
 use crate::model::{
-    ActiveRows, Gradients, Lane, MicroShape, ModelConfig, PackedMatrix, Span, TableBuilder, Weights,
+    ActiveRows, Gradients, Lane, LaneOutput, MicroShape, ModelConfig, PackedMatrix, Span,
+    TableBuilder, Weights,
 };
 use kernels::{Pool, Precision, Rows};
 use std::fmt::Debug;
@@ -92,14 +93,34 @@ pub struct LossSpec<'a> {
 /// A pass of one lane before or after its loss, given the lane's number; runs on any thread.
 pub type LanePass<'a> = dyn Fn(usize, &mut Lane) + Sync + 'a;
 
-/// Passes of a lane around the loss. A layer in which each lane works alone runs both passes and
-/// the loss lane by lane, without waiting for other lanes in between.
+/// Passes of a lane around the loss.
 #[derive(Clone, Copy)]
 pub struct Around<'a> {
     /// Reads the lane's micro-batch and computes the layer's input in the lane.
     pub forward: &'a LanePass<'a>,
     /// Continues from the gradient of the layer's input.
     pub backward: &'a LanePass<'a>,
+}
+
+impl Around<'_> {
+    /// Runs both passes and `loss` between them in every lane, given the lane's buffers, for a layer
+    /// in which each lane works alone. No lane waits for another in between.
+    ///
+    /// # Panics
+    /// If there are not as many buffers as lanes.
+    pub fn lane_by_lane<B: Send>(
+        self,
+        pool: &mut Pool,
+        buffers: &mut [B],
+        lanes: &mut [Lane],
+        loss: impl Fn(&mut B, LaneOutput) + Sync,
+    ) {
+        pool.for_each_pair(buffers, lanes, |i, buffers, lane| {
+            (self.forward)(i, lane);
+            loss(buffers, lane.output());
+            (self.backward)(i, lane);
+        });
+    }
 }
 
 /// Loss of an output layer over the micro-batches of all lanes.

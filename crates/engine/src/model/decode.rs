@@ -1,17 +1,17 @@
 //! Decoding pass: new tokens of one or several sequences, against their key/value caches.
 //!
 //! The steps carry the labels F1, F2, ... of `forward.rs`; a test checks that they match. Two things
-//! differ from training. Keys and values go to a cache, from which attention also reads those of earlier tokens. And all
-//! threads of a pool share each product, split by rows if there are many (prefill) and by panels of
-//! the weight if there are few (decoding). The rows of all sequences are multiplied together;
-//! positions, cache and attention are per sequence. A sequence's bits depend neither on the threads
-//! nor on the other sequences.
+//! differ from training. Keys and values go to a cache, from which attention also reads those of
+//! earlier tokens. And all threads of a pool share each product, split by rows if there are many
+//! (prefill) and by panels of the weight if there are few (decoding). The rows of all sequences are
+//! multiplied together; positions, cache and attention are per sequence. A sequence's bits depend
+//! neither on the threads nor on the other sequences.
 
 use super::activations::{as_rows, to_rows};
 use super::forward::Model;
 use super::layout::{LayerSlots, Layout};
 use super::product::SharedProduct;
-use super::sequence::Sequence;
+use super::sequence::{ContextFull, Sequence};
 use super::shared_attention::SharedAttention;
 use kernels::attention::attention_append;
 use kernels::gated_mlp::swiglu_forward;
@@ -102,15 +102,21 @@ impl DecodeBuffers {
     /// Processes all tokens of the batch, in passes of up to N rows, and leaves the output layer's
     /// input at each sequence's last token ([`DecodeBuffers::output_input`]).
     ///
+    /// # Errors
+    /// [`ContextFull`] if a sequence lacks capacity for its tokens; all are then unchanged.
+    ///
     /// # Panics
-    /// If a sequence lacks capacity for its tokens, was made for another model or precision, or has
-    /// no new token; or if a token is not below the vocabulary's size.
-    pub fn run(&mut self, model: Model, pool: &mut Pool, batch: &mut [NewTokens]) {
-        for NewTokens { sequence, tokens } in batch.iter() {
-            assert!(!tokens.is_empty(), "DecodeBuffers::run: a sequence without new tokens");
-            let (len, max_len) = (sequence.len() + tokens.len(), sequence.max_len());
-            assert!(len <= max_len, "DecodeBuffers::run: {len} tokens, capacity {max_len}");
-        }
+    /// If a sequence has no new token, which is found before any changes, or was made for another
+    /// model or precision; or if a token is not below the vocabulary's size.
+    pub fn run(
+        &mut self,
+        model: Model,
+        pool: &mut Pool,
+        batch: &mut [NewTokens],
+    ) -> Result<(), ContextFull> {
+        batch.iter().try_for_each(|new| new.sequence.check_room(new.tokens.len()))?;
+        let is_empty = batch.iter().any(|new| new.tokens.is_empty());
+        assert!(!is_empty, "DecodeBuffers::run: a sequence without new tokens");
         let floats = batch.len() * model.layout.config.model_dim;
         if self.output.len() < floats {
             self.output = AlignedVec::zeroed(floats);
@@ -133,6 +139,7 @@ impl DecodeBuffers {
                 batch[piece.sequence].sequence.advance(piece.rows.len());
             }
         }
+        Ok(())
     }
 
     /// (C) output layer's input at the last token of sequence `i` of the last batch.

@@ -5,6 +5,7 @@ use super::optim::{Optimizer, ReadTensor, RestoreError};
 use super::plan::StepError;
 use crate::head::LossSum;
 use crate::model::{ActiveRows, InputLayer, Layout, Model, OwnedModel, ReadBy};
+use kernels::reduce::all_finite;
 use kernels::{AlignedVec, Pool};
 
 /// Parts of a [`Trainer`].
@@ -183,9 +184,8 @@ impl Trainer {
 
     /// Names the first number that is not finite; call only when there is one.
     pub(super) fn find_not_finite(&self, loss_nats: f64) -> String {
-        let is_bad = |values: &[f32]| values.iter().any(|x| !x.is_finite());
         let (layout, params) = (&self.owned.layout, &self.owned.params);
-        if let Some(t) = layout.tensors.iter().find(|t| is_bad(t.span.of(params))) {
+        if let Some(t) = layout.tensors.iter().find(|t| !all_finite(t.span.of(params))) {
             return format!("parameter {}", t.name);
         }
         if let Some(name) = self.optimizer.not_finite(layout) {
@@ -194,7 +194,7 @@ impl Trainer {
         if !loss_nats.is_finite() {
             return "the loss".to_string();
         }
-        match layout.tensors.iter().find(|t| is_bad(self.lanes.summed_grad(t.span))) {
+        match layout.tensors.iter().find(|t| !all_finite(self.lanes.summed_grad(t.span))) {
             Some(t) => format!("the gradient of {}", t.name),
             None => "the gradient's norm".to_string(),
         }

@@ -30,8 +30,7 @@ pub(super) fn train(
     let n_specials = specials.tokens().len();
     let learnt =
         learn(&count::limited(&counts), options.vocab_size - n_specials, options.min_count)?;
-    let names = specials.tokens().iter().map(|(name, _)| name.as_bytes().into());
-    let tokens = names.chain(learnt.tokens.iter().cloned()).collect();
+    let tokens = specials.bytes().chain(learnt.tokens.iter().cloned()).collect();
     ByteBpe::new(SplitRule::Gpt2, tokens, |id| specials.contains(id), &learnt.merges)
 }
 

@@ -20,8 +20,7 @@ pub(super) fn train(
     control: &mut Control,
 ) -> Result<ByteBpe, TextError> {
     let counts = count::count(texts, specials, |text| SplitRule::Characters.split(text), control)?;
-    let mut tokens: Vec<Box<[u8]>> =
-        specials.tokens().iter().map(|(name, _)| name.as_bytes().into()).collect();
+    let mut tokens: Vec<Box<[u8]>> = specials.bytes().collect();
     let mut n_free = options.vocab_size - tokens.len() - 256;
     let mut is_free = [true; 256];
     for &(c, count) in &counts {

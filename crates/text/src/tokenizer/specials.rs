@@ -38,6 +38,11 @@ impl Specials {
         &self.tokens
     }
 
+    /// Their bytes, with which the list of all tokens begins.
+    pub(super) fn bytes(&self) -> impl Iterator<Item = Box<[u8]>> {
+        self.tokens.iter().map(|(name, _)| name.as_bytes().into())
+    }
+
     pub(super) fn id_of(&self, content: &str) -> Option<u32> {
         self.tokens.iter().find(|(token, _)| token == content).map(|&(_, id)| id)
     }

@@ -53,8 +53,7 @@ fn choose(
 ) -> Vec<Box<[u8]>> {
     let learnt_set: FxHashSet<&[u8]> = learnt.iter().map(|token| &**token).collect();
     let mut n_free = options.vocab_size - specials.tokens().len() - learnt.len();
-    let mut tokens: Vec<Box<[u8]>> =
-        specials.tokens().iter().map(|(name, _)| name.as_bytes().into()).collect();
+    let mut tokens: Vec<Box<[u8]>> = specials.bytes().collect();
     let mut chosen: FxHashSet<&[u8]> = FxHashSet::default();
     for &(word, count) in counts {
         let is_learnt = learnt_set.contains(word.as_bytes());

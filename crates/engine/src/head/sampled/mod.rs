@@ -113,10 +113,8 @@ impl HeadLoss for SampledLoss {
         pool: &mut Pool,
     ) {
         let (candidates, table) = (&self.candidates, self.softmax.matrix.span.of(weights.params));
-        pool.for_each_pair(&mut self.lanes, lanes, |i, rows, lane| {
-            (around.forward)(i, lane);
-            rows.loss_and_gradient(table, candidates, is_first, lane.output());
-            (around.backward)(i, lane);
+        around.lane_by_lane(pool, &mut self.lanes, lanes, |rows, output| {
+            rows.loss_and_gradient(table, candidates, is_first, output);
         });
     }
 

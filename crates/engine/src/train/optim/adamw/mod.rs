@@ -11,7 +11,7 @@ mod tests;
 
 use super::pieces::PIECE_FLOATS;
 use super::{Optimizer, Pieces, ReadTensor, RestoreError, StateTensor, StepGradients};
-use crate::model::{ActiveRows, Layout, ModelConfig};
+use crate::model::{ActiveRows, Layout, ModelConfig, Tensor};
 use history::History;
 use kernels::adamw::{AdamwStep, adamw_update};
 use kernels::reduce::{all_finite, sum_squares};
@@ -246,9 +246,9 @@ impl Optimizer for AdamW {
     }
 
     fn not_finite(&self, layout: &Layout) -> Option<String> {
-        let is_bad = |values: &[f32]| values.iter().any(|x| !x.is_finite());
-        let mut tensors = layout.tensors.iter();
-        let bad = tensors.find(|t| is_bad(t.span.of(&self.m)) || is_bad(t.span.of(&self.v)));
+        let is_finite =
+            |t: &Tensor| [&self.m, &self.v].iter().all(|all| all_finite(t.span.of(all)));
+        let bad = layout.tensors.iter().find(|t| !is_finite(t));
         bad.map(|t| t.name.clone())
     }
 
