@@ -1,4 +1,4 @@
-//! Program `crystalline`: reads the command line, calls the engine, prints.
+//! Program `crystalline`: parses the command line, calls the engine and prints the results.
 #![forbid(unsafe_code)]
 
 mod bench;

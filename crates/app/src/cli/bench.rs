@@ -1,4 +1,4 @@
-//! `crystalline bench`: how fast this machine trains and generates, as a share of what it can do.
+//! `crystalline bench`: measures training and generation, also as a share of the machine's peak.
 
 use super::model;
 use super::options::{PrecisionArg, parse_name, threads};
@@ -18,34 +18,34 @@ use std::process::ExitCode;
 use text::vocab::classes::default_n_classes;
 use text::vocab::order::TokenOrder;
 
-/// Measure the speed of training or writing on the standard shapes, or of prime codes.
+/// Measure the speed of training or generation on the standard shapes, or of prime codes.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The shape to measure.
+    /// Model shape.
     #[arg(long, value_enum, default_value = "nano")]
     shape: Shape,
     /// Format of matrix-product operands: f32, bf16 or auto.
     #[arg(long, value_name = "FORMAT", default_value = "auto", hide_possible_values = true)]
     precision: PrecisionArg,
-    /// Time writing from an empty context, one token after another, instead of training.
+    /// Time decoding from an empty context, token by token, instead of training.
     #[arg(long)]
     decode: bool,
-    /// Time taking in a prompt of 512 tokens instead of training.
+    /// Time the prefill of a prompt of 512 tokens instead of training.
     #[arg(long, conflicts_with = "decode")]
     prefill: bool,
-    /// Time a trained model that writes, one way of choosing tokens after the other.
+    /// Time generation by a trained model, with each way of choosing tokens.
     #[arg(long, value_name = "MODEL", conflicts_with_all = ["decode", "prefill"])]
     model: Option<PathBuf>,
-    /// Time comparing and searching prime codes beside dot products, on one thread.
+    /// Time comparing and searching prime codes against dot products, on one thread.
     #[arg(long, conflicts_with_all = ["decode", "prefill", "model"])]
     codes: bool,
-    /// Time what each order of token ids costs on the vocabularies of a text, on one thread.
+    /// Time each order of token ids on the vocabularies of a text, on one thread.
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["decode", "prefill", "model", "codes"])]
     orders: Option<PathBuf>,
-    /// Of the orders, time this one only.
+    /// Time this order only.
     #[arg(long, requires = "orders", value_parser = parse_name::<TokenOrder>)]
     order: Option<TokenOrder>,
-    /// Steps or rounds to time, after some that are not.
+    /// Steps or rounds to time, after untimed warm-up.
     #[arg(long, default_value = "20")]
     steps: NonZeroUsize,
     /// Threads [default: one per core].
@@ -54,30 +54,29 @@ pub struct Args {
     /// Data-parallel lanes.
     #[arg(long, default_value_t = 2)]
     lanes: usize,
-    /// Do the work of equal tokens once for each of them, to measure what sharing it saves.
+    /// Do not share the work of equal tokens, to measure what sharing saves.
     #[arg(long)]
     no_unique_tokens: bool,
-    /// Output layers to train with, taking turns step by step, such as full,factor.
+    /// Output layers to train with, alternating step by step, such as full,factor.
     #[arg(long, value_name = "HEAD,...", value_delimiter = ',', default_value = "full",
           value_parser = parse_name::<HeadName>)]
     head: Vec<HeadName>,
-    /// Classes of the factored output layer, all of about equal size; by default 1.4 times the square
-    /// root of the vocabulary. Alone it stands for --head factor; of orders, keep the tokens of so
-    /// many classes together.
+    /// Classes of the factored output layer, of about equal size [default: 1.4 times the square
+    /// root of the vocabulary]. Given alone, it implies --head factor; with --orders, it keeps the
+    /// tokens of this many classes together.
     #[arg(long, value_name = "N", value_parser = parse_classes)]
     classes: Option<usize>,
-    /// Tokens that a step's targets are compared with under --head sampled.
+    /// Negative samples per step with --head sampled.
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = parse_samples)]
     samples: usize,
-    /// Give the output layer a table of its own.
+    /// Do not tie the output layer to the input embedding.
     #[arg(long)]
     untied: bool,
-    /// What becomes of the rows of tables that a batch does not use, in ways that take turns: dense,
-    /// lazy or both.
+    /// Optimiser updates of table rows that a batch does not use: dense, lazy, or both in turn.
     #[arg(long, value_name = "HOW,...", value_delimiter = ',', default_value = "dense",
           value_parser = parse_name::<IdleRows>)]
     idle_rows: Vec<IdleRows>,
-    /// Measure the path that CRYSTALLINE_ISA names even if the processor has a faster one.
+    /// Measure the path named by CRYSTALLINE_ISA even if the processor has a faster one.
     #[arg(long)]
     any_path: bool,
     /// Print one JSON object instead of a table.
@@ -85,7 +84,7 @@ pub struct Args {
     json: bool,
 }
 
-/// A number of classes that every standard shape has tokens for.
+/// Parses a number of classes; every standard shape has tokens enough for it.
 fn parse_classes(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(n @ 1..=4096) => Ok(n),
@@ -93,7 +92,7 @@ fn parse_classes(text: &str) -> Result<usize, String> {
     }
 }
 
-/// A number of samples that leaves tokens in every standard shape.
+/// Parses a number of samples, below the vocabulary of every standard shape.
 fn parse_samples(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(n @ 1..=4095) => Ok(n),
@@ -101,7 +100,7 @@ fn parse_samples(text: &str) -> Result<usize, String> {
     }
 }
 
-/// What `--json` prints, a line for each report.
+/// The JSON object of a report; one per line.
 #[derive(Serialize)]
 struct Output<'a, R> {
     #[serde(flatten)]
@@ -114,7 +113,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if let Some(refusal) = refusal(Isa::active(), Isa::best(), is_forced, args.any_path) {
         bail!(refusal);
     }
-    let (threads, steps) = (threads(args.threads), args.steps.get());
+    let threads = threads(args.threads);
+    let steps = args.steps.get();
     if args.codes {
         return print(&[codes::measure(steps)], args.json);
     }
@@ -143,7 +143,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     }
 }
 
-/// What to train, for each output layer that was asked for.
+/// One training setup per requested output layer and treatment of idle rows.
 fn setups(args: &Args, precision: Precision, threads: usize) -> Vec<Setup> {
     let vocab_size = args.shape.config().0.vocab_size;
     let heads = match (&args.head[..], args.classes) {
@@ -170,7 +170,7 @@ fn setups(args: &Args, precision: Precision, threads: usize) -> Vec<Setup> {
     heads.iter().flat_map(ways).collect()
 }
 
-/// Prints reports and how far each instruction path is verified.
+/// Prints the reports, then the verification state of each instruction path.
 fn print(reports: &[impl Serialize + Display], as_json: bool) -> Result<ExitCode> {
     let paths = verified::paths();
     if as_json {
@@ -184,21 +184,21 @@ fn print(reports: &[impl Serialize + Display], as_json: bool) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-/// Why nothing is measured: figures of a slower path than the processor's best are easily taken
-/// for those of the machine.
+/// Why to refuse to measure, if so: figures of a slower path than the processor's best would be
+/// mistaken for the speed of the machine.
 fn refusal(active: Isa, best: Isa, is_forced: bool, any_path: bool) -> Option<String> {
     let (active, best) = (active.name(), best.name());
     if active == best || is_forced && any_path {
         None
     } else if is_forced {
         Some(format!(
-            "CRYSTALLINE_ISA={active} is in force, but this processor has {best}, which is faster; \
+            "CRYSTALLINE_ISA={active} is set, but this processor has {best}, which is faster; \
              unset it, or add --any-path to measure {active}"
         ))
     } else {
         Some(format!(
-            "the kernels run on {active}, but this processor has {best}, which is faster: a bug \
-             of ours, and its figures would mislead"
+            "the kernels run on {active}, but this processor has {best}, which is faster: this \
+             is a bug, and its figures would mislead"
         ))
     }
 }

@@ -1,4 +1,4 @@
-//! `crystalline chat`: a plain terminal loop. You write, the model goes on.
+//! `crystalline chat`: a terminal loop; the model continues each line of the user.
 
 use super::model;
 use super::options::SamplingArgs;
@@ -33,9 +33,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
     talk(&opened, args.sampling.request(), &mut pool)
 }
 
-/// The loop: a line in, a text out, until the input ends.
+/// Reads lines until the input ends and prints a continuation of each.
 ///
-/// A base model continues text, so each line of the user's is the beginning of a text of its own.
+/// A base model continues text, so each line starts a new text with an empty context.
 pub fn talk(opened: &LoadedModel, mut request: Request, pool: &mut Pool) -> Result<ExitCode> {
     let signals = Signals::listen()?;
     let is_person = std::io::stdin().is_terminal();

@@ -1,15 +1,15 @@
-//! Columns of text, aligned by the width that characters have on a terminal.
+//! Columns of text, aligned by the display width of characters.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// `text` in exactly `width` columns: filled up with blanks, or cut with an ellipsis.
+/// `text` in exactly `width` columns: padded with blanks, or cut with an ellipsis.
 pub fn fit(text: &str, width: usize) -> String {
     if text.width() <= width {
         return format!("{text}{}", " ".repeat(width - text.width()));
     }
     let (mut cut, mut used) = (String::new(), 0);
     for c in text.chars() {
-        // One column is the ellipsis's.
+        // One column is for the ellipsis.
         let n = c.width().unwrap_or(0);
         if used + n + 1 > width {
             break;
@@ -20,7 +20,7 @@ pub fn fit(text: &str, width: usize) -> String {
     format!("{cut}…{}", " ".repeat(width.saturating_sub(used + 1)))
 }
 
-/// As many of `words`, with a blank between them, as fit `width` columns.
+/// The first `words` that fit into `width` columns, separated by blanks.
 pub fn fill(words: impl IntoIterator<Item = String>, width: usize) -> String {
     let (mut line, mut used) = (String::new(), 0);
     for word in words {
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_as_wide_as_it_looks() {
+    fn fitted_text_has_the_given_display_width() {
         for (text, fitted) in [
             ("", "     "),
             ("abc", "abc  "),

@@ -1,4 +1,4 @@
-//! `crystalline convert`: a plain Llama from a model with a factored output layer.
+//! `crystalline convert`: turns a model with a factored output layer into a plain Llama.
 
 use super::model;
 use super::options::{PrecisionArg, threads};
@@ -20,10 +20,10 @@ use text::corpus::{TokenFile, TokenSource};
 use text::vocab::read_codes;
 use text::{file_tokens, thousands};
 
-/// Write a model with a factored output layer as a plain Llama, which other programs can read.
+/// Convert a model with a factored output layer to a plain Llama, which other programs can read.
 ///
-/// The output matrix is fitted to what the factored layer says of the model's own text; then all of
-/// the model learns that text. The losses of both models on held-out text are printed.
+/// Fits an output matrix to the factored layer's predictions on the training text, then trains the
+/// whole model on that text. Prints the losses of both models on held-out text.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = "Examples:\n  crystalline convert runs/book --out book-llama\n  crystalline convert runs/book/checkpoints/step-00001000 --text book.txt --out book-llama"
@@ -31,19 +31,19 @@ use text::{file_tokens, thousands};
 pub struct Args {
     /// A run's folder or a model folder.
     model: PathBuf,
-    /// The output layer of the result.
+    /// Output layer of the result.
     #[arg(long, value_name = "HEAD", default_value = "full")]
     head: HeadArg,
     /// Folder of the result, which must not exist.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// A text to fit to, the end of which is held out; by default the tokens of the run.
+    /// Text to fit to; its end is held out [default: the tokens of the run].
     #[arg(long, value_name = "FILE")]
     text: Option<PathBuf>,
-    /// How long to fit, such as 90s or 5m.
+    /// Fitting time, such as 90s or 5m.
     #[arg(long, value_parser = parse_time, default_value = "5m", conflicts_with = "steps")]
     time: Duration,
-    /// How many steps to fit, instead of a time.
+    /// Number of fitting steps, instead of a time.
     #[arg(long)]
     steps: Option<u64>,
     /// Number format of matrix products.
@@ -60,7 +60,7 @@ enum HeadArg {
     Full,
 }
 
-/// Tokens of a run's folder, or of a text.
+/// Tokens of a run's folder or of a text.
 enum Tokens {
     File(TokenFile),
     Memory(Vec<u32>),
@@ -86,22 +86,21 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let HeadArg::Full = args.head;
     let signals = Signals::listen()?;
     if args.out.exists() {
-        bail!("{} exists already; choose another name or remove it", args.out.display());
+        bail!("{} already exists; choose another name or remove it", args.out.display());
     }
     let mut pool = Pool::new(threads(args.threads));
     let opened = model::open(&args.model, args.precision.resolve(), &mut pool)?;
     if opened.model.layout().config.head.is_plain() {
         bail!(
-            "{}: its output layer is full already, and other programs can read it as it is",
+            "{}: its output layer is full already; other programs can read it as it is",
             opened.folder.display()
         );
     }
     let layout = opened.model.layout();
-    let (parts, ngrams) = (layout.inputs.parts, layout.inputs.ngrams);
-    let beside_tokens = [(parts, "parts of words"), (ngrams, "n-grams")];
-    if let Some((_, what)) = beside_tokens.iter().find(|(rows, _)| rows.is_some()) {
+    let added = [(layout.inputs.parts, "parts of words"), (layout.inputs.ngrams, "n-grams")];
+    if let Some((_, what)) = added.iter().find(|(rows, _)| rows.is_some()) {
         bail!(
-            "{}: its input vectors have rows of {what}, which no plain model's have",
+            "{}: its input vectors have rows of {what}, which no plain model has",
             opened.folder.display()
         );
     }
@@ -110,16 +109,16 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let result = fit(&opened, &train, &valid, budget, &signals, &mut pool)?;
     if let Some(parent) = args.out.parent() {
         let made = std::fs::create_dir_all(parent);
-        made.with_context(|| format!("cannot make {}", parent.display()))?;
+        made.with_context(|| format!("cannot create {}", parent.display()))?;
     }
     let codes = read_codes(&opened.folder, &opened.tokenizer)?;
     ModelFolder::write(&args.out, result.model(), &opened.tokenizer, codes.as_ref())?;
-    say!("written: let it write with `crystalline generate {} \"...\"`", args.out.display());
+    say!("written; to generate text: `crystalline generate {} \"...\"`", args.out.display());
     writeln!(std::io::stdout(), "{}", args.out.display())?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The tokens to fit to and those held out: of the text that was named, or of the run.
+/// The tokens to fit to and the held-out tokens, of the named text or of the run.
 fn tokens(args: &Args, opened: &LoadedModel) -> Result<(Tokens, Tokens)> {
     let all = match &args.text {
         Some(path) => file_tokens(path, &opened.tokenizer, threads(args.threads))?,
@@ -127,7 +126,7 @@ fn tokens(args: &Args, opened: &LoadedModel) -> Result<(Tokens, Tokens)> {
             let [train, valid] = [TRAIN_NAME, VALID_NAME].map(|name| args.model.join(name));
             if !train.exists() {
                 bail!(
-                    "{}: no tokens of a run here; name the run's folder, or a text with --text FILE",
+                    "{}: this folder has no training tokens; name the run's folder, or a text with --text FILE",
                     args.model.display()
                 );
             }
@@ -144,7 +143,7 @@ fn tokens(args: &Args, opened: &LoadedModel) -> Result<(Tokens, Tokens)> {
     Ok((Tokens::Memory(train), Tokens::Memory(valid)))
 }
 
-/// Fits a full output layer, and says what it loses.
+/// Fits a full output layer and prints the loss at each stage.
 fn fit(
     opened: &LoadedModel,
     train: &Tokens,
@@ -188,7 +187,7 @@ fn name(stage: Stage) -> &'static str {
 /// Seconds between lines.
 const LINE_SECONDS: u64 = 10;
 
-/// Says how far something has come.
+/// Progress lines of a stage of fitting.
 struct Lines {
     began: Instant,
     last: Instant,
@@ -200,7 +199,7 @@ impl Lines {
         Lines { began: Instant::now(), last: Instant::now(), nats: Vec::new() }
     }
 
-    /// Takes in a step; `unit` says what its nats are.
+    /// Records a step, and prints a line if one is due; `unit` says what the nats measure.
     fn report(&mut self, progress: FitProgress, unit: &str) {
         let FitProgress { step, share, nats, n_tok } = progress;
         self.nats.push(nats);
@@ -210,7 +209,7 @@ impl Lines {
         let seconds = self.began.elapsed().as_secs_f64();
         let left = seconds * (1.0 - share) / share.max(1e-6);
         say!(
-            "step {step}  {:.4} {unit}, on what is learnt from  {} tokens/s  {} left",
+            "step {step}  training loss {:.4} {unit}  {} tokens/s  {} left",
             self.nats.iter().sum::<f64>() / self.nats.len() as f64,
             thousands((n_tok as f64 / seconds) as usize),
             duration(Duration::from_secs_f64(left))

@@ -1,4 +1,4 @@
-//! `crystalline data`: text to train on that needs no download.
+//! `crystalline data`: generates training text, without a download.
 
 use super::options::threads;
 use super::quantity::parse_size;
@@ -11,42 +11,43 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use text::stories;
 
-/// Make text to train on.
+/// Generate training text.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Write short stories from the built-in grammar: of any size, the same for the same seed.
+    /// Write short stories from the built-in grammar; the same seed gives the same text.
     Stories(StoriesArgs),
 }
 
-/// What to write.
+/// Flags of `data stories`.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = "Examples:\n  crystalline data stories --size 2KB\n  crystalline data stories --size 50MB --out stories.txt"
 )]
 pub struct StoriesArgs {
-    /// How much text: bytes, or a number with KB, MB or GB. The last story is written to its end.
+    /// Size in bytes, or with KB, MB or GB; the last story is completed.
     #[arg(long, default_value = "1MB", value_parser = parse_size)]
     size: u64,
-    /// Another seed writes other stories.
+    /// Random seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// The file to write, instead of standard output.
+    /// Output file [default: standard output].
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Threads; the text does not depend on them.
+    /// Threads; their number does not change the text [default: one per core].
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
 }
 
 pub fn run(command: Command) -> Result<ExitCode> {
     let Command::Stories(args) = command;
-    let (signals, threads) = (Signals::listen()?, threads(args.threads));
+    let signals = Signals::listen()?;
+    let threads = threads(args.threads);
     let is_complete = match &args.out {
         Some(path) => write_stories(path, args.size, args.seed, threads, &signals)?,
         None => {
             let mut out = BufWriter::new(std::io::stdout().lock());
-            let mut go_on = |_| !signals.came();
-            stories::write_corpus(args.size, args.seed, threads, &mut out, &mut go_on)?;
+            let mut keep_going = |_| !signals.came();
+            stories::write_corpus(args.size, args.seed, threads, &mut out, &mut keep_going)?;
             out.flush()?;
             !signals.came()
         }
@@ -54,7 +55,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
     Ok(if is_complete { ExitCode::SUCCESS } else { signals.exit_code() })
 }
 
-/// Writes stories to `path`, whole or not at all; whether it came to the end.
+/// Writes stories to `path` atomically; false if a signal stopped it, and then there is no file.
 pub fn write_stories(
     path: &Path,
     size: u64,
@@ -69,20 +70,20 @@ pub fn write_stories(
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
     let partial = PathBuf::from(partial);
-    let mut go_on = |written: u64| {
+    let mut keep_going = |written: u64| {
         bar.set_position(written.min(size));
         !signals.came()
     };
     let written = (|| {
         let mut out = BufWriter::new(std::fs::File::create(&partial)?);
-        let written = stories::write_corpus(size, seed, threads, &mut out, &mut go_on)?;
+        let written = stories::write_corpus(size, seed, threads, &mut out, &mut keep_going)?;
         out.into_inner()?.sync_all()?;
         Ok::<u64, std::io::Error>(written)
     })();
     bar.finish_and_clear();
     let is_complete = written.as_ref().is_ok_and(|written| *written >= size);
     if !is_complete {
-        // Best effort: half a file is of no use.
+        // Best effort: the partial file is useless.
         let _ = std::fs::remove_file(&partial);
     }
     let written = written.with_context(|| format!("cannot write {}", path.display()))?;

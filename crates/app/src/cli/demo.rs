@@ -1,4 +1,4 @@
-//! `crystalline demo`: a model learns to write from the built-in stories in about a minute.
+//! `crystalline demo`: trains a model on built-in stories in about a minute.
 
 use super::options::{PrecisionArg, fresh_seed, threads};
 use super::progress::Progress;
@@ -15,16 +15,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// Watch a model learn from built-in stories for a minute, then give it prompts.
+/// Train a model on built-in stories for a minute, then give it prompts.
 #[derive(Debug, clap::Args)]
 #[command(
-    before_help = "Examples:\n  crystalline demo\n  crystalline demo --time 5m      a longer training writes better"
+    before_help = "Examples:\n  crystalline demo\n  crystalline demo --time 5m      longer training writes better"
 )]
 pub struct Args {
-    /// How long to train, such as 60s or 5m [default: 1m, or what a slow machine needs].
+    /// Training time, such as 60s or 5m [default: 1m, or longer on a slow machine].
     #[arg(long, value_parser = parse_time)]
     time: Option<Duration>,
-    /// Seed of the stories, the weights and the samples.
+    /// Seed for the stories, the weights and the samples.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Folder of the run [default: runs/demo, with a number if that is taken].
@@ -35,15 +35,15 @@ pub struct Args {
     threads: Option<usize>,
 }
 
-/// Text of the demo; a model sees it about three times in a minute.
+/// Size of the demo text; a minute of training is about three epochs.
 const CORPUS_BYTES: u64 = 8_000_000;
 
 const DEFAULT_TIME: Duration = Duration::from_secs(60);
 
-/// Steps without which its sentences are not yet sentences (docs/log.md): three million tokens.
+/// Fewest steps after which sentences are grammatical (docs/log.md): three million tokens.
 const LEAST_STEPS: u64 = 780;
 
-/// A blank line is what stands before a story.
+/// The blank line that separates stories.
 const PROMPT: &str = "\n\n";
 
 pub fn run(args: Args) -> Result<ExitCode> {
@@ -51,7 +51,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let signals = Signals::listen()?;
     let threads = threads(args.threads);
     let dir = args.out.clone().unwrap_or_else(|| train::free_dir("demo"));
-    std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
     let corpus = dir.join("stories.txt");
     if !data::write_stories(&corpus, CORPUS_BYTES, args.seed, threads, &signals)? {
         return Ok(signals.exit_code());
@@ -86,11 +86,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
         let request = Request { sampling, max_tokens: 200, stop, ..Request::default() };
         return chat::talk(&opened, request, &mut pool);
     }
-    say!("let it write: `crystalline generate {} \"Everyone in\"`", dir.display());
+    say!("to generate text: `crystalline generate {} \"Everyone in\"`", dir.display());
     Ok(ExitCode::SUCCESS)
 }
 
-/// A model of a million parameters, whose samples begin where a story does.
+/// A model of a million parameters; its samples begin at the start of a story.
 fn settings(corpus: PathBuf, seed: u64) -> Settings {
     let mut settings = Settings::default();
     settings.data.files = Some(vec![corpus]);

@@ -1,4 +1,4 @@
-//! `crystalline eval`: loss, perplexity and bits per byte of a model on a text.
+//! `crystalline eval`: measures loss, perplexity and bits per byte of a model on a text.
 
 use super::options::{PrecisionArg, threads};
 use super::{logits, model};
@@ -31,7 +31,7 @@ pub struct Args {
     /// Threads [default: one per core].
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Also measure on the words that the text to train on has fewer than N times.
+    /// Also measure on words that occur fewer than N times in the training text.
     #[arg(long, value_name = "N")]
     rare_below: Option<u64>,
     /// Print one JSON object.
@@ -42,7 +42,7 @@ pub struct Args {
     dump_logits: Option<PathBuf>,
 }
 
-/// What was measured on some of the tokens.
+/// Loss sums over a set of target tokens.
 struct Measured {
     nats: f64,
     n_tok: usize,
@@ -91,17 +91,20 @@ pub fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// For each token whether it is in a word that the run's text has fewer than `n` times.
+/// For each token, true if its word occurs fewer than `n` times in the training text of the run.
 fn is_rare(path: &Path, opened: &LoadedModel, n: u64, tokens: &[u32]) -> Result<Vec<bool>> {
     // The folder of the run, or of one of its checkpoints.
     let of_checkpoint = opened.folder.ancestors().nth(2);
     let paths = [Some(path), of_checkpoint].map(|dir| dir.map(|dir| dir.join(TRAIN_NAME)));
     let Some(path) = paths.into_iter().flatten().find(|path| path.is_file()) else {
-        bail!("{}: --rare-below needs the run that made the model, for its text", path.display());
+        bail!(
+            "{}: --rare-below needs the run that trained the model, for its text",
+            path.display()
+        );
     };
     let file = TokenFile::open(&path)?;
     if file.origin().tokenizer_hash != *opened.tokenizer.hash().as_bytes() {
-        bail!("{}: its tokens are of another tokeniser than the model's", path.display());
+        bail!("{}: its tokens are from a different tokeniser than the model's", path.display());
     }
     let mut ids = vec![0; TokenSource::len(&file)];
     file.read(0, &mut ids);
@@ -138,7 +141,7 @@ fn report(args: &Args, folder: &Path, all: &Measured, rare: Option<&Measured>) -
         )?;
         writeln!(
             out,
-            "measured on    {} tokens, {} bytes, of words that the text to train on has fewer than {below} times",
+            "measured on    {} tokens, {} bytes, of words that occur fewer than {below} times in the training text",
             rare.n_tok, rare.n_bytes
         )?;
     }

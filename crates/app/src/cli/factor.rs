@@ -1,4 +1,4 @@
-//! `crystalline factor`: a word or a number as a product of primes, and what the primes mean.
+//! `crystalline factor`: shows the prime factors of a word or a number and what they mean.
 
 use super::columns::fit;
 use super::quantity::{parse_time, show_time};
@@ -13,30 +13,30 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use text::vocab::{Parts, shown};
 
-/// Show the prime factors of a word or of a number, and what they stand for in a model.
+/// Show the prime factors of a word or a number, and what they mean in a model.
 #[derive(Debug, clap::Args)]
 #[command(
-    before_help = "Examples:\n  crystalline factor runs/book running      the primes of a word's parts\n  crystalline factor runs/book 6295         what a number stands for\n  crystalline factor 1000000014000000049     any number"
+    before_help = "Examples:\n  crystalline factor runs/book running      the primes of a word's parts\n  crystalline factor runs/book 6295         the meaning of a number\n  crystalline factor 1000000014000000049     any number"
 )]
 pub struct Args {
-    /// A run's folder or a model folder; or a number alone.
+    /// A run's folder or a model folder, or just a number.
     #[arg(value_name = "MODEL|N")]
     first: String,
-    /// A word or a number, to be looked up in the model.
+    /// A word or a number to look up in the model.
     #[arg(value_name = "WORD|N")]
     second: Option<String>,
-    /// Take digits as a word of the model, not as a number.
+    /// Treat digits as a word, not as a number.
     #[arg(long, requires = "second")]
     word: bool,
-    /// How long to look for the factors of a number.
+    /// Time limit for factoring a number.
     #[arg(long, value_parser = parse_time, default_value = "10s")]
     time: Duration,
 }
 
-/// Longest number that is read, in decimal digits.
+/// Longest accepted number, in decimal digits.
 const DIGITS_MAX: usize = 10_000;
 
-/// Primes below this are tried one by one.
+/// Bound of the primes for trial division.
 const SMALL_PRIMES: usize = 1 << 16;
 
 pub fn run(args: Args) -> Result<ExitCode> {
@@ -44,8 +44,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let Some(what) = &args.second else {
         let Some(n) = number(&args.first)? else {
             bail!(
-                "{0:?} is no number; a word is factored in a model's vocabulary: name the model \
-                 first, as in `crystalline factor runs/book {0}`",
+                "{0:?} is not a number; to factor a word, name its model first, as in \
+                 `crystalline factor runs/book {0}`",
                 args.first
             );
         };
@@ -61,7 +61,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The number that `text` is written as, if it is digits.
+/// The number that `text` spells; `None` if it is not all digits.
 fn number(text: &str) -> Result<Option<UBig>> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(None);
@@ -72,15 +72,16 @@ fn number(text: &str) -> Result<Option<UBig>> {
     Ok(Some(text.parse::<UBig>()?))
 }
 
-/// The prime factors of `n`, those of `base` first.
+/// The prime factors of `n`; those in `base` are tried first.
 fn factors(n: &UBig, base: &[u64], time: Duration) -> Result<Vec<u128>> {
     let until = Instant::now() + time;
     factor_big(n, base, &mut || Instant::now() < until).map_err(|unfinished| {
         let bits = unfinished.left_bits();
         let Unfinished { found, left } = unfinished;
-        let so_far = match found.is_empty() {
-            true => String::new(),
-            false => format!("found {}; ", product(&found)),
+        let so_far = if found.is_empty() {
+            String::new()
+        } else {
+            format!("found {}; ", product(&found))
         };
         match bits {
             0..=128 => anyhow!(
@@ -89,14 +90,14 @@ fn factors(n: &UBig, base: &[u64], time: Duration) -> Result<Vec<u128>> {
                 show_time(time)
             ),
             _ => anyhow!(
-                "{so_far}a number of {bits} bits without small factors is left, and numbers are \
-                 factored further up to 128 bits only"
+                "{so_far}a number of {bits} bits without small factors is left; only numbers of up to \
+                 128 bits are factored further"
             ),
         }
     })
 }
 
-/// `360 = 2^3·3^2·5`; 0, 1 and a prime are said to be what they are.
+/// `360 = 2^3·3^2·5`, or a sentence for 0, 1 and primes.
 fn factorisation(n: &UBig, factors: &[u128]) -> String {
     match factors {
         [] => format!("{n} has no prime factors"),
@@ -106,7 +107,7 @@ fn factorisation(n: &UBig, factors: &[u128]) -> String {
     }
 }
 
-/// Ascending primes as a product, with powers.
+/// Ascending primes as a product of powers.
 fn product(factors: &[u128]) -> String {
     let power = |run: &[u128]| match run.len() {
         1 => run[0].to_string(),
@@ -115,7 +116,7 @@ fn product(factors: &[u128]) -> String {
     factors.chunk_by(|a, b| a == b).map(power).collect::<Vec<_>>().join("·")
 }
 
-/// Columns of a line of explanation: its label, a part, the part's kind, and words at its end.
+/// Columns of a line: its label, a part, the kind of the part, and the words at the end.
 const LABEL_WIDTH: usize = 9;
 const PART_WIDTH: usize = 14;
 const KIND_WIDTH: usize = 7;
@@ -130,8 +131,8 @@ fn explain_word(out: &mut impl Write, vocabulary: &Vocabulary, word: &str) -> Re
     match id {
         Some(id) => writeln!(out, "{}{}, id {id}", label("token"), vocabulary.name(id))?,
         None if vocabulary.parts.is_none() => bail!(
-            "{word:?} is no token of this {} vocabulary, whose tokens are pieces of words; see \
-             `crystalline tokenizer show` for those of a text",
+            "{word:?} is not a token of this {} vocabulary, whose tokens are pieces of words; \
+             `crystalline tokenizer show` lists those of a text",
             vocabulary.tokenizer.kind()
         ),
         None => writeln!(out, "{}{word}, not in the vocabulary", label("word"))?,
@@ -149,7 +150,7 @@ fn explain_word(out: &mut impl Write, vocabulary: &Vocabulary, word: &str) -> Re
             known.iter().map(|&prime| part_line(vocabulary, parts, prime)).collect();
         lines.extend(new.iter().zip(&unknown).map(|(prime, feature)| {
             let (part, kind) = (fit(&shown(feature), PART_WIDTH), feature.kind.name());
-            format!("{part} {} {prime:>7}  the next prime that is free", fit(kind, KIND_WIDTH))
+            format!("{part} {} {prime:>7}  the next free prime", fit(kind, KIND_WIDTH))
         }));
         for (i, line) in lines.iter().enumerate() {
             writeln!(out, "{}{line}", label(if i == 0 { "parts" } else { "" }))?;
@@ -181,7 +182,7 @@ fn explain_word(out: &mut impl Write, vocabulary: &Vocabulary, word: &str) -> Re
     Ok(())
 }
 
-/// A part of words: itself, its kind, its prime, and the tokens that have it.
+/// A part of words with its kind, its prime and the tokens that have it.
 fn part_line(vocabulary: &Vocabulary, parts: &Parts, prime: u64) -> String {
     let feature = parts.primes.feature(prime).map(|f| &parts.codes.features()[f as usize]);
     let kind = feature.map_or("", |feature| feature.kind.name());
@@ -196,7 +197,7 @@ fn part_line(vocabulary: &Vocabulary, parts: &Parts, prime: u64) -> String {
     )
 }
 
-/// A number: its factors, what they are in the vocabulary, and the tokens that it is the code of.
+/// A number: its factors, the parts they stand for, and the tokens whose code or path it is.
 fn explain_number(
     out: &mut impl Write,
     vocabulary: &Vocabulary,
@@ -209,7 +210,7 @@ fn explain_number(
     let factors = factors(n, base, time)?;
     writeln!(out, "{}", factorisation(n, &factors))?;
     let narrow: Option<Vec<u64>> = factors.iter().map(|&p| u64::try_from(p).ok()).collect();
-    // A code has each prime once, and 1 is the code of nothing.
+    // A code is square-free, and 1 is the code of no token.
     let code = narrow.and_then(|primes| FactorCode::new(primes).ok()).filter(|c| !c.is_one());
     let label = |name: &str| fit(name, LABEL_WIDTH);
     let Some(code) = code else {
@@ -223,7 +224,7 @@ fn explain_number(
                 Some(_) => {
                     writeln!(out, "{}{}", label(name), part_line(vocabulary, parts, prime))?;
                 }
-                None => writeln!(out, "{}{prime} is the prime of no part", label(name))?,
+                None => writeln!(out, "{}{prime} is not the prime of a part", label(name))?,
             }
             name = "";
         }
@@ -273,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_factored_is_said_with_what_to_do() {
+    fn an_unfinished_factorisation_reports_what_is_left() {
         let p = UBig::from(18_446_744_073_709_551_557u64);
         let large = &p * UBig::from(18_446_744_073_709_551_533u64);
         let message = |n: &UBig| factors(n, &[2, 3], Duration::ZERO).unwrap_err().to_string();
@@ -284,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn digits_are_numbers_up_to_a_length() {
+    fn digits_are_a_number_up_to_the_maximum_length() {
         assert_eq!(number("0012").unwrap(), Some(UBig::from(12u32)));
         for word in ["", "12a", "-3", "+3", "1 2", "１２"] {
             assert_eq!(number(word).unwrap(), None, "{word}");

@@ -1,4 +1,4 @@
-//! Exit codes: how a command failed, by the stable code of its error.
+//! Exit codes of failed commands, by the stable code of the error.
 
 use engine::convert::ConvertError;
 use engine::disk::{LoadError, LockError, SaveError};
@@ -15,7 +15,7 @@ use text::vocab::classes::ClassError;
 use text::vocab::morphemes::MorphemeError;
 use text::vocab::{CodeFileError, NgramFileError};
 
-/// What cannot be, whatever is tried: the settings, or what they are to work on, must change.
+/// Errors that no retry can fix: the settings or their inputs must change.
 const REFUSED: [&str; 7] = [
     "corpus-changed",
     "file-mismatch",
@@ -58,7 +58,7 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<&'static str> {
     )
 }
 
-/// 2 where the user asked for something that cannot be, 28 for a full disk, else 1.
+/// 2 for a refused request, 28 for a full disk, else 1.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     match code(error) {
         Some("disk-full") => 28,
@@ -79,7 +79,7 @@ mod tests {
     use std::path::PathBuf;
 
     #[test]
-    fn the_same_fault_ends_every_command_with_the_same_code() {
+    fn an_error_has_the_same_exit_code_in_every_command() {
         let mismatch = || LoadError::Mismatch {
             path: PathBuf::from("x"),
             field: "size".to_owned(),
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_of_errors_has_the_exit_codes() {
+    fn the_error_page_lists_the_exit_codes() {
         let page = include_str!("../../../../docs/errors.md");
         let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
         let mut n_refused = 0;

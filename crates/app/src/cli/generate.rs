@@ -1,4 +1,4 @@
-//! `crystalline generate`: continue a prompt.
+//! `crystalline generate`: continues a prompt.
 
 use super::model;
 use super::options::{SamplingArgs, threads};
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// Let a model continue a text.
+/// Continue a text with a model.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = "Examples:\n  crystalline generate runs/book \"Once upon a time\"\n  crystalline generate runs/book \"The\" --temperature 0 --max-tokens 50"
@@ -25,11 +25,11 @@ pub struct Args {
     prompt: String,
     #[command(flatten)]
     sampling: SamplingArgs,
-    /// Print a line of JSON for each token instead of the text: its id, what it stands for, and the
-    /// natural logarithm of its probability, before temperature and the other settings.
+    /// Print a line of JSON per token instead of the text: id, token, and the natural logarithm of
+    /// its probability, before temperature and the other sampling settings.
     #[arg(long)]
     log_probs: bool,
-    /// Print the speed on stderr.
+    /// Print token counts and speed on stderr.
     #[arg(short, long)]
     verbose: bool,
 }
@@ -75,7 +75,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if args.verbose {
         let seconds = began.elapsed().as_secs_f64();
         say!(
-            "{} tokens of prompt, {} written, {:.0} tokens/s, {:?}, from {}",
+            "{} prompt tokens, {} generated, {:.0} tokens/s, {:?}, from {}",
             usage.prompt_tokens,
             usage.new_tokens,
             (usage.prompt_tokens + usage.new_tokens) as f64 / seconds,

@@ -1,4 +1,4 @@
-//! `crystalline inspect`: the table of tensors and the memory plan of a model.
+//! `crystalline inspect`: shows the tensors of a model and the memory that training needs.
 
 use super::model;
 use super::options::PrecisionArg;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use text::thousands;
 
-/// Show a model's tensors and the memory that training it takes.
+/// Show a model's tensors and the memory that training it needs.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = "Examples:\n  crystalline inspect runs/book\n  crystalline inspect runs/book --precision f32 --lanes 4"
@@ -24,7 +24,7 @@ pub struct Args {
     /// Data-parallel lanes in training.
     #[arg(long, default_value_t = 2)]
     lanes: usize,
-    /// Sequences in a training batch.
+    /// Training batch size in sequences.
     #[arg(long, default_value_t = 32)]
     batch: usize,
 }

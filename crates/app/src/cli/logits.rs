@@ -1,4 +1,4 @@
-//! Logits of a text's first tokens, in a file that other programs can compare with.
+//! Logits of a text's first tokens, written to a file for comparison with other programs.
 
 use anyhow::Result;
 use engine::disk::{RealFs, SaveError, commit_file};
@@ -8,12 +8,12 @@ use engine::model::{Lane, MicroShape, Model, forward};
 use kernels::{Pool, Precision};
 use std::path::Path;
 
-/// Writes a safetensors file with what the model makes of `tokens`, T of them at most its context:
+/// Writes the logits of `tokens` to a safetensors file; T tokens, at most the context length:
 ///
-/// - `ids` (T): the tokens, in f32, which holds every id exactly since vocabularies end at 2^20;
-/// - `logits` (T, V): of the forward pass that training and evaluation take; log-probabilities
-///   where the output layer is not the full softmax;
-/// - `decoded` (T, V): of the same tokens one by one against a key/value cache, as generation does.
+/// - `ids` (T): the tokens, in f32, which is exact since vocabularies have at most 2^20 tokens;
+/// - `logits` (T, V): from the forward pass of training and evaluation; log-probabilities if the
+///   output layer is not the full softmax;
+/// - `decoded` (T, V): from decoding the same tokens one by one with a key/value cache.
 ///
 /// # Errors
 /// If a logit is not finite, or `path` cannot be written.
@@ -53,7 +53,7 @@ pub fn dump(
     Ok(commit_file(&RealFs, path, &bytes)?)
 }
 
-/// (T, V) what the output layer makes of the forward pass that training and evaluation take.
+/// (T, V) logits from the forward pass of training and evaluation.
 fn logits(model: Model, tokens: &[u32], pool: &mut Pool) -> Vec<f32> {
     let (precision, m) = (model.packed.precision(), &model.layout.config);
     let shape = MicroShape::new(m, tokens.len(), 1, precision);

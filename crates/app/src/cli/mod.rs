@@ -1,4 +1,4 @@
-//! Command line: one file a command, one place that prints errors.
+//! Command line: one file per command; errors are printed here.
 
 mod bench;
 mod chat;
@@ -32,7 +32,7 @@ use clap::{Parser, Subcommand};
 use say::say;
 use std::process::ExitCode;
 
-/// Train a language model of your own on the CPU you have, and talk to it.
+/// Train a language model on your CPU and talk to it.
 #[derive(Debug, Parser)]
 #[command(version, about, before_help = EXAMPLES, arg_required_else_help = true)]
 struct Cli {
@@ -42,9 +42,9 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  crystalline demo                            watch a model learn for a minute
-  crystalline train book.txt --time 10m       train on a text of yours
-  crystalline generate runs/book \"Once upon\"  let it write
+  crystalline demo                            train a model on built-in stories
+  crystalline train book.txt --time 10m       train on your own text
+  crystalline generate runs/book \"Once upon\"  continue a text
   crystalline chat runs/book                  talk to it";
 
 #[derive(Debug, Subcommand)]
@@ -67,7 +67,7 @@ enum Command {
     Bench(bench::Args),
 }
 
-/// Runs the command that was typed; the exit code says how it went.
+/// Parses the command line and runs the command; returns its exit code.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -104,13 +104,13 @@ pub fn main() -> ExitCode {
     result.unwrap_or_else(|error| report(&error))
 }
 
-/// Says what went wrong and what to do; the exit code is of the error's kind.
+/// Prints the error and its remedy; returns the exit code of its kind.
 fn report(error: &anyhow::Error) -> ExitCode {
-    // The reader of our output left: nothing to say, and nobody to say it to.
+    // The reader closed the pipe, as `head` does: not a failure.
     if is_broken_pipe(error) {
         return ExitCode::SUCCESS;
     }
-    // On its own it is of a standard stream: whatever has a path comes with it.
+    // An I/O error without context is from a standard stream: errors of files carry their path.
     if error.is::<std::io::Error>() && error.chain().count() == 1 {
         say!("error: cannot read or write a standard stream: {error}");
     } else {

@@ -1,4 +1,4 @@
-//! Model of a path that a user gives, with a line for each checkpoint that was passed over.
+//! Model folders by path; prints a line for each checkpoint that was skipped.
 
 use super::say::say;
 use anyhow::Result;
@@ -6,16 +6,16 @@ use engine::formats::{LoadedModel, ModelFolder};
 use kernels::{Pool, Precision};
 use std::path::Path;
 
-/// The model folder that `path` means.
+/// Opens the model folder of `path`: a run's folder or a model folder.
 pub fn folder(path: &Path) -> Result<ModelFolder> {
     let folder = ModelFolder::open(path)?;
     for one in folder.rejected() {
-        say!("passed over {}: {}", one.path.display(), one.why);
+        say!("skipped checkpoint {}: {}", one.path.display(), one.why);
     }
     Ok(folder)
 }
 
-/// The model that `path` means, read into memory.
+/// Loads the model of `path` into memory.
 pub fn open(path: &Path, precision: Precision, pool: &mut Pool) -> Result<LoadedModel> {
     Ok(folder(path)?.load(precision, pool)?)
 }

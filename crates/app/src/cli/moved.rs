@@ -1,8 +1,8 @@
-//! Flags that `train` had before they became settings, and where each is now.
+//! Former flags of `train` that are settings now.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// A flag, the setting that it is now, and a value of it.
+/// (former flag, its setting, a placeholder for the value).
 const MOVED: [(&str, &str, &str); 13] = [
     ("--min-count", "tokenizer.min_count", "N"),
     ("--kv-heads", "model.n_kv_heads", "N"),
@@ -19,7 +19,7 @@ const MOVED: [(&str, &str, &str); 13] = [
     ("--idle-rows", "train.optimizer.idle_rows", "HOW"),
 ];
 
-/// Where the flag of `train` is now that `error` calls unknown, if it was one.
+/// The setting to use, if the unknown argument of `error` is a former flag of `train`.
 pub fn remedy(error: &clap::Error) -> Option<String> {
     let is_train = std::env::args_os().nth(1).is_some_and(|command| command == "train");
     if !is_train || error.kind() != ErrorKind::UnknownArgument {
@@ -28,10 +28,8 @@ pub fn remedy(error: &clap::Error) -> Option<String> {
     let ContextValue::String(given) = error.get(ContextKind::InvalidArg)? else { return None };
     let (flag, setting, value) = MOVED.iter().find(|(flag, _, _)| flag == given)?;
     let (section, key) = setting.rsplit_once('.')?;
-    let in_file = match value.starts_with(char::is_uppercase) && *value != "N" {
-        true => format!("\"{value}\""),
-        false => (*value).to_owned(),
-    };
+    let is_string = value.starts_with(char::is_uppercase) && *value != "N";
+    let in_file = if is_string { format!("\"{value}\"") } else { (*value).to_owned() };
     Some(format!(
         "{flag} is a setting now: --set {setting}={value}, or {key} = {in_file} under [{section}] in a \
          file given by --config (docs/settings.md)"

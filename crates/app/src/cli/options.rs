@@ -1,4 +1,4 @@
-//! Flags that several commands have: the number format, threads, sampling.
+//! Flags shared by several commands: number format, threads, sampling.
 
 use engine::generate::{Request, Sampling};
 use engine::train::settings::PrecisionName;
@@ -11,12 +11,12 @@ use serde::de::{DeserializeOwned, IntoDeserializer};
 pub enum PrecisionArg {
     F32,
     Bf16,
-    // bf16 where the processor multiplies it faster.
+    // bf16 where the processor has instructions that multiply it faster.
     Auto,
 }
 
 impl PrecisionArg {
-    /// What it stands for on this machine.
+    /// The format on this machine.
     pub fn resolve(self) -> kernels::Precision {
         match self {
             PrecisionArg::F32 => kernels::Precision::F32,
@@ -25,40 +25,40 @@ impl PrecisionArg {
         }
     }
 
-    /// Whether the machine decides.
+    /// True if the processor decides.
     pub fn is_auto(&self) -> bool {
         *self == PrecisionArg::Auto
     }
 }
 
-/// How to sample.
+/// Sampling flags.
 #[derive(Debug, clap::Args)]
 pub struct SamplingArgs {
-    /// Tokens to write at most.
+    /// Maximum number of tokens to generate.
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub max_tokens: usize,
-    /// 0 always takes the likeliest token; higher is more varied.
+    /// Sampling temperature; 0 always takes the most likely token, higher is more varied.
     #[arg(long, value_name = "X", default_value_t = 0.8)]
     temperature: f32,
-    /// Only the k likeliest tokens; 0 is all.
+    /// Sample from the k most likely tokens only; 0 for all.
     #[arg(long, value_name = "K", default_value_t = 50)]
     top_k: usize,
-    /// Only the likeliest tokens that reach p together.
+    /// Sample from the most likely tokens whose probabilities sum to p.
     #[arg(long, value_name = "P", default_value_t = 0.95)]
     top_p: f32,
-    /// Only tokens at least this many times as likely as the likeliest.
+    /// Sample only tokens with at least this share of the highest probability.
     #[arg(long, value_name = "P", default_value_t = 0.0)]
     min_p: f32,
-    /// Above 1 makes tokens already in the text less likely.
+    /// Above 1, tokens already in the text become less likely.
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     repetition_penalty: f32,
-    /// Seed; the same seed writes the same text [default: another each time].
+    /// Random seed; the same seed gives the same text [default: a new one each time].
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// A string that ends the text; may be given several times.
+    /// String that ends the text; may be repeated.
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
-    /// Keep writing after an end-of-text token.
+    /// Continue after an end-of-text token.
     #[arg(long)]
     ignore_end: bool,
     /// Number format of matrix products.
@@ -70,7 +70,7 @@ pub struct SamplingArgs {
 }
 
 impl SamplingArgs {
-    /// The request these flags make.
+    /// The generation request of these flags.
     pub fn request(&self) -> Request {
         let sampling = Sampling {
             temperature: self.temperature,
@@ -80,23 +80,28 @@ impl SamplingArgs {
             repetition_penalty: self.repetition_penalty,
             seed: self.seed.unwrap_or_else(fresh_seed),
         };
-        let (stop, ignore_end) = (self.stop.clone(), self.ignore_end);
-        Request { sampling, max_tokens: self.max_tokens, stop, ignore_end, log_probs: false }
+        Request {
+            sampling,
+            max_tokens: self.max_tokens,
+            stop: self.stop.clone(),
+            ignore_end: self.ignore_end,
+            log_probs: false,
+        }
     }
 }
 
-/// Another seed each time, from the clock.
+/// A seed from the clock.
 pub fn fresh_seed() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.map_or(0, |time| time.as_nanos() as u64)
 }
 
-/// A value by the name that it has in files; a complaint lists the names there are.
+/// Parses a value by its serde name; the error lists the valid names.
 pub fn parse_name<T: DeserializeOwned>(name: &str) -> Result<T, serde::de::value::Error> {
     T::deserialize(name.into_deserializer())
 }
 
-/// Threads to use: as many as the machine has cores for us, unless told otherwise.
+/// Number of threads: the given one, or one per available core.
 pub fn threads(given: Option<usize>) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, |n| n.get());
     given.unwrap_or_else(cores).clamp(1, 1024)

@@ -1,4 +1,4 @@
-//! Progress of a run: a moving line on a terminal, plain lines elsewhere; all on stderr.
+//! Progress of a run on stderr: a bar on a terminal, plain lines elsewhere.
 
 use super::signals::Signals;
 use engine::train::events::{Event, Metrics, Observer, Started};
@@ -11,26 +11,26 @@ use text::thousands;
 /// Seconds between plain lines.
 const LINE_SECONDS: u64 = 10;
 
-/// Shows a run to a person.
+/// Prints the events of a run.
 pub struct Progress {
     signals: Signals,
-    /// There only on a terminal.
+    /// On a terminal only.
     bar: Option<ProgressBar>,
     n_steps: u64,
     first_step: u64,
     step: u64,
-    /// The step after which to ask for a stop.
+    /// The step after which to stop.
     pub stop_at: Option<u64>,
     began: Instant,
     last_line: Option<Instant>,
-    /// Losses since the last line, for their mean.
+    /// Losses since the last line; the mean is printed.
     losses: Vec<f64>,
-    /// Whether the plan is left out, as in the demo.
+    /// Leaves out the plan and the saves, as in the demo.
     pub is_brief: bool,
 }
 
 impl Progress {
-    /// Shows a run on stderr.
+    /// A progress display without a bar; the bar appears when training starts.
     pub fn new(signals: Signals) -> Progress {
         Progress {
             signals,
@@ -50,7 +50,7 @@ impl Progress {
     pub fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            // A closed stderr must not stop a training.
+            // A closed stderr must not stop the training.
             None => drop(writeln!(std::io::stderr(), "{text}")),
         }
     }
@@ -58,8 +58,10 @@ impl Progress {
     fn start(&mut self, started: &Started) {
         let Started { dir, config, n_params, n_tokens, step, memory, .. } = started;
         let (m, t) = (&config.model, &config.train);
-        (self.n_steps, self.first_step, self.began) = (t.n_steps, *step, Instant::now());
+        self.n_steps = t.n_steps;
+        self.first_step = *step;
         self.step = *step;
+        self.began = Instant::now();
         if !self.is_brief {
             self.line(&format!(
                 "model     {} parameters: width {}, {} layers, {} heads, vocabulary {}",
@@ -80,7 +82,7 @@ impl Progress {
                 config.tokenizer.kind
             ));
             self.line(&format!(
-                "training  {} steps of {} tokens, {:.1} passes over the text, {} on {}, {} lanes",
+                "training  {} steps of {} tokens, {:.1} epochs, {} on {}, {} lanes",
                 thousands(t.n_steps as usize),
                 thousands(t.batch_seqs * m.seq_len),
                 (t.n_steps as usize * t.batch_seqs * m.seq_len) as f64 / n_tokens.0.max(1) as f64,
@@ -94,8 +96,8 @@ impl Progress {
         }
         if kernels::Isa::active().name() != t.isa {
             self.line(&format!(
-                "note      the run began on {}, this processor takes {}: precision stays {}, but \
-                 the last bits of results will differ",
+                "note      the run began on {}, but this processor uses {}: precision stays {}, and \
+                 results will differ in the last bits",
                 t.isa,
                 kernels::Isa::active().name(),
                 t.precision.kernels().name()
@@ -170,7 +172,7 @@ impl Observer for Progress {
                 ));
             }
             Event::Sampled { step, prompt, text } => {
-                self.line(&format!("step {step}  it writes:\n  {}", indent(prompt, text)));
+                self.line(&format!("step {step}  sample:\n  {}", indent(prompt, text)));
             }
             Event::Saved(saved) if !self.is_brief => {
                 self.line(&format!("saved     {}", saved.path.display()));
@@ -178,12 +180,12 @@ impl Observer for Progress {
             Event::Saved(_) => {}
             Event::SaveFailed(error) => {
                 self.line(&format!(
-                    "NOT saved: {error}; training goes on, the next save tries again"
+                    "NOT saved: {error}; training continues, and the next save tries again"
                 ));
             }
             Event::Rejected(rejected) => {
                 for one in *rejected {
-                    self.line(&format!("passed over {}: {}", one.path.display(), one.why));
+                    self.line(&format!("skipped checkpoint {}: {}", one.path.display(), one.why));
                 }
             }
         }
@@ -202,7 +204,7 @@ impl Drop for Progress {
     }
 }
 
-/// What input vectors have beside the rows of tokens, if anything.
+/// The line of the plan about the rows that input vectors add to those of tokens, if any.
 fn input_vectors(config: &RunConfig) -> Option<String> {
     let m = &config.model;
     let parts = (m.n_parts > 0).then(|| format!("of {} parts of words", thousands(m.n_parts)));
@@ -222,7 +224,7 @@ fn output_layer(started: &Started) -> String {
     let only_here = if started.config.model.head.is_plain() {
         ""
     } else {
-        "\n          only this program reads such a model; --head full makes one that others read too"
+        "\n          only this program reads such a model; --head full makes one that others can read"
     };
     format!("output    {}{only_here}", started.output_layer)
 }

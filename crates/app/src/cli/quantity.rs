@@ -1,8 +1,8 @@
-//! Times and sizes as people write and read them: `10m`, `50MB`, `1.25 ms`.
+//! Times and sizes in human-readable units: `10m`, `50MB`, `1.25 ms`.
 
 use std::time::Duration;
 
-/// "90s", "10m", "2h", "90" (seconds).
+/// Parses "90s", "10m", "2h" or "90" (seconds).
 pub fn parse_time(text: &str) -> Result<Duration, String> {
     let expected = "expected a time such as 90s, 10m or 2h";
     let (number, unit) = split_unit(text);
@@ -19,7 +19,7 @@ pub fn parse_time(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
-/// "12.5 µs", "1.25 ms", "2.50 s": three digits or so.
+/// Formats a time to about three digits: "12.5 µs", "1.25 ms", "2.50 s".
 pub fn show_time(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     let (number, unit) = match seconds {
@@ -31,7 +31,7 @@ pub fn show_time(time: Duration) -> String {
     format!("{number:.digits$} {unit}")
 }
 
-/// "1234", "2KB", "50MB", "1.5GB": bytes.
+/// Parses a number of bytes: "1234", "2KB", "50MB", "1.5GB".
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let expected = "expected a size such as 500KB, 50MB or 1GB";
     let (number, unit) = split_unit(text);
@@ -49,7 +49,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     Ok(bytes as u64)
 }
 
-/// What stands before the letters at the end of `text`, and those letters.
+/// Splits `text` into a number and the letters at its end.
 fn split_unit(text: &str) -> (&str, &str) {
     let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     (number, &text[number.len()..])
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_with_their_units() {
+    fn times_are_shown_with_their_units() {
         for (seconds, shown) in [
             (3.21e-6, "3.21 µs"),
             (4.56e-4, "456 µs"),

@@ -1,20 +1,20 @@
-//! Remedies: what to type after an error, by its code. The libraries know no flags and no commands.
+//! Remedies: flags and commands to try after an error, by its code; the libraries know neither.
 
-/// What to do about an error with this `code` of `command`, if flags or commands help.
+/// What to type after `command` failed with the error `code`, if a flag or a command helps.
 pub fn remedy(code: &str, command: &str) -> Option<&'static str> {
     Some(match (code, command) {
         ("corpus-changed", _) => {
-            "to go on with the text as it was when the run began, add --allow-changed-corpus"
+            "to continue with the text as it was when the run began, add --allow-changed-corpus"
         }
-        ("run-exists", _) => "go on with `crystalline resume`, or choose another --out",
+        ("run-exists", _) => "continue it with `crystalline resume`, or choose another --out",
         ("no-run", _) => "give the folder that `crystalline train` printed",
         ("diverged", _) => "try a lower --lr",
-        ("writer-stopped", _) => "go on with `crystalline resume`",
+        ("writer-stopped", _) => "continue with `crystalline resume`",
         ("text-not-utf8" | "text-binary", "train") => {
             "to have such bytes replaced, add --replace-invalid-utf8"
         }
         ("text-too-short-to-split", "train") => {
-            "name a file to validate with (--valid FILE), or hold nothing out (--holdout 0)"
+            "give a validation text (--valid FILE), or hold nothing out (--holdout 0)"
         }
         ("tokenizer-damaged" | "tokenizer-unsupported", _) => {
             "`crystalline tokenizer train` makes a tokeniser that can be read"

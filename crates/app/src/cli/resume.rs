@@ -1,4 +1,4 @@
-//! `crystalline resume`: go on where a run was stopped, to the same end.
+//! `crystalline resume`: continues a stopped run, with the result of an uninterrupted one.
 
 use super::options::threads;
 use super::progress::Progress;
@@ -9,7 +9,7 @@ use engine::train::Run;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Go on with a run that was stopped.
+/// Continue a stopped run.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = "Examples:\n  crystalline resume runs/book\n  crystalline resume runs/book --threads 1"
@@ -20,10 +20,10 @@ pub struct Args {
     /// Stop cleanly after this step, as Ctrl-C would.
     #[arg(long, value_name = "STEP", value_parser = clap::value_parser!(u64).range(1..))]
     stop_at: Option<u64>,
-    /// Resume although a text file changed; the run keeps using its first copy.
+    /// Resume even if a text file changed; the run uses the tokens it stored at the start.
     #[arg(long)]
     allow_changed_corpus: bool,
-    /// Threads; change the speed, never the result [default: one per core].
+    /// Threads; their number does not change the result [default: one per core].
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
 }

@@ -1,6 +1,6 @@
-//! Remarks on stderr, which nobody has to read: a closed or full one stops nothing.
+//! Messages on stderr; a closed or full stderr is ignored.
 
-/// Writes a line to stderr, if it takes one.
+/// Writes a line to stderr, ignoring errors.
 macro_rules! say {
     ($($part:tt)*) => {{
         use std::io::Write as _;

@@ -1,7 +1,8 @@
-//! Settings of a run from the command line: the flags of `train`, over `--set`, over a settings file.
+//! Settings of a run from the command line: flags of `train` override `--set`, which overrides a
+//! settings file.
 //!
-//! A group of flags is a section of a settings file, its fields renamed to the keys there: the groups
-//! are serialised and laid over the file, so there is no second list of them.
+//! Each group of flags serialises to a section of a settings file, its fields renamed to the keys there,
+//! and is merged over the file. So no second list maps flags to settings.
 
 use super::options::{PrecisionArg, parse_name};
 use anyhow::{Context, Result};
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 use text::tokenizer::TokenizerKind;
 use toml::{Table, Value};
 
-/// Flags that are settings.
+/// Flags that set settings.
 #[derive(Debug, clap::Args, Serialize)]
 pub struct Flags {
     #[command(flatten)]
@@ -31,14 +32,14 @@ pub struct Flags {
 #[derive(Debug, clap::Args, Serialize)]
 #[command(next_help_heading = "Text")]
 struct DataFlags {
-    /// A file to validate with, instead of holding out part of the text.
+    /// Validation text, instead of holding out part of the training text.
     #[arg(long, value_name = "FILE")]
-    #[serde(skip)] // a path need not be text; `read` takes it
+    #[serde(skip)] // a path need not be UTF-8; `read` sets it
     valid: Option<PathBuf>,
     /// Share of the text to hold out for validation [default: 0.05].
     #[arg(long, value_name = "SHARE")]
     holdout: Option<f64>,
-    /// Read bytes that are not UTF-8 as U+FFFD instead of refusing them.
+    /// Replace bytes that are not UTF-8 by U+FFFD instead of failing.
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     replace_invalid_utf8: bool,
@@ -47,11 +48,11 @@ struct DataFlags {
 #[derive(Debug, clap::Args, Serialize)]
 #[command(next_help_heading = "Text")]
 struct TokenizerFlags {
-    /// word, split, bpe or char [default: word, or char below 20 kB].
+    /// Tokeniser: word, split, bpe, char [default: word, or char below 20 kB].
     #[arg(long, value_name = "KIND", value_parser = parse_name::<TokenizerKind>)]
     #[serde(rename = "kind")]
     tokenizer: Option<TokenizerKind>,
-    /// Largest vocabulary [default: from the size of the text].
+    /// Maximum vocabulary size [default: from the size of the text].
     #[arg(long, value_name = "N")]
     #[serde(rename = "vocab_size")]
     vocab: Option<usize>,
@@ -60,11 +61,11 @@ struct TokenizerFlags {
 #[derive(Debug, clap::Args, Serialize)]
 #[command(next_help_heading = "Model")]
 struct ModelFlags {
-    /// Width of the model [default: 96 to 384, from the size of the text].
+    /// Model width [default: 96 to 384, from the size of the text].
     #[arg(long, value_name = "N")]
     #[serde(rename = "model_dim")]
     dim: Option<usize>,
-    /// Layers [default: 3 to 6, from the size of the text].
+    /// Number of layers [default: 3 to 6, from the size of the text].
     #[arg(long, value_name = "N")]
     #[serde(rename = "n_layers")]
     layers: Option<usize>,
@@ -72,7 +73,7 @@ struct ModelFlags {
     #[arg(long, value_name = "N")]
     #[serde(rename = "n_heads")]
     heads: Option<usize>,
-    /// Tokens of a training sequence [default: 128].
+    /// Training sequence length in tokens [default: 128].
     #[arg(long, value_name = "N")]
     seq_len: Option<usize>,
 }
@@ -80,7 +81,7 @@ struct ModelFlags {
 #[derive(Debug, clap::Args, Serialize)]
 #[command(next_help_heading = "Model")]
 struct VocabFlags {
-    /// Output layer, full or factor [default: factor if expected to train 1.5x faster].
+    /// Output layer: full or factor [default: factor if expected to train 1.5x faster].
     #[arg(long, value_parser = parse_head)]
     head: Option<HeadName>,
 }
@@ -88,7 +89,7 @@ struct VocabFlags {
 #[derive(Debug, clap::Args, Serialize)]
 #[command(next_help_heading = "Training")]
 struct TrainFlags {
-    /// Sequences in a batch [default: 1,024 or 4,096 tokens' worth].
+    /// Batch size in sequences [default: 1,024 or 4,096 tokens].
     #[arg(long, value_name = "N")]
     #[serde(rename = "batch_seqs")]
     batch: Option<usize>,
@@ -98,7 +99,7 @@ struct TrainFlags {
     /// Residual dropout, from 0 to below 1 [default: 0.1 above 4 epochs, else 0].
     #[arg(long, value_name = "SHARE")]
     dropout: Option<f32>,
-    /// Seed of weights, data order and dropout [default: 1].
+    /// Seed for weights, data order and dropout [default: 1].
     #[arg(long)]
     seed: Option<u64>,
     /// Number format of matrix products: f32, bf16 or auto.
@@ -111,26 +112,26 @@ struct TrainFlags {
     )]
     #[serde(skip_serializing_if = "PrecisionArg::is_auto")]
     precision: PrecisionArg,
-    /// Data-parallel lanes, part of the run [default: the number of threads].
+    /// Data-parallel lanes; affect the result [default: number of threads].
     #[arg(long, help_heading = "Machine", value_name = "N")]
     #[serde(rename = "n_lanes")]
     lanes: Option<usize>,
-    /// What samples continue [default: nothing].
+    /// Prompt of the samples [default: none].
     #[arg(long, help_heading = "While it trains", value_name = "TEXT")]
     #[serde(rename = "sample_prompt")]
     prompt: Option<String>,
-    /// Steps between evaluations [default: a twelfth of all].
+    /// Steps between evaluations [default: a twelfth of the run].
     #[arg(long, help_heading = "While it trains", value_name = "STEPS")]
     eval_every: Option<u64>,
-    /// Steps between checkpoints [default: a sixth of all].
+    /// Steps between checkpoints [default: a sixth of the run].
     #[arg(long, help_heading = "While it trains", value_name = "STEPS")]
     save_every: Option<u64>,
-    /// Steps between samples [default: a sixth of all].
+    /// Steps between samples [default: a sixth of the run].
     #[arg(long, help_heading = "While it trains", value_name = "STEPS")]
     sample_every: Option<u64>,
 }
 
-/// `--head`: of the output layers the two that are worth choosing between.
+/// Parses `--head`, which offers two of the output layers; the others are research settings.
 fn parse_head(name: &str) -> Result<HeadName, String> {
     match name {
         "adaptive" | "sampled" => Err(format!(
@@ -142,13 +143,13 @@ fn parse_head(name: &str) -> Result<HeadName, String> {
     }
 }
 
-/// `--set`: one setting, as the tables that it stands in.
+/// One `--set`: a setting, nested in the tables of its sections.
 pub type Setting = Table;
 
-/// Reads `section.key=value`; a value that is no TOML is a string.
+/// Parses `section.key=value`; a value that is not valid TOML is taken as a string.
 ///
 /// # Errors
-/// If there is no such key, or not of such a value; says what would do.
+/// If the key does not exist or the value does not fit it; the message says what is expected.
 pub fn parse_setting(text: &str) -> Result<Setting, String> {
     let (key, value) =
         text.split_once('=').ok_or("expected a key and a value, such as vocab.compose=true")?;
@@ -168,10 +169,10 @@ pub fn parse_setting(text: &str) -> Result<Setting, String> {
     }
 }
 
-/// The settings of a run: of `file`, then those that were `set`, then `files` and `flags`.
+/// Reads the settings of a run: `file`, overridden by `set`, overridden by `files` and `flags`.
 ///
 /// # Errors
-/// If the file cannot be read, or is no settings file.
+/// If the file cannot be read or is not a settings file.
 pub fn read(
     file: Option<&Path>,
     set: &[Setting],
@@ -183,7 +184,7 @@ pub fn read(
         lay_over(&mut all, setting.clone());
     }
     let flags_table = Table::try_from(flags)
-        .context("a number is larger than settings hold, which is 9223372036854775807")?;
+        .context("a number is above 9223372036854775807, the largest that settings can hold")?;
     lay_over(&mut all, flags_table);
     let mut settings: Settings = all.try_into()?;
     if !files.is_empty() {
@@ -195,7 +196,7 @@ pub fn read(
     Ok(settings)
 }
 
-/// The settings in a file, which may be wrong together with others only.
+/// Reads a settings file and checks its keys and types; values are checked after merging.
 fn read_file(path: &Path) -> Result<Table> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the settings {}", path.display()))?;
@@ -206,7 +207,7 @@ fn read_file(path: &Path) -> Result<Table> {
     })
 }
 
-/// Puts `over` into `under`, key by key; what both have is that of `over`.
+/// Merges `over` into `under`, key by key; where both have a key, the value of `over` wins.
 fn lay_over(under: &mut Table, over: Table) {
     for (key, value) in over {
         match (under.get_mut(&key), value) {

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the first asks for an orderly end, the second ends at once.
+//! Ctrl-C and SIGTERM: the first requests a clean stop, the second ends the program at once.
 
 use anyhow::{Context, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -6,28 +6,28 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Makes a file that may not grow an error of the write, which says what was being written; unheard,
-/// the signal of it would end the program.
+/// Handles SIGXFSZ, so that exceeding a file size limit fails the write, with an error that names
+/// the file, instead of killing the program.
 pub fn survive_file_limits() -> Result<()> {
     #[cfg(unix)]
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())
-        .context("cannot listen for a limit on files")?;
+        .context("cannot install the handler for SIGXFSZ")?;
     Ok(())
 }
 
-/// Whether a signal came, and which.
+/// The first signal received, if any.
 #[derive(Clone, Debug)]
 pub struct Signals {
     came: Arc<AtomicUsize>,
 }
 
 impl Signals {
-    /// Listens from now on.
+    /// Installs the handlers.
     pub fn listen() -> Result<Signals> {
         let came = Arc::new(AtomicUsize::new(0));
         let again = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
-            // Registered first, so that it sees the flag of an earlier signal only.
+            // Registered before the flag is set, so that only a second signal ends the program.
             signal_hook::flag::register_conditional_shutdown(
                 signal,
                 128 + signal,
@@ -37,17 +37,17 @@ impl Signals {
             .and_then(|_| {
                 signal_hook::flag::register_usize(signal, Arc::clone(&came), signal as usize)
             })
-            .context("cannot listen for Ctrl-C")?;
+            .context("cannot install the handler for Ctrl-C")?;
         }
         Ok(Signals { came })
     }
 
-    /// Whether one came.
+    /// True once a signal was received.
     pub fn came(&self) -> bool {
         self.came.load(Ordering::Relaxed) != 0
     }
 
-    /// What a program that ended because of it exits with; success if none came.
+    /// 128 plus the signal, as shells report it; success if none was received.
     pub fn exit_code(&self) -> ExitCode {
         match self.came.load(Ordering::Relaxed) as u8 {
             0 => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! `crystalline similar`: the tokens nearest to a word, by what they are made of and by embedding.
+//! `crystalline similar`: finds the tokens nearest to a word, by prime code and by embedding.
 
 use super::columns::fit;
 use super::quantity::show_time;
@@ -15,7 +15,7 @@ use std::time::Instant;
 use text::thousands;
 use text::vocab::{Parts, all_shown};
 
-/// Find the words most like a word: by the primes they share, and by their embeddings.
+/// Find the words most similar to a word, by shared primes and by embedding.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = "Examples:\n  crystalline similar runs/book running\n  crystalline similar runs/book unheardof --top 20"
@@ -23,9 +23,9 @@ use text::vocab::{Parts, all_shown};
 pub struct Args {
     /// A run's folder or a model folder.
     model: PathBuf,
-    /// The word; one outside the vocabulary is cut into the parts that are known.
+    /// The word; an unknown one is cut into known parts.
     word: String,
-    /// Words to show of each kind.
+    /// Number of words in each list.
     #[arg(long, default_value_t = 10)]
     top: usize,
     /// Print one JSON object instead of a table.
@@ -33,13 +33,13 @@ pub struct Args {
     json: bool,
 }
 
-/// What was found; what `--json` prints.
+/// The result, as `--json` prints it.
 #[derive(Serialize)]
 struct Report {
     word: String,
-    /// Nothing for a word outside the vocabulary.
+    /// `None` for a word outside the vocabulary.
     id: Option<u32>,
-    /// The product of the primes, in decimal digits; nothing where tokens have no parts.
+    /// The product of the primes, in decimal; `None` if tokens have no parts.
     code: Option<String>,
     parts: Vec<String>,
     by_code: Vec<ByCode>,
@@ -53,11 +53,11 @@ struct ByCode {
     word: String,
     /// `log gcd / log lcm`.
     similarity: f64,
-    /// The parts that both have.
+    /// The parts that both words have.
     shared: Vec<String>,
 }
 
-/// A token whose embedding points in a direction like the word's.
+/// A token whose embedding has a large cosine with the word's.
 #[derive(Serialize)]
 struct ByEmbedding {
     id: u32,
@@ -65,11 +65,11 @@ struct ByEmbedding {
     cosine: f32,
 }
 
-/// The word as the searches need it.
+/// The word to search for.
 struct Query {
     word: String,
     id: Option<u32>,
-    /// The code, and its parts for display; nothing where tokens have no parts.
+    /// The code and its parts for display; `None` if tokens have no parts.
     code: Option<(FactorCode, Vec<String>)>,
 }
 
@@ -95,7 +95,7 @@ impl Query {
 
 pub fn run(args: Args) -> Result<ExitCode> {
     if args.word.trim().is_empty() {
-        bail!("no word given: name one, as in `crystalline similar runs/book running`");
+        bail!("no word given; name one, as in `crystalline similar runs/book running`");
     }
     let vocabulary = Vocabulary::open(&args.model)?;
     let query = Query::new(&vocabulary, &args.word);
@@ -112,14 +112,15 @@ pub fn run(args: Args) -> Result<ExitCode> {
         code.map_or((None, Vec::new()), |(code, parts)| (Some(code.integer().to_string()), parts));
     let report = Report { word, id, code, parts, by_code, by_embedding };
     let mut out = std::io::stdout().lock();
-    match args.json {
-        true => writeln!(out, "{}", serde_json::to_string(&report)?)?,
-        false => report.write(&mut out)?,
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string(&report)?)?;
+    } else {
+        report.write(&mut out)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The tokens that share most with a code, without the token itself.
+/// The tokens most similar to a code, except the token `id` itself.
 fn by_code(
     vocabulary: &Vocabulary,
     parts: &Parts,
@@ -134,7 +135,7 @@ fn by_code(
     let start = Instant::now();
     let found = searcher.nearest(code, top.saturating_add(1).min(index.len()));
     say!(
-        "by code: {} for {} codes (index made in {})",
+        "by code: {} for {} codes (index built in {})",
         show_time(start.elapsed()),
         thousands(index.len()),
         show_time(made)
@@ -149,7 +150,7 @@ fn by_code(
     others.take(top).map(row).collect()
 }
 
-/// The tokens whose embeddings have the largest cosines with the word's, without the token itself.
+/// The tokens whose embeddings have the largest cosine with the word's, except the token itself.
 fn by_embedding(vocabulary: &Vocabulary, query: &Query, top: usize) -> Result<Vec<ByEmbedding>> {
     let layout = &vocabulary.layout;
     let params = vocabulary.folder.params(layout)?;
@@ -188,23 +189,23 @@ fn by_embedding(vocabulary: &Vocabulary, query: &Query, top: usize) -> Result<Ve
     Ok(others.take(top).map(row).collect())
 }
 
-/// Widths of a word and of the parts that two words share.
+/// Columns of a word and of the shared parts.
 const WORD_WIDTH: usize = 16;
 const SHARED_WIDTH: usize = 24;
 
 impl Report {
-    /// Writes the word, and both lists side by side; a list that is empty is left out.
+    /// Writes the word and both lists side by side; an empty list is left out.
     fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
-        let place = self.id.map_or("not in the vocabulary".to_owned(), |id| format!("id {id}"));
+        let position = self.id.map_or("not in the vocabulary".to_owned(), |id| format!("id {id}"));
         match &self.code {
             Some(code) => {
-                writeln!(out, "{} = {code}: {} ({place})", self.word, self.parts.join(" "))?;
+                writeln!(out, "{} = {code}: {} ({position})", self.word, self.parts.join(" "))?;
             }
-            None => writeln!(out, "{} ({place})", self.word)?,
+            None => writeln!(out, "{} ({position})", self.word)?,
         }
         let left: Vec<String> = self.by_code.iter().map(ByCode::line).collect();
         let right: Vec<String> = self.by_embedding.iter().map(ByEmbedding::line).collect();
-        let left_title = "by code: log gcd / log lcm, and what is shared";
+        let left_title = "by code: log gcd / log lcm, shared parts";
         let titles = (left_title.to_owned(), "by embedding: cosine".to_owned());
         let rows = [titles].into_iter().chain((0..left.len().max(right.len())).map(|i| {
             let line = |lines: &[String]| lines.get(i).cloned().unwrap_or_default();
@@ -221,7 +222,7 @@ impl Report {
             writeln!(out, "{}", line.trim_end())?;
         }
         if left.is_empty() && right.is_empty() {
-            writeln!(out, "nothing in the vocabulary is like it")?;
+            writeln!(out, "nothing in the vocabulary is similar")?;
         }
         Ok(())
     }
@@ -267,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn both_lists_stand_side_by_side() {
+    fn both_lists_are_side_by_side() {
         let text = report(2, 3);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "running = 35: run -ing (id 7)");

@@ -1,4 +1,4 @@
-//! `crystalline tokenizer`: make one, and see what it does.
+//! `crystalline tokenizer`: trains a tokeniser and applies it to text.
 
 use super::model;
 use super::options::{parse_name, threads};
@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use text::tokenizer::{Control, Tokenizer, TokenizerKind, TrainOptions};
 use text::vocab::{CODES_NAME, codes_json, learn_codes};
 
-/// Make a tokeniser, and see what it does to a text.
+/// Train a tokeniser and apply it to text.
 #[derive(Debug, clap::Subcommand)]
 #[command(
     before_help = "Examples:\n  crystalline tokenizer train book.txt --kind bpe --out tok.json\n  crystalline tokenizer show runs/book \"Hello there\""
@@ -22,36 +22,36 @@ pub enum Command {
         /// Text files.
         #[arg(required = true)]
         files: Vec<PathBuf>,
-        /// word, split, bpe or char.
+        /// Tokeniser: word, split, bpe or char.
         #[arg(long, default_value = "word", value_parser = parse_name::<TokenizerKind>)]
         kind: TokenizerKind,
-        /// Largest vocabulary.
+        /// Maximum vocabulary size.
         #[arg(long)]
         vocab: Option<usize>,
-        /// Rarer words and characters get no token of their own.
+        /// Occurrences that a word or character needs for a token of its own.
         #[arg(long)]
         min_count: Option<u64>,
-        /// The file to write.
+        /// Output file.
         #[arg(long, default_value = "tokenizer.json")]
         out: PathBuf,
     },
-    /// Text to ids, on stdout; from stdin if no text is given.
+    /// Print the token ids of a text, given or from stdin.
     Encode {
-        /// tokenizer.json, a run or a model folder.
+        /// A tokenizer.json, a run's folder or a model folder.
         tokenizer: PathBuf,
         /// The text.
         text: Option<String>,
     },
-    /// Ids to text.
+    /// Print the text of token ids.
     Decode {
-        /// tokenizer.json, a run or a model folder.
+        /// A tokenizer.json, a run's folder or a model folder.
         tokenizer: PathBuf,
-        /// The ids.
+        /// Token ids.
         ids: Vec<u32>,
     },
-    /// A text's tokens, one a line, or the vocabulary's size.
+    /// Print the tokens of a text, one per line; without a text, the kind and the vocabulary size.
     Show {
-        /// tokenizer.json, a run or a model folder.
+        /// A tokenizer.json, a run's folder or a model folder.
         tokenizer: PathBuf,
         /// The text.
         text: Option<String>,
@@ -113,14 +113,16 @@ fn train(files: &[PathBuf], options: &TrainOptions, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A tokenizer.json itself, or that of a run or model folder.
+/// Loads a tokenizer.json, or that of a run's folder or model folder.
 fn load(path: &Path) -> Result<Tokenizer> {
-    let path = match path.is_dir() {
-        true if path.join("tokenizer.json").is_file() => path.join("tokenizer.json"),
-        true => return Ok(model::folder(path)?.tokenizer()?),
-        false => path.to_owned(),
-    };
-    Ok(Tokenizer::load(&path)?)
+    if !path.is_dir() {
+        return Ok(Tokenizer::load(path)?);
+    }
+    let file = path.join("tokenizer.json");
+    if file.is_file() {
+        return Ok(Tokenizer::load(&file)?);
+    }
+    Ok(model::folder(path)?.tokenizer()?)
 }
 
 fn text_or_stdin(text: Option<String>) -> Result<String> {

@@ -1,4 +1,4 @@
-//! `crystalline train`: from text files to a model.
+//! `crystalline train`: trains a model on text files.
 
 use super::options::threads;
 use super::progress::Progress;
@@ -29,19 +29,19 @@ pub struct Args {
     /// Folder of the run [default: runs/ and the name of the first file].
     #[arg(long, value_name = "DIR", display_order = 1)]
     out: Option<PathBuf>,
-    /// A TOML file of settings (docs/settings.md); --set and flags win over it.
+    /// TOML file of settings (docs/settings.md); --set and flags override it.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// One setting of such a file, as in --set vocab.compose=true; may be repeated.
+    /// One setting, as in --set vocab.compose=true; may be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = settings::parse_setting)]
     set: Vec<Setting>,
-    /// How long to train, such as 90s, 10m or 2h [default: 10m].
+    /// Training time, such as 90s, 10m or 2h [default: 10m].
     #[arg(long, value_parser = parse_time, conflicts_with = "steps")]
     time: Option<Duration>,
-    /// How many steps to train, instead of a time.
+    /// Number of training steps, instead of a time.
     #[arg(long, value_name = "N")]
     steps: Option<u64>,
-    /// Stop cleanly after this step, as Ctrl-C would; `crystalline resume` goes on.
+    /// Stop cleanly after this step, as Ctrl-C would; `resume` continues the run.
     #[arg(long, value_name = "STEP", value_parser = clap::value_parser!(u64).range(1..))]
     stop_at: Option<u64>,
     /// Print help.
@@ -54,7 +54,7 @@ pub struct Args {
     threads: Option<usize>,
 }
 
-/// The default length of a run.
+/// Default training time.
 const DEFAULT_TIME: Duration = Duration::from_secs(600);
 
 pub fn run(args: Args) -> Result<ExitCode> {
@@ -66,7 +66,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         settings.train.n_steps = args.steps;
     }
     let Some(first) = settings.data.files.as_ref().and_then(|files| files.first()) else {
-        bail!("no text given: name one or more files, as in `crystalline train book.txt`");
+        bail!("no text given; name one or more files, as in `crystalline train book.txt`");
     };
     let dir = args.out.clone().unwrap_or_else(|| default_dir(first));
     let budget = match (args.steps, args.time) {
@@ -101,13 +101,13 @@ pub fn begin(
     }
 }
 
-/// Drives a run and says how it ended; shared with `resume`.
+/// Trains to the end and reports the outcome; shared with `resume`.
 pub fn drive(run: &mut Run, progress: Progress, signals: &Signals) -> Result<ExitCode> {
     if !finish(run, progress)? {
         return Ok(signals.exit_code());
     }
     let dir = run.dir().display();
-    say!("finished: let it write with `crystalline generate {dir} \"...\"`");
+    say!("finished; to generate text: `crystalline generate {dir} \"...\"`");
     writeln!(std::io::stdout(), "{dir}")?;
     Ok(ExitCode::SUCCESS)
 }
@@ -117,18 +117,19 @@ pub fn finish(run: &mut Run, mut progress: Progress) -> Result<bool> {
     let outcome = run.drive(&mut progress)?;
     drop(progress);
     if let Outcome::Stopped { step } = outcome {
-        let (saved, dir) = (if step > 0 { ", saved" } else { "" }, run.dir().display());
-        say!("stopped at step {step}{saved}; go on with `crystalline resume {dir}`");
+        let saved = if step > 0 { ", saved" } else { "" };
+        let dir = run.dir().display();
+        say!("stopped at step {step}{saved}; continue with `crystalline resume {dir}`");
     }
     Ok(outcome == Outcome::Finished)
 }
 
-/// runs/ and the file's name without its ending, with a number if that is taken.
+/// runs/ and the file's name without its extension, with a number if a run is there already.
 fn default_dir(first: &Path) -> PathBuf {
     free_dir(&first.file_stem().map_or("run".into(), |stem| stem.to_string_lossy()))
 }
 
-/// The folder runs/`name`, with a number if that is a run already.
+/// The folder runs/`name`, with a number if a run is there already.
 pub fn free_dir(name: &str) -> PathBuf {
     let dir = |suffix: String| Path::new("runs").join(format!("{name}{suffix}"));
     let numbered = (2..).map(|i| dir(format!("-{i}")));

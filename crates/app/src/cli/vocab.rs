@@ -1,4 +1,4 @@
-//! `crystalline vocab`: a model's vocabulary: classes, the spiral of ids, the commonest parts.
+//! `crystalline vocab`: shows a vocabulary: classes, Ulam's spiral of ids, the most common parts.
 
 use super::columns::fit;
 use super::vocabulary::Vocabulary;
@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use text::thousands;
 use text::vocab::{Parts, PathCodes};
 
-/// Show a model's vocabulary: its classes, its ids on Ulam's spiral, what words are made of.
+/// Show a model's vocabulary: classes, ids on Ulam's spiral, parts of words.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = "Examples:\n  crystalline vocab runs/book\n  crystalline vocab runs/book --class 3 --top 50"
@@ -17,22 +17,22 @@ use text::vocab::{Parts, PathCodes};
 pub struct Args {
     /// A run's folder or a model folder.
     model: PathBuf,
-    /// Show the tokens of this class, with their codes.
+    /// Show the tokens of this class and their codes.
     #[arg(long, value_name = "N")]
     class: Option<usize>,
-    /// Tokens to show of a class, and parts to show.
+    /// Number of tokens to show per class, and of parts.
     #[arg(long, default_value_t = 20)]
     top: usize,
 }
 
-/// Columns of a terminal.
+/// Width of the output in columns.
 const WIDTH: usize = 80;
 
-/// The spiral is shown as far as this from the centre: 121 ids.
+/// Rings of the spiral around its centre: 121 ids.
 const RINGS: i64 = 5;
-/// Columns of the words that have a part, beside what is before them.
+/// Columns for the words that have a part: what the other columns leave.
 const PART_WORDS: usize = WIDTH - 39;
-/// Columns of a cell.
+/// Columns of a cell of the spiral.
 const CELL: usize = 7;
 
 pub fn run(args: Args) -> Result<ExitCode> {
@@ -58,7 +58,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The first ids where Ulam's spiral has them, as words.
+/// The words of the first ids, laid out on Ulam's spiral.
 fn spiral(out: &mut impl Write, vocabulary: &Vocabulary) -> IoResult<()> {
     let n_shown = (2 * RINGS + 1).pow(2);
     writeln!(
@@ -77,14 +77,14 @@ fn spiral(out: &mut impl Write, vocabulary: &Vocabulary) -> IoResult<()> {
     Ok(())
 }
 
-/// Every class on a line: its prime, size, share of the text, and its most frequent words.
+/// One line per class: its prime, size, share of the text, and most frequent words.
 fn classes(
     out: &mut impl Write,
     vocabulary: &Vocabulary,
     paths: &PathCodes,
     top: usize,
 ) -> IoResult<()> {
-    writeln!(out, "\n{} classes, words by falling frequency", paths.n_classes())?;
+    writeln!(out, "\n{} classes, words by decreasing frequency", paths.n_classes())?;
     let mass_title = if vocabulary.counts.is_some() { "    text" } else { "" };
     writeln!(out, "class  prime   size{mass_title}  words")?;
     let total = vocabulary.counts.iter().flatten().sum::<u64>().max(1) as f64;
@@ -102,7 +102,7 @@ fn classes(
     Ok(())
 }
 
-/// The parts that most tokens have, by rising primes.
+/// The parts that most tokens have, by increasing prime.
 fn commonest_parts(
     out: &mut impl Write,
     vocabulary: &Vocabulary,
@@ -110,7 +110,7 @@ fn commonest_parts(
     top: usize,
 ) -> IoResult<()> {
     let features = parts.codes.features();
-    writeln!(out, "\n{} parts of words, the commonest first", thousands(features.len()))?;
+    writeln!(out, "\n{} parts of words, the most common first", thousands(features.len()))?;
     writeln!(out, "prime  kind    part            tokens  words")?;
     for (number, feature) in (0..).zip(features).take(top) {
         let prime = parts.primes.prime(number);
@@ -122,7 +122,7 @@ fn commonest_parts(
     Ok(())
 }
 
-/// The tokens of one class, with what they are as integers.
+/// The tokens of one class, with their paths and codes as integers.
 fn one_class(
     out: &mut impl Write,
     vocabulary: &Vocabulary,
@@ -131,8 +131,8 @@ fn one_class(
 ) -> Result<()> {
     let Some(paths) = &vocabulary.paths else {
         bail!(
-            "{}: there are no classes, the output layer is one softmax; `crystalline train --head \
-             factor` makes them",
+            "{}: no classes, since the output layer is one softmax; `crystalline train --head factor` \
+             makes them",
             vocabulary.folder.path().display()
         );
     };

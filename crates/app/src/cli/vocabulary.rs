@@ -1,4 +1,4 @@
-//! Vocabulary of a model as the commands show it: tokens, their parts and their primes.
+//! Vocabulary of a model for display: tokens, their parts and their primes.
 
 use super::columns::fill;
 use super::model;
@@ -18,64 +18,64 @@ use text::vocab::classes::count_tokens;
 use text::vocab::morphemes::Codes;
 use text::vocab::{CODES_NAME, Parts, PathCodes, learn_codes};
 
-/// A vocabulary, and what is known of its tokens.
+/// A vocabulary with the parts, paths and counts of its tokens.
 pub struct Vocabulary {
     /// The model folder.
     pub folder: ModelFolder,
     pub layout: Layout,
     pub tokenizer: Tokenizer,
-    /// (V) how often each token occurs in the text that the run was trained on, in a run's folder.
+    /// (V) occurrences of each token in the training text; `None` outside a run's folder.
     pub counts: Option<Vec<u64>>,
-    /// What words are made of, where tokens are words.
+    /// The parts of words, if tokens are words.
     pub parts: Option<Parts>,
-    /// Where tokens stand in the output tree, with a factored output layer.
+    /// The paths of tokens in the output tree, with a factored output layer.
     pub paths: Option<PathCodes>,
 }
 
 impl Vocabulary {
-    /// The vocabulary of the model that `path` means.
+    /// Opens the vocabulary of the model of `path`.
     pub fn open(path: &Path) -> Result<Vocabulary> {
         let folder = model::folder(path)?;
         let layout = folder.layout()?;
         let tokenizer = folder.tokenizer_for(&layout)?;
-        let counts = match path.join(TRAIN_NAME) {
-            tokens if tokens.is_file() => {
-                Some(count_tokens(&TokenFile::open(&tokens)?, tokenizer.vocab_size())?)
-            }
-            _ => None,
+        let tokens = path.join(TRAIN_NAME);
+        let counts = if tokens.is_file() {
+            Some(count_tokens(&TokenFile::open(&tokens)?, tokenizer.vocab_size())?)
+        } else {
+            None
         };
-        let codes = match tokenizer.kind().is_word_level() {
-            true => Some(codes(&folder, &tokenizer, counts.as_deref())?),
-            false => None,
+        let parts = if tokenizer.kind().is_word_level() {
+            Some(Parts::new(codes(&folder, &tokenizer, counts.as_deref())?))
+        } else {
+            None
         };
-        let parts = codes.map(Parts::new);
         let paths = layout.config.head.class_starts().map(PathCodes::new);
         Ok(Vocabulary { folder, layout, tokenizer, counts, parts, paths })
     }
 
-    /// Why there are no parts, to be said.
+    /// Prints why tokens have no parts.
     pub fn say_no_parts(&self) {
         say!(
-            "no codes: tokens of a {} vocabulary are pieces of words, which have no parts in \
-             common; train with --tokenizer word or split for them",
+            "no codes: tokens of a {} vocabulary are pieces of words, which share no parts; train with \
+             --tokenizer word or split to have codes",
             self.tokenizer.kind()
         );
     }
 
-    /// The token of a word as a user types it: with a blank before it, or else as it is.
+    /// The token of a word as typed: the token with a leading blank, else the one without.
     pub fn find(&self, word: &str) -> Option<u32> {
         let tokenizer = &self.tokenizer;
         let as_it_is = || tokenizer.id_of(word).or_else(|| tokenizer.special_id(word));
         tokenizer.id_of(&format!(" {word}")).or_else(as_it_is)
     }
 
-    /// A word outside the vocabulary as its token would be.
+    /// A word outside the vocabulary, spelt as its token would be.
     pub fn as_token(&self, word: &str) -> String {
         let has_blank = self.tokenizer.kind() != TokenizerKind::Word || word.starts_with(' ');
         if has_blank { word.to_owned() } else { format!(" {word}") }
     }
 
-    /// The tokens whose codes pass, the most frequent first as far as that is known.
+    /// The tokens whose codes pass, most frequent first if counts are known.
     pub fn holders(&self, parts: &Parts, passes: impl Fn(&FactorCode) -> bool) -> Vec<u32> {
         let codes = (0..).zip(parts.primes.all());
         let mut ids: Vec<u32> = codes.filter(|(_, code)| passes(code)).map(|(id, _)| id).collect();
@@ -85,12 +85,12 @@ impl Vocabulary {
         ids
     }
 
-    /// As many of the names of tokens as fit `width` columns.
+    /// The names of the first tokens that fit into `width` columns.
     pub fn names(&self, ids: &[u32], width: usize) -> String {
         fill(ids.iter().map(|&id| self.name(id)), width)
     }
 
-    /// A token for display: without the blank before it.
+    /// A token for display, without its leading blank.
     pub fn name(&self, id: u32) -> String {
         let text = self.tokenizer.token_text(id);
         match text.strip_prefix(' ') {
@@ -101,7 +101,7 @@ impl Vocabulary {
     }
 }
 
-/// The codes in a model folder; where it has none, those that its vocabulary teaches, which is said.
+/// The codes in a model folder. If there are none, learns them from the vocabulary and says so.
 fn codes(folder: &ModelFolder, tokenizer: &Tokenizer, counts: Option<&[u64]>) -> Result<Codes> {
     if let Some(codes) = folder.codes(tokenizer)? {
         return Ok(codes);

@@ -55,7 +55,7 @@ fn what_cannot_be_converted_is_refused_by_name() {
         (&["full", "--out", "new"], &["full/checkpoints", "full already"]),
         (&["text.txt", "--out", "new"], &["text.txt", "no model here"]),
         (&[step, "--out", "new"], &["step-00000060", "--text FILE"]),
-        (&["run", "--out", "full"], &["full exists already"]),
+        (&["run", "--out", "full"], &["full already exists"]),
         (&["run", "--text", "none.txt", "--out", "new"], &["none.txt", "no such file"]),
         (&["run", "--text", "short.txt", "--out", "new"], &["tokens"]),
     ];

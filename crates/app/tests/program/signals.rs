@@ -21,7 +21,7 @@ fn assert_in_order(signal: Signal, code: i32) {
     let scene = Scene::new();
     let straight = scene.straight("straight", "");
     let mut n_interrupted = 0;
-    for part in ["folder ", "step 1/", "step-00000005", "step 25  it writes", "step-00000050"] {
+    for part in ["folder ", "step 1/", "step-00000005", "step 25  sample", "step-00000050"] {
         let out = format!("run-{}", part.trim().replace(['/', ' '], "-"));
         let ended = interrupted(scene.train(&out, ""), signal, part);
         // A run may have come to its end before the signal came to it.
@@ -30,7 +30,7 @@ fn assert_in_order(signal: Signal, code: i32) {
             assert_eq!(ended.code, Some(code), "{part}: {}", ended.stderr);
             let last = ended.stderr.lines().next_back().unwrap();
             assert!(last.starts_with("stopped at step "), "{last}");
-            assert!(last.ends_with(&format!("go on with `crystalline resume {out}`")), "{last}");
+            assert!(last.ends_with(&format!("continue with `crystalline resume {out}`")), "{last}");
             assert_eq!(ended.stdout, "");
         }
         scene.finish(&out);
@@ -91,7 +91,7 @@ fn stop_at_ends_in_order_and_without_a_failure() {
     let straight = scene.straight("straight", "");
     let ended: Ended = scene.train("run", "--stop-at 7").output().unwrap().into();
     ended.assert_success();
-    assert!(ended.stderr.contains("stopped at step 7, saved; go on with"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("stopped at step 7, saved; continue with"), "{}", ended.stderr);
     let ended: Ended = scene.go_on("run", "").args(["--stop-at", "33"]).output().unwrap().into();
     ended.assert_success();
     assert!(ended.stderr.contains("stopped at step 33, saved"), "{}", ended.stderr);

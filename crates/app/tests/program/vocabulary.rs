@@ -148,7 +148,7 @@ fn vocabularies_without_words_or_classes_are_told_apart() {
     let ended = run(scene.path(), &["vocab", "run", "--class", "0"]);
     assert_eq!(ended.complaint(1, &["no classes", "--head factor"]), None);
     let ended = run(scene.path(), &["factor", "run", "horse"]);
-    assert_eq!(ended.complaint(1, &["horse", "no token of this char vocabulary"]), None);
+    assert_eq!(ended.complaint(1, &["horse", "not a token of this char vocabulary"]), None);
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn numbers_are_factored_without_a_model() {
     }
     let square = "340282366920938463463374607431768211297".repeat(9);
     let cases: [(&[&str], i32, &[&str]); 5] = [
-        (&["factor", "horse"], 1, &["horse", "no number", "crystalline factor runs/book horse"]),
+        (&["factor", "horse"], 1, &["horse", "not a number", "crystalline factor runs/book horse"]),
         (&["factor", &square], 1, &["bits", "up to 128 bits"]),
         (
             &["factor", "340282366920938460843936948965011886881", "--time", "0.01s"],
