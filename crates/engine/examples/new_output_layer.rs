@@ -5,7 +5,7 @@
 //! ```
 //!
 //! A layer has three parts. [`OutputLayer`] lays out tensors, [`HeadLoss`] works on the micro-batches
-//! of all lanes, [`Predictor`] on single positions. For brevity this one keeps all logits of a
+//! of all lanes, [`Predictor`] on one position of each text. For brevity this one keeps all logits of a
 //! micro-batch in memory and works in f32.
 
 use engine::head::{Around, Distribution, HeadLoss, LanePass, LossSpec, OutputLayer, Predictor};
@@ -153,22 +153,31 @@ impl HeadLoss for BiasedLoss {
     }
 }
 
-/// The layer at work on single positions.
+/// The layer at work on one position of each text.
 #[derive(Debug)]
 struct BiasedPredictor {
     layer: Biased,
+    /// (S, V) logits of S texts.
     logits: AlignedVec<f32>,
 }
 
 impl Predictor for BiasedPredictor {
-    fn predict<'a>(
+    fn prepare(&mut self, weights: Weights, inputs: Rows, _: &mut Pool) {
+        let Matrix { n_out: v, n_in: c, .. } = self.layer.matrix;
+        let n_logits = inputs.len() / c * v;
+        self.logits.reserve_zeroed(n_logits);
+        self.layer.logits(weights, inputs, &mut self.logits[..n_logits]);
+    }
+
+    fn distribution<'a>(
         &'a mut self,
-        weights: Weights<'a>,
-        input: Rows<'a>,
+        _: Weights<'a>,
+        _: Rows<'a>,
+        i: usize,
         _: &'a mut Pool,
     ) -> Distribution<'a> {
-        self.layer.logits(weights, input, &mut self.logits);
-        Distribution::Whole(&self.logits)
+        let v = self.layer.matrix.n_out;
+        Distribution::Whole(&self.logits[i * v..(i + 1) * v])
     }
 
     fn bytes(&self) -> usize {

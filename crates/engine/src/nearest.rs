@@ -34,9 +34,7 @@ impl DotTable {
     pub fn products(&mut self, queries: &[f32]) -> &[f32] {
         let (precision, k, n) = (self.precision, self.dim, self.n);
         let len = queries.len() / k * n;
-        if self.products.len() < len {
-            self.products = AlignedVec::zeroed(len);
-        }
+        self.products.reserve_zeroed(len);
         let packed = Packed { words: &self.words, precision, k, n };
         let products = &mut self.products[..len];
         match precision {

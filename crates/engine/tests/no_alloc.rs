@@ -6,7 +6,7 @@
 
 mod support;
 
-use engine::generate::{Sampler, Sampling, Session};
+use engine::generate::{NewTokens, Sampler, Sampling, Sequence, Session, Workspace};
 use engine::head::LossSpec;
 use engine::model::{Lane, OwnedModel};
 use engine::train::{IdleRows, SequenceSource};
@@ -74,12 +74,16 @@ fn count_steps(tiny: &Tiny, threads: usize, source: &dyn SequenceSource) -> Coun
     })
 }
 
-/// What happens while tokens are chosen and taken in, one by one, after a prompt and a first.
-fn count_tokens(tiny: &Tiny, threads: usize, sampling: Sampling) -> Count {
+fn model(tiny: &Tiny, pool: &mut Pool) -> OwnedModel {
     let layout = tiny.layout();
     let (params, inputs) = (tiny.params(&layout), tiny.inputs(&layout));
+    OwnedModel::new(layout, params, inputs, tiny.precision, pool)
+}
+
+/// What happens while tokens are chosen and taken in, one by one, after a prompt and a first.
+fn count_tokens(tiny: &Tiny, threads: usize, sampling: Sampling) -> Count {
     let mut pool = Pool::new(threads);
-    let model = OwnedModel::new(layout, params, inputs, tiny.precision, &mut pool);
+    let model = model(tiny, &mut pool);
     let mut session = Session::new(model.layout(), tiny.precision, tiny.seq_len, threads);
     let mut write = || {
         let mut sampler = Sampler::new(sampling, tiny.vocab_size).unwrap();
@@ -95,6 +99,39 @@ fn count_tokens(tiny: &Tiny, threads: usize, sampling: Sampling) -> Count {
         count(|| (5..tiny.seq_len).for_each(|_| next()))
     };
     // A word that is new to a session is cut, once.
+    if tiny.composes {
+        write();
+    }
+    write()
+}
+
+/// What happens while tokens are chosen for three texts at once, after prompts of different
+/// lengths and a first token.
+fn count_batch(tiny: &Tiny, threads: usize, sampling: Sampling) -> Count {
+    let mut pool = Pool::new(threads);
+    let model = model(tiny, &mut pool);
+    let (layout, precision) = (model.layout(), tiny.precision);
+    let mut sequences = [(); 3].map(|()| Sequence::new(layout, precision, tiny.seq_len));
+    let mut workspace = Workspace::new(layout, precision, 3 * tiny.seq_len, threads);
+    let mut write = || {
+        let mut samplers = [(); 3].map(|()| Sampler::new(sampling, tiny.vocab_size).unwrap());
+        sequences.iter_mut().for_each(|sequence| sequence.rewind(0));
+        let mut step = |[a, b, c]: [&[u32]; 3]| {
+            let [x, y, z] = sequences.each_mut();
+            let mut batch =
+                [(x, a), (y, b), (z, c)].map(|(sequence, tokens)| NewTokens { sequence, tokens });
+            let mut following = workspace.step(model.model(), &mut pool, &mut batch).unwrap();
+            [0, 1, 2].map(|i| {
+                let token = samplers[i].choose(&mut following.distribution(i), 0);
+                samplers[i].note(token);
+                token
+            })
+        };
+        let mut tokens = step([&[1, 2, 3], &[4], &[5, 6]]);
+        let mut next = || tokens = step(tokens.each_ref().map(std::slice::from_ref));
+        next();
+        count(|| (5..tiny.seq_len).for_each(|_| next()))
+    };
     if tiny.composes {
         write();
     }
@@ -167,6 +204,8 @@ fn nothing_is_allocated_after_the_first_step_and_the_counter_counts() {
         ] {
             let found = count_tokens(&tiny, threads, sampling);
             assert_eq!(found, NONE, "tokens on {threads} threads of {tiny:?} by {sampling:?}");
+            let found = count_batch(&tiny, threads, sampling);
+            assert_eq!(found, NONE, "batches on {threads} threads of {tiny:?} by {sampling:?}");
         }
         check_the_counter(&tiny, threads);
         check_the_plan(&tiny);

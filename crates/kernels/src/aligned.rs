@@ -61,6 +61,16 @@ impl<T: Plain> AlignedVec<T> {
         AlignedVec { start, len }
     }
 
+    /// Makes room for at least `len` elements; if there were fewer, all are zeros afterwards.
+    ///
+    /// # Panics
+    /// As [`AlignedVec::zeroed`].
+    pub fn reserve_zeroed(&mut self, len: usize) {
+        if self.len < len {
+            *self = AlignedVec::zeroed(len);
+        }
+    }
+
     fn layout(len: usize) -> Layout {
         let bytes = len.checked_mul(size_of::<T>()).expect("AlignedVec: byte size overflows");
         let align = if bytes >= HUGE_PAGE_BYTES { HUGE_PAGE_BYTES } else { ALIGN_BYTES };
@@ -112,6 +122,18 @@ impl<T: Plain> DerefMut for AlignedVec<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_buffer_grows_only_when_it_is_too_short() {
+        let mut v = AlignedVec::<u32>::zeroed(3);
+        v[1] = 7;
+        for len in [0, 2, 3] {
+            v.reserve_zeroed(len);
+            assert_eq!(*v, [0, 7, 0]);
+        }
+        v.reserve_zeroed(4);
+        assert_eq!(*v, [0; 4]);
+    }
 
     #[test]
     fn is_zeroed_aligned_and_writable_at_every_size() {

@@ -49,7 +49,8 @@ impl Workspace {
     ) -> Result<Following<'a>, ContextFull> {
         self.buffers.run(model, pool, batch)?;
         let Workspace { buffers, predictor } = self;
-        Ok(Following { model, pool, buffers, predictor: &mut **predictor, n: batch.len() })
+        let (predictor, n) = (&mut **predictor, batch.len());
+        Ok(Following { model, pool, buffers, predictor, n, is_ready: false })
     }
 }
 
@@ -62,6 +63,8 @@ pub struct Following<'a> {
     predictor: &'a mut dyn Predictor,
     /// Number of sequences of the batch.
     n: usize,
+    /// Whether the predictor is prepared for this batch.
+    is_ready: bool,
 }
 
 impl<'a> Following<'a> {
@@ -70,18 +73,30 @@ impl<'a> Following<'a> {
     /// # Panics
     /// If the batch has no sequence `i`.
     pub fn distribution(&mut self, i: usize) -> Distribution<'_> {
-        let Following { model, pool, buffers, predictor, n } = self;
-        let (model, buffers, n) = (*model, *buffers, *n);
-        Following { model, pool, buffers, predictor: &mut **predictor, n }.into_distribution(i)
+        self.prepare();
+        let Following { model, pool, buffers, predictor, n, is_ready } = self;
+        let (model, buffers, n, is_ready) = (*model, *buffers, *n, *is_ready);
+        let predictor = &mut **predictor;
+        Following { model, pool, buffers, predictor, n, is_ready }.into_distribution(i)
     }
 
     /// As [`Following::distribution`], consuming `self`.
     ///
     /// # Panics
     /// As [`Following::distribution`].
-    pub fn into_distribution(self, i: usize) -> Distribution<'a> {
+    pub fn into_distribution(mut self, i: usize) -> Distribution<'a> {
         assert!(i < self.n, "Following: sequence {i} of a batch of {}", self.n);
-        let input = self.buffers.output_input(i, self.model.layout.config.model_dim);
-        self.predictor.predict(self.model.weights(), input, self.pool)
+        self.prepare();
+        let inputs = self.buffers.output_inputs(self.n, self.model.layout.config.model_dim);
+        self.predictor.distribution(self.model.weights(), inputs, i, self.pool)
+    }
+
+    /// Runs the output layer's products of all sequences at once, the first time.
+    fn prepare(&mut self) {
+        if !self.is_ready {
+            let inputs = self.buffers.output_inputs(self.n, self.model.layout.config.model_dim);
+            self.predictor.prepare(self.model.weights(), inputs, self.pool);
+            self.is_ready = true;
+        }
     }
 }

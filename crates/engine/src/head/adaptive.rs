@@ -15,10 +15,8 @@ use super::softmax::{Softmax, SoftmaxBuffers, log_softmax};
 use super::{Around, Distribution, HeadLoss, LanePass, LossSpec, OutputLayer, Predictor};
 use crate::model::{
     Gradients, INIT_STD, Init, Lane, LaneOutput, Matrix, MicroShape, ModelConfig, PackedMatrix,
-    ReadBy, TableBuilder, Weights, as_rows, operand,
+    ReadBy, SharedProduct, TableBuilder, Weights, as_rows, operand,
 };
-use kernels::accum::Accum;
-use kernels::matmul::matmul;
 use kernels::{AlignedVec, Pool, Precision, Rows};
 use std::sync::Arc;
 use text::thousands;
@@ -119,6 +117,7 @@ impl OutputLayer for Adaptive {
             narrow: AlignedVec::zeroed(self.model_dim),
             operand: AlignedVec::zeroed(self.model_dim),
             log_p: AlignedVec::zeroed(self.vocab_size),
+            product: SharedProduct::default(),
             precision,
             layer: self.clone(),
         })
@@ -240,49 +239,60 @@ impl HeadLoss for AdaptiveLoss {
     }
 }
 
-/// An adaptive softmax for single positions.
+/// An adaptive softmax for one position of each text.
 #[derive(Debug)]
 struct AdaptivePredictor {
     layer: Adaptive,
     precision: Precision,
-    /// (outputs) logits of the first softmax.
+    /// (S, outputs) log-probabilities of the first softmax for S texts.
     first: AlignedVec<f32>,
     /// (C) a cluster's narrow input, and the same as an operand.
     narrow: AlignedVec<f32>,
     operand: AlignedVec<f32>,
-    /// (V) log-probabilities.
+    /// (V) log-probabilities of one text.
     log_p: AlignedVec<f32>,
+    product: SharedProduct,
 }
 
 impl Predictor for AdaptivePredictor {
-    fn predict<'a>(
+    fn prepare(&mut self, weights: Weights, inputs: Rows, pool: &mut Pool) {
+        let matrix = self.layer.first.matrix;
+        let n_logits = inputs.len() / matrix.n_in * matrix.n_out;
+        self.first.reserve_zeroed(n_logits);
+        let first = &mut self.first[..n_logits];
+        self.product.run(pool, first, inputs, weights.packed.forward(matrix), false);
+        first.chunks_exact_mut(matrix.n_out).for_each(|row| log_softmax(row, 0.0));
+    }
+
+    fn distribution<'a>(
         &'a mut self,
         weights: Weights<'a>,
-        input: Rows<'a>,
-        _: &'a mut Pool,
+        inputs: Rows<'a>,
+        i: usize,
+        pool: &'a mut Pool,
     ) -> Distribution<'a> {
-        let AdaptivePredictor { layer, precision, first, narrow, operand: room, log_p } = self;
-        let packed = weights.packed;
-        matmul(first, input, packed.forward(layer.first.matrix), Accum::Replace);
-        log_softmax(first, 0.0);
+        let AdaptivePredictor { layer, precision, first, narrow, operand: buffer, log_p, product } =
+            self;
+        let (packed, Matrix { n_out: n_first, n_in: c, .. }) = (weights.packed, layer.first.matrix);
+        let input = inputs.slice(i * c..(i + 1) * c);
         let n_frequent = layer.starts[0] as usize;
-        let (frequent, clusters) = first.split_at(n_frequent);
+        let (frequent, clusters) = first[i * n_first..(i + 1) * n_first].split_at(n_frequent);
         log_p[..n_frequent].copy_from_slice(frequent);
         let ids = layer.starts.windows(2).map(|ids| ids[0] as usize..ids[1] as usize);
         for ((cluster, ids), total) in layer.clusters.iter().zip(ids).zip(clusters) {
             let narrow = &mut narrow[..cluster.narrow.n_out];
-            matmul(narrow, input, packed.forward(cluster.narrow), Accum::Replace);
-            let x = operand(narrow, as_rows(room, layer.model_dim, *precision));
+            product.run(pool, narrow, input, packed.forward(cluster.narrow), false);
+            let x = operand(narrow, as_rows(buffer, layer.model_dim, *precision));
             let log_p = &mut log_p[ids];
-            matmul(log_p, x, packed.forward(cluster.rows), Accum::Replace);
+            product.run(pool, log_p, x, packed.forward(cluster.rows), false);
             log_softmax(log_p, *total);
         }
         Distribution::Whole(log_p)
     }
 
     fn bytes(&self) -> usize {
-        let rooms = [&self.first, &self.narrow, &self.operand, &self.log_p];
-        rooms.into_iter().map(|room| room.len()).sum::<usize>() * size_of::<f32>()
+        let buffers = [&self.first, &self.narrow, &self.operand, &self.log_p];
+        buffers.into_iter().map(|buffer| buffer.len()).sum::<usize>() * size_of::<f32>()
     }
 }
 

@@ -106,11 +106,11 @@ impl HeadLoss for FullLoss {
     }
 }
 
-/// A full softmax for single positions.
+/// A full softmax for one position of each text.
 #[derive(Debug)]
 pub(super) struct FullPredictor {
     matrix: Matrix,
-    /// (V) logits.
+    /// (S, V) logits of S texts.
     logits: AlignedVec<f32>,
     product: SharedProduct,
 }
@@ -123,15 +123,22 @@ impl FullPredictor {
 }
 
 impl Predictor for FullPredictor {
-    fn predict<'a>(
+    fn prepare(&mut self, weights: Weights, inputs: Rows, pool: &mut Pool) {
+        let n_logits = inputs.len() / self.matrix.n_in * self.matrix.n_out;
+        self.logits.reserve_zeroed(n_logits);
+        let logits = &mut self.logits[..n_logits];
+        self.product.run(pool, logits, inputs, weights.packed.forward(self.matrix), false);
+    }
+
+    fn distribution<'a>(
         &'a mut self,
-        weights: Weights<'a>,
-        input: Rows<'a>,
-        pool: &'a mut Pool,
+        _: Weights<'a>,
+        _: Rows<'a>,
+        i: usize,
+        _: &'a mut Pool,
     ) -> Distribution<'a> {
-        let matrix = weights.packed.forward(self.matrix);
-        self.product.run(pool, &mut self.logits, input, matrix, false);
-        Distribution::Whole(&self.logits)
+        let v = self.matrix.n_out;
+        Distribution::Whole(&self.logits[i * v..(i + 1) * v])
     }
 
     fn bytes(&self) -> usize {

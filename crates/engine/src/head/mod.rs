@@ -73,7 +73,7 @@ pub trait OutputLayer: Debug + Send + Sync {
     /// The layer's loss over lanes.
     fn loss(&self, spec: &LossSpec) -> Box<dyn HeadLoss>;
 
-    /// The layer for single positions, with operands of this format.
+    /// The layer for one position of each text, with operands of this format.
     fn predictor(&self, precision: Precision) -> Box<dyn Predictor>;
 }
 
@@ -171,13 +171,18 @@ pub trait HeadLoss: Debug + Send + Sync {
     fn memory(&self) -> Vec<(&'static str, usize)>;
 }
 
-/// An output layer for single positions.
+/// An output layer for one position of each text of a batch.
 pub trait Predictor: Debug + Send {
-    /// Distribution of the next token, given the layer's input, (C).
-    fn predict<'a>(
+    /// Computes what the distributions of all texts need, given the layer's inputs, (S, C): the
+    /// products that can be made for all texts at once.
+    fn prepare(&mut self, weights: Weights, inputs: Rows, pool: &mut Pool);
+
+    /// Distribution of the next token of text `i`, given the same inputs as [`Predictor::prepare`].
+    fn distribution<'a>(
         &'a mut self,
         weights: Weights<'a>,
-        input: Rows<'a>,
+        inputs: Rows<'a>,
+        i: usize,
         pool: &'a mut Pool,
     ) -> Distribution<'a>;
 

@@ -100,7 +100,7 @@ impl DecodeBuffers {
     }
 
     /// Processes all tokens of the batch, in passes of up to N rows, and leaves the output layer's
-    /// input at each sequence's last token ([`DecodeBuffers::output_input`]).
+    /// input at each sequence's last token ([`DecodeBuffers::output_inputs`]).
     ///
     /// # Errors
     /// [`ContextFull`] if a sequence lacks capacity for its tokens; all are then unchanged.
@@ -117,10 +117,7 @@ impl DecodeBuffers {
         batch.iter().try_for_each(|new| new.sequence.check_room(new.tokens.len()))?;
         let is_empty = batch.iter().any(|new| new.tokens.is_empty());
         assert!(!is_empty, "DecodeBuffers::run: a sequence without new tokens");
-        let floats = batch.len() * model.layout.config.model_dim;
-        if self.output.len() < floats {
-            self.output = AlignedVec::zeroed(floats);
-        }
+        self.output.reserve_zeroed(batch.len() * model.layout.config.model_dim);
         let (mut sequence, mut taken) = (0, 0);
         while sequence < batch.len() {
             self.pieces.clear();
@@ -142,10 +139,9 @@ impl DecodeBuffers {
         Ok(())
     }
 
-    /// (C) output layer's input at the last token of sequence `i` of the last batch.
-    pub fn output_input(&self, i: usize, model_dim: usize) -> Rows<'_> {
-        let row = i * model_dim..(i + 1) * model_dim;
-        to_rows(&self.output, row.end, self.precision).slice(row)
+    /// (S, C) output layer's inputs at the last token of each of the S sequences of the last batch.
+    pub fn output_inputs(&self, n_sequences: usize, model_dim: usize) -> Rows<'_> {
+        to_rows(&self.output, n_sequences * model_dim, self.precision)
     }
 }
 

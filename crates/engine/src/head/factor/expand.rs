@@ -3,7 +3,7 @@
 use super::Factored;
 use crate::head::softmax::log_softmax;
 use crate::head::{Distribution, Predictor};
-use crate::model::Weights;
+use crate::model::{Matrix, Weights};
 use kernels::matmul::matmul;
 use kernels::{AlignedVec, Pool, Rows};
 use std::ops::Range;
@@ -20,11 +20,11 @@ pub(super) fn class_log_probabilities(
     log_p.chunks_exact_mut(layer.n_classes()).for_each(|row| log_softmax(row, 0.0));
 }
 
-/// A factored layer for single positions.
+/// A factored layer for one position of each text.
 #[derive(Debug)]
 pub(super) struct FactoredPredictor {
     layer: Factored,
-    /// (classes) ln P(class).
+    /// (S, classes) ln P(class) of S texts.
     class_log_p: AlignedVec<f32>,
     /// (V) ln P(token), valid for opened classes.
     log_p: AlignedVec<f32>,
@@ -45,14 +45,25 @@ impl FactoredPredictor {
 }
 
 impl Predictor for FactoredPredictor {
-    fn predict<'a>(
+    fn prepare(&mut self, weights: Weights, inputs: Rows, _: &mut Pool) {
+        let matrix = self.layer.classes.matrix;
+        let n_logits = inputs.len() / matrix.n_in * matrix.n_out;
+        self.class_log_p.reserve_zeroed(n_logits);
+        let class_log_p = &mut self.class_log_p[..n_logits];
+        class_log_probabilities(&self.layer, weights, inputs, class_log_p);
+    }
+
+    fn distribution<'a>(
         &'a mut self,
         weights: Weights<'a>,
-        input: Rows<'a>,
+        inputs: Rows<'a>,
+        i: usize,
         pool: &'a mut Pool,
     ) -> Distribution<'a> {
         let FactoredPredictor { layer, class_log_p, log_p, ranges } = self;
-        class_log_probabilities(layer, weights, input, class_log_p);
+        let Matrix { n_out: n_classes, n_in: c, .. } = layer.classes.matrix;
+        let class_log_p = &class_log_p[i * n_classes..(i + 1) * n_classes];
+        let input = inputs.slice(i * c..(i + 1) * c);
         Distribution::ByClass(Expansion { layer, weights, input, pool, class_log_p, log_p, ranges })
     }
 
