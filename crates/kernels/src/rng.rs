@@ -36,6 +36,8 @@ pub enum Purpose {
     Order = 8,
     /// Negative samples that targets are compared with; one stream per step.
     Negatives = 9,
+    /// Places of held-out text; one stream per corpus.
+    HeldOut = 10,
 }
 
 /// Random numbers addressed by index: one stream of one purpose under one seed.

@@ -1,11 +1,10 @@
 //! Tokens of a text file.
 
-use crate::corpus::{self, Corpus, Piece};
-use crate::tokenizer::{Control, TextError, Tokenizer};
-use std::ops::ControlFlow;
-use std::path::PathBuf;
+use crate::corpus::{self, Corpus, TextRules, TokenSource, hide};
+use crate::tokenizer::{Control, EncodedText, TextError, Tokenizer, documents};
+use std::path::Path;
 
-/// Why a file has no tokens.
+/// Error: a file has no tokens.
 #[derive(Debug, thiserror::Error)]
 pub enum FileTokensError {
     /// The file.
@@ -26,27 +25,44 @@ impl FileTokensError {
     }
 }
 
-/// The tokens of a file, after an end of text where there is such a token: so the first of the
-/// file's own is predicted, too.
+/// How a text is read and cut into documents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DocumentRules {
+    /// Bytes that are not UTF-8, and line ends.
+    pub text: TextRules,
+    /// What stands between documents in a file.
+    pub separator: Option<String>,
+    /// Whether names of special tokens in the text stand for these tokens.
+    pub reads_specials: bool,
+}
+
+/// The tokens of a file, as a run has them that is trained on it.
 ///
 /// # Errors
 /// [`FileTokensError`] if the file cannot be read as text.
 pub fn file_tokens(
-    path: &PathBuf,
+    path: &Path,
     tokenizer: &Tokenizer,
+    rules: &DocumentRules,
     threads: usize,
-) -> Result<Vec<u32>, FileTokensError> {
-    let corpus = Corpus::open(std::slice::from_ref(path), Default::default())?;
-    let mut text = String::new();
-    corpus.read(corpus.all(), |piece| {
-        if let Piece::Text(piece) = piece {
-            text.push_str(piece);
-        }
-        ControlFlow::Continue(())
-    })?;
-    let mut tokens = tokenizer.encode_parallel(&text, &mut Control::threads(threads))?;
-    if let Some(end) = tokenizer.text_end() {
-        tokens.insert(0, end);
+) -> Result<EncodedText, FileTokensError> {
+    let corpus = Corpus::open(&[path.to_owned()], rules.text)?;
+    let excerpts = corpus.excerpts(&[corpus.all()])?;
+    let documents = documents(&excerpts, rules.separator.as_deref());
+    let control = &mut Control::threads(threads);
+    Ok(tokenizer.encode_all(&documents, rules.reads_specials, control)?)
+}
+
+impl TokenSource for EncodedText {
+    fn len(&self) -> usize {
+        self.ids.len()
     }
-    Ok(tokens)
+
+    fn read(&self, start: usize, out: &mut [u32]) {
+        self.ids[..].read(start, out);
+    }
+
+    fn hide_beginnings(&self, start: usize, targets: &mut [u32]) {
+        hide(&self.beginnings, start, targets);
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Text files become token ids, token ids become batches, and the vocabulary gets a structure:
 //! classes, orders, parts of words, n-grams. This crate knows no tensors and no models. Threads,
-//! mapped files and random numbers come from `kernels`, exact integers from `lattice`.
+//! random numbers come from `kernels`, exact integers from `lattice`.
 //!
 //! Reading order, each module before those that use it:
 //!
@@ -20,4 +20,4 @@ pub mod tokenizer;
 pub mod vocab;
 
 pub use digits::thousands;
-pub use file_tokens::{FileTokensError, file_tokens};
+pub use file_tokens::{DocumentRules, FileTokensError, file_tokens};

@@ -93,7 +93,8 @@ impl Batches {
         offset as usize + window as usize * self.seq_len
     }
 
-    /// Writes sequence `i` of `step`: `tokens` (T) and `targets` (T), which are one position ahead.
+    /// Writes sequence `i` of `step`: `tokens` (T) and `targets` (T), which are one position ahead
+    /// and [`IGNORE`] at beginnings.
     ///
     /// # Panics
     /// If a slice is not `seq_len` long, `i` is not below `batch_sequences`, or `source` has
@@ -111,6 +112,7 @@ impl Batches {
         let start = self.window(step, i);
         source.read(start, tokens);
         source.read(start + 1, targets);
+        source.hide_beginnings(start + 1, targets);
     }
 
     fn epoch_rng(&self, epoch: u64) -> Rng {
@@ -146,8 +148,8 @@ impl EvalWindows {
         (self.n_tokens - 1).div_ceil(self.seq_len)
     }
 
-    /// Writes window `w` and returns its number of real targets. The last window is padded with
-    /// token 0 and target [`IGNORE`].
+    /// Writes window `w` and returns its number of tokens that are followed by another. The last
+    /// window is padded with token 0 and target [`IGNORE`], which beginnings have, too.
     ///
     /// # Panics
     /// If `w` is not below `n_windows`, or a slice is not `seq_len` long.
@@ -165,6 +167,7 @@ impl EvalWindows {
         let n_targets = self.seq_len.min(self.n_tokens - 1 - start);
         source.read(start, &mut tokens[..n_targets]);
         source.read(start + 1, &mut targets[..n_targets]);
+        source.hide_beginnings(start + 1, &mut targets[..n_targets]);
         tokens[n_targets..].fill(0);
         targets[n_targets..].fill(IGNORE);
         n_targets

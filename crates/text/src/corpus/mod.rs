@@ -1,9 +1,12 @@
 //! Corpora: checking and reading text files, held-out text, token files, and batches.
 
 pub mod batches;
+mod boundary;
 mod error;
+mod excerpts;
+mod held_out;
 pub mod permutation;
-mod split;
+
 mod text_files;
 mod text_reader;
 mod token_file;
@@ -12,10 +15,12 @@ mod token_source;
 
 pub use batches::{Batches, EvalWindows};
 pub use error::Error;
-pub use split::{Split, TextPosition, TextSpan, hold_out};
+pub use excerpts::Excerpt;
+pub use held_out::{Split, TextPosition, TextSpan, hold_out};
 pub use text_files::{
     Corpus, FileFingerprint, FileReport, InvalidBytes, LineEnds, Piece, TextRules,
 };
 pub use token_file::{TokenFile, TokenOrigin};
 pub use token_file_writer::TokenFileWriter;
 pub use token_source::TokenSource;
+pub(crate) use token_source::hide;

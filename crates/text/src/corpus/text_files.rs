@@ -40,8 +40,11 @@ pub struct FileReport {
 pub enum Piece<'a> {
     /// Text of about a mebibyte or less, cut where word splitters cut too (see [`Corpus::read`]).
     Text(&'a str),
-    /// The end of a file, or of the requested part of it.
-    EndOfFile,
+    /// The end of the requested part of a file.
+    End {
+        /// Whether the file ends there.
+        of_file: bool,
+    },
 }
 
 /// One or more checked text files.
@@ -125,13 +128,14 @@ impl Corpus {
                 continue;
             }
             check_size(file)?;
+            let of_file = range.end == size;
             let mut reader = TextReader::open(&file.path, range, self.rules)?;
             while let Some(text) = reader.next_piece(&mut |_| ())? {
                 if each(Piece::Text(text)).is_break() {
                     return Ok(());
                 }
             }
-            if each(Piece::EndOfFile).is_break() {
+            if each(Piece::End { of_file }).is_break() {
                 return Ok(());
             }
         }

@@ -18,7 +18,7 @@ fn text(corpus: &Corpus) -> Result<String, Error> {
     corpus.read(corpus.all(), |piece| {
         text.push_str(match piece {
             Piece::Text(piece) => piece,
-            Piece::EndOfFile => "|",
+            Piece::End { .. } => "|",
         });
         ControlFlow::Continue(())
     })?;

@@ -1,28 +1,39 @@
-//! Token files: the ids of a tokenised text on disk, two or four bytes each, hashed and mapped.
+//! Token files: the ids of a tokenised text on disk, two or four bytes each, hashed.
+//!
+//! The file is read where it is needed and not mapped: whoever cuts it short while a run reads it
+//! causes an error ([`TokenFile::check`]), not a signal that ends the process.
 //!
 //! All numbers are little-endian.
 //!
 //! | bytes    | content                                                       |
 //! |----------|---------------------------------------------------------------|
 //! | 0..8     | `crystok` and a zero byte                                     |
-//! | 8..12    | version of the format, 1                                      |
+//! | 8..12    | version of the format, 2                                      |
 //! | 12..16   | bytes of a token: 2 for up to 65,536 ids, else 4              |
 //! | 16..24   | ids of the vocabulary; every token is below it                |
 //! | 24..32   | number of tokens                                              |
 //! | 32..64   | hash of the tokenizer                                         |
 //! | 64..96   | hash of the text                                              |
-//! | 96..128  | BLAKE3 of the tokens, from byte 160 to the end of the file    |
+//! | 96..128  | BLAKE3 of all bytes from 160 to the end of the file           |
 //! | 128..160 | BLAKE3 of bytes 0..128                                        |
+//! | 160..    | the tokens                                                    |
+//! | then     | 8 bytes: number of beginnings of texts                        |
+//! | then     | positions of the beginnings, 8 bytes each, ascending          |
+//!
+//! Version 1 ends with the tokens.
 
-use super::token_source::TokenSource;
+use super::token_source::{TokenSource, hide};
 use super::{Error, TokenFileWriter};
-use kernels::MappedFile;
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 pub(super) const HEADER_BYTES: usize = 160;
 const HASHED_HEADER_BYTES: usize = 128;
 const MAGIC: &[u8; 8] = b"crystok\0";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// Bytes of a position.
+const POSITION_BYTES: usize = 8;
 
 /// Ids up to here fit in two bytes.
 const NARROW_VOCAB_MAX: u64 = 1 << 16;
@@ -48,12 +59,17 @@ impl TokenOrigin {
     }
 }
 
-/// A token file, mapped and verified.
+/// A token file, open and verified.
 #[derive(Debug)]
 pub struct TokenFile {
-    map: MappedFile,
+    path: PathBuf,
+    file: File,
     n_tokens: usize,
     origin: TokenOrigin,
+    /// Positions of the tokens that mark a beginning, ascending.
+    beginnings: Vec<usize>,
+    /// The first error of a read.
+    failure: OnceLock<std::io::Error>,
 }
 
 impl TokenFile {
@@ -73,27 +89,53 @@ impl TokenFile {
         TokenFileWriter::create(path, origin)
     }
 
-    /// Maps the file at `path` and verifies all of it: sizes, both hashes, every id.
+    /// Opens the file at `path` and verifies all of it: sizes, both hashes, every id.
     ///
     /// # Errors
-    /// [`Error::Missing`], [`Error::Unreadable`], or [`Error::TokenFile`] naming the wrong field.
+    /// [`Error::Missing`], [`Error::NotRegular`], [`Error::Unreadable`], or [`Error::TokenFile`]
+    /// naming the wrong field.
     pub fn open(path: &Path) -> Result<TokenFile, Error> {
-        let map = MappedFile::open(path).map_err(|source| match source.kind() {
+        let unreadable = |source: std::io::Error| match source.kind() {
             std::io::ErrorKind::NotFound => Error::Missing { path: path.to_owned() },
             _ => Error::Unreadable { path: path.to_owned(), source },
-        })?;
-        let (origin, n_tokens) = verify(&map).map_err(|wrong| Error::TokenFile {
-            path: path.to_owned(),
-            field: wrong.field,
-            found: wrong.found,
-            expected: wrong.expected,
-        })?;
-        Ok(TokenFile { map, n_tokens, origin })
+        };
+        // Before opening: opening a named pipe would block until a writer comes.
+        let metadata = std::fs::metadata(path).map_err(unreadable)?;
+        if !metadata.is_file() {
+            return Err(Error::NotRegular { path: path.to_owned() });
+        }
+        let (file, size) = (File::open(path).map_err(unreadable)?, metadata.len());
+        let Verified { origin, n_tokens, beginnings } =
+            verify(&file, size).map_err(|wrong| match wrong {
+                Wrong::Io(source) => unreadable(source),
+                Wrong::Field { field, found, expected } => {
+                    Error::TokenFile { path: path.to_owned(), field, found, expected }
+                }
+            })?;
+        let (path, failure) = (path.to_owned(), OnceLock::new());
+        Ok(TokenFile { path, file, n_tokens, origin, beginnings, failure })
     }
 
     /// Tokeniser and text of the tokens.
     pub fn origin(&self) -> &TokenOrigin {
         &self.origin
+    }
+
+    /// Positions of the tokens that mark a beginning, ascending.
+    pub fn beginnings(&self) -> &[usize] {
+        &self.beginnings
+    }
+
+    /// Whether all reads so far succeeded. To be asked after each use of tokens: a read that fails
+    /// gives zeros.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] with the first failure.
+    pub fn check(&self) -> Result<(), Error> {
+        self.failure.get().map_or(Ok(()), |failure| {
+            let source = std::io::Error::new(failure.kind(), failure.to_string());
+            Err(Error::Unreadable { path: self.path.clone(), source })
+        })
     }
 }
 
@@ -103,9 +145,46 @@ impl TokenSource for TokenFile {
     }
 
     fn read(&self, start: usize, out: &mut [u32]) {
+        assert!(start + out.len() <= self.n_tokens, "TokenFile: read past the end");
         let width = self.origin.width();
-        let tokens = &self.map[HEADER_BYTES..][start * width..(start + out.len()) * width];
-        decode(tokens, width, out);
+        let mut bytes = [0; READ_BYTES];
+        for (i, out) in out.chunks_mut(READ_BYTES / width).enumerate() {
+            let bytes = &mut bytes[..out.len() * width];
+            let first = start + i * (READ_BYTES / width);
+            match read_exact_at(&self.file, bytes, (HEADER_BYTES + first * width) as u64) {
+                Ok(()) => decode(bytes, width, out),
+                Err(error) => {
+                    let _ = self.failure.set(error);
+                    out.fill(0);
+                }
+            }
+        }
+    }
+
+    fn hide_beginnings(&self, start: usize, targets: &mut [u32]) {
+        hide(&self.beginnings, start, targets);
+    }
+}
+
+/// Bytes of one read; on the stack, since reading allocates nothing.
+const READ_BYTES: usize = 8192;
+
+/// Fills `bytes` from byte `at` of `file`, whose position does not matter.
+fn read_exact_at(file: &File, bytes: &mut [u8], at: u64) -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::FileExt::read_exact_at(file, bytes, at)
+    }
+    #[cfg(windows)]
+    {
+        let (mut bytes, mut at) = (bytes, at);
+        while !bytes.is_empty() {
+            match std::os::windows::fs::FileExt::seek_read(file, bytes, at)? {
+                0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+                n => (bytes, at) = (&mut bytes[n..], at + n as u64),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -140,11 +219,18 @@ pub(super) fn encode_header(
     header
 }
 
-/// A field with an unexpected value.
-struct Wrong {
-    field: &'static str,
-    found: String,
-    expected: String,
+/// Why a file is not a sound token file.
+enum Wrong {
+    /// A field with an unexpected value.
+    Field { field: &'static str, found: String, expected: String },
+    /// The file cannot be read.
+    Io(std::io::Error),
+}
+
+impl From<std::io::Error> for Wrong {
+    fn from(error: std::io::Error) -> Wrong {
+        Wrong::Io(error)
+    }
 }
 
 fn check(
@@ -156,22 +242,30 @@ fn check(
     if is_right {
         return Ok(());
     }
-    Err(Wrong { field, found: found.to_string(), expected: expected.to_string() })
+    Err(Wrong::Field { field, found: found.to_string(), expected: expected.to_string() })
 }
 
-/// Reads the header of `file` and checks it and everything after it.
-fn verify(file: &[u8]) -> Result<(TokenOrigin, usize), Wrong> {
-    let size = file.len();
-    let Some((header, tokens)) = file.split_at_checked(HEADER_BYTES) else {
-        let expected = format!("at least {HEADER_BYTES} bytes, the size of a header");
-        return check(false, "file size", size, expected).map(|()| unreachable!());
-    };
+/// Contents of a sound file.
+struct Verified {
+    origin: TokenOrigin,
+    n_tokens: usize,
+    beginnings: Vec<usize>,
+}
+
+/// Reads the header of `file`, which has `size` bytes, and checks it and everything after it.
+fn verify(file: &File, size: u64) -> Result<Verified, Wrong> {
+    let at_least = format!("at least {HEADER_BYTES} bytes, the size of a header");
+    check(size >= HEADER_BYTES as u64, "file size", size, at_least)?;
+    let mut header = [0; HEADER_BYTES];
+    read_exact_at(file, &mut header, 0)?;
     let array = |start: usize| -> [u8; 32] { std::array::from_fn(|i| header[start + i]) };
     let number = |start: usize, len: usize| {
         header[start..start + len].iter().rev().fold(0u64, |n, b| n << 8 | u64::from(*b))
     };
     check(header.starts_with(MAGIC), "first bytes", "other bytes", "those of a token file")?;
-    check(number(8, 4) == u64::from(VERSION), "format version", number(8, 4), VERSION)?;
+    let version = number(8, 4);
+    let is_known = (1..=u64::from(VERSION)).contains(&version);
+    check(is_known, "format version", version, format!("1 to {VERSION}"))?;
     let header_hash = *blake3::hash(&header[..HASHED_HEADER_BYTES]).as_bytes();
     check(header_hash == array(128), "header hash", "a damaged header", "an intact one")?;
 
@@ -184,31 +278,80 @@ fn verify(file: &[u8]) -> Result<(TokenOrigin, usize), Wrong> {
     check(number(12, 4) == width as u64, "token width", number(12, 4), width)?;
 
     let n_tokens = number(24, 8);
-    let expected =
+    let count_bytes = if version == 1 { 0 } else { POSITION_BYTES as u64 };
+    let tokens_end =
         n_tokens.checked_mul(width as u64).and_then(|n| n.checked_add(HEADER_BYTES as u64));
-    let is_size = expected == Some(size as u64);
+    let least = tokens_end.and_then(|end| end.checked_add(count_bytes));
+    let n_beginnings = match tokens_end.filter(|_| least.is_some_and(|least| least <= size)) {
+        Some(at) if version > 1 => {
+            let mut count = [0; POSITION_BYTES];
+            read_exact_at(file, &mut count, at)?;
+            u64::from_le_bytes(count)
+        }
+        _ => 0,
+    };
+    let expected =
+        n_beginnings.checked_mul(POSITION_BYTES as u64).and_then(|n| n.checked_add(least?));
     let shown = expected.map_or("more than any file has".into(), |n| n.to_string());
-    check(is_size, "file size", size, format!("{shown} for {n_tokens} tokens"))?;
-    check_tokens(tokens, &origin, &array(96))?;
-    Ok((origin, tokens.len() / width))
+    check(expected == Some(size), "file size", size, format!("{shown} for {n_tokens} tokens"))?;
+    let beginnings = check_contents(file, &origin, n_tokens, size, &array(96))?;
+    Ok(Verified { origin, n_tokens: n_tokens as usize, beginnings })
 }
 
-/// Checks the hash and every id, block by block to stay in the cache.
-fn check_tokens(tokens: &[u8], origin: &TokenOrigin, hash: &[u8; 32]) -> Result<(), Wrong> {
-    const BLOCK_TOKENS: usize = 1 << 14;
+/// Checks the hash, every id and every position of a file of `size` bytes; returns the positions.
+fn check_contents(
+    file: &File,
+    origin: &TokenOrigin,
+    n_tokens: u64,
+    size: u64,
+    hash: &[u8; 32],
+) -> Result<Vec<usize>, Wrong> {
     let width = origin.width();
     let mut hasher = blake3::Hasher::new();
-    let mut max = 0;
-    let mut ids = vec![0; BLOCK_TOKENS];
-    for block in tokens.chunks(BLOCK_TOKENS * width) {
+    let (mut max, mut ids) = (0, [0; READ_BYTES / 2]);
+    let tokens_end = HEADER_BYTES as u64 + n_tokens * width as u64;
+    each_block(file, HEADER_BYTES as u64..tokens_end, |block| {
         hasher.update(block);
         let ids = &mut ids[..block.len() / width];
         decode(block, width, ids);
         max = ids.iter().fold(max, |max, id| max.max(*id));
-    }
+    })?;
+    // The count and the positions.
+    let mut numbers: Vec<usize> = Vec::new();
+    each_block(file, tokens_end..size, |block| {
+        hasher.update(block);
+        numbers.extend(block.as_chunks().0.iter().map(|number| position(*number)));
+    })?;
+    let beginnings = numbers.split_off(numbers.len().min(1));
     check(hasher.finalize() == *hash, "hash of the tokens", "damaged tokens", "intact ones")?;
-    let is_inside = tokens.is_empty() || u64::from(max) < origin.vocab_size;
-    check(is_inside, "largest token", max, format!("below {}", origin.vocab_size))
+    let is_inside = n_tokens == 0 || u64::from(max) < origin.vocab_size;
+    check(is_inside, "largest token", max, format!("below {}", origin.vocab_size))?;
+    let is_ascending = beginnings.is_sorted_by(|a, b| a < b);
+    let is_inside = beginnings.last().is_none_or(|last| (*last as u64) < n_tokens);
+    let expected = "ascending positions of tokens";
+    check(is_ascending && is_inside, "beginnings", "other numbers", expected)?;
+    Ok(beginnings)
+}
+
+/// A position; too large where it would not fit.
+fn position(bytes: [u8; POSITION_BYTES]) -> usize {
+    usize::try_from(u64::from_le_bytes(bytes)).unwrap_or(usize::MAX)
+}
+
+/// Passes the bytes of `range` to `each` in blocks.
+fn each_block(
+    file: &File,
+    range: std::ops::Range<u64>,
+    mut each: impl FnMut(&[u8]),
+) -> Result<(), Wrong> {
+    let (mut at, mut block) = (range.start, [0; READ_BYTES]);
+    while at < range.end {
+        let block = &mut block[..(range.end - at).min(READ_BYTES as u64) as usize];
+        read_exact_at(file, block, at)?;
+        each(block);
+        at += block.len() as u64;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

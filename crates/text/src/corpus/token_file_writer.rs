@@ -21,6 +21,8 @@ pub struct TokenFileWriter {
     buffer: Vec<u8>,
     hasher: blake3::Hasher,
     n_tokens: u64,
+    /// Positions of the tokens that mark a beginning.
+    beginnings: Vec<u64>,
     origin: TokenOrigin,
 }
 
@@ -38,6 +40,7 @@ impl TokenFileWriter {
             buffer: Vec::with_capacity(BUFFER_BYTES + 4),
             hasher: blake3::Hasher::new(),
             n_tokens: 0,
+            beginnings: Vec::new(),
             origin,
         };
         // Reserves space for the header, which is written at the end.
@@ -71,12 +74,28 @@ impl TokenFileWriter {
         Ok(())
     }
 
+    /// Appends `token` as a mark of where a text begins: an input that is never a target.
+    ///
+    /// # Errors
+    /// As [`TokenFileWriter::push`].
+    pub fn push_beginning(&mut self, token: u32) -> Result<(), Error> {
+        self.beginnings.push(self.n_tokens);
+        self.push(&[token])
+    }
+
     /// Moves the file to its final name, durably, then opens and verifies it.
     ///
     /// # Errors
     /// [`Error::Unwritable`], with an older file of this name unchanged, or an error of
     /// [`TokenFile::open`].
     pub fn finish(mut self) -> Result<TokenFile, Error> {
+        let beginnings = std::mem::take(&mut self.beginnings);
+        for number in [beginnings.len() as u64].iter().chain(&beginnings) {
+            self.buffer.extend_from_slice(&number.to_le_bytes());
+            if self.buffer.len() >= BUFFER_BYTES {
+                self.flush()?;
+            }
+        }
         self.flush()?;
         let hash = *self.hasher.finalize().as_bytes();
         let header = encode_header(&self.origin, self.n_tokens, &hash);

@@ -3,7 +3,7 @@
 use super::bpe::{ByteBpe, ByteEncoder};
 use super::error::TextError;
 use super::options::{TokenizerKind, TrainOptions};
-use super::parallel::{Control, map_in_order};
+use super::parallel::{Control, map_texts};
 use super::specials::{Specials, TextPart};
 use super::split::WordList;
 use super::stream::StreamDecoder;
@@ -195,11 +195,9 @@ impl Tokenizer {
     ) -> Result<Vec<u64>, TextError> {
         let counted = match &self.model {
             VocabularyModel::Bytes(model) => {
-                count::count(texts, &self.specials, |text| model.split.split(text), control)?
+                count::count(texts, |text| model.split.split(text), control)?
             }
-            VocabularyModel::Words(_) => {
-                count::count(texts, &self.specials, str::split_whitespace, control)?
-            }
+            VocabularyModel::Words(_) => count::count(texts, str::split_whitespace, control)?,
         };
         let mut counts = vec![0; self.vocab_size()];
         for (word, count) in counted {
@@ -216,42 +214,36 @@ impl Tokenizer {
     }
 
     /// The ids of a text in which names of special tokens are ordinary text: for text from users,
-    /// who must not be able to end a document or a turn. Same as [`Tokenizer::encode`] for `split`,
-    /// since pre-tokenised text has no other way to write `<unk>`.
+    /// who must not be able to end a document or a turn. In pre-tokenised text `<unk>` is the
+    /// unknown word, and so is any other special name.
     pub fn encode_ordinary(&self, text: &str) -> Vec<u32> {
-        self.session(self.kind == TokenizerKind::Split).ids_of(text)
+        self.session(false).ids_of(text)
     }
 
-    /// [`Tokenizer::encode`] of a long text, on several threads.
+    /// [`Tokenizer::encode_ordinary`] of a long text, on several threads.
     ///
     /// # Errors
     /// [`TextError::Cancelled`].
-    pub fn encode_parallel(
+    pub fn encode_parallel<'t>(
         &self,
-        text: &str,
+        text: &'t str,
         control: &mut Control,
     ) -> Result<Vec<u32>, TextError> {
-        let mut ids = Vec::new();
-        self.encode_chunks(text, control, |chunk| {
-            ids.extend_from_slice(chunk);
-            Ok::<_, TextError>(())
-        })?;
-        Ok(ids)
-    }
-
-    /// [`Tokenizer::encode`] of a long text, on several threads, passed to `sink` chunk by chunk in
-    /// order. Only a few chunks are in memory at a time.
-    ///
-    /// # Errors
-    /// [`TextError::Cancelled`], or what `sink` returns.
-    pub fn encode_chunks<E: From<TextError>>(
-        &self,
-        text: &str,
-        control: &mut Control,
-        mut sink: impl FnMut(&[u32]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let start = || self.session(true);
-        map_in_order(&[text], control, start, Session::ids_of, |ids: Vec<u32>| sink(&ids))
+        let mut all = Vec::new();
+        let encode = |session: &mut EncodingSession<'_, 't>, chunks: &[&'t str]| {
+            chunks.iter().flat_map(|chunk| session.ids_of(chunk)).collect::<Vec<u32>>()
+        };
+        map_texts(
+            &[text],
+            control,
+            || self.session(false),
+            encode,
+            |ids| {
+                all.extend(ids);
+                Ok::<_, TextError>(())
+            },
+        )?;
+        Ok(all)
     }
 
     /// The text of ids. Special tokens become their names, unknown ids are skipped, and bytes that
@@ -290,17 +282,17 @@ impl Tokenizer {
         }
     }
 
-    fn session<'t>(&self, finds_specials: bool) -> Session<'_, 't> {
+    pub(super) fn session<'t>(&self, finds_specials: bool) -> EncodingSession<'_, 't> {
         let encoder = match &self.model {
             VocabularyModel::Bytes(model) => Encoder::Bytes(Box::new(model.encoder())),
             VocabularyModel::Words(model) => Encoder::Words(model),
         };
-        Session { specials: finds_specials.then_some(&self.specials), encoder }
+        EncodingSession { specials: finds_specials.then_some(&self.specials), encoder }
     }
 }
 
 /// Encoder state of one thread.
-struct Session<'m, 't> {
+pub(super) struct EncodingSession<'m, 't> {
     /// The special tokens to look for.
     specials: Option<&'m Specials>,
     encoder: Encoder<'m, 't>,
@@ -311,8 +303,8 @@ enum Encoder<'m, 't> {
     Words(&'m WordList),
 }
 
-impl<'t> Session<'_, 't> {
-    fn ids_of(&mut self, text: &'t str) -> Vec<u32> {
+impl<'t> EncodingSession<'_, 't> {
+    pub(super) fn ids_of(&mut self, text: &'t str) -> Vec<u32> {
         let mut ids = Vec::new();
         match self.specials {
             None => self.append_ids(text, &mut ids),

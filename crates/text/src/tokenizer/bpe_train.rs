@@ -26,7 +26,7 @@ pub(super) fn train(
     specials: &Specials,
     control: &mut Control,
 ) -> Result<ByteBpe, TextError> {
-    let counts = count::count_some(texts, specials, SplitRule::Gpt2, control)?;
+    let counts = count::count_some(texts, SplitRule::Gpt2, control)?;
     let n_specials = specials.tokens().len();
     let learnt =
         learn(&count::limited(&counts), options.vocab_size - n_specials, options.min_count)?;
@@ -109,13 +109,8 @@ mod tests {
     #[test]
     fn learning_twice_gives_the_same() {
         let text: String = (0..3000u64).map(|i| format!(" {}", i * i * 7919 % 100_003)).collect();
-        let counts = count::count(
-            &[&text],
-            &Specials::default(),
-            |t| SplitRule::Gpt2.split(t),
-            &mut Control::threads(2),
-        )
-        .unwrap();
+        let counts =
+            count::count(&[&text], |t| SplitRule::Gpt2.split(t), &mut Control::threads(2)).unwrap();
         let first = learn(&counts, 1500, 1).unwrap();
         for _ in 0..3 {
             let again = learn(&counts, 1500, 1).unwrap();

@@ -19,7 +19,7 @@ pub(super) fn train(
     specials: &Specials,
     control: &mut Control,
 ) -> Result<ByteBpe, TextError> {
-    let counts = count::count(texts, specials, |text| SplitRule::Characters.split(text), control)?;
+    let counts = count::count(texts, |text| SplitRule::Characters.split(text), control)?;
     let mut tokens: Vec<Box<[u8]>> = specials.bytes().collect();
     let mut n_free = options.vocab_size - tokens.len() - 256;
     let mut is_free = [true; 256];

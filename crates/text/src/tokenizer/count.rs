@@ -1,9 +1,8 @@
 //! Pre-token counts of a text.
 
 use super::error::TextError;
-use super::parallel::{Control, map_in_order};
+use super::parallel::{Control, map_texts};
 use super::pretokenize::SplitRule;
-use super::specials::{Specials, TextPart};
 use rustc_hash::FxHashMap;
 
 /// Longest pre-token in training, in bytes. Longer ones (a drawn line, a sentence without blanks)
@@ -17,7 +16,7 @@ pub(super) const N_LEARNT_MAX: usize = 1 << 21;
 /// Distinct pre-tokens with their counts, by descending count, then ascending bytes.
 pub(super) type Counts<'t> = Vec<(&'t str, u64)>;
 
-/// Counts the pre-tokens into which `split` cuts the texts; special tokens are skipped.
+/// Counts the pre-tokens into which `split` cuts the texts.
 ///
 /// Memory is proportional to the number of distinct pre-tokens; the text is not copied. The result
 /// does not depend on the number of threads.
@@ -26,17 +25,14 @@ pub(super) type Counts<'t> = Vec<(&'t str, u64)>;
 /// [`TextError::Cancelled`].
 pub(super) fn count<'t, I: Iterator<Item = &'t str>>(
     texts: &[&'t str],
-    specials: &Specials,
     split: impl Fn(&'t str) -> I + Sync,
     control: &mut Control,
 ) -> Result<Counts<'t>, TextError> {
     let mut total: FxHashMap<&str, u64> = FxHashMap::default();
-    let count_chunk = |(): &mut (), chunk| {
+    let count_chunks = |(): &mut (), chunks: &[&'t str]| {
         let mut counts: FxHashMap<&str, u64> = FxHashMap::default();
-        for part in specials.split(chunk) {
-            if let TextPart::Text(text) = part {
-                split(text).for_each(|piece| *counts.entry(piece).or_default() += 1);
-            }
+        for chunk in chunks {
+            split(chunk).for_each(|piece| *counts.entry(piece).or_default() += 1);
         }
         counts
     };
@@ -46,7 +42,7 @@ pub(super) fn count<'t, I: Iterator<Item = &'t str>>(
         }
         Ok::<_, TextError>(())
     };
-    map_in_order(texts, control, || (), count_chunk, add)?;
+    map_texts(texts, control, || (), count_chunks, add)?;
     Ok(in_order(total.into_iter().collect()))
 }
 
@@ -56,11 +52,10 @@ pub(super) fn count<'t, I: Iterator<Item = &'t str>>(
 /// [`TextError::NoWords`], [`TextError::Cancelled`].
 pub(super) fn count_some<'t>(
     texts: &[&'t str],
-    specials: &Specials,
     rule: SplitRule,
     control: &mut Control,
 ) -> Result<Counts<'t>, TextError> {
-    let counts = count(texts, specials, |text| rule.split(text), control)?;
+    let counts = count(texts, |text| rule.split(text), control)?;
     if counts.is_empty() {
         return Err(TextError::NoWords { min_count: 1 });
     }
@@ -100,12 +95,11 @@ mod tests {
 
     #[test]
     fn counts_do_not_depend_on_threads_or_on_how_text_is_cut() {
-        let text = "a b a <eos> c ".repeat(200_000);
-        let specials = Specials::new(vec![("<eos>".into(), 0)]);
+        let text = "a b a c ".repeat(200_000);
         let expected = vec![("a", 400_000), ("b", 200_000), ("c", 200_000)];
         for threads in [1, 2, 5] {
             let split = str::split_whitespace;
-            let found = count(&[&text], &specials, split, &mut Control::threads(threads)).unwrap();
+            let found = count(&[&text], split, &mut Control::threads(threads)).unwrap();
             assert_eq!(found, expected);
         }
     }

@@ -15,11 +15,13 @@
 //! libraries should give the same ids; no test compares them yet.
 
 mod any_kind;
+mod beginnings;
 mod bpe;
 mod bpe_train;
 mod bytes;
 mod chars;
 mod count;
+mod documents;
 mod error;
 mod format;
 mod json_read;
@@ -35,6 +37,7 @@ pub(crate) mod unicode;
 mod word;
 
 pub use any_kind::Tokenizer;
+pub use documents::{Document, EncodedText, documents};
 pub use error::TextError;
 pub use options::{TokenizerKind, TrainOptions, VOCAB_SIZE_MAX};
 pub use parallel::Control;

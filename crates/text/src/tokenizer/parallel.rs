@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 /// Smallest chunk, in bytes: about 20 ms of work.
-const CHUNK_LEN: usize = 1 << 20;
+pub(super) const CHUNK_LEN: usize = 1 << 20;
 
 /// Number of chunks that a thread may be ahead of the consumer.
 const N_AHEAD: usize = 2;
@@ -79,26 +79,62 @@ fn safe_cut(text: &str, from: usize) -> usize {
     text.len()
 }
 
-/// Applies `work` to the chunks of `texts` on the threads of `control`, each with its own state
-/// from `start`, and passes the results to `sink` in order on the calling thread.
+/// Groups consecutive parts of texts, given with the text of each, so that a group has about a
+/// mebibyte: long texts are cut, short ones are joined.
+pub(super) fn groups_of<'t, P>(
+    parts: impl Iterator<Item = P>,
+    text: impl Fn(&P) -> &'t str,
+) -> Vec<Vec<P>> {
+    let (mut groups, mut n_bytes) = (vec![Vec::new()], 0);
+    for part in parts {
+        if n_bytes >= CHUNK_LEN {
+            groups.push(Vec::new());
+            n_bytes = 0;
+        }
+        n_bytes += text(&part).len();
+        groups.last_mut().expect("there is always a group").push(part);
+    }
+    groups
+}
+
+/// Applies `work` to the texts on the threads of `control`, each with its own state from `start`,
+/// and passes the results to `sink` in order on the calling thread. Long texts are cut.
 ///
 /// # Errors
 /// [`TextError::Cancelled`], or the error of `sink`; all threads have ended by then.
-pub(super) fn map_in_order<'t, S, R: Send, E: From<TextError>>(
+pub(super) fn map_texts<'t, S, R: Send, E: From<TextError>>(
     texts: &[&'t str],
     control: &mut Control,
     start: impl Fn() -> S + Sync,
-    work: impl Fn(&mut S, &'t str) -> R + Sync,
+    work: impl Fn(&mut S, &[&'t str]) -> R + Sync,
+    sink: impl FnMut(R) -> Result<(), E>,
+) -> Result<(), E> {
+    let groups = groups_of(chunks_of(texts, CHUNK_LEN).into_iter(), |chunk| chunk);
+    let n_bytes = |group: &Vec<&str>| group.iter().map(|chunk| chunk.len()).sum();
+    map_in_order(&groups, n_bytes, control, start, |state, group| work(state, group), sink)
+}
+
+/// Applies `work` to `chunks` on the threads of `control`, each with its own state from `start`,
+/// and passes the results to `sink` in order on the calling thread. `n_bytes` is what a chunk counts
+/// in progress.
+///
+/// # Errors
+/// [`TextError::Cancelled`], or the error of `sink`; all threads have ended by then.
+pub(super) fn map_in_order<C: Sync, S, R: Send, E: From<TextError>>(
+    chunks: &[C],
+    n_bytes: impl Fn(&C) -> usize,
+    control: &mut Control,
+    start: impl Fn() -> S + Sync,
+    work: impl Fn(&mut S, &C) -> R + Sync,
     mut sink: impl FnMut(R) -> Result<(), E>,
 ) -> Result<(), E> {
-    let chunks = chunks_of(texts, CHUNK_LEN);
-    let n_bytes: u64 = texts.iter().map(|text| text.len() as u64).sum();
+    let n_all: u64 = chunks.iter().map(|chunk| n_bytes(chunk) as u64).sum();
     let mut n_done = 0;
-    let mut finish = |control: &mut Control, chunk: &str, result: R| {
+    let mut finish = |control: &mut Control, chunk: &C, result: R| {
         sink(result)?;
-        n_done += chunk.len() as u64;
+        n_done += n_bytes(chunk) as u64;
         if let Some(progress) = &mut control.progress {
-            progress(n_done, n_bytes);
+            progress(n_done, n_all);
         }
         Ok::<(), E>(())
     };
@@ -136,15 +172,13 @@ pub(super) fn map_in_order<'t, S, R: Send, E: From<TextError>>(
 }
 
 /// One thread's share of [`map_in_order`].
-fn work_on<'t, 'c, S, R>(
-    chunks: impl Iterator<Item = &'c &'t str>,
+fn work_on<'c, C: 'c, S, R>(
+    chunks: impl Iterator<Item = &'c C>,
     cancel: Option<&AtomicBool>,
     sender: &SyncSender<R>,
     mut state: S,
-    work: &impl Fn(&mut S, &'t str) -> R,
-) where
-    't: 'c,
-{
+    work: &impl Fn(&mut S, &C) -> R,
+) {
     for chunk in chunks {
         if is_set(cancel) || sender.send(work(&mut state, chunk)).is_err() {
             return;
@@ -165,13 +199,25 @@ mod tests {
         assert_eq!(chunks_of(&["", "日本日本日本", "  "], 2), ["日本日本日本", "  "]);
     }
 
+    #[test]
+    fn short_texts_are_joined() {
+        let (short, long) = ("word ".repeat(CHUNK_LEN / 10), "word ".repeat(CHUNK_LEN));
+        let texts = [&short[..], &short, &short, &long, &short];
+        let groups = groups_of(chunks_of(&texts, CHUNK_LEN).into_iter(), |chunk| chunk);
+        let sizes: Vec<usize> = groups.iter().map(Vec::len).collect();
+        assert!(groups.concat().concat() == texts.concat());
+        assert_eq!(sizes, [3, 1, 1, 1, 1, 2]);
+        assert!(groups_of([].into_iter(), |chunk: &&str| chunk) == [Vec::<&str>::new()]);
+    }
+
     fn lengths(texts: &[&str], control: &mut Control) -> Result<Vec<usize>, TextError> {
         let mut lengths = Vec::new();
         let sink = |length| {
             lengths.push(length);
             Ok::<_, TextError>(())
         };
-        map_in_order(texts, control, || (), |(), chunk| chunk.len(), sink)?;
+        let length = |(): &mut (), chunks: &[&str]| chunks.iter().map(|chunk| chunk.len()).sum();
+        map_texts(texts, control, || (), length, sink)?;
         Ok(lengths)
     }
 
@@ -213,8 +259,8 @@ mod tests {
     fn an_error_of_the_sink_stops_the_threads() {
         let text = "word ".repeat(1 << 20);
         let sink = |_| Err(TextError::NoWords { min_count: 7 });
-        let result =
-            map_in_order(&[&text], &mut Control::threads(3), || (), |(), chunk| chunk.len(), sink);
+        let mut control = Control::threads(3);
+        let result = map_texts(&[&text], &mut control, || (), |(), chunks| chunks.len(), sink);
         assert!(matches!(result, Err(TextError::NoWords { min_count: 7 })));
     }
 }

@@ -9,8 +9,8 @@
 use super::count;
 use super::error::TextError;
 use super::options::TrainOptions;
-use super::parallel::Control;
-use super::specials::{END_OF_LINE, Specials, TextPart, UNKNOWN};
+use super::parallel::{Control, map_texts};
+use super::specials::{END_OF_LINE, Specials, UNKNOWN};
 use rustc_hash::FxHashMap;
 
 /// A vocabulary of words.
@@ -67,7 +67,9 @@ impl WordList {
 
     /// Appends the ids of `text`.
     pub(super) fn encode(&self, text: &str, ids: &mut Vec<u32>) {
-        let id_or_unknown = |word| self.id_of(word).unwrap_or(self.unknown);
+        // A line end is not written as a word.
+        let is_word = |id: &u32| *id != self.end_of_line;
+        let id_or_unknown = |word| self.id_of(word).filter(is_word).unwrap_or(self.unknown);
         for line in text.split_inclusive('\n') {
             ids.extend(line.split_whitespace().map(id_or_unknown));
             if line.ends_with('\n') {
@@ -84,18 +86,26 @@ pub(super) fn train(
     specials: &Specials,
     control: &mut Control,
 ) -> Result<(WordList, Specials), TextError> {
-    let words = count::count(texts, specials, str::split_whitespace, control)?;
-    let mut counts = count_specials(texts, specials, control)?;
-    if words.is_empty() && counts.iter().all(|&(_, count)| count == 0) {
+    let mut words = count::count(texts, str::split_whitespace, control)?;
+    // `<unk>` is what a text writes for an unknown word; other special names are unknown words.
+    let is_word = |(word, _): &(&str, u64)| specials.id_of(word).is_none();
+    let n_all: u64 = words.iter().map(|(_, count)| count).sum();
+    words.retain(is_word);
+    let n_lines = count_line_ends(texts, control)?;
+    if n_all == 0 && n_lines == 0 {
         return Err(TextError::NoWords { min_count: 1 });
     }
-    let n_words = options.vocab_size - counts.len();
+    let n_words = options.vocab_size - specials.tokens().len();
     let is_kept = |&&(_, count): &&(&str, u64)| count >= options.min_count;
     let kept = words.iter().take(n_words).take_while(is_kept).count();
-    let n_dropped: u64 = words[kept..].iter().map(|(_, count)| count).sum();
-    for (name, count) in &mut counts {
-        *count += if name == UNKNOWN { n_dropped } else { 0 };
-    }
+    let n_kept: u64 = words[..kept].iter().map(|(_, count)| count).sum();
+    let count_of = |name: &str| match name {
+        END_OF_LINE => n_lines,
+        UNKNOWN => n_all - n_kept,
+        _ => 0,
+    };
+    let counts = specials.tokens().iter().map(|(name, _)| (name.clone(), count_of(name)));
+    let counts: Vec<(String, u64)> = counts.collect();
 
     let names = counts.iter().map(|(name, count)| (name.as_str(), *count));
     let mut all: Vec<(&str, u64)> = words[..kept].iter().copied().chain(names).collect();
@@ -106,31 +116,23 @@ pub(super) fn train(
     Ok((model, specials))
 }
 
-/// Number of occurrences of each special token in the text; `<eos>` also counts line ends.
-fn count_specials(
-    texts: &[&str],
-    specials: &Specials,
-    control: &mut Control,
-) -> Result<Vec<(String, u64)>, TextError> {
-    let names = specials.tokens();
-    let mut counts: Vec<(String, u64)> = names.iter().map(|(name, _)| (name.clone(), 0)).collect();
-    let is_end_of_line: Vec<bool> = names.iter().map(|(name, _)| name == END_OF_LINE).collect();
-    for text in texts {
-        control.check()?;
-        for part in specials.split(text) {
-            match part {
-                TextPart::Text(text) => {
-                    let n_lines = text.bytes().filter(|&byte| byte == b'\n').count() as u64;
-                    for ((_, count), is_end) in counts.iter_mut().zip(&is_end_of_line) {
-                        *count += if *is_end { n_lines } else { 0 };
-                    }
-                }
-                // Before training, the id of a special token is its index in the list.
-                TextPart::Special(id) => counts[id as usize].1 += 1,
-            }
-        }
-    }
-    Ok(counts)
+/// Number of line ends.
+fn count_line_ends(texts: &[&str], control: &mut Control) -> Result<u64, TextError> {
+    let mut total = 0;
+    let count = |(): &mut (), chunks: &[&str]| {
+        chunks.iter().flat_map(|chunk| chunk.bytes()).filter(|byte| *byte == b'\n').count() as u64
+    };
+    map_texts(
+        texts,
+        control,
+        || (),
+        count,
+        |n| {
+            total += n;
+            Ok::<_, TextError>(())
+        },
+    )?;
+    Ok(total)
 }
 
 #[cfg(test)]

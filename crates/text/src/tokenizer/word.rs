@@ -30,7 +30,7 @@ pub(super) fn train(
     specials: &Specials,
     control: &mut Control,
 ) -> Result<ByteBpe, TextError> {
-    let counts = count::count_some(texts, specials, SplitRule::Words, control)?;
+    let counts = count::count_some(texts, SplitRule::Words, control)?;
     let learnt = learn_pieces(&counts, options.n_pieces())?;
     let tokens = choose(options, &counts, specials, &learnt.tokens);
     ByteBpe::new(SplitRule::Words, tokens, |id| specials.contains(id), &learnt.merges)

@@ -2,7 +2,7 @@
 
 use super::{corpus, reference};
 use std::collections::HashMap;
-use text::tokenizer::{Control, TextError, Tokenizer, TokenizerKind, TrainOptions};
+use text::tokenizer::{Control, Document, TextError, Tokenizer, TokenizerKind, TrainOptions};
 
 /// Encodes with the `tokenizers` crate in parts cut before blanks, which it can do in parallel.
 fn reference_ids_in_parts(reference: &tokenizers::Tokenizer, text: &str) -> Vec<u32> {
@@ -104,7 +104,9 @@ fn chunks_arrive_in_order_and_can_be_stopped() {
             assert!(tokenizer.encode_parallel(&text, &mut control).unwrap() == whole);
         }
         let mut n_chunks = 0;
-        let stopped = tokenizer.encode_chunks(&text, &mut Control::threads(2), |_| {
+        let documents = [Document { text: &text, ends: true }];
+        let mut control = Control::threads(2);
+        let stopped = tokenizer.encode_documents(&documents, false, &mut control, |_| {
             n_chunks += 1;
             if n_chunks == 2 { Err(TextError::Cancelled) } else { Ok(()) }
         });
