@@ -61,11 +61,11 @@ fn logits(model: Model, tokens: &[u32], pool: &mut Pool) -> Vec<f32> {
     lane.begin_micro_batch(1).0.copy_from_slice(tokens);
     forward(model, None, &mut lane);
     let mut predictor = model.layout.head.predictor(precision);
+    predictor.prepare(model.weights(), lane.output_input(), pool);
     let mut logits = Vec::with_capacity(tokens.len() * m.vocab_size);
-    for row in 0..tokens.len() {
-        let input = lane.output_input().slice(row * m.model_dim..(row + 1) * m.model_dim);
-        let distribution = predictor.predict(model.weights(), input, pool);
-        logits.extend_from_slice(distribution.into_logits());
+    for i in 0..tokens.len() {
+        let next = predictor.distribution(model.weights(), lane.output_input(), i, pool);
+        logits.extend_from_slice(next.into_logits());
     }
     logits
 }

@@ -55,7 +55,8 @@ fn uneven() -> Vec<u32> {
 fn whole(model: Model, input: Rows) -> Vec<f32> {
     let mut predictor = model.layout.head.predictor(input.precision());
     let mut pool = Pool::new(1);
-    predictor.predict(model.weights(), input, &mut pool).into_logits().to_vec()
+    predictor.prepare(model.weights(), input, &mut pool);
+    predictor.distribution(model.weights(), input, 0, &mut pool).into_logits().to_vec()
 }
 
 /// The gradient (q - p)·h and the difference of losses by their definitions, in f64.
