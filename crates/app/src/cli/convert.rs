@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use text::corpus::{TokenFile, TokenSource};
 use text::vocab::read_codes;
-use text::{file_tokens, thousands};
+use text::{DocumentRules, file_tokens, thousands};
 
 /// Convert a model with a factored output layer to a plain Llama, which other programs can read.
 ///
@@ -121,7 +121,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
 /// The tokens to fit to and the held-out tokens, of the named text or of the run.
 fn tokens(args: &Args, opened: &LoadedModel) -> Result<(Tokens, Tokens)> {
     let all = match &args.text {
-        Some(path) => file_tokens(path, &opened.tokenizer, threads(args.threads))?,
+        Some(path) => {
+            let rules = DocumentRules::default();
+            file_tokens(path, &opened.tokenizer, &rules, threads(args.threads))?.ids
+        }
         None => {
             let [train, valid] = [TRAIN_NAME, VALID_NAME].map(|name| args.model.join(name));
             if !train.exists() {

@@ -12,8 +12,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use text::corpus::{TokenFile, TokenSource};
-use text::file_tokens;
 use text::vocab::word_spans::{WordCounts, WordSpans};
+use text::{DocumentRules, file_tokens};
 
 /// Measure a model on a text: loss, perplexity, bits per byte.
 #[derive(Debug, clap::Args)]
@@ -68,7 +68,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let precision = args.precision.resolve();
     let mut pool = Pool::new(threads);
     let mut opened = model::open(&args.model, precision, &mut pool)?;
-    let tokens = file_tokens(&args.file, &opened.tokenizer, threads)?;
+    let tokens =
+        file_tokens(&args.file, &opened.tokenizer, &DocumentRules::default(), threads)?.ids;
     if tokens.len() < 2 {
         bail!("{}: too short to measure, it has {} tokens", args.file.display(), tokens.len());
     }

@@ -14,6 +14,7 @@ mod inspect;
 mod logits;
 pub mod model;
 mod moved;
+mod notices;
 mod options;
 mod progress;
 mod quantity;

@@ -1,5 +1,6 @@
 //! Progress of a run on stderr: a bar on a terminal, plain lines elsewhere.
 
+use super::notices;
 use super::signals::Signals;
 use engine::train::events::{Event, Metrics, Observer, Started};
 use engine::train::settings::RunConfig;
@@ -155,6 +156,7 @@ impl Observer for Progress {
                 self.line(&format!("{what}: done"))
             }
             Event::Preparing { .. } => {}
+            Event::Noticed(notice) => self.line(&format!("note: {}", notices::words(notice))),
             Event::Started(started) => self.start(started),
             Event::Step(row) => self.step(row),
             Event::Skipped(error) => {

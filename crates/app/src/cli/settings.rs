@@ -39,6 +39,9 @@ struct DataFlags {
     /// Share of the text to hold out for validation [default: 0.05].
     #[arg(long, value_name = "SHARE")]
     holdout: Option<f64>,
+    /// What stands between documents in a file [default: each file is one].
+    #[arg(long, value_name = "TEXT")]
+    separator: Option<String>,
     /// Replace bytes that are not UTF-8 by U+FFFD instead of failing.
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]

@@ -4,7 +4,7 @@ use super::plan::{StepError, StepReport};
 use crate::checkpoint::Saved;
 use crate::disk::{Rejected, SaveError};
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// An event of a run.
@@ -19,6 +19,8 @@ pub enum Event<'a> {
         /// Bytes in total.
         of: u64,
     },
+    /// Something about the text that the user should know.
+    Noticed(&'a Notice),
     /// The run is about to take its first step, fresh or resumed.
     Started(Started<'a>),
     /// A step was taken.
@@ -42,6 +44,43 @@ pub enum Event<'a> {
     SaveFailed(&'a SaveError),
     /// Checkpoints that were rejected while looking for the newest sound one, with reasons.
     Rejected(&'a [Rejected]),
+}
+
+/// A fact about the text of a run that the user should know.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// The text is too short to hold some of it out; all of it is trained on.
+    NothingHeldOut {
+        /// Bytes of the text.
+        n_bytes: u64,
+    },
+    /// Two files have the same text.
+    SameText {
+        /// The first of them.
+        first: PathBuf,
+        /// The second.
+        second: PathBuf,
+    },
+    /// Held-out text that is also trained on makes the held-out loss too low.
+    Repeated {
+        /// Share of the held-out text, from 0 to 1.
+        share: f64,
+    },
+    /// The held-out text is of another kind than the training text.
+    OtherKind {
+        /// Bits per byte of training text, from counts of pairs of bytes in the training text.
+        train_bits: f64,
+        /// Bits per byte of held-out text, from the same counts.
+        held_out_bits: f64,
+    },
+    /// The text has the name of a special token in it, which is read as ordinary text.
+    SpecialNames {
+        /// The name.
+        name: &'static str,
+        /// Number of occurrences.
+        n: usize,
+    },
 }
 
 /// The plan of a run as it starts.

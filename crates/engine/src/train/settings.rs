@@ -39,6 +39,8 @@ pub struct DataSettings {
     pub valid: Option<PathBuf>,
     pub holdout: Option<f64>,
     pub replace_invalid_utf8: Option<bool>,
+    pub separator: Option<String>,
+    pub reads_specials: Option<bool>,
 }
 
 /// Settings of the tokeniser.
@@ -169,10 +171,17 @@ pub struct DataConfig {
     /// Validation file; without one, part of the text is held out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid: Option<PathBuf>,
-    /// Share of the text, at its end, that is held out for validation.
+    /// Share of the text that is held out for validation, in blocks from all over it; in older
+    /// runs, at its end.
     pub holdout: f64,
     /// Whether bytes that are not UTF-8 are read as U+FFFD instead of refused.
     pub replace_invalid_utf8: bool,
+    /// What stands between documents in a file; without it each file is one document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub separator: Option<String>,
+    /// Whether names of special tokens in the text stand for these tokens.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reads_specials: bool,
 }
 
 /// The tokeniser of a run.

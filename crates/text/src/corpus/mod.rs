@@ -2,6 +2,7 @@
 
 pub mod batches;
 mod boundary;
+pub mod compare;
 mod error;
 mod excerpts;
 mod held_out;

@@ -172,10 +172,8 @@ fn beginnings_that_no_text_can_have_are_refused() {
 fn beginnings_are_kept_and_hidden_from_targets() {
     let (_folder, path) = folder();
     let mut writer = TokenFile::create(&path, origin(100)).unwrap();
-    writer.push_beginning(0).unwrap();
-    writer.push(&[1, 2, 3]).unwrap();
-    writer.push_beginning(0).unwrap();
-    writer.push(&[4, 5, 0]).unwrap();
+    writer.push_text(&[0, 1, 2], &[0]).unwrap();
+    writer.push_text(&[3, 0, 4, 5, 0], &[1]).unwrap();
     let file = writer.finish().unwrap();
     assert_eq!((file.len(), file.beginnings()), (8, &[0, 4][..]));
     let hidden = |start: usize, n: usize| {

@@ -74,13 +74,14 @@ impl TokenFileWriter {
         Ok(())
     }
 
-    /// Appends `token` as a mark of where a text begins: an input that is never a target.
+    /// Appends `tokens`, of which those at the indices `beginnings`, ascending, only mark where a
+    /// text begins: inputs that are never targets.
     ///
     /// # Errors
     /// As [`TokenFileWriter::push`].
-    pub fn push_beginning(&mut self, token: u32) -> Result<(), Error> {
-        self.beginnings.push(self.n_tokens);
-        self.push(&[token])
+    pub fn push_text(&mut self, tokens: &[u32], beginnings: &[usize]) -> Result<(), Error> {
+        self.beginnings.extend(beginnings.iter().map(|index| self.n_tokens + *index as u64));
+        self.push(tokens)
     }
 
     /// Moves the file to its final name, durably, then opens and verifies it.

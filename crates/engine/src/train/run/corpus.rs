@@ -1,7 +1,7 @@
 //! Corpus record of a run: sizes and hashes of its text files, to detect later changes.
 
 use super::error::RunError;
-use super::prepare::text_rules;
+use super::texts::document_rules;
 use crate::checkpoint::CorpusFingerprint;
 use crate::disk::{RealFs, commit_file, read_file};
 use crate::train::settings::DataConfig;
@@ -55,7 +55,7 @@ impl CorpusRecord {
     /// accepted; a changed file is not, because the user may expect training on the new text.
     pub fn check(&self, data: &DataConfig) -> Result<(), RunError> {
         for file in self.train.iter().chain(&self.valid).filter(|file| file.path.exists()) {
-            Corpus::open(std::slice::from_ref(&file.path), text_rules(data))
+            Corpus::open(std::slice::from_ref(&file.path), document_rules(data).text)
                 .and_then(|now| now.check_same(std::slice::from_ref(&file.fingerprint)))
                 .map_err(|source| RunError::CorpusChanged { source })?;
         }

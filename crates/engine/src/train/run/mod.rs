@@ -12,6 +12,7 @@ mod ngrams;
 mod open;
 mod prepare;
 mod save;
+mod texts;
 mod vocabulary;
 
 pub use check::check_settings;

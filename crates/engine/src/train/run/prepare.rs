@@ -4,10 +4,10 @@
 
 use super::check::{check_model, check_settings, check_train};
 use super::claim::{claim, refuse_run};
-use super::corpus::CorpusRecord;
 use super::error::RunError;
 use super::ngrams;
 use super::open::Machine;
+use super::texts::Texts;
 use super::vocabulary::{self, Arranged};
 use super::{CONFIG_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME};
 use crate::disk::{RealFs, commit_file};
@@ -15,15 +15,11 @@ use crate::model::ModelConfig;
 use crate::train::events::{Event, Observer};
 use crate::train::settings::{DataConfig, RunConfig, Settings, TokenizerConfig, VocabConfig};
 use std::cell::RefCell;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use text::corpus::permutation::inverse;
-use text::corpus::{
-    Batches, Corpus, InvalidBytes, Piece, Split, TextRules, TextSpan, TokenFile, TokenOrigin,
-    TokenSource, hold_out,
-};
-use text::tokenizer::{Control, TextError, Tokenizer, TokenizerKind, TrainOptions};
+use text::corpus::{Batches, TokenFile, TokenOrigin, TokenSource};
+use text::tokenizer::{Control, Document, TextError, Tokenizer, TokenizerKind, TrainOptions};
 use text::vocab::morphemes::{Codes, MorphemeError};
 use text::vocab::{CODES_NAME, codes_json, compose, learn_codes};
 
@@ -56,15 +52,22 @@ pub fn prepare(
     refuse_run(dir)?;
     check_settings(settings)?;
     let data = data_config(settings);
-    let sources = Sources::open(&data)?;
+    let texts = Texts::read(settings, &data)?;
+    texts.report(observer)?;
     let _lock = claim(dir)?;
-    let texts = read(&sources.corpus, sources.train)?;
-    let options = tokenizer_options(settings, texts.iter().map(|t| t.len()).sum());
-    let tokenizer = train_tokenizer(&options, &texts, threads, observer)?;
+    let train_text = texts.train();
+    let options = tokenizer_options(settings, train_text.iter().map(|d| d.text.len()).sum());
+    let tokenizer = train_tokenizer(&options, &train_text, threads, observer)?;
     let path = dir.join(TRAIN_NAME);
-    let text_hash = sources.corpus.hash();
-    let origin = token_origin(&tokenizer, text_hash);
-    let train = encode(&tokenizer, &texts, &path, origin, threads, observer)?;
+    let text_hash = texts.hash();
+    let encode = |tokenizer: &Tokenizer,
+                  documents: &[Document],
+                  path: &Path,
+                  observer: &mut dyn Observer| {
+        let origin = token_origin(tokenizer, text_hash);
+        encode(tokenizer, documents, texts.reads_specials(), path, origin, threads, observer)
+    };
+    let train = encode(&tokenizer, &train_text, &path, observer)?;
     let is_char = tokenizer.kind() == TokenizerKind::Char;
     let full = settings.model.resolve(tokenizer.vocab_size(), train.len(), is_char);
     let vocab = vocabulary::resolve(&settings.vocab, tokenizer.kind(), &full, train.len())?;
@@ -80,17 +83,16 @@ pub fn prepare(
     commit_file(&RealFs, &dir.join(TOKENIZER_NAME), &tokenizer.to_json())?;
     let mut n_parts = 0;
     if vocab.compose || tokenizer.kind().is_word_level() {
-        let codes = find_parts(&tokenizer, &texts, threads, observer)?;
+        let codes = find_parts(&tokenizer, &train_text, threads, observer)?;
         n_parts = if vocab.compose { compose::n_parts(&codes) } else { 0 };
         commit_file(&RealFs, &dir.join(CODES_NAME), &codes_json(&codes, &tokenizer))?;
     }
-    drop(texts);
     let ngrams = ngrams::find(&vocab, &train, dir)?;
-    if let Some((corpus, span)) = sources.valid() {
-        let path = dir.join(VALID_NAME);
-        encode(&tokenizer, &read(corpus, span)?, &path, *train.origin(), threads, observer)?;
+    if let Some(documents) = texts.held_out() {
+        encode(&tokenizer, &documents, &dir.join(VALID_NAME), observer)?;
     }
-    sources.record()?.write(dir)?;
+    texts.record()?.write(dir)?;
+    drop(texts);
     let tokenizer_config = TokenizerConfig {
         kind: options.kind,
         vocab_size: options.vocab_size,
@@ -108,41 +110,6 @@ pub fn prepare(
     Ok(config)
 }
 
-/// Training text and validation text: a share at the end of the same files, or a file of its own.
-struct Sources {
-    corpus: Corpus,
-    train: TextSpan,
-    held_out: Option<TextSpan>,
-    valid: Option<Corpus>,
-}
-
-impl Sources {
-    fn open(data: &DataConfig) -> Result<Sources, RunError> {
-        let rules = text_rules(data);
-        let corpus = Corpus::open(&data.files, rules)?;
-        if let Some(path) = &data.valid {
-            let valid = Some(Corpus::open(std::slice::from_ref(path), rules)?);
-            return Ok(Sources { train: corpus.all(), held_out: None, valid, corpus });
-        }
-        let Split { train, validation } = hold_out(&corpus, data.holdout)?;
-        Ok(Sources { corpus, train, held_out: validation, valid: None })
-    }
-
-    fn valid(&self) -> Option<(&Corpus, TextSpan)> {
-        match &self.valid {
-            Some(valid) => Some((valid, valid.all())),
-            None => self.held_out.map(|span| (&self.corpus, span)),
-        }
-    }
-
-    /// The record of the files, checked again because they were tokenised since they were opened.
-    fn record(&self) -> Result<CorpusRecord, RunError> {
-        self.corpus.check_unchanged()?;
-        self.valid.as_ref().map_or(Ok(()), Corpus::check_unchanged)?;
-        Ok(CorpusRecord::new(&self.corpus, self.valid.as_ref()))
-    }
-}
-
 fn data_config(settings: &Settings) -> DataConfig {
     let data = &settings.data;
     DataConfig {
@@ -150,16 +117,9 @@ fn data_config(settings: &Settings) -> DataConfig {
         valid: data.valid.clone(),
         holdout: data.holdout.unwrap_or(0.05),
         replace_invalid_utf8: data.replace_invalid_utf8.unwrap_or(false),
+        separator: data.separator.clone(),
+        reads_specials: data.reads_specials.unwrap_or(false),
     }
-}
-
-/// Rules for reading the files of a run.
-pub(super) fn text_rules(data: &DataConfig) -> TextRules {
-    let invalid_bytes = match data.replace_invalid_utf8 {
-        true => InvalidBytes::Replace,
-        false => InvalidBytes::Refuse,
-    };
-    TextRules { invalid_bytes, ..TextRules::default() }
 }
 
 /// Texts shorter than this many bytes have only single characters often enough for tokens.
@@ -183,26 +143,13 @@ fn tokenizer_options(settings: &Settings, n_bytes: usize) -> TrainOptions {
     options
 }
 
-/// Text of `span`, one string per file.
-fn read(corpus: &Corpus, span: TextSpan) -> Result<Vec<String>, RunError> {
-    let (mut texts, mut text) = (Vec::new(), String::new());
-    corpus.read(span, |piece| {
-        match piece {
-            Piece::Text(piece) => text.push_str(piece),
-            Piece::EndOfFile => texts.push(std::mem::take(&mut text)),
-        }
-        ControlFlow::Continue(())
-    })?;
-    Ok(texts)
-}
-
 fn train_tokenizer(
     options: &TrainOptions,
-    texts: &[String],
+    documents: &[Document],
     threads: usize,
     observer: &mut dyn Observer,
 ) -> Result<Tokenizer, RunError> {
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let texts: Vec<&str> = documents.iter().map(|document| document.text).collect();
     with_control(threads, "learning the vocabulary", observer, |control| {
         Tokenizer::train(options, &texts, control).map_err(RunError::from)
     })
@@ -211,11 +158,11 @@ fn train_tokenizer(
 /// Codes of the vocabulary's words, from their parts.
 fn find_parts(
     tokenizer: &Tokenizer,
-    texts: &[String],
+    documents: &[Document],
     threads: usize,
     observer: &mut dyn Observer,
 ) -> Result<Codes, RunError> {
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let texts: Vec<&str> = documents.iter().map(|document| document.text).collect();
     let counts = with_control(threads, "counting words", observer, |control| {
         tokenizer.count_words(&texts, control).map_err(RunError::from)
     })?;
@@ -234,24 +181,22 @@ fn token_origin(tokenizer: &Tokenizer, text_hash: [u8; 32]) -> TokenOrigin {
     }
 }
 
-/// Writes the ids of `texts` to a token file, with an end-of-text token after each.
+/// Writes the ids of documents to a token file.
 fn encode(
     tokenizer: &Tokenizer,
-    texts: &[String],
+    documents: &[Document],
+    reads_specials: bool,
     path: &Path,
     origin: TokenOrigin,
     threads: usize,
     observer: &mut dyn Observer,
 ) -> Result<TokenFile, RunError> {
     let mut writer = TokenFile::create(path, origin)?;
-    for text in texts {
-        with_control(threads, "encoding", observer, |control| {
-            tokenizer.encode_chunks(text, control, |ids| writer.push(ids).map_err(RunError::from))
-        })?;
-        if let Some(end) = tokenizer.text_end() {
-            writer.push(&[end])?;
-        }
-    }
+    with_control(threads, "encoding", observer, |control| {
+        tokenizer.encode_documents(documents, reads_specials, control, |encoded| {
+            Ok(writer.push_text(&encoded.ids, &encoded.beginnings)?)
+        })
+    })?;
     Ok(writer.finish()?)
 }
 
@@ -269,7 +214,9 @@ fn renumber(
         let ids = &mut ids[..(tokens.len() - start).min(4096)];
         tokens.read(start, ids);
         ids.iter_mut().for_each(|id| *id = new_ids[*id as usize]);
-        writer.push(ids)?;
+        let of_piece = |position: &usize| position.checked_sub(start).filter(|at| *at < ids.len());
+        let beginnings: Vec<usize> = tokens.beginnings().iter().filter_map(of_piece).collect();
+        writer.push_text(ids, &beginnings)?;
     }
     Ok(writer.finish()?)
 }

@@ -140,6 +140,8 @@ mod tests {
                 valid: None,
                 holdout: 0.1,
                 replace_invalid_utf8: false,
+                separator: None,
+                reads_specials: false,
             },
             tokenizer: TokenizerConfig { kind: TokenizerKind::Word, vocab_size: 100, min_count: 1 },
             vocab: VocabConfig::default(),

@@ -1,0 +1,36 @@
+//! Notices about the text of a run, in words.
+
+use engine::train::events::Notice;
+use text::thousands;
+
+/// One or two sentences: what was found, and what to do about it.
+pub fn words(notice: &Notice) -> String {
+    match notice {
+        Notice::NothingHeldOut { n_bytes } => format!(
+            "the text has {} bytes, too few to hold some out: all of it is trained on, and no held-out \
+             loss is measured",
+            thousands(*n_bytes as usize)
+        ),
+        Notice::SameText { first, second } => format!(
+            "{} has the same text as {}, which is therefore trained on twice as often as the rest",
+            second.display(),
+            first.display()
+        ),
+        Notice::Repeated { share } => format!(
+            "{:.0} % of the held-out text stands in the training text word for word: its loss will be \
+             lower than that of new text",
+            100.0 * share
+        ),
+        Notice::OtherKind { train_bits, held_out_bits } => format!(
+            "the held-out text seems to be of another kind than the training text ({held_out_bits:.2} \
+             bits per byte by the frequencies of its letter pairs there, the training text \
+             {train_bits:.2}): its loss says little about the training text"
+        ),
+        Notice::SpecialNames { name, n } => format!(
+            "{name:?} stands in the text {} times and is read as ordinary text; if it separates \
+             documents, give --separator {name:?}",
+            thousands(*n)
+        ),
+        _ => format!("{notice:?}"),
+    }
+}
