@@ -83,7 +83,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
         // A story ends at a blank line.
         let sampling = Sampling { seed: fresh_seed(), ..Sampling::default() };
         let stop = vec![PROMPT.to_string()];
-        let request = Request { sampling, max_tokens: 200, stop, ..Request::default() };
+        let ends = opened.text_ends.clone();
+        let request = Request { sampling, max_tokens: 200, stop, ends, ..Request::default() };
         return chat::talk(&opened, request, &mut pool);
     }
     say!("to generate text: `crystalline generate {} \"Everyone in\"`", dir.display());

@@ -70,8 +70,8 @@ pub struct SamplingArgs {
 }
 
 impl SamplingArgs {
-    /// The generation request of these flags.
-    pub fn request(&self) -> Request {
+    /// The generation request of these flags, to a model whose texts end at `text_ends`.
+    pub fn request(&self, text_ends: &[u32]) -> Request {
         let sampling = Sampling {
             temperature: self.temperature,
             top_k: self.top_k,
@@ -84,7 +84,7 @@ impl SamplingArgs {
             sampling,
             max_tokens: self.max_tokens,
             stop: self.stop.clone(),
-            ignore_end: self.ignore_end,
+            ends: if self.ignore_end { Vec::new() } else { text_ends.to_vec() },
             log_probs: false,
         }
     }
