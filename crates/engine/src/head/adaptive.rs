@@ -15,7 +15,7 @@ use super::softmax::{Softmax, SoftmaxBuffers, log_softmax};
 use super::{Around, Distribution, HeadLoss, LanePass, LossSpec, OutputLayer, Predictor};
 use crate::model::{
     Gradients, INIT_STD, Init, Lane, LaneOutput, Matrix, MicroShape, ModelConfig, PackedMatrix,
-    ReadBy, TableBuilder, Weights, as_rows, operand,
+    ReadBy, TableBuilder, Weights, operand, rows_mut,
 };
 use kernels::accum::Accum;
 use kernels::matmul::matmul;
@@ -272,7 +272,7 @@ impl Predictor for AdaptivePredictor {
         for ((cluster, ids), total) in layer.clusters.iter().zip(ids).zip(clusters) {
             let narrow = &mut narrow[..cluster.narrow.n_out];
             matmul(narrow, input, packed.forward(cluster.narrow), Accum::Replace);
-            let x = operand(narrow, as_rows(room, layer.model_dim, *precision));
+            let x = operand(narrow, rows_mut(room, layer.model_dim, *precision));
             let log_p = &mut log_p[ids];
             matmul(log_p, x, packed.forward(cluster.rows), Accum::Replace);
             log_softmax(log_p, *total);
