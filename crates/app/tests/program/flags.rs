@@ -127,3 +127,22 @@ fn absurd_sampling_flags_are_refused_by_name() {
         assert_eq!(ended.complaint(2, &[part]), None, "{flag}");
     }
 }
+
+/// A folder without a configuration may be that of a run which another process prepares.
+#[test]
+fn a_run_without_a_given_folder_gets_a_new_one() {
+    let scene = Scene::new();
+    let at = |name: &str| scene.path().join(name);
+    std::fs::create_dir_all(at("runs/text")).unwrap();
+    let args = ["train", "text.txt", "--steps", "1", "--dim", "16", "--layers", "1"];
+    let ended = run(scene.path(), &args);
+    ended.assert_success();
+    assert_eq!(ended.stdout.trim(), "runs/text-2");
+    assert_eq!(std::fs::read_dir(at("runs/text")).unwrap().count(), 0);
+    // What is refused leaves no folder behind, before the text is read or after.
+    let ended = run(scene.path(), &["train", "none.txt"]);
+    assert_eq!(ended.complaint(1, &["none.txt"]), None);
+    let ended = run(scene.path(), &["train", "text.txt", "--seq-len", "100000"]);
+    assert_eq!(ended.complaint(2, &["give more text"]), None);
+    assert_eq!(std::fs::read_dir(at("runs")).unwrap().count(), 2);
+}

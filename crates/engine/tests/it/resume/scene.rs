@@ -5,7 +5,7 @@ use engine::disk::RealFs;
 use engine::head::HeadName;
 use engine::train::IdleRows;
 use engine::train::events::{Evaluation, Event, Observer, Outcome};
-use engine::train::run::{Budget, Run, RunError, prepare};
+use engine::train::run::{Budget, Place, Run, RunError, prepare};
 use engine::train::settings::{OptimizerSettings, PrecisionName, Settings};
 use std::path::{Path, PathBuf};
 use text::stories;
@@ -124,7 +124,8 @@ impl Scene {
         let mut settings = settings(&text, precision);
         change(&mut settings);
         let watcher = &mut Watcher::default();
-        prepare(&scene.prepared(), &settings, Budget::Steps(N_STEPS), 1, watcher).unwrap();
+        prepare(Place::At(&scene.prepared()), &settings, Budget::Steps(N_STEPS), 1, watcher)
+            .unwrap();
         scene
     }
 
