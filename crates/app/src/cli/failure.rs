@@ -16,14 +16,20 @@ use text::vocab::morphemes::MorphemeError;
 use text::vocab::{CodeFileError, NgramFileError};
 
 /// Errors that no retry can fix: the settings or their inputs must change.
-const REFUSED: [&str; 7] = [
+const REFUSED: [&str; 13] = [
+    "classes-refused",
     "corpus-changed",
     "file-mismatch",
+    "holdout-refused",
     "model-too-large",
     "run-exists",
+    "sampling-refused",
     "setting-refused",
     "settings-unreadable",
     "shape-refused",
+    "text-too-few-tokens",
+    "text-too-short-to-split",
+    "tokenizer-refused",
 ];
 
 /// The code of the outermost error that has one (`docs/errors.md`).

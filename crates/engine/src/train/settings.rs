@@ -100,7 +100,7 @@ pub struct TrainSettings {
     pub lr: Option<f32>,
     pub warmup_steps: Option<u64>,
     pub decay_steps: Option<u64>,
-    pub optimizer: Option<AdamWOptions>,
+    pub optimizer: Option<OptimizerSettings>,
     pub grad_norm_max: Option<f32>,
     pub dropout: Option<f32>,
     pub seed: Option<u64>,
@@ -113,6 +113,18 @@ pub struct TrainSettings {
     pub save_every: Option<u64>,
     pub sample_every: Option<u64>,
     pub sample_prompt: Option<String>,
+}
+
+/// Constants of AdamW; those left out have their defaults, and rows are then dense.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)] // `AdamWOptions`
+pub struct OptimizerSettings {
+    pub beta1: Option<f32>,
+    pub beta2: Option<f32>,
+    pub eps: Option<f32>,
+    pub weight_decay: Option<f32>,
+    pub idle_rows: Option<IdleRows>,
 }
 
 /// Number format of matrix products, as named in files.
@@ -300,6 +312,19 @@ impl ModelSettings {
     }
 }
 
+impl OptimizerSettings {
+    fn resolve(&self) -> AdamWOptions {
+        let default = AdamWOptions::default();
+        AdamWOptions {
+            beta1: self.beta1.unwrap_or(default.beta1),
+            beta2: self.beta2.unwrap_or(default.beta2),
+            eps: self.eps.unwrap_or(default.eps),
+            weight_decay: self.weight_decay.unwrap_or(default.weight_decay),
+            idle_rows: self.idle_rows.unwrap_or(default.idle_rows),
+        }
+    }
+}
+
 impl TrainSettings {
     /// The training of `model`, for `n_steps` steps over a text of `n_tokens` tokens.
     pub fn resolve(
@@ -318,15 +343,17 @@ impl TrainSettings {
             // A short run that reaches the full rate too soon never recovers (`docs/log.md`).
             warmup_steps: self.warmup_steps.unwrap_or((n_steps / 4).clamp(1, 150)),
             decay_steps: self.decay_steps.unwrap_or(n_steps * 8 / 10),
-            optimizer: self.optimizer.unwrap_or_else(|| AdamWOptions {
-                idle_rows: IdleRows::auto(model),
-                ..AdamWOptions::default()
-            }),
+            optimizer: match &self.optimizer {
+                Some(settings) => settings.resolve(),
+                None => {
+                    AdamWOptions { idle_rows: IdleRows::auto(model), ..AdamWOptions::default() }
+                }
+            },
             grad_norm_max: self.grad_norm_max.unwrap_or(1.0),
             // A text read a few times needs no dropout; one read many times is memorised.
             dropout: self.dropout.unwrap_or(if epochs > 4.0 { 0.1 } else { 0.0 }),
             seed: self.seed.unwrap_or(1),
-            n_lanes: self.n_lanes.unwrap_or(threads).clamp(1, batch_seqs),
+            n_lanes: self.n_lanes.unwrap_or(threads).min(batch_seqs).max(1),
             unique_tokens: self.unique_tokens.unwrap_or(true),
             precision: self.precision.unwrap_or_else(PrecisionName::auto),
             isa: kernels::Isa::active().name().to_string(),
@@ -342,5 +369,34 @@ impl TrainSettings {
     pub fn batch_seqs(&self, seq_len: usize, n_tokens: usize) -> usize {
         let tokens = if n_tokens < 50_000 { 1_024 } else { 4_096 };
         self.batch_seqs.unwrap_or((tokens / seq_len).max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run goes on with the constants that it began with, never with later defaults.
+    #[test]
+    fn a_run_names_every_constant_of_its_optimiser() {
+        let constants = ["beta1 = 0.8", "beta2 = 0.9", "eps = 1e-7", "weight_decay = 0.2"];
+        let parse = |lines: &[&str]| toml::from_str::<AdamWOptions>(&lines.join("\n"));
+        // Rows were dense before there was a choice.
+        let options = parse(&constants).unwrap();
+        assert_eq!((options.beta2, options.idle_rows), (0.9, IdleRows::default()));
+        for i in 0..constants.len() {
+            let mut lines = constants.to_vec();
+            let name = lines.remove(i).split(' ').next().unwrap();
+            let error = parse(&lines).unwrap_err().to_string();
+            assert!(error.contains(&format!("missing field `{name}`")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_settings_file_may_leave_constants_out() {
+        let settings: Settings = toml::from_str("[train.optimizer]\nbeta2 = 0.9").unwrap();
+        let model = ModelConfig::new(100, 32, 1, 1);
+        let found = settings.train.resolve(&model, 1, 1, 1000, 1).optimizer;
+        assert_eq!(found, AdamWOptions { beta2: 0.9, ..AdamWOptions::default() });
     }
 }

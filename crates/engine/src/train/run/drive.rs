@@ -200,7 +200,8 @@ impl Run {
         let Machine { trainer, session, config, .. } = &mut self.machine;
         let prompt = &config.train.sample_prompt;
         let sampling = Sampling { seed: config.train.seed ^ self.step, ..Sampling::default() };
-        let request = Request { sampling, max_tokens: SAMPLE_TOKENS, ..Request::default() };
+        let ends = self.tokenizer.text_end().into_iter().collect();
+        let request = Request { sampling, max_tokens: SAMPLE_TOKENS, ends, ..Request::default() };
         let ids = self.tokenizer.encode_ordinary(prompt);
         let mut text = String::new();
         let mut write = |written: Written| {

@@ -15,6 +15,7 @@ mod save;
 mod vocabulary;
 
 pub use check::check_settings;
+pub use claim::{Place, new_dir};
 pub use error::RunError;
 pub use open::Run;
 pub use prepare::{Budget, prepare};

@@ -3,7 +3,7 @@
 //! The configuration is written last: a folder without one is not a run, whatever else it holds.
 
 use super::check::{check_model, check_settings, check_train};
-use super::claim::{claim, refuse_run};
+use super::claim::{Claim, Place, refuse_run};
 use super::corpus::CorpusRecord;
 use super::error::RunError;
 use super::ngrams;
@@ -16,7 +16,7 @@ use crate::train::events::{Event, Observer};
 use crate::train::settings::{DataConfig, RunConfig, Settings, TokenizerConfig, VocabConfig};
 use std::cell::RefCell;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use text::corpus::permutation::inverse;
 use text::corpus::{
@@ -42,22 +42,38 @@ pub enum Budget {
 /// Share of a time budget that is planned for; the rest absorbs errors of the measurement.
 const PLANNED_SHARE: f64 = 0.97;
 
-/// Prepares the folder `dir` of a run; returns its configuration.
+/// Prepares a run; returns its folder.
 ///
 /// # Errors
-/// [`RunError`]; `dir` then holds no run and can be used again.
+/// [`RunError`]; a given folder then holds no run and can be used again, and a new one is gone.
 pub fn prepare(
-    dir: &Path,
+    place: Place<'_>,
     settings: &Settings,
     budget: Budget,
     threads: usize,
     observer: &mut dyn Observer,
-) -> Result<RunConfig, RunError> {
-    refuse_run(dir)?;
+) -> Result<PathBuf, RunError> {
+    if let Place::At(dir) = place {
+        refuse_run(dir)?;
+    }
     check_settings(settings)?;
     let data = data_config(settings);
     let sources = Sources::open(&data)?;
-    let _lock = claim(dir)?;
+    let claim = Claim::new(place)?;
+    fill(claim.dir(), settings, data, &sources, budget, threads, observer)?;
+    Ok(claim.keep())
+}
+
+/// Writes the files of a run into its folder, the configuration last.
+fn fill(
+    dir: &Path,
+    settings: &Settings,
+    data: DataConfig,
+    sources: &Sources,
+    budget: Budget,
+    threads: usize,
+    observer: &mut dyn Observer,
+) -> Result<(), RunError> {
     let texts = read(&sources.corpus, sources.train)?;
     let options = tokenizer_options(settings, texts.iter().map(|t| t.len()).sum());
     let tokenizer = train_tokenizer(&options, &texts, threads, observer)?;
@@ -104,8 +120,7 @@ pub fn prepare(
         path: dir.join(CONFIG_NAME),
         message: error.to_string(),
     })?;
-    commit_file(&RealFs, &dir.join(CONFIG_NAME), toml.as_bytes())?;
-    Ok(config)
+    Ok(commit_file(&RealFs, &dir.join(CONFIG_NAME), toml.as_bytes())?)
 }
 
 /// Training text and validation text: a share at the end of the same files, or a file of its own.
