@@ -26,19 +26,23 @@ fn noise(pool: &mut Pool) -> Result<(OwnedModel, Tokenizer), Box<dyn std::error:
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let mut pool = Pool::new(2);
-    let (model, tokenizer) = match args.next() {
+    let (model, tokenizer, ends) = match args.next() {
         Some(path) => {
             let folder = ModelFolder::open(path.as_ref())?;
             let loaded = folder.load(Precision::F32, &mut pool)?;
-            (loaded.model, loaded.tokenizer)
+            (loaded.model, loaded.tokenizer, loaded.text_ends)
         }
-        None => noise(&mut pool)?,
+        None => {
+            let (model, tokenizer) = noise(&mut pool)?;
+            (model, tokenizer, Vec::new())
+        }
     };
     let prompt = tokenizer.encode_ordinary(&args.next().unwrap_or_default());
     let mut session = Session::new(model.layout(), Precision::F32, model.max_len(), pool.threads());
     let request = Request {
         sampling: Sampling { seed: 7, ..Sampling::default() },
         max_tokens: 60,
+        ends,
         ..Request::default()
     };
     let mut print = |written: Written| {

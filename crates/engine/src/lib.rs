@@ -15,6 +15,7 @@
 //! - [`generate`]: tokens from a trained model, one after another.
 //! - [`convert`]: a model with another output layer, fitted to the first.
 //! - [`nearest`]: the rows of a table that are nearest to a vector.
+//! - [`vocabulary`]: the tokens of a model, their parts and classes, and what is similar to a word.
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;
@@ -26,3 +27,4 @@ pub mod head;
 pub mod model;
 pub mod nearest;
 pub mod train;
+pub mod vocabulary;

@@ -1,6 +1,6 @@
 //! Tokens of a text file.
 
-use crate::corpus::{self, Corpus, TextRules, TokenSource, hide};
+use crate::corpus::{self, Corpus, Split, TextRules, TextSpan, TokenSource, hide, hold_out};
 use crate::tokenizer::{Control, EncodedText, TextError, Tokenizer, documents};
 use std::path::Path;
 
@@ -47,7 +47,34 @@ pub fn file_tokens(
     threads: usize,
 ) -> Result<EncodedText, FileTokensError> {
     let corpus = Corpus::open(&[path.to_owned()], rules.text)?;
-    let excerpts = corpus.excerpts(&[corpus.all()])?;
+    tokens_of(&corpus, &[corpus.all()], tokenizer, rules, threads)
+}
+
+/// The tokens of a file in two parts, of which the second is `fraction` of it, held out as in a run.
+///
+/// # Errors
+/// [`FileTokensError`] if the file cannot be read as text, or is too short.
+pub fn split_file_tokens(
+    path: &Path,
+    tokenizer: &Tokenizer,
+    rules: &DocumentRules,
+    fraction: f64,
+    threads: usize,
+) -> Result<(EncodedText, EncodedText), FileTokensError> {
+    let corpus = Corpus::open(&[path.to_owned()], rules.text)?;
+    let Split { train, held_out } = hold_out(&corpus, fraction, rules.separator.as_deref())?;
+    let tokens = |spans: &[TextSpan]| tokens_of(&corpus, spans, tokenizer, rules, threads);
+    Ok((tokens(&train)?, tokens(&held_out)?))
+}
+
+fn tokens_of(
+    corpus: &Corpus,
+    spans: &[TextSpan],
+    tokenizer: &Tokenizer,
+    rules: &DocumentRules,
+    threads: usize,
+) -> Result<EncodedText, FileTokensError> {
+    let excerpts = corpus.excerpts(spans)?;
     let documents = documents(&excerpts, rules.separator.as_deref());
     let control = &mut Control::threads(threads);
     Ok(tokenizer.encode_all(&documents, rules.reads_specials, control)?)

@@ -16,8 +16,10 @@ pub mod corpus;
 mod digits;
 mod file_tokens;
 pub mod stories;
+mod target_counts;
 pub mod tokenizer;
 pub mod vocab;
 
 pub use digits::thousands;
-pub use file_tokens::{DocumentRules, FileTokensError, file_tokens};
+pub use file_tokens::{DocumentRules, FileTokensError, file_tokens, split_file_tokens};
+pub use target_counts::TargetCounts;

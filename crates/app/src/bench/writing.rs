@@ -55,8 +55,7 @@ pub fn measure(opened: &LoadedModel, pool: &mut Pool, rounds: usize) -> Result<R
     for round in 0..=rounds {
         for ((_, sampling), times) in samplers().into_iter().zip(&mut times) {
             let sampling = Sampling { seed: round as u64, ..sampling };
-            let request =
-                Request { sampling, max_tokens: n_tokens, ignore_end: true, ..Request::default() };
+            let request = Request { sampling, max_tokens: n_tokens, ..Request::default() };
             session.rewind(0);
             let start = Instant::now();
             let tokenizer = &opened.tokenizer;

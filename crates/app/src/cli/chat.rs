@@ -30,7 +30,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut pool = Pool::new(threads);
     let precision = args.sampling.precision.resolve();
     let opened = model::open(&args.model, precision, &mut pool)?;
-    talk(&opened, args.sampling.request(), &mut pool)
+    talk(&opened, args.sampling.request(&opened.text_ends)?, &mut pool)
 }
 
 /// Reads lines until the input ends and prints a continuation of each.

@@ -7,18 +7,19 @@ use super::quantity::parse_time;
 use super::say::say;
 use super::signals::Signals;
 use anyhow::{Context, Result, bail};
-use engine::convert::{self, ConvertEvent, FitBudget, FitProgress, Stage, hold_out};
+use engine::convert::{self, ConvertEvent, FitBudget, FitProgress, HELD_OUT, Stage};
 use engine::formats::{LoadedModel, ModelFolder};
 use engine::model::OwnedModel;
-use engine::train::run::{TRAIN_NAME, VALID_NAME};
+use engine::train::run::{TRAIN_NAME, VALID_NAME, rules_of_run};
 use kernels::Pool;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use text::corpus::{TokenFile, TokenSource};
+use text::tokenizer::EncodedText;
 use text::vocab::read_codes;
-use text::{DocumentRules, file_tokens, thousands};
+use text::{split_file_tokens, thousands};
 
 /// Convert a model with a factored output layer to a plain Llama, which other programs can read.
 ///
@@ -37,7 +38,7 @@ pub struct Args {
     /// Folder of the result, which must not exist.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Text to fit to; its end is held out [default: the tokens of the run].
+    /// Text to fit to; part of it is held out [default: the tokens of the run].
     #[arg(long, value_name = "FILE")]
     text: Option<PathBuf>,
     /// Fitting time, such as 90s or 5m.
@@ -63,7 +64,7 @@ enum HeadArg {
 /// Tokens of a run's folder or of a text.
 enum Tokens {
     File(TokenFile),
-    Memory(Vec<u32>),
+    Memory(EncodedText),
 }
 
 impl TokenSource for Tokens {
@@ -77,7 +78,14 @@ impl TokenSource for Tokens {
     fn read(&self, start: usize, out: &mut [u32]) {
         match self {
             Tokens::File(file) => file.read(start, out),
-            Tokens::Memory(tokens) => tokens[..].read(start, out),
+            Tokens::Memory(tokens) => tokens.read(start, out),
+        }
+    }
+
+    fn hide_beginnings(&self, start: usize, targets: &mut [u32]) {
+        match self {
+            Tokens::File(file) => file.hide_beginnings(start, targets),
+            Tokens::Memory(tokens) => tokens.hide_beginnings(start, targets),
         }
     }
 }
@@ -120,29 +128,27 @@ pub fn run(args: Args) -> Result<ExitCode> {
 
 /// The tokens to fit to and the held-out tokens, of the named text or of the run.
 fn tokens(args: &Args, opened: &LoadedModel) -> Result<(Tokens, Tokens)> {
-    let all = match &args.text {
-        Some(path) => {
-            let rules = DocumentRules::default();
-            file_tokens(path, &opened.tokenizer, &rules, threads(args.threads))?.ids
-        }
-        None => {
-            let [train, valid] = [TRAIN_NAME, VALID_NAME].map(|name| args.model.join(name));
-            if !train.exists() {
-                bail!(
-                    "{}: this folder has no training tokens; name the run's folder, or a text with --text FILE",
-                    args.model.display()
-                );
-            }
-            let train = TokenFile::open(&train)?;
-            if valid.exists() {
-                return Ok((Tokens::File(train), Tokens::File(TokenFile::open(&valid)?)));
-            }
-            let mut all = vec![0; train.len()];
-            train.read(0, &mut all);
-            all
-        }
-    };
-    let (train, valid) = hold_out(all);
+    if let Some(path) = &args.text {
+        let (tokenizer, rules) = (&opened.tokenizer, rules_of_run(&args.model)?);
+        let threads = threads(args.threads);
+        let (train, valid) = split_file_tokens(path, tokenizer, &rules, HELD_OUT, threads)?;
+        return Ok((Tokens::Memory(train), Tokens::Memory(valid)));
+    }
+    let [train, valid] = [TRAIN_NAME, VALID_NAME].map(|name| args.model.join(name));
+    if !train.exists() {
+        bail!(
+            "{}: this folder has no training tokens; name the run's folder, or a text with --text FILE",
+            args.model.display()
+        );
+    }
+    let train = TokenFile::open(&train)?;
+    if valid.exists() {
+        return Ok((Tokens::File(train), Tokens::File(TokenFile::open(&valid)?)));
+    }
+    let mut ids = vec![0; train.len()];
+    train.read(0, &mut ids);
+    let all = EncodedText { ids, beginnings: train.beginnings().to_vec() };
+    let (train, valid) = all.hold_out(HELD_OUT);
     Ok((Tokens::Memory(train), Tokens::Memory(valid)))
 }
 

@@ -8,10 +8,10 @@ use super::signals::Signals;
 use super::{chat, data, model, train};
 use anyhow::{Context, Result};
 use engine::generate::{Request, Sampling, grade_stories};
-use engine::train::run::Budget;
+use engine::train::run::{Budget, Place, new_dir};
 use engine::train::settings::Settings;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let began = Instant::now();
     let signals = Signals::listen()?;
     let threads = threads(args.threads);
-    let dir = args.out.clone().unwrap_or_else(|| train::free_dir("demo"));
+    let dir = match &args.out {
+        Some(dir) => dir.clone(),
+        None => new_dir(Path::new(train::RUNS), "demo")?,
+    };
     std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
     let corpus = dir.join("stories.txt");
     if !data::write_stories(&corpus, CORPUS_BYTES, args.seed, threads, &signals)? {
@@ -62,7 +65,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
         None => Budget::TimeAndSteps(began, DEFAULT_TIME, LEAST_STEPS),
     };
     let settings = settings(corpus.clone(), args.seed);
-    let Some(mut run) = train::begin(&dir, &settings, budget, threads, &mut progress)? else {
+    let Some(mut run) = train::begin(Place::At(&dir), &settings, budget, threads, &mut progress)?
+    else {
         return Ok(signals.exit_code());
     };
     run.sample(&mut progress)?;
@@ -83,7 +87,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
         // A story ends at a blank line.
         let sampling = Sampling { seed: fresh_seed(), ..Sampling::default() };
         let stop = vec![PROMPT.to_string()];
-        let request = Request { sampling, max_tokens: 200, stop, ..Request::default() };
+        let ends = opened.text_ends.clone();
+        let request = Request { sampling, max_tokens: 200, stop, ends, ..Request::default() };
         return chat::talk(&opened, request, &mut pool);
     }
     say!("to generate text: `crystalline generate {} \"Everyone in\"`", dir.display());

@@ -4,16 +4,15 @@ use super::options::{PrecisionArg, threads};
 use super::{logits, model};
 use anyhow::{Result, bail};
 use engine::formats::LoadedModel;
-use engine::head::LossSum;
-use engine::train::measure_loss;
-use engine::train::run::TRAIN_NAME;
+use engine::train::run::{TRAIN_NAME, rules_of_run};
+use engine::train::{Measured, measure};
 use kernels::Pool;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use text::corpus::{TokenFile, TokenSource};
+use text::file_tokens;
 use text::vocab::word_spans::{WordCounts, WordSpans};
-use text::{DocumentRules, file_tokens};
 
 /// Measure a model on a text: loss, perplexity, bits per byte.
 #[derive(Debug, clap::Args)]
@@ -42,49 +41,25 @@ pub struct Args {
     dump_logits: Option<PathBuf>,
 }
 
-/// Loss sums over a set of target tokens.
-struct Measured {
-    nats: f64,
-    n_tok: usize,
-    n_bytes: usize,
-}
-
-impl Measured {
-    fn new(sum: LossSum, n_bytes: usize) -> Measured {
-        Measured { nats: sum.nats, n_tok: sum.n_tok, n_bytes }
-    }
-
-    fn loss(&self) -> f64 {
-        self.nats / self.n_tok.max(1) as f64
-    }
-
-    fn bits_per_byte(&self) -> f64 {
-        self.nats / std::f64::consts::LN_2 / self.n_bytes.max(1) as f64
-    }
-}
-
 pub fn run(args: Args) -> Result<ExitCode> {
     let threads = threads(args.threads);
     let precision = args.precision.resolve();
     let mut pool = Pool::new(threads);
     let mut opened = model::open(&args.model, precision, &mut pool)?;
-    let tokens =
-        file_tokens(&args.file, &opened.tokenizer, &DocumentRules::default(), threads)?.ids;
-    if tokens.len() < 2 {
-        bail!("{}: too short to measure, it has {} tokens", args.file.display(), tokens.len());
+    let tokens = file_tokens(&args.file, &opened.tokenizer, &rules_of_run(&args.model)?, threads)?;
+    if tokens.ids.len() < 2 {
+        bail!("{}: too short to measure, it has {} tokens", args.file.display(), tokens.ids.len());
     }
-    let is_rare = args.rare_below.map(|n| is_rare(&args.model, &opened, n, &tokens)).transpose()?;
+    let is_rare = args.rare_below.map(|n| is_rare(&args.model, &opened, n, &tokens.ids));
+    let is_rare = is_rare.transpose()?;
     if let Some(path) = &args.dump_logits {
-        let first = &tokens[..tokens.len().min(opened.model.max_len())];
+        let first = &tokens.ids[..tokens.ids.len().min(opened.model.max_len())];
         logits::dump(path, &opened, first, precision, &mut pool)?;
     }
     drop(pool);
-    opened.model.inputs.add_words(&tokens);
-    let measure = |is_target: Option<&[bool]>| -> Result<Measured> {
-        let sum = measure_loss(&opened.model, &tokens[..], is_target, threads)?;
-        let counted = (1..tokens.len()).filter(|t| is_target.is_none_or(|is| is[*t]));
-        let n_bytes = counted.map(|t| opened.tokenizer.token_bytes(tokens[t])).sum();
-        Ok(Measured::new(sum, n_bytes))
+    opened.model.inputs.add_words(&tokens.ids);
+    let measure = |is_target: Option<&[bool]>| {
+        measure(&opened.model, &opened.tokenizer, &tokens, is_target, threads)
     };
     let all = measure(None)?;
     let rare = is_rare.as_deref().map(|is_rare| measure(Some(is_rare))).transpose()?;
@@ -114,16 +89,18 @@ fn is_rare(path: &Path, opened: &LoadedModel, n: u64, tokens: &[u32]) -> Result<
 
 fn report(args: &Args, folder: &Path, all: &Measured, rare: Option<&Measured>) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    let (loss, bits) = (all.loss(), all.bits_per_byte());
+    let (loss, bits, unknown) = (all.loss(), all.bits_per_byte(), all.counts.unknown_share());
     if args.json {
         let mut report = serde_json::json!({
             "loss_nats": loss, "perplexity": loss.exp(), "bits_per_byte": bits,
-            "tokens": all.n_tok, "bytes": all.n_bytes, "model": folder,
+            "unknown_share": unknown, "tokens": all.sum.n_tok, "bytes": all.counts.n_bytes,
+            "model": folder,
         });
         if let Some(rare) = rare {
             report["rare"] = serde_json::json!({
                 "below": args.rare_below, "loss_nats": rare.loss(),
-                "bits_per_byte": rare.bits_per_byte(), "tokens": rare.n_tok, "bytes": rare.n_bytes,
+                "bits_per_byte": rare.bits_per_byte(), "tokens": rare.sum.n_tok,
+                "bytes": rare.counts.n_bytes,
             });
         }
         writeln!(out, "{report}")?;
@@ -131,19 +108,22 @@ fn report(args: &Args, folder: &Path, all: &Measured, rare: Option<&Measured>) -
     }
     writeln!(out, "loss           {loss:.4} nats per token")?;
     writeln!(out, "perplexity     {:.2} per token", loss.exp())?;
-    writeln!(out, "bits per byte  {bits:.4}")?;
-    writeln!(out, "measured on    {} tokens, {} bytes", all.n_tok, all.n_bytes)?;
+    match bits {
+        Some(bits) => writeln!(out, "bits per byte  {bits:.4}")?,
+        None => writeln!(out, "bits per byte  none: unknown words are no text")?,
+    }
+    if unknown > 0.0 {
+        writeln!(out, "unknown words  {:.2} % of the tokens", 100.0 * unknown)?;
+    }
+    writeln!(out, "measured on    {} tokens, {} bytes", all.sum.n_tok, all.counts.n_bytes)?;
     if let (Some(rare), Some(below)) = (rare, args.rare_below) {
-        writeln!(
-            out,
-            "rare words     {:.4} bits per byte, {:.4} nats per token",
-            rare.bits_per_byte(),
-            rare.loss()
-        )?;
+        let bits =
+            rare.bits_per_byte().map_or(String::new(), |b| format!("{b:.4} bits per byte, "));
+        writeln!(out, "rare words     {bits}{:.4} nats per token", rare.loss())?;
         writeln!(
             out,
             "measured on    {} tokens, {} bytes, of words that occur fewer than {below} times in the training text",
-            rare.n_tok, rare.n_bytes
+            rare.sum.n_tok, rare.counts.n_bytes
         )?;
     }
     Ok(())

@@ -2,8 +2,9 @@
 
 use super::columns::fit;
 use super::quantity::{parse_time, show_time};
-use super::vocabulary::Vocabulary;
+use super::vocabulary;
 use anyhow::{Result, anyhow, bail};
+use engine::vocabulary::Vocabulary;
 use lattice::numbers::factorise::{Unfinished, factor_big};
 use lattice::numbers::primes::primes_below;
 use lattice::{FactorCode, UBig};
@@ -53,7 +54,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         writeln!(out, "{}", factorisation(&n, &factors))?;
         return Ok(ExitCode::SUCCESS);
     };
-    let vocabulary = Vocabulary::open(Path::new(&args.first))?;
+    let vocabulary = vocabulary::open(Path::new(&args.first))?;
     match number(what)? {
         Some(n) if !args.word => explain_number(&mut out, &vocabulary, &n, args.time)?,
         _ => explain_word(&mut out, &vocabulary, what)?,
@@ -157,7 +158,7 @@ fn explain_word(out: &mut impl Write, vocabulary: &Vocabulary, word: &str) -> Re
         }
         writeln!(out, "{}{code}", label("code"))?;
     } else {
-        vocabulary.say_no_parts();
+        vocabulary::say_no_parts(vocabulary);
     }
     if let (Some(id), Some(paths)) = (id, &vocabulary.paths) {
         let path = paths.path(id);
@@ -193,7 +194,7 @@ fn part_line(vocabulary: &Vocabulary, parts: &Parts, prime: u64) -> String {
         fit(&parts.shown(prime), PART_WIDTH),
         fit(kind, KIND_WIDTH),
         holders.len(),
-        vocabulary.names(&holders, WORDS_WIDTH)
+        vocabulary::names(vocabulary, holders.iter().copied(), WORDS_WIDTH)
     )
 }
 
@@ -229,7 +230,8 @@ fn explain_number(
             name = "";
         }
         let words = |passes: &dyn Fn(&FactorCode) -> bool| {
-            let words = vocabulary.names(&vocabulary.holders(parts, passes), LIST_WIDTH);
+            let holders = vocabulary.holders(parts, passes).into_iter();
+            let words = vocabulary::names(vocabulary, holders, LIST_WIDTH);
             if words.is_empty() { "no token".to_owned() } else { words }
         };
         writeln!(out, "{}{}", label("code of"), words(&|other| *other == code))?;
@@ -238,7 +240,7 @@ fn explain_number(
             writeln!(out, "{}{}", label("divides"), words(&divided))?;
         }
     } else {
-        vocabulary.say_no_parts();
+        vocabulary::say_no_parts(vocabulary);
     }
     if let Some(paths) = &vocabulary.paths {
         let path = match paths.token(&code) {

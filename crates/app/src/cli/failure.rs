@@ -6,6 +6,7 @@ use engine::formats::ModelFolderError;
 use engine::generate::SamplerError;
 use engine::model::{ConfigError, SideFileError};
 use engine::train::{RunError, StepError};
+use engine::vocabulary::VocabularyError;
 use std::error::Error;
 use std::io::ErrorKind;
 use text::FileTokensError;
@@ -16,14 +17,20 @@ use text::vocab::morphemes::MorphemeError;
 use text::vocab::{CodeFileError, NgramFileError};
 
 /// Errors that no retry can fix: the settings or their inputs must change.
-const REFUSED: [&str; 7] = [
+const REFUSED: [&str; 13] = [
+    "classes-refused",
     "corpus-changed",
     "file-mismatch",
+    "holdout-refused",
     "model-too-large",
     "run-exists",
+    "sampling-refused",
     "setting-refused",
     "settings-unreadable",
     "shape-refused",
+    "text-too-few-tokens",
+    "text-too-short-to-split",
+    "tokenizer-refused",
 ];
 
 /// The code of the outermost error that has one (`docs/errors.md`).
@@ -46,6 +53,7 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<&'static str> {
         StepError,
         SamplerError,
         ModelFolderError,
+        VocabularyError,
         ConfigError,
         SideFileError,
         DataError,

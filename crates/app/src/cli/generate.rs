@@ -42,7 +42,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let max_len = opened.model.max_len();
     let mut session = Session::new(opened.model.layout(), precision, max_len, threads);
     let ids = opened.tokenizer.encode_ordinary(&args.prompt);
-    let request = Request { log_probs: args.log_probs, ..args.sampling.request() };
+    let request = args.sampling.request(&opened.text_ends)?;
+    let request = Request { log_probs: args.log_probs, ..request };
     let mut out = std::io::stdout().lock();
     if !args.log_probs {
         write!(out, "{}", args.prompt)?;

@@ -96,8 +96,12 @@ mod tests {
             let mut pool = Pool::new(2);
             let inputs = InputLayer::new(&layout, None, None);
             let model = OwnedModel::new(layout, params, inputs, Precision::F32, &mut pool);
-            let opened =
-                LoadedModel { model, tokenizer: tokenizer.clone(), folder: Default::default() };
+            let opened = LoadedModel {
+                model,
+                tokenizer: tokenizer.clone(),
+                text_ends: Vec::new(),
+                folder: Default::default(),
+            };
 
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("logits.safetensors");

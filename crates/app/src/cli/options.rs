@@ -1,6 +1,6 @@
 //! Flags shared by several commands: number format, threads, sampling.
 
-use engine::generate::{Request, Sampling};
+use engine::generate::{Request, SamplerError, Sampling};
 use engine::train::settings::PrecisionName;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IntoDeserializer};
@@ -70,8 +70,11 @@ pub struct SamplingArgs {
 }
 
 impl SamplingArgs {
-    /// The generation request of these flags.
-    pub fn request(&self) -> Request {
+    /// The generation request of these flags, to a model whose texts end at `text_ends`.
+    ///
+    /// # Errors
+    /// If a sampling setting is invalid.
+    pub fn request(&self, text_ends: &[u32]) -> Result<Request, SamplerError> {
         let sampling = Sampling {
             temperature: self.temperature,
             top_k: self.top_k,
@@ -80,13 +83,14 @@ impl SamplingArgs {
             repetition_penalty: self.repetition_penalty,
             seed: self.seed.unwrap_or_else(fresh_seed),
         };
-        Request {
+        sampling.check()?;
+        Ok(Request {
             sampling,
             max_tokens: self.max_tokens,
             stop: self.stop.clone(),
-            ignore_end: self.ignore_end,
+            ends: if self.ignore_end { Vec::new() } else { text_ends.to_vec() },
             log_probs: false,
-        }
+        })
     }
 }
 

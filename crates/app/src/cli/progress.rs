@@ -166,8 +166,12 @@ impl Observer for Progress {
             Event::Evaluated(e) => {
                 let best = if e.is_best { "" } else { " (not the best)" };
                 let bits = e.bits_per_byte.map_or(String::new(), |b| format!(", {b:.3} bits/byte"));
+                let unknown = match e.unknown_share {
+                    0.0 => String::new(),
+                    share => format!(", {:.1} % of it unknown words", 100.0 * share),
+                };
                 self.line(&format!(
-                    "step {}  held-out loss {:.4}, perplexity {:.2}{bits}{best}",
+                    "step {}  held-out loss {:.4}, perplexity {:.2}{bits}{unknown}{best}",
                     e.step,
                     e.val_loss,
                     e.val_loss.exp()

@@ -115,7 +115,7 @@ struct TrainFlags {
     )]
     #[serde(skip_serializing_if = "PrecisionArg::is_auto")]
     precision: PrecisionArg,
-    /// Data-parallel lanes; affect the result [default: number of threads].
+    /// Data-parallel lanes; affect the result [default: 2 to 8, from the batch].
     #[arg(long, help_heading = "Machine", value_name = "N")]
     #[serde(rename = "n_lanes")]
     lanes: Option<usize>,

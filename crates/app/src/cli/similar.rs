@@ -3,17 +3,14 @@
 use super::columns::fit;
 use super::quantity::show_time;
 use super::say::say;
-use super::vocabulary::Vocabulary;
+use super::vocabulary;
 use anyhow::{Result, bail};
-use engine::nearest::{DotTable, normalise};
-use lattice::{CodeIndex, FactorCode, Searcher};
+use engine::vocabulary::{ByCode, ByEmbedding, Query, Vocabulary};
 use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
 use text::thousands;
-use text::vocab::{Parts, all_shown};
 
 /// Find the words most similar to a word, by shared primes and by embedding.
 #[derive(Debug, clap::Args)]
@@ -46,70 +43,16 @@ struct Report {
     by_embedding: Vec<ByEmbedding>,
 }
 
-/// A token that shares primes with the word.
-#[derive(Serialize)]
-struct ByCode {
-    id: u32,
-    word: String,
-    /// `log gcd / log lcm`.
-    similarity: f64,
-    /// The parts that both words have.
-    shared: Vec<String>,
-}
-
-/// A token whose embedding has a large cosine with the word's.
-#[derive(Serialize)]
-struct ByEmbedding {
-    id: u32,
-    word: String,
-    cosine: f32,
-}
-
-/// The word to search for.
-struct Query {
-    word: String,
-    id: Option<u32>,
-    /// The code and its parts for display; `None` if tokens have no parts.
-    code: Option<(FactorCode, Vec<String>)>,
-}
-
-impl Query {
-    fn new(vocabulary: &Vocabulary, word: &str) -> Query {
-        let id = vocabulary.find(word);
-        let code = vocabulary.parts.as_ref().map(|parts| match id {
-            Some(id) => {
-                let code = parts.primes.all()[id as usize].clone();
-                let shown = parts.all_shown(&code);
-                (code, shown)
-            }
-            None => {
-                let (known, unknown) = parts.codes.code_text(&vocabulary.as_token(word));
-                let code = parts.primes.of_text(&known, unknown.len());
-                let known = known.iter().map(|&f| &parts.codes.features()[f as usize]);
-                (code, all_shown(known.chain(&unknown)))
-            }
-        });
-        Query { word: word.to_owned(), id, code }
-    }
-}
-
 pub fn run(args: Args) -> Result<ExitCode> {
     if args.word.trim().is_empty() {
         bail!("no word given; name one, as in `crystalline similar runs/book running`");
     }
-    let vocabulary = Vocabulary::open(&args.model)?;
-    let query = Query::new(&vocabulary, &args.word);
-    let by_code = match (&vocabulary.parts, &query.code) {
-        (Some(parts), Some((code, _))) => by_code(&vocabulary, parts, code, query.id, args.top),
-        _ => {
-            vocabulary.say_no_parts();
-            Vec::new()
-        }
-    };
+    let vocabulary = vocabulary::open(&args.model)?;
+    let query = vocabulary.query(&args.word);
+    let by_code = by_code(&vocabulary, &query, args.top);
     let by_embedding = by_embedding(&vocabulary, &query, args.top)?;
-    let Query { word, id, code } = query;
-    let (code, parts) =
-        code.map_or((None, Vec::new()), |(code, parts)| (Some(code.integer().to_string()), parts));
+    let Query { word, id, code, parts } = query;
+    let code = code.map(|code| code.integer().to_string());
     let report = Report { word, id, code, parts, by_code, by_embedding };
     let mut out = std::io::stdout().lock();
     if args.json {
@@ -120,73 +63,40 @@ pub fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The tokens most similar to a code, except the token `id` itself.
-fn by_code(
-    vocabulary: &Vocabulary,
-    parts: &Parts,
-    code: &FactorCode,
-    id: Option<u32>,
-    top: usize,
-) -> Vec<ByCode> {
-    let start = Instant::now();
-    let index = CodeIndex::new(parts.primes.all());
-    let made = start.elapsed();
-    let mut searcher = Searcher::new(&index);
-    let start = Instant::now();
-    let found = searcher.nearest(code, top.saturating_add(1).min(index.len()));
+/// Searches by code and says how long it took.
+fn by_code(vocabulary: &Vocabulary, query: &Query, top: usize) -> Vec<ByCode> {
+    let Some(similar) = vocabulary.similar_by_code(query, top) else {
+        vocabulary::say_no_parts(vocabulary);
+        return Vec::new();
+    };
     say!(
         "by code: {} for {} codes (index built in {})",
-        show_time(start.elapsed()),
-        thousands(index.len()),
-        show_time(made)
+        show_time(similar.time.search),
+        thousands(similar.n_searched),
+        show_time(similar.time.index)
     );
-    let others = found.into_iter().filter(|neighbour| Some(neighbour.index as u32) != id);
-    let row = |neighbour: lattice::Neighbour| ByCode {
-        id: neighbour.index as u32,
-        word: vocabulary.name(neighbour.index as u32),
-        similarity: neighbour.similarity,
-        shared: parts.all_shown(&code.gcd(&parts.primes.all()[neighbour.index])),
-    };
-    others.take(top).map(row).collect()
+    similar.found
 }
 
-/// The tokens whose embeddings have the largest cosine with the word's, except the token itself.
+/// Searches by embedding and says how long it took.
 fn by_embedding(vocabulary: &Vocabulary, query: &Query, top: usize) -> Result<Vec<ByEmbedding>> {
-    let layout = &vocabulary.layout;
-    let params = vocabulary.folder.params(layout)?;
-    let (rows, dim) = (layout.inputs.embed.of(&params), layout.config.model_dim);
-    let pieces = match query.id {
-        Some(id) => vec![id],
-        None => vocabulary.tokenizer.encode_ordinary(&vocabulary.as_token(&query.word)),
-    };
-    if pieces.iter().all(|&id| vocabulary.tokenizer.is_special(id)) && query.id.is_none() {
+    let similar = vocabulary.similar_by_embedding(query, top)?;
+    if similar.n_searched == 0 {
         say!("by embedding: none, since {:?} is not in the vocabulary", query.word);
         return Ok(Vec::new());
     }
-    let mut vector = vec![0.0; dim];
-    for &id in &pieces {
-        let row = &rows[id as usize * dim..][..dim];
-        vector.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
-    }
-    normalise(&mut vector);
-    let start = Instant::now();
-    let mut table = DotTable::of_directions(rows, dim);
-    let made = start.elapsed();
-    let start = Instant::now();
-    let found = table.nearest(&vector, top.saturating_add(1).min(rows.len() / dim));
-    let of_pieces = match (query.id, pieces.len()) {
+    let of_pieces = match (query.id, similar.n_pieces) {
         (Some(_), _) | (None, 1) => String::new(),
         (None, n) => format!(", from the mean of the word's {n} pieces"),
     };
     say!(
-        "by embedding: {} for {} rows of {dim} (packed in {}){of_pieces}",
-        show_time(start.elapsed()),
-        thousands(rows.len() / dim),
-        show_time(made)
+        "by embedding: {} for {} rows of {} (packed in {}){of_pieces}",
+        show_time(similar.time.search),
+        thousands(similar.n_searched),
+        vocabulary.layout.config.model_dim,
+        show_time(similar.time.index)
     );
-    let others = found.into_iter().filter(|&(id, _)| Some(id) != query.id);
-    let row = |(id, cosine)| ByEmbedding { id, word: vocabulary.name(id), cosine };
-    Ok(others.take(top).map(row).collect())
+    Ok(similar.found)
 }
 
 /// Columns of a word and of the shared parts.
@@ -203,8 +113,8 @@ impl Report {
             }
             None => writeln!(out, "{} ({position})", self.word)?,
         }
-        let left: Vec<String> = self.by_code.iter().map(ByCode::line).collect();
-        let right: Vec<String> = self.by_embedding.iter().map(ByEmbedding::line).collect();
+        let left: Vec<String> = self.by_code.iter().map(code_line).collect();
+        let right: Vec<String> = self.by_embedding.iter().map(embedding_line).collect();
         let left_title = "by code: log gcd / log lcm, shared parts";
         let titles = (left_title.to_owned(), "by embedding: cosine".to_owned());
         let rows = [titles].into_iter().chain((0..left.len().max(right.len())).map(|i| {
@@ -228,17 +138,13 @@ impl Report {
     }
 }
 
-impl ByCode {
-    fn line(&self) -> String {
-        let (word, shared) = (fit(&self.word, WORD_WIDTH), self.shared.join(" "));
-        format!("{:.3}  {word}  {}", self.similarity, fit(&shared, SHARED_WIDTH))
-    }
+fn code_line(row: &ByCode) -> String {
+    let (word, shared) = (fit(&row.word, WORD_WIDTH), row.shared.join(" "));
+    format!("{:.3}  {word}  {}", row.similarity, fit(&shared, SHARED_WIDTH))
 }
 
-impl ByEmbedding {
-    fn line(&self) -> String {
-        format!("{:6.3}  {}", self.cosine, self.word)
-    }
+fn embedding_line(row: &ByEmbedding) -> String {
+    format!("{:6.3}  {}", row.cosine, row.word)
 }
 
 #[cfg(test)]

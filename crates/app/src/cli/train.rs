@@ -8,7 +8,7 @@ use super::settings::{self, Flags, Setting};
 use super::signals::Signals;
 use anyhow::{Result, bail};
 use engine::train::events::Outcome;
-use engine::train::run::{Budget, Run, RunError, prepare};
+use engine::train::run::{Budget, Place, Run, RunError, prepare};
 use engine::train::settings::Settings;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ pub struct Args {
     /// Text files, UTF-8.
     #[arg(value_name = "FILE", display_order = 0)]
     files: Vec<PathBuf>,
-    /// Folder of the run [default: runs/ and the name of the first file].
+    /// Folder of the run [default: runs/ and the first file's name, numbered if taken].
     #[arg(long, value_name = "DIR", display_order = 1)]
     out: Option<PathBuf>,
     /// TOML file of settings (docs/settings.md); --set and flags override it.
@@ -54,6 +54,9 @@ pub struct Args {
     threads: Option<usize>,
 }
 
+/// Folder of the runs whose folder is not given.
+pub const RUNS: &str = "runs";
+
 /// Default training time.
 const DEFAULT_TIME: Duration = Duration::from_secs(600);
 
@@ -68,14 +71,18 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let Some(first) = settings.data.files.as_ref().and_then(|files| files.first()) else {
         bail!("no text given; name one or more files, as in `crystalline train book.txt`");
     };
-    let dir = args.out.clone().unwrap_or_else(|| default_dir(first));
+    let name = first.file_stem().map_or("run".into(), |stem| stem.to_string_lossy());
+    let place = match &args.out {
+        Some(dir) => Place::At(dir),
+        None => Place::New { parent: Path::new(RUNS), name: &name },
+    };
     let budget = match (args.steps, args.time) {
         (Some(steps), _) => Budget::Steps(steps),
         (None, time) => Budget::Time(began, time.unwrap_or(DEFAULT_TIME)),
     };
     let mut progress = Progress::new(signals.clone());
     progress.stop_at = args.stop_at;
-    match begin(&dir, &settings, budget, threads, &mut progress)? {
+    match begin(place, &settings, budget, threads, &mut progress)? {
         Some(mut run) => drive(&mut run, progress, &signals),
         None => Ok(signals.exit_code()),
     }
@@ -83,21 +90,18 @@ pub fn run(args: Args) -> Result<ExitCode> {
 
 /// Makes a run and opens it; if that was cancelled, prints so and returns `None`. Shared with `demo`.
 pub fn begin(
-    dir: &Path,
+    place: Place<'_>,
     settings: &Settings,
     budget: Budget,
     threads: usize,
     progress: &mut Progress,
 ) -> Result<Option<Run>> {
-    match prepare(dir, settings, budget, threads, progress) {
+    match prepare(place, settings, budget, threads, progress) {
         Err(error @ RunError::Cancelled) => {
             say!("{error}");
             Ok(None)
         }
-        result => {
-            result?;
-            Ok(Some(Run::open(dir, threads)?))
-        }
+        dir => Ok(Some(Run::open(&dir?, threads)?)),
     }
 }
 
@@ -122,17 +126,4 @@ pub fn finish(run: &mut Run, mut progress: Progress) -> Result<bool> {
         say!("stopped at step {step}{saved}; continue with `crystalline resume {dir}`");
     }
     Ok(outcome == Outcome::Finished)
-}
-
-/// runs/ and the file's name without its extension, with a number if a run is there already.
-fn default_dir(first: &Path) -> PathBuf {
-    free_dir(&first.file_stem().map_or("run".into(), |stem| stem.to_string_lossy()))
-}
-
-/// The folder runs/`name`, with a number if a run is there already.
-pub fn free_dir(name: &str) -> PathBuf {
-    let dir = |suffix: String| Path::new("runs").join(format!("{name}{suffix}"));
-    let numbered = (2..).map(|i| dir(format!("-{i}")));
-    let mut dirs = std::iter::once(dir(String::new())).chain(numbered);
-    dirs.find(|dir| !dir.join("config.toml").exists()).unwrap_or_else(|| dir(String::new()))
 }

@@ -1,13 +1,14 @@
 //! `crystalline vocab`: shows a vocabulary: classes, Ulam's spiral of ids, the most common parts.
 
 use super::columns::fit;
-use super::vocabulary::Vocabulary;
+use super::vocabulary;
 use anyhow::{Result, bail};
+use engine::vocabulary::Vocabulary;
 use std::io::{Result as IoResult, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use text::thousands;
-use text::vocab::{Parts, PathCodes};
+use text::vocab::Parts;
 
 /// Show a model's vocabulary: classes, ids on Ulam's spiral, parts of words.
 #[derive(Debug, clap::Args)]
@@ -36,7 +37,7 @@ const PART_WORDS: usize = WIDTH - 39;
 const CELL: usize = 7;
 
 pub fn run(args: Args) -> Result<ExitCode> {
-    let vocabulary = Vocabulary::open(&args.model)?;
+    let vocabulary = vocabulary::open(&args.model)?;
     let mut out = std::io::stdout().lock();
     if let Some(class) = args.class {
         one_class(&mut out, &vocabulary, class, args.top)?;
@@ -46,14 +47,14 @@ pub fn run(args: Args) -> Result<ExitCode> {
     writeln!(out, "{n_tokens} tokens of a {} tokeniser", vocabulary.tokenizer.kind())?;
     spiral(&mut out, &vocabulary)?;
     match &vocabulary.paths {
-        Some(paths) => classes(&mut out, &vocabulary, paths, args.top)?,
+        Some(_) => classes(&mut out, &vocabulary, args.top)?,
         None => {
             writeln!(out, "\nno classes: the output layer is one softmax (train --head factor)")?
         }
     }
     match &vocabulary.parts {
         Some(parts) => commonest_parts(&mut out, &vocabulary, parts, args.top)?,
-        None => vocabulary.say_no_parts(),
+        None => vocabulary::say_no_parts(&vocabulary),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -78,26 +79,17 @@ fn spiral(out: &mut impl Write, vocabulary: &Vocabulary) -> IoResult<()> {
 }
 
 /// One line per class: its prime, size, share of the text, and most frequent words.
-fn classes(
-    out: &mut impl Write,
-    vocabulary: &Vocabulary,
-    paths: &PathCodes,
-    top: usize,
-) -> IoResult<()> {
-    writeln!(out, "\n{} classes, words by decreasing frequency", paths.n_classes())?;
-    let mass_title = if vocabulary.counts.is_some() { "    text" } else { "" };
-    writeln!(out, "class  prime   size{mass_title}  words")?;
-    let total = vocabulary.counts.iter().flatten().sum::<u64>().max(1) as f64;
-    for class in 0..paths.n_classes() {
-        let ids = paths.members(class);
-        let prime = paths.path(ids.start).class_prime;
-        let mass = vocabulary.counts.as_ref().map_or_else(String::new, |counts| {
-            let mass: u64 = counts[ids.start as usize..ids.end as usize].iter().sum();
-            format!("{:6.2} %", 100.0 * mass as f64 / total)
-        });
-        let start = format!("{class:5} {prime:6} {:6}{mass}  ", ids.len());
-        let ids: Vec<u32> = ids.take(top).collect();
-        writeln!(out, "{start}{}", vocabulary.names(&ids, WIDTH - start.len()))?;
+fn classes(out: &mut impl Write, vocabulary: &Vocabulary, top: usize) -> IoResult<()> {
+    let n_classes = vocabulary.classes().count();
+    writeln!(out, "\n{n_classes} classes, words by decreasing frequency")?;
+    let share_title = if vocabulary.counts.is_some() { "    text" } else { "" };
+    writeln!(out, "class  prime   size{share_title}  words")?;
+    for (number, class) in vocabulary.classes().enumerate() {
+        let share =
+            class.share.map_or_else(String::new, |share| format!("{:6.2} %", 100.0 * share));
+        let start = format!("{number:5} {:6} {:6}{share}  ", class.prime, class.ids.len());
+        let words = vocabulary::names(vocabulary, class.ids.take(top), WIDTH - start.len());
+        writeln!(out, "{start}{words}")?;
     }
     Ok(())
 }
@@ -109,15 +101,13 @@ fn commonest_parts(
     parts: &Parts,
     top: usize,
 ) -> IoResult<()> {
-    let features = parts.codes.features();
-    writeln!(out, "\n{} parts of words, the most common first", thousands(features.len()))?;
+    let n_parts = thousands(parts.codes.features().len());
+    writeln!(out, "\n{n_parts} parts of words, the most common first")?;
     writeln!(out, "prime  kind    part            tokens  words")?;
-    for (number, feature) in (0..).zip(features).take(top) {
-        let prime = parts.primes.prime(number);
-        let holders = vocabulary.holders(parts, |code| code.has(prime));
-        let (kind, part) = (fit(feature.kind.name(), 7), fit(&parts.shown(prime), 14));
-        let words = vocabulary.names(&holders, PART_WORDS);
-        writeln!(out, "{prime:5}  {kind} {part} {:7}  {words}", holders.len())?;
+    for part in vocabulary.commonest_parts(top) {
+        let (kind, shown) = (fit(part.kind.name(), 7), fit(&part.shown, 14));
+        let words = vocabulary::names(vocabulary, part.holders.iter().copied(), PART_WORDS);
+        writeln!(out, "{:5}  {kind} {shown} {:7}  {words}", part.prime, part.holders.len())?;
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ fn absurd_flags_are_refused_by_name() {
         ("--dim 65536 --layers 512", 2, &["MiB", "fewer layers"]),
         ("--seq-len 0", 2, &["seq_len = 0"]),
         ("--seq-len 9000000", 2, &["seq_len = 9000000"]),
-        ("--seq-len 100000", 1, &["tokens", "give more text", "seq_len"]),
+        ("--seq-len 100000", 2, &["tokens", "give more text", "seq_len"]),
         ("--batch 0", 2, &["batch_seqs = 0"]),
         ("--lanes 0", 2, &["n_lanes = 0"]),
         ("--steps 0", 2, &["n_steps = 0"]),
@@ -45,7 +45,7 @@ fn absurd_flags_are_refused_by_name() {
         ),
         ("--tokenizer letters", 2, &["letters", "--tokenizer"]),
         ("--set vocab.order=zigzag", 2, &["zigzag", "frequency", "hilbert"]),
-        ("--vocab 0", 1, &["vocab_size", "0"]),
+        ("--vocab 0", 2, &["vocab_size", "0"]),
         ("--eval-every 0", 2, &["eval_every = 0", "at least 1"]),
         ("--save-every 0", 2, &["save_every = 0", "at least 1"]),
         ("--sample-every 0", 2, &["sample_every = 0", "at least 1"]),
@@ -110,4 +110,39 @@ fn unknown_commands_are_refused() {
         .unwrap()
         .into();
     assert_eq!(ended.complaint(2, &["avx1024", "portable"]), None);
+}
+
+#[test]
+fn absurd_sampling_flags_are_refused_by_name() {
+    let scene = Scene::new();
+    let ended: Ended = scene.train("run", "--stop-at 1").output().unwrap().into();
+    ended.assert_success();
+    for (flag, part) in [
+        ("--temperature=-1", "temperature = -1"),
+        ("--top-p=2", "top_p = 2"),
+        ("--min-p=nan", "min_p = NaN"),
+        ("--repetition-penalty=0", "repetition_penalty = 0"),
+    ] {
+        let ended = run(scene.path(), &["generate", "run", "Once", flag]);
+        assert_eq!(ended.complaint(2, &[part]), None, "{flag}");
+    }
+}
+
+/// A folder without a configuration may be that of a run which another process prepares.
+#[test]
+fn a_run_without_a_given_folder_gets_a_new_one() {
+    let scene = Scene::new();
+    let at = |name: &str| scene.path().join(name);
+    std::fs::create_dir_all(at("runs/text")).unwrap();
+    let args = ["train", "text.txt", "--steps", "1", "--dim", "16", "--layers", "1"];
+    let ended = run(scene.path(), &args);
+    ended.assert_success();
+    assert_eq!(ended.stdout.trim(), "runs/text-2");
+    assert_eq!(std::fs::read_dir(at("runs/text")).unwrap().count(), 0);
+    // What is refused leaves no folder behind, before the text is read or after.
+    let ended = run(scene.path(), &["train", "none.txt"]);
+    assert_eq!(ended.complaint(1, &["none.txt"]), None);
+    let ended = run(scene.path(), &["train", "text.txt", "--seq-len", "100000"]);
+    assert_eq!(ended.complaint(2, &["give more text"]), None);
+    assert_eq!(std::fs::read_dir(at("runs")).unwrap().count(), 2);
 }

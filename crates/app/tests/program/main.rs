@@ -6,6 +6,7 @@ mod convert;
 mod disk;
 mod flags;
 mod heads;
+mod held_out;
 mod instructions;
 mod kill;
 mod lock;

@@ -40,10 +40,11 @@ pub struct Saved {
 /// keep.
 ///
 /// A sound checkpoint of the same step is left alone, because the state at a step is always the
-/// same. A damaged one is replaced.
+/// same. A damaged one is replaced; one that cannot be read stays, because it may be sound.
 ///
 /// # Errors
-/// As [`commit_checkpoint`]: `checkpoint` is then not on disk, and the older ones are unchanged.
+/// As [`commit_checkpoint`], and [`SaveError::NotReplaced`]: `checkpoint` is then not on disk, and
+/// the older ones are unchanged.
 pub fn save_checkpoint(
     fs: &dyn Fs,
     dir: &Path,
@@ -92,6 +93,6 @@ fn is_there(fs: &dyn Fs, dir: &Path, path: &Path) -> Result<bool, SaveError> {
         Err(why) if why.blames_files() => {
             remove_folders(fs, dir, &[path.to_owned()]).map(|()| false)
         }
-        Err(_) => Err(SaveError::Exists { path: path.to_owned() }),
+        Err(source) => Err(SaveError::NotReplaced { source }),
     }
 }

@@ -19,7 +19,7 @@ use kernels::adamw::AdamwStep;
 use kernels::{AlignedVec, Pool};
 use std::time::{Duration, Instant};
 pub use tune::Tuning;
-pub use whole::{ConvertError, ConvertEvent, Stage, hold_out, run};
+pub use whole::{ConvertError, ConvertEvent, HELD_OUT, Stage, run};
 
 /// Budget of a fit.
 #[derive(Clone, Copy, Debug)]

@@ -12,8 +12,8 @@ const FIT_SHARE: f64 = 0.25;
 /// Tokens of a batch.
 const BATCH_TOKENS: usize = 2048;
 
-/// Share of a text that is held out.
-const HELD_OUT: f64 = 0.05;
+/// Share of the text that is held out, to measure on.
+pub const HELD_OUT: f64 = 0.05;
 
 /// Why a model is not converted.
 #[derive(Debug, thiserror::Error)]
@@ -58,13 +58,6 @@ pub enum ConvertEvent {
     Fitted(FitProgress),
     /// A step of tuning the whole model.
     Tuned(FitProgress),
-}
-
-/// Splits off the end of a text to measure on: what is left, and that.
-pub fn hold_out(mut tokens: Vec<u32>) -> (Vec<u32>, Vec<u32>) {
-    let n_valid = (tokens.len() as f64 * HELD_OUT) as usize;
-    let valid = tokens.split_off(tokens.len() - n_valid);
-    (tokens, valid)
 }
 
 /// What is fitted to.

@@ -57,6 +57,12 @@ pub enum SaveError {
         /// Description of valid values.
         expected: &'static str,
     },
+    /// A checkpoint of the same step is there, and whether it is sound cannot be told.
+    #[error("not saved, because the checkpoint of this step may be sound: {source}")]
+    NotReplaced {
+        /// Error of that checkpoint.
+        source: LoadError,
+    },
     /// The checkpoint to be kept does not verify, so nothing was removed.
     #[error("nothing was removed: {source}")]
     KeptUnverified {
@@ -78,6 +84,7 @@ impl SaveError {
             SaveError::NotFinite { .. } => "not-finite",
             SaveError::Exists { .. } => "file-exists",
             SaveError::Invalid { .. } => "save-refused",
+            SaveError::NotReplaced { source } => source.code(),
             SaveError::KeptUnverified { .. } => "checkpoint-unverified",
             SaveError::WriterStopped => "writer-stopped",
         }
@@ -207,22 +214,18 @@ impl LoadError {
     }
 
     /// Whether the files are at fault, so that an older checkpoint is the remedy. Otherwise the
-    /// same files may be fine for a newer program, another user, or a moment later, and falling
-    /// back would throw away work.
+    /// same files may be fine for a newer program, another user, or a moment later (a cable or a
+    /// network that failed is an I/O error like any other), and falling back would throw away work.
     pub fn blames_files(&self) -> bool {
         match self {
             LoadError::Damaged { .. } | LoadError::Mismatch { .. } => true,
-            LoadError::Io { source, .. } => {
-                let out_of_files = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE]
-                    .map(|errno| errno.raw_os_error());
-                let kinds = [
-                    io::ErrorKind::PermissionDenied,
-                    io::ErrorKind::OutOfMemory,
-                    io::ErrorKind::Interrupted,
-                ];
-                !kinds.contains(&source.kind())
-                    && !source.raw_os_error().is_some_and(|errno| out_of_files.contains(&errno))
-            }
+            LoadError::Io { source, .. } => matches!(
+                source.kind(),
+                io::ErrorKind::NotFound
+                    | io::ErrorKind::IsADirectory
+                    | io::ErrorKind::NotADirectory
+                    | io::ErrorKind::UnexpectedEof
+            ),
             _ => false,
         }
     }

@@ -6,6 +6,7 @@
 use super::file::FileEntry;
 use super::hf::{
     CONFIG_NAME, ConstantFiles, TOKENIZER_NAME, params_file, read_config, read_params,
+    read_text_ends,
 };
 use crate::disk::{LoadError, RealFs, Rejected, SaveError, commit_folder};
 use crate::model::{
@@ -31,6 +32,8 @@ pub struct LoadedModel {
     pub model: OwnedModel,
     /// Its tokeniser.
     pub tokenizer: Tokenizer,
+    /// Tokens that end a text ([`ModelFolder::text_ends`]).
+    pub text_ends: Vec<u32>,
     /// The folder.
     pub folder: PathBuf,
 }
@@ -159,6 +162,23 @@ impl ModelFolder {
         Ok(tokenizer)
     }
 
+    /// Tokens any of which ends a text: those that the model's files name (`generation_config.json`
+    /// if it names any, else `config.json`), and the tokeniser's. The end of a line of pre-tokenised
+    /// text, which the files name for other programs, does not end the text.
+    ///
+    /// # Errors
+    /// [`LoadError`] if one of the two files is damaged.
+    pub fn text_ends(&self, tokenizer: &Tokenizer) -> Result<Vec<u32>, LoadError> {
+        let own = tokenizer.text_end();
+        let line_end = tokenizer.eos_id().filter(|id| own != Some(*id));
+        let mut ends = read_text_ends(&self.path)?;
+        ends.extend(own);
+        ends.sort_unstable();
+        ends.dedup();
+        ends.retain(|id| line_end != Some(*id));
+        Ok(ends)
+    }
+
     /// The parameters, laid out by the table.
     ///
     /// # Errors
@@ -198,10 +218,11 @@ impl ModelFolder {
     ) -> Result<LoadedModel, ModelFolderError> {
         let layout = self.layout()?;
         let tokenizer = self.tokenizer_for(&layout)?;
+        let text_ends = self.text_ends(&tokenizer)?;
         let params = self.params(&layout)?;
         let inputs = self.inputs(&tokenizer, &layout)?;
         let model = OwnedModel::new(layout, params, inputs, precision, pool);
-        Ok(LoadedModel { model, tokenizer, folder: self.path.clone() })
+        Ok(LoadedModel { model, tokenizer, text_ends, folder: self.path.clone() })
     }
 
     /// Writes a model folder with the files that other programs read and no state of a run.

@@ -76,10 +76,12 @@ fn sentences(
     let max_len = owned.max_len();
     let mut session = Session::new(owned.layout(), precision, max_len, pool.threads());
     let prompt = tokenizer.encode_ordinary("\n\n");
+    let ends: Vec<u32> = tokenizer.text_end().into_iter().collect();
     let mut sentences = Vec::new();
     for text_seed in seed.. {
         let sampling = Sampling { seed: text_seed, ..Sampling::default() };
-        let request = Request { sampling, max_tokens: TEXT_TOKENS, ..Request::default() };
+        let (max_tokens, ends) = (TEXT_TOKENS, ends.clone());
+        let request = Request { sampling, max_tokens, ends, ..Request::default() };
         let mut text = String::new();
         session.rewind(0);
         let mut report = |written: Written| {

@@ -17,8 +17,8 @@ pub struct Request {
     pub max_tokens: usize,
     /// Strings that end the text; they are not part of it.
     pub stop: Vec<String>,
-    /// Whether to continue after an end-of-text token instead of stopping there.
-    pub ignore_end: bool,
+    /// Tokens that end the text; they are not part of it. None of them: it goes on to another end.
+    pub ends: Vec<u32>,
     /// Whether to report every chosen token.
     pub log_probs: bool,
 }
@@ -108,7 +108,7 @@ pub fn generate(
         };
         let token = sampler.choose(&mut following, history.len());
         next = history.len();
-        if Some(token) == tokenizer.text_end() && !request.ignore_end {
+        if request.ends.contains(&token) {
             finish = Finish::EndOfText;
             break;
         }

@@ -15,7 +15,7 @@ use super::softmax::{Softmax, SoftmaxBuffers, log_softmax};
 use super::{Around, Distribution, HeadLoss, LanePass, LossSpec, OutputLayer, Predictor};
 use crate::model::{
     Gradients, INIT_STD, Init, Lane, LaneOutput, Matrix, MicroShape, ModelConfig, PackedMatrix,
-    ReadBy, SharedProduct, TableBuilder, Weights, as_rows, operand,
+    ReadBy, SharedProduct, TableBuilder, Weights, operand, rows_mut,
 };
 use kernels::{AlignedVec, Pool, Precision, Rows};
 use std::sync::Arc;
@@ -282,7 +282,7 @@ impl Predictor for AdaptivePredictor {
         for ((cluster, ids), total) in layer.clusters.iter().zip(ids).zip(clusters) {
             let narrow = &mut narrow[..cluster.narrow.n_out];
             product.run(pool, narrow, input, packed.forward(cluster.narrow), false);
-            let x = operand(narrow, as_rows(buffer, layer.model_dim, *precision));
+            let x = operand(narrow, rows_mut(buffer, layer.model_dim, *precision));
             let log_p = &mut log_p[ids];
             product.run(pool, log_p, x, packed.forward(cluster.rows), false);
             log_softmax(log_p, *total);

@@ -5,7 +5,7 @@
 //! positions, so the gradient of a block of logits is known as soon as the block is: forward and
 //! backward are one loop, and nothing is computed twice.
 
-use crate::model::{LaneOutput, Matrix, MicroShape, PackedMatrix, ReadBy, Span, Weights, as_rows};
+use crate::model::{LaneOutput, Matrix, MicroShape, PackedMatrix, ReadBy, Span, Weights, rows_mut};
 use kernels::accum::Accum;
 use kernels::cross_entropy::{cross_entropy, cross_entropy_loss};
 use kernels::matmul::{MatmulShape, matmul, matmul_wgrad, wgrad_scratch_len};
@@ -103,7 +103,7 @@ impl Softmax {
             let (n, targets) = (end - start, &targets[start..end]);
             let input = lane.input.slice(start * c..end * c);
             let logits = &mut logits[..n * v];
-            let mut dlogits = as_rows(dlogits, n * v, *precision);
+            let mut dlogits = rows_mut(dlogits, n * v, *precision);
             let begun = self.begin_with_bias(weights.params, logits);
             matmul(logits, input, weights.packed.forward(self.matrix), begun);
             cross_entropy(dlogits.reborrow(), &mut loss[start..end], logits, targets, 1.0);

@@ -41,15 +41,15 @@ enum Format {
 }
 
 /// View of the first `n` operands of the given format in a workspace of floats.
-pub(crate) fn as_rows(part: &mut [f32], n: usize, precision: Precision) -> RowsMut<'_> {
+pub(crate) fn rows_mut(part: &mut [f32], n: usize, precision: Precision) -> RowsMut<'_> {
     match precision {
         Precision::F32 => RowsMut::F32(&mut part[..n]),
         Precision::Bf16 => RowsMut::Bf16(&mut bytemuck::cast_slice_mut(part)[..n]),
     }
 }
 
-/// Read-only version of [`as_rows`].
-pub(crate) fn to_rows(part: &[f32], n: usize, precision: Precision) -> Rows<'_> {
+/// Read-only version of [`rows_mut`].
+pub(crate) fn rows(part: &[f32], n: usize, precision: Precision) -> Rows<'_> {
     match precision {
         Precision::F32 => Rows::F32(&part[..n]),
         Precision::Bf16 => Rows::Bf16(&bytemuck::cast_slice(part)[..n]),
@@ -114,7 +114,7 @@ macro_rules! buffer_table {
     (@view f32, $part:ident, $s:ident, $n:ident, $width:expr) => { &mut $part[..$n * $width] };
     (@view fixed, $part:ident, $s:ident, $n:ident, $width:expr) => { &mut $part[..$width] };
     (@view operand, $part:ident, $s:ident, $n:ident, $width:expr) => {
-        as_rows($part, $n * $width, $s.precision)
+        rows_mut($part, $n * $width, $s.precision)
     };
 }
 

@@ -7,7 +7,7 @@
 //! multiplied together; positions, cache and attention are per sequence. A sequence's bits depend
 //! neither on the threads nor on the other sequences.
 
-use super::activations::{as_rows, to_rows};
+use super::activations::{rows, rows_mut};
 use super::forward::Model;
 use super::layout::{LayerSlots, Layout};
 use super::product::SharedProduct;
@@ -141,7 +141,7 @@ impl DecodeBuffers {
 
     /// (S, C) output layer's inputs at the last token of each of the S sequences of the last batch.
     pub fn output_inputs(&self, n_sequences: usize, model_dim: usize) -> Rows<'_> {
-        to_rows(&self.output, n_sequences * model_dim, self.precision)
+        rows(&self.output, n_sequences * model_dim, self.precision)
     }
 }
 
@@ -164,7 +164,7 @@ fn decode(model: Model, pool: &mut Pool, batch: &mut [NewTokens], buffers: &mut 
     for Piece { sequence, tokens, rows } in pieces {
         if tokens.end == batch[*sequence].tokens.len() {
             let x = &stream[(rows.end - 1) * c..rows.end * c];
-            let mut y = as_rows(output, (*sequence + 1) * c, *precision);
+            let mut y = rows_mut(output, (*sequence + 1) * c, *precision);
             let y = y.slice_mut(*sequence * c..(*sequence + 1) * c);
             rmsnorm_forward(y, &mut rstd[..1], x, gain, model.layout.config.norm_eps);
         }
@@ -187,7 +187,7 @@ fn attention_branch(
     let (stream, qkv) = (&mut stream[..n * m.model_dim], &mut qkv[..n * width]);
 
     // F2 attention norm
-    let mut x = as_rows(operand, n * m.model_dim, *precision);
+    let mut x = rows_mut(operand, n * m.model_dim, *precision);
     rmsnorm_forward(x.reborrow(), &mut rstd[..n], stream, slots.attn_norm.of(model.params), eps);
     // F3 query, key, value
     product.run(pool, qkv, x.as_rows(), model.packed.forward(slots.qkv), false);
@@ -196,7 +196,7 @@ fn attention_branch(
         let gains = [q_norm.of(model.params), k_norm.of(model.params)];
         qk_norm_forward(qkv, None, gains, heads, eps);
     }
-    let mut y = as_rows(operand, n * out_dim, *precision);
+    let mut y = rows_mut(operand, n * out_dim, *precision);
     for Piece { sequence, rows, .. } in pieces {
         let block = batch[*sequence].sequence.block(l);
         let qkv = &mut qkv[rows.start * width..rows.end * width];
@@ -219,13 +219,13 @@ fn mlp_branch(model: Model, slots: &LayerSlots, pool: &mut Pool, buffers: &mut D
     let (stream, gate_up) = (&mut stream[..n * m.model_dim], &mut gate_up[..n * 2 * m.ffn_dim]);
 
     // F8 mlp norm
-    let mut x = as_rows(operand, n * m.model_dim, *precision);
+    let mut x = rows_mut(operand, n * m.model_dim, *precision);
     let gain = slots.mlp_norm.of(model.params);
     rmsnorm_forward(x.reborrow(), &mut rstd[..n], stream, gain, m.norm_eps);
     // F9 gate and up
     product.run(pool, gate_up, x.as_rows(), model.packed.forward(slots.gate_up), false);
     // F10 gated activation
-    let mut hidden = as_rows(operand, n * m.ffn_dim, *precision);
+    let mut hidden = rows_mut(operand, n * m.ffn_dim, *precision);
     swiglu_forward(hidden.reborrow(), None, gate_up, m.ffn_dim);
     // F11 down, added to the stream
     product.run(pool, stream, hidden.as_rows(), model.packed.forward(slots.down), true);

@@ -3,7 +3,7 @@
 //! A lane works on micro-batches of a few sequences, so that activations stay near the cache and do
 //! not grow with the batch. The tables of `activations` divide the memory.
 
-use super::activations::{BlockActs, Buffer, OutputActs, Scratch, to_rows};
+use super::activations::{BlockActs, Buffer, OutputActs, Scratch, rows};
 use super::config::ModelConfig;
 use super::inputs::distinct::ProductRows;
 use super::inputs::{InputBuffers, InputLayer, Lookups};
@@ -193,7 +193,7 @@ impl Lane {
     /// (N, C) output layer's input of the last forward pass.
     pub fn output_input(&self) -> Rows<'_> {
         let n = self.n_rows * self.shape.config.model_dim;
-        to_rows(&self.output[self.input_start..], n, self.shape.precision)
+        rows(&self.output[self.input_start..], n, self.shape.precision)
     }
 
     /// The output layer's view of the lane.

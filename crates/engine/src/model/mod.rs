@@ -31,7 +31,7 @@ mod shared_attention;
 mod table;
 
 pub use activations::Buffer;
-pub(crate) use activations::{as_rows, to_rows};
+pub(crate) use activations::{rows, rows_mut};
 pub use active_rows::{ActiveRows, RowsUsed};
 pub(crate) use backward::operand;
 pub use backward::{add_input_gradient, backward};

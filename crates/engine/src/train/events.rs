@@ -140,10 +140,19 @@ pub struct Evaluation {
     pub n_tok: usize,
     /// Training time so far in seconds, over all sessions of the run.
     pub elapsed_s: f64,
-    /// Bits per byte of text, if all of the held-out text was measured.
+    /// Bits per byte of text, if all of the held-out text was measured and none of it is lost to
+    /// unknown words.
     pub bits_per_byte: Option<f64>,
+    /// Share of unknown words among the tokens of the held-out text, from 0 to 1.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unknown_share: f64,
     /// Whether this is the lowest loss so far.
     pub is_best: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
+fn is_zero(x: &f64) -> bool {
+    *x == 0.0
 }
 
 /// Observer of a run.

@@ -57,9 +57,9 @@ pub struct Lanes {
 }
 
 impl Lanes {
-    /// Lanes for training.
+    /// Lanes for training: `spec.n_lanes`, but no more than sequences in a batch, and at least one.
     pub fn new(layout: &Layout, spec: &LanesSpec) -> Lanes {
-        let n_lanes = spec.n_lanes.clamp(1, spec.batch_seqs);
+        let n_lanes = spec.n_lanes.min(spec.batch_seqs).max(1);
         let share = |i: usize| i * spec.batch_seqs / n_lanes;
         let shares = (0..n_lanes).map(|i| share(i)..share(i + 1)).collect();
         let head = LossSpec {

@@ -13,7 +13,7 @@ mod trainer;
 
 pub(crate) use lanes::read_sequences;
 pub use lanes::{Lanes, LanesSpec, SequenceSource};
-pub use measure::measure_loss;
+pub use measure::{Measured, measure, measure_loss};
 pub use optim::{
     AdamW, AdamWOptions, IdleRows, Optimizer, Pieces, ReadTensor, RestoreError, StateTensor,
     StepGradients,

@@ -5,7 +5,7 @@
 
 use super::optim::{AdamWOptions, IdleRows};
 use crate::head::{HeadConfig, HeadName};
-use crate::model::{ModelConfig, default_ffn_dim};
+use crate::model::{Layout, ModelConfig, default_ffn_dim};
 use kernels::Precision;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -102,7 +102,7 @@ pub struct TrainSettings {
     pub lr: Option<f32>,
     pub warmup_steps: Option<u64>,
     pub decay_steps: Option<u64>,
-    pub optimizer: Option<AdamWOptions>,
+    pub optimizer: Option<OptimizerSettings>,
     pub grad_norm_max: Option<f32>,
     pub dropout: Option<f32>,
     pub seed: Option<u64>,
@@ -115,6 +115,18 @@ pub struct TrainSettings {
     pub save_every: Option<u64>,
     pub sample_every: Option<u64>,
     pub sample_prompt: Option<String>,
+}
+
+/// Constants of AdamW; those left out have their defaults, and rows are then dense.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)] // `AdamWOptions`
+pub struct OptimizerSettings {
+    pub beta1: Option<f32>,
+    pub beta2: Option<f32>,
+    pub eps: Option<f32>,
+    pub weight_decay: Option<f32>,
+    pub idle_rows: Option<IdleRows>,
 }
 
 /// Number format of matrix products, as named in files.
@@ -297,7 +309,8 @@ impl ModelSettings {
             n_kv_heads: self.n_kv_heads.unwrap_or(n_heads),
             head_dim: self.head_dim.unwrap_or(model_dim / n_heads.max(1)),
             ffn_dim: self.ffn_dim.unwrap_or_else(|| default_ffn_dim(model_dim)),
-            seq_len: self.seq_len.unwrap_or(128),
+            // A short text is one window.
+            seq_len: self.seq_len.unwrap_or(n_tokens.saturating_sub(1).clamp(1, 128)),
             tie_embeddings: self.tie_embeddings.unwrap_or(true),
             qk_norm: self.qk_norm.unwrap_or(false),
             rope_theta: self.rope_theta.unwrap_or(10_000.0),
@@ -309,6 +322,26 @@ impl ModelSettings {
     }
 }
 
+impl OptimizerSettings {
+    fn resolve(&self) -> AdamWOptions {
+        let default = AdamWOptions::default();
+        AdamWOptions {
+            beta1: self.beta1.unwrap_or(default.beta1),
+            beta2: self.beta2.unwrap_or(default.beta2),
+            eps: self.eps.unwrap_or(default.eps),
+            weight_decay: self.weight_decay.unwrap_or(default.weight_decay),
+            idle_rows: self.idle_rows.unwrap_or(default.idle_rows),
+        }
+    }
+}
+
+/// Tokens of a lane, if there are enough.
+const LANE_TOKENS: usize = 512;
+/// Most lanes that are chosen.
+const LANES_MAX: usize = 8;
+/// Most bytes of the lanes' gradients that are chosen.
+const LANES_BYTES_MAX: usize = 512 << 20;
+
 impl TrainSettings {
     /// The training of `model`, for `n_steps` steps over a text of `n_tokens` tokens.
     pub fn resolve(
@@ -317,7 +350,6 @@ impl TrainSettings {
         batch_seqs: usize,
         n_steps: u64,
         n_tokens: usize,
-        threads: usize,
     ) -> TrainConfig {
         let epochs = n_steps as f64 * (batch_seqs * model.seq_len) as f64 / n_tokens.max(1) as f64;
         TrainConfig {
@@ -327,15 +359,17 @@ impl TrainSettings {
             // A short run that reaches the full rate too soon never recovers (`docs/log.md`).
             warmup_steps: self.warmup_steps.unwrap_or((n_steps / 4).clamp(1, 150)),
             decay_steps: self.decay_steps.unwrap_or(n_steps * 8 / 10),
-            optimizer: self.optimizer.unwrap_or_else(|| AdamWOptions {
-                idle_rows: IdleRows::auto(model),
-                ..AdamWOptions::default()
-            }),
+            optimizer: match &self.optimizer {
+                Some(settings) => settings.resolve(),
+                None => {
+                    AdamWOptions { idle_rows: IdleRows::auto(model), ..AdamWOptions::default() }
+                }
+            },
             grad_norm_max: self.grad_norm_max.unwrap_or(1.0),
             // A text read a few times needs no dropout; one read many times is memorised.
             dropout: self.dropout.unwrap_or(if epochs > 4.0 { 0.1 } else { 0.0 }),
             seed: self.seed.unwrap_or(1),
-            n_lanes: self.n_lanes.unwrap_or(threads).clamp(1, batch_seqs),
+            n_lanes: self.n_lanes(model, batch_seqs),
             unique_tokens: self.unique_tokens.unwrap_or(true),
             precision: self.precision.unwrap_or_else(PrecisionName::auto),
             isa: kernels::Isa::active().name().to_string(),
@@ -347,9 +381,50 @@ impl TrainSettings {
         }
     }
 
+    /// Lanes of a batch. They are part of the result, so they follow the work and not the machine:
+    /// one for each 512 tokens of the batch, up to eight, as long as the gradients that they keep
+    /// each for itself take no more than 512 MiB; but at least two. More lanes than threads cost
+    /// about one hundredth of the speed (`docs/log.md`).
+    pub fn n_lanes(&self, model: &ModelConfig, batch_seqs: usize) -> usize {
+        let by_work = (batch_seqs.saturating_mul(model.seq_len) / LANE_TOKENS).min(LANES_MAX);
+        let gradient_bytes = Layout::new(model).map_or(0, |layout| layout.len * size_of::<f32>());
+        let by_memory = LANES_BYTES_MAX / gradient_bytes.max(1);
+        let chosen = by_work.min(by_memory).max(2);
+        self.n_lanes.unwrap_or(chosen).min(batch_seqs).max(1)
+    }
+
     /// Sequences of a batch: about 4,096 tokens, fewer for a short text.
     pub fn batch_seqs(&self, seq_len: usize, n_tokens: usize) -> usize {
         let tokens = if n_tokens < 50_000 { 1_024 } else { 4_096 };
-        self.batch_seqs.unwrap_or((tokens / seq_len).max(1))
+        self.batch_seqs.unwrap_or((tokens / seq_len.max(1)).max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run goes on with the constants that it began with, never with later defaults.
+    #[test]
+    fn a_run_names_every_constant_of_its_optimiser() {
+        let constants = ["beta1 = 0.8", "beta2 = 0.9", "eps = 1e-7", "weight_decay = 0.2"];
+        let parse = |lines: &[&str]| toml::from_str::<AdamWOptions>(&lines.join("\n"));
+        // Rows were dense before there was a choice.
+        let options = parse(&constants).unwrap();
+        assert_eq!((options.beta2, options.idle_rows), (0.9, IdleRows::default()));
+        for i in 0..constants.len() {
+            let mut lines = constants.to_vec();
+            let name = lines.remove(i).split(' ').next().unwrap();
+            let error = parse(&lines).unwrap_err().to_string();
+            assert!(error.contains(&format!("missing field `{name}`")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_settings_file_may_leave_constants_out() {
+        let settings: Settings = toml::from_str("[train.optimizer]\nbeta2 = 0.9").unwrap();
+        let model = ModelConfig::new(100, 32, 1, 1);
+        let found = settings.train.resolve(&model, 1, 1, 1000).optimizer;
+        assert_eq!(found, AdamWOptions { beta2: 0.9, ..AdamWOptions::default() });
     }
 }

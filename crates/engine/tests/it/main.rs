@@ -15,5 +15,6 @@ mod nonfinite;
 mod precision_pairs;
 mod resume;
 mod second_optimizer;
+mod text_ends;
 mod threads;
 mod token_order;

@@ -220,3 +220,10 @@ fn a_batch_without_targets_is_refused() {
     assert_eq!(error, StepError::NoTargets { step: 3 });
     assert!(before == bits(&trainer));
 }
+
+#[test]
+fn a_step_on_a_batch_without_sequences_is_refused() {
+    let tiny = Tiny { batch_seqs: 0, ..Tiny::default() };
+    let error = tiny.trainer(1).step(&Cycle(tiny.vocab_size), &tiny.plan(3)).unwrap_err();
+    assert_eq!(error, StepError::NoTargets { step: 3 });
+}

@@ -71,19 +71,32 @@ impl<E> TileCall<'_, E> {
     /// If it does not. Every tile calls this first, which makes its pointers sound.
     #[inline(always)]
     pub fn check(&self, rows: usize, panel_cols: usize, k_per_word: usize) {
-        let steps = self.k.div_ceil(k_per_word);
         assert!(0 < self.cols && self.cols <= panel_cols && self.cols <= self.c_stride);
-        let c_len = (rows - 1) * self.c_stride + self.cols;
-        assert!(c_len <= self.c.len());
-        if let Accum::Plus(other) = self.accum {
-            assert!(c_len <= other.len());
-        }
-        assert!(steps * panel_cols <= self.b.len());
-        if steps > 0 {
-            let last = if self.k.is_multiple_of(k_per_word) { k_per_word } else { 1 };
-            let a_len = (rows - 1) * self.a_row_stride + (steps - 1) * self.a_step + last;
-            assert!(a_len <= self.a.len());
-        }
+        let fits = self.fits(rows, panel_cols, k_per_word);
+        assert!(fits == Some(true), "a tile reaches outside its slices");
+    }
+
+    /// Whether the slices are long enough; `None` if a length exceeds every slice. Unchecked
+    /// arithmetic would wrap around to a small length here.
+    #[inline(always)]
+    fn fits(&self, rows: usize, panel_cols: usize, k_per_word: usize) -> Option<bool> {
+        let steps = self.k.div_ceil(k_per_word);
+        let c_len = (rows - 1).checked_mul(self.c_stride)?.checked_add(self.cols)?;
+        let other_len = match self.accum {
+            Accum::Plus(other) => other.len(),
+            Accum::Replace | Accum::Add => c_len,
+        };
+        let b_len = steps.checked_mul(panel_cols)?;
+        let a_len = match steps.checked_sub(1) {
+            None => 0,
+            Some(steps_before) => {
+                let last = if self.k.is_multiple_of(k_per_word) { k_per_word } else { 1 };
+                let row = (rows - 1).checked_mul(self.a_row_stride)?;
+                row.checked_add(steps_before.checked_mul(self.a_step)?)?.checked_add(last)?
+            }
+        };
+        let is_long_enough = c_len <= self.c.len() && c_len <= other_len;
+        Some(is_long_enough && b_len <= self.b.len() && a_len <= self.a.len())
     }
 
     /// The line to prefetch at a step: first the lines of C, which are written when the sums are
@@ -120,5 +133,45 @@ pub(super) fn for_bf16(isa: Isa) -> &'static Tile<u16> {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => &tile_avx2::BF16,
         _ => &tile_portable::BF16,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sizes whose products exceed the range of addresses, so that they would wrap around to small
+    /// ones.
+    #[test]
+    fn a_tile_whose_extent_overflows_is_refused() {
+        let half = 1 << (usize::BITS - 1);
+        let cases = [
+            ("rows of C", half, 8, 8, 8),
+            ("rows of A", 16, half, 8, 8),
+            ("steps of A", 16, 8, half, 3),
+            ("panel", 16, 0, 0, half / 8 + 1),
+        ];
+        for (what, c_stride, a_row_stride, a_step, k) in cases {
+            let result = std::panic::catch_unwind(|| {
+                let (mut c, a, b) = ([0.0; 64], [0.0f32; 64], [0; 256]);
+                let (accum, ahead) = (Accum::Replace, Lines::of(&b));
+                let call = TileCall {
+                    c: &mut c,
+                    c_stride,
+                    cols: 16,
+                    accum,
+                    a: &a,
+                    a_row_stride,
+                    a_step,
+                    b: &b,
+                    ahead,
+                    k,
+                };
+                call.check(3, 16, 1);
+            });
+            let panic = result.unwrap_err();
+            let message = panic.downcast_ref::<&str>().copied().unwrap_or_default();
+            assert_eq!(message, "a tile reaches outside its slices", "{what}");
+        }
     }
 }

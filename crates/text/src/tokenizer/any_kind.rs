@@ -152,6 +152,14 @@ impl Tokenizer {
         self.special_id(format::end_name(self.kind))
     }
 
+    /// The token that stands for every word outside the vocabulary, in pre-tokenised text.
+    pub fn unknown_id(&self) -> Option<u32> {
+        match &self.model {
+            VocabularyModel::Bytes(_) => None,
+            VocabularyModel::Words(model) => Some(model.unknown()),
+        }
+    }
+
     /// The id of a special token.
     pub fn special_id(&self, name: &str) -> Option<u32> {
         self.specials.id_of(name)

@@ -1,22 +1,18 @@
-//! Beginnings within a long text: places where a text could begin, a few kilobytes apart.
+//! Beginnings within a long text: places where a text could begin, some hundred words apart.
 //!
 //! A model that has never seen a beginning cannot begin. A novel or a program in one file has a
 //! single one, so paragraphs of it are marked as beginnings, too: each is predicted after the token
 //! that ends a text, as the first words of generated text are.
 
-/// Usual distance of beginnings, in bytes.
-const SPACING: usize = 2048;
-/// Least distance of beginnings of a short text, and the number of them that it should have.
-const SPACING_MIN: usize = 256;
-const N_WANTED: usize = 256;
-/// Documents of up to this many times the spacing, on average, begin often enough by themselves.
-const DOCUMENT_SPACINGS: usize = 8;
+/// Least distance of beginnings, in bytes.
+const SPACING: usize = 512;
+/// Documents from which on their own beginnings are enough.
+const N_DOCUMENTS: usize = 256;
 
-/// Distance of beginnings within documents of this number and total size in bytes; `None` if the
-/// documents themselves begin often enough.
-pub(super) fn spacing(n_documents: usize, n_bytes: usize) -> Option<usize> {
-    let spacing = (n_bytes / N_WANTED).clamp(SPACING_MIN, SPACING);
-    (n_bytes / n_documents.max(1) > DOCUMENT_SPACINGS * spacing).then_some(spacing)
+/// Least distance in bytes of beginnings within documents, of which `n_documents` end in the text;
+/// `None` if the documents themselves begin often enough.
+pub(super) fn spacing(n_documents: usize) -> Option<usize> {
+    (n_documents < N_DOCUMENTS).then_some(SPACING)
 }
 
 /// Byte offsets in `text`, ascending and above 0, of beginnings at least `spacing` bytes apart.
@@ -118,15 +114,5 @@ mod tests {
         for none in ["", "word", &"x".repeat(10_000), &"\n".repeat(10_000), &"🙂".repeat(3000)] {
             assert_eq!(beginnings(none, 64), Vec::<usize>::new());
         }
-    }
-
-    #[test]
-    fn long_documents_are_given_beginnings_and_short_ones_are_not() {
-        assert_eq!(spacing(1, 600_000), Some(2048));
-        assert_eq!(spacing(20, 12_000_000), Some(2048));
-        assert_eq!(spacing(1, 20_000), Some(256));
-        assert_eq!(spacing(0, 0), None);
-        assert_eq!(spacing(20_000, 40_000_000), None);
-        assert_eq!(spacing(1, 1_000), None);
     }
 }

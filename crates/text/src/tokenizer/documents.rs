@@ -23,8 +23,8 @@ pub struct Document<'t> {
 
 /// The documents of `excerpts`: each file is one, or several if `separator` stands in it.
 ///
-/// The separator is no part of them, nor is the line end after it. Documents of nothing but blanks
-/// are left out.
+/// The separator is no part of them, nor is the line end after it. Between separators, documents of
+/// nothing but blanks are left out.
 pub fn documents<'t>(excerpts: &'t [Excerpt], separator: Option<&str>) -> Vec<Document<'t>> {
     let of_excerpt = |excerpt: &'t Excerpt| {
         let separator = separator.filter(|separator| !separator.is_empty());
@@ -32,13 +32,13 @@ pub fn documents<'t>(excerpts: &'t [Excerpt], separator: Option<&str>) -> Vec<Do
             Some(separator) => excerpt.text.split(separator).collect(),
             None => vec![&excerpt.text],
         };
-        parts[1..].iter_mut().for_each(|part| *part = without_line_end(part));
         let last = parts.len() - 1;
+        parts[1..].iter_mut().for_each(|part| *part = without_line_end(part));
         parts
             .into_iter()
             .enumerate()
             .map(move |(i, text)| Document { text, ends: i < last || excerpt.ends })
-            .filter(|document| !document.text.trim().is_empty())
+            .filter(move |document| last == 0 || !document.text.trim().is_empty())
     };
     excerpts.iter().flat_map(of_excerpt).collect()
 }
@@ -57,6 +57,31 @@ pub struct EncodedText {
     pub beginnings: Vec<usize>,
 }
 
+/// Blocks that are held out of ids.
+const N_BLOCKS: usize = 32;
+
+impl EncodedText {
+    /// The ids in two parts, of which the second has about `fraction` of them, in blocks from all
+    /// over the first. For ids whose text is not at hand; of a text,
+    /// [`hold_out`](crate::corpus::hold_out) cuts at better places.
+    pub fn hold_out(&self, fraction: f64) -> (EncodedText, EncodedText) {
+        let mut parts = [EncodedText::default(), EncodedText::default()];
+        let n = self.ids.len();
+        for block in 0..N_BLOCKS {
+            let [start, end] = [block, block + 1].map(|block| block * n / N_BLOCKS);
+            let cut = end - ((end - start) as f64 * fraction) as usize;
+            for (part, range) in parts.iter_mut().zip([start..cut, cut..end]) {
+                let offset = part.ids.len();
+                part.ids.extend_from_slice(&self.ids[range.clone()]);
+                let inside = self.beginnings.iter().filter(|at| range.contains(at));
+                part.beginnings.extend(inside.map(|at| offset + at - range.start));
+            }
+        }
+        let [train, held_out] = parts;
+        (train, held_out)
+    }
+}
+
 /// Part of a document that one thread encodes at once.
 struct Part<'t> {
     text: &'t str,
@@ -70,9 +95,9 @@ impl Tokenizer {
     /// The ids of documents, on several threads, passed to `sink` in order. Only a few mebibytes of
     /// text are encoded at a time.
     ///
-    /// Names of special tokens are ordinary text, unless `reads_specials`. Long documents get marks
-    /// of beginnings inside, a few kilobytes apart, so that a model of a single novel learns to
-    /// begin.
+    /// Names of special tokens are ordinary text, unless `reads_specials`. If there are few
+    /// documents, paragraphs inside are marked as beginnings, too, so that a model of a single novel
+    /// learns to begin.
     ///
     /// # Errors
     /// [`TextError::Cancelled`], or what `sink` returns.
@@ -83,10 +108,10 @@ impl Tokenizer {
         control: &mut Control,
         mut sink: impl FnMut(&EncodedText) -> Result<(), E>,
     ) -> Result<(), E> {
-        let n_bytes = documents.iter().map(|document| document.text.len()).sum();
+        let n_documents = documents.iter().filter(|document| document.ends).count();
         // Each line of pre-tokenised text begins after the end of the line before.
         let is_split = self.kind() == TokenizerKind::Split;
-        let spacing = spacing(documents.len(), n_bytes).filter(|_| !is_split);
+        let spacing = spacing(n_documents).filter(|_| !is_split);
         let groups = groups_of(parts(documents), |part| part.text);
         let n_bytes = |group: &Vec<Part>| group.iter().map(|part| part.text.len()).sum();
         let start = || self.session(reads_specials);
@@ -238,7 +263,7 @@ mod tests {
             let found = encode(1);
             assert_eq!(encode(2), found);
             let n_marks = found.beginnings.len();
-            assert!((30..80).contains(&n_marks), "{n_marks}");
+            assert!((24..32).contains(&n_marks), "{n_marks}");
             let unmarked = (0..found.ids.len()).filter(|i| !found.beginnings.contains(i));
             let unmarked: Vec<u32> = unmarked.map(|i| found.ids[i]).collect();
             let mut expected = tokenizer.encode_ordinary(&text);
@@ -247,6 +272,35 @@ mod tests {
             let follows = |i: &usize| tokenizer.token(found.ids[i + 1]).starts_with(b"T");
             assert!(found.beginnings[1..].iter().all(follows), "paragraphs begin with Three");
         }
+    }
+
+    #[test]
+    fn many_documents_begin_often_enough_by_themselves() {
+        let tokenizer = tokenizer(TokenizerKind::Word);
+        let text = "One day.\nTwo days.\n\n".repeat(100);
+        let n_marks = |n: usize| {
+            let document = Document { text: &text, ends: true };
+            let mut control = Control::threads(2);
+            let encoded = tokenizer.encode_all(&vec![document; n], false, &mut control);
+            encoded.unwrap().beginnings.len()
+        };
+        assert!(n_marks(255) > 3 * 255);
+        assert_eq!(n_marks(256), 1);
+    }
+
+    #[test]
+    fn ids_are_held_out_in_blocks_with_their_marks() {
+        let beginnings = (0..1000).filter(|i| i % 7 == 0).collect();
+        let all = EncodedText { ids: (0..1000).collect(), beginnings };
+        let (train, held_out) = all.hold_out(0.1);
+        for part in [&train, &held_out] {
+            let marks = (0..part.ids.len()).filter(|i| part.ids[*i] % 7 == 0);
+            assert_eq!(part.beginnings, marks.collect::<Vec<usize>>());
+        }
+        let mut ids = [train.ids, held_out.ids.clone()].concat();
+        ids.sort_unstable();
+        assert!(ids == all.ids && held_out.ids.len() == 3 * N_BLOCKS);
+        assert!(held_out.ids[0] < 32 && *held_out.ids.last().unwrap() == 999);
     }
 
     #[test]

@@ -65,6 +65,11 @@ impl WordList {
         self.end_of_line
     }
 
+    /// The id of `<unk>`.
+    pub(super) fn unknown(&self) -> u32 {
+        self.unknown
+    }
+
     /// Appends the ids of `text`.
     pub(super) fn encode(&self, text: &str, ids: &mut Vec<u32>) {
         // A line end is not written as a word.

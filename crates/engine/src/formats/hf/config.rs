@@ -6,18 +6,17 @@
 //! transformers 5 `rope_parameters` and `dtype`. A config that is read may be foreign and ask for
 //! features that this program does not compute; those are refused by name.
 
-use super::generation_config::TokenIds;
+use super::foreign::first_foreign;
+use super::generation_config::{TokenField, TokenIds};
+use super::model_type::{ModelType, NORM_EPS, ROPE_THETA};
 use super::pretty;
 use crate::disk::LoadError;
 use crate::head::HeadConfig;
 use crate::model::{ConfigError, ModelConfig, N_PARTS_MAX, check_ngrams};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 use std::path::Path;
 use text::vocab::ngrams::NgramTable;
-
-/// Type of models with an output layer or input vectors of this program's own.
-const OWN_TYPE: &str = "crystalline";
 
 /// Largest `config.json` that is read; real ones have a few kilobytes.
 pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
@@ -56,7 +55,7 @@ struct Written<'a> {
     initializer_range: f32,
     tie_word_embeddings: bool,
     bos_token_id: Option<u32>,
-    eos_token_id: Option<u32>,
+    eos_token_id: Value,
     pad_token_id: Option<u32>,
     use_cache: bool,
     dtype: &'static str,
@@ -72,16 +71,16 @@ struct RopeParameters {
 /// Text of `config.json`.
 pub fn config_json(config: &ModelConfig, ids: &TokenIds) -> String {
     let is_plain = config.head.is_plain() && config.n_parts == 0 && config.ngrams.is_empty();
-    let is_own = !is_plain;
-    let (architecture, model_type) = match (is_own, config.qk_norm) {
-        (true, _) => ("CrystallineForCausalLM", OWN_TYPE),
-        (false, false) => ("LlamaForCausalLM", "llama"),
-        (false, true) => ("Qwen3ForCausalLM", "qwen3"),
+    let (architecture, model_type) = match (is_plain, config.qk_norm) {
+        (false, _) => ("CrystallineForCausalLM", ModelType::Own),
+        (true, false) => ("LlamaForCausalLM", ModelType::Llama),
+        (true, true) => ("Qwen3ForCausalLM", ModelType::Qwen3),
     };
+    let is = |other| model_type == other;
     let rope_theta = config.rope_theta;
     pretty(&Written {
         architectures: [architecture],
-        model_type,
+        model_type: model_type.name(),
         vocab_size: config.vocab_size,
         hidden_size: config.model_dim,
         num_hidden_layers: config.n_layers,
@@ -96,16 +95,16 @@ pub fn config_json(config: &ModelConfig, ids: &TokenIds) -> String {
         rope_parameters: RopeParameters { rope_type: "default", rope_theta },
         attention_bias: false,
         attention_dropout: 0.0,
-        mlp_bias: (model_type == "llama").then_some(false),
-        use_sliding_window: (model_type == "qwen3").then_some(false),
-        qk_norm: is_own.then_some(config.qk_norm),
+        mlp_bias: is(ModelType::Llama).then_some(false),
+        use_sliding_window: is(ModelType::Qwen3).then_some(false),
+        qk_norm: is(ModelType::Own).then_some(config.qk_norm),
         n_parts: Some(config.n_parts).filter(|n| *n > 0),
         ngrams: Some(&config.ngrams[..]).filter(|heads| !heads.is_empty()),
-        head: is_own.then_some(&config.head),
+        head: is(ModelType::Own).then_some(&config.head),
         initializer_range: 0.02,
         tie_word_embeddings: config.tie_embeddings,
         bos_token_id: ids.bos,
-        eos_token_id: ids.eos,
+        eos_token_id: ids.eos_json(),
         pad_token_id: ids.pad,
         use_cache: true,
         dtype: "float32",
@@ -125,7 +124,8 @@ const LIMITS: [(&str, u64); 8] = [
     ("max_position_embeddings", 1 << 20),
 ];
 
-/// Relevant fields of a foreign `config.json`; `null` is the same as absent.
+/// Relevant fields of a foreign `config.json`. Null is the same as absent, except where the type
+/// has a default of its own.
 #[derive(Deserialize)]
 struct Read {
     model_type: Option<String>,
@@ -133,36 +133,39 @@ struct Read {
     hidden_size: Option<u64>,
     num_hidden_layers: Option<u64>,
     num_attention_heads: Option<u64>,
-    num_key_value_heads: Option<u64>,
+    #[serde(default, deserialize_with = "null_or")]
+    num_key_value_heads: Option<Option<u64>>,
     head_dim: Option<u64>,
     intermediate_size: Option<u64>,
     max_position_embeddings: Option<u64>,
     hidden_act: Option<String>,
     rms_norm_eps: Option<f32>,
-    rope_theta: Option<f32>,
-    rope_parameters: Option<serde_json::Map<String, Value>>,
-    rope_scaling: Option<serde_json::Map<String, Value>>,
+    rope_theta: Option<f64>,
+    rope_parameters: Option<Map<String, Value>>,
+    rope_scaling: Option<Map<String, Value>>,
     tie_word_embeddings: Option<bool>,
-    attention_bias: Option<bool>,
-    mlp_bias: Option<bool>,
-    use_sliding_window: Option<bool>,
+    sliding_window: Option<u64>,
     qk_norm: Option<bool>,
     n_parts: Option<u64>,
     ngrams: Option<Vec<NgramTable>>,
     head: Option<HeadConfig>,
-    partial_rotary_factor: Option<f64>,
-    quantization_config: Option<Value>,
-    bos_token_id: Option<TokenId>,
-    eos_token_id: Option<TokenId>,
-    pad_token_id: Option<TokenId>,
+    #[serde(default, deserialize_with = "null_or")]
+    bos_token_id: Option<Option<TokenField>>,
+    #[serde(default, deserialize_with = "null_or")]
+    eos_token_id: Option<Option<TokenField>>,
+    pad_token_id: Option<TokenField>,
+    /// All other fields.
+    #[serde(flatten)]
+    others: Map<String, Value>,
 }
 
-/// Some models end at any of several tokens; the first one is used.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum TokenId {
-    One(i64),
-    Several(Vec<i64>),
+/// Tells null, the inner `None`, from a field that is absent.
+fn null_or<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// Parses a `config.json`, possibly of another program; `path` is for messages.
@@ -174,12 +177,13 @@ enum TokenId {
 pub fn parse_config(bytes: &[u8], path: &Path) -> Result<(ModelConfig, TokenIds), LoadError> {
     let read: Read = serde_json::from_slice(bytes)
         .map_err(|error| LoadError::damaged(path, "content", error, "a model's config"))?;
-    let reader = Reader { path };
+    let model_type = model_type(&read, path)?;
+    let reader = Reader { path, model_type };
     let qk_norm = reader.check_features(&read)?;
     let [vocab_size, model_dim, n_layers, n_heads, n_kv_heads, head_dim, ffn_dim, seq_len] =
         reader.sizes(&read)?;
+    reader.check_window(&read, seq_len)?;
     let (rope_theta, norm_eps) = reader.constants(&read)?;
-    let token = |field, id| reader.token(field, id, vocab_size);
     let head = reader.head(&read, vocab_size)?;
     let n_parts = reader.n_parts(&read)?;
     let ngrams = reader.ngrams(&read)?;
@@ -201,61 +205,60 @@ pub fn parse_config(bytes: &[u8], path: &Path) -> Result<(ModelConfig, TokenIds)
         ngrams,
         head,
     };
+    let defaults = model_type.defaults();
+    let or = |field: Option<Option<TokenField>>, default: Option<i64>| {
+        field.unwrap_or(default.map(TokenField::One)).unwrap_or_default()
+    };
+    let ids = |name, field: TokenField| field.ids(name, vocab_size, path);
     let ids = TokenIds {
-        bos: token("bos_token_id", &read.bos_token_id)?,
-        eos: token("eos_token_id", &read.eos_token_id)?,
-        pad: token("pad_token_id", &read.pad_token_id)?,
+        bos: ids("bos_token_id", or(read.bos_token_id, defaults.bos))?.first().copied(),
+        eos: ids("eos_token_id", or(read.eos_token_id, defaults.eos))?,
+        pad: ids("pad_token_id", read.pad_token_id.unwrap_or_default())?.first().copied(),
     };
     Ok((config, ids))
+}
+
+fn model_type(read: &Read, path: &Path) -> Result<ModelType, LoadError> {
+    let name = read.model_type.as_deref();
+    name.and_then(ModelType::of_name).ok_or_else(|| LoadError::Unsupported {
+        path: path.to_owned(),
+        field: "model_type".to_string(),
+        found: name.unwrap_or("none").to_string(),
+        supported: ModelType::names(),
+    })
 }
 
 /// Checks the fields of one file.
 struct Reader<'a> {
     path: &'a Path,
+    model_type: ModelType,
 }
 
 impl Reader<'_> {
     /// Refuses features that this program does not compute; returns whether queries and keys are
     /// normalised.
     fn check_features(&self, read: &Read) -> Result<bool, LoadError> {
-        let qk_norm = match read.model_type.as_deref() {
-            Some("llama") => false,
-            Some("qwen3") => true,
-            Some(OWN_TYPE) => read.qk_norm.unwrap_or(false),
-            other => {
-                return Err(self.unsupported(
-                    "model_type",
-                    other.unwrap_or("none"),
-                    "llama, qwen3, crystalline",
-                ));
-            }
+        let qk_norm = match self.model_type {
+            ModelType::Llama => false,
+            ModelType::Qwen3 => true,
+            ModelType::Own => read.qk_norm.unwrap_or(false),
         };
         match read.hidden_act.as_deref() {
             None | Some("silu" | "swish") => {}
             Some(other) => return Err(self.unsupported("hidden_act", other, "silu")),
         }
-        let switches = [
-            ("attention_bias", read.attention_bias),
-            ("mlp_bias", read.mlp_bias),
-            ("use_sliding_window", read.use_sliding_window),
-        ];
-        for (field, switch) in switches {
-            if switch == Some(true) {
-                return Err(self.unsupported(field, "true", "false"));
-            }
+        if let Some(field) = first_foreign(&read.others, qk_norm) {
+            return Err(self.unsupported(field.name, &field.found, &field.supported));
         }
-        if let Some(factor) = read.partial_rotary_factor.filter(|factor| *factor != 1.0) {
-            return Err(self.unsupported("partial_rotary_factor", &factor.to_string(), "1"));
-        }
-        if read.quantization_config.is_some() {
-            return Err(self.unsupported("quantization_config", "present", "plain weights"));
-        }
-        for (field, rope) in
-            [("rope_scaling", &read.rope_scaling), ("rope_parameters", &read.rope_parameters)]
-        {
-            let Some(rope) = rope else { continue };
+        self.check_own_fields(read, qk_norm)?;
+        for (field, rope) in rope_tables(read) {
             let kind = rope.get("rope_type").or(rope.get("type")).and_then(Value::as_str);
-            if kind.is_some_and(|kind| kind != "default") || kind.is_none() && !only_theta(rope) {
+            let is_part = rope.get("partial_rotary_factor").is_some_and(|part| *part != 1.0);
+            let is_plain = match kind {
+                Some(kind) => kind == "default" && !is_part,
+                None => rope.keys().all(|key| key == "rope_theta"),
+            };
+            if !is_plain {
                 let found = Value::Object(rope.clone()).to_string();
                 return Err(self.unsupported(field, &found, "rope_type default"));
             }
@@ -263,10 +266,42 @@ impl Reader<'_> {
         Ok(qk_norm)
     }
 
+    /// Refuses fields of this program's own type in a config of another.
+    fn check_own_fields(&self, read: &Read, qk_norm: bool) -> Result<(), LoadError> {
+        let fields = [
+            ("qk_norm", read.qk_norm.is_some_and(|found| found != qk_norm)),
+            ("n_parts", read.n_parts.is_some_and(|n| n > 0)),
+            ("ngrams", read.ngrams.as_ref().is_some_and(|tables| !tables.is_empty())),
+            ("head", read.head.as_ref().is_some_and(|head| !head.is_plain())),
+        ];
+        match fields.into_iter().find(|(_, is_used)| *is_used) {
+            Some((field, _)) if self.model_type != ModelType::Own => {
+                let found = format!("in a {}", self.model_type.name());
+                Err(self.unsupported(field, &found, "only in a crystalline"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a window that would hide the beginning of a sequence of `seq_len` tokens. A Qwen3
+    /// has one in its config even if it does not use it.
+    fn check_window(&self, read: &Read, seq_len: usize) -> Result<(), LoadError> {
+        let is_off = self.model_type == ModelType::Qwen3
+            || read.others.get("use_sliding_window") == Some(&Value::Bool(false));
+        match read.sliding_window.filter(|window| *window < seq_len as u64) {
+            Some(window) if !is_off => {
+                let supported = format!("{seq_len} or more");
+                Err(self.unsupported("sliding_window", &window.to_string(), &supported))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Sizes in the order of [`LIMITS`], within their limits and consistent.
     fn sizes(&self, read: &Read) -> Result<[usize; 8], LoadError> {
         let n_heads = read.num_attention_heads;
-        let head_dim = read.head_dim.or_else(|| {
+        let defaults = self.model_type.defaults();
+        let head_dim = read.head_dim.or(defaults.head_dim).or_else(|| {
             let (width, n_heads) = (read.hidden_size?, n_heads.filter(|n| *n > 0)?);
             width.is_multiple_of(n_heads).then(|| width / n_heads)
         });
@@ -275,10 +310,10 @@ impl Reader<'_> {
             read.hidden_size,
             read.num_hidden_layers,
             n_heads,
-            read.num_key_value_heads.or(n_heads),
+            read.num_key_value_heads.unwrap_or(defaults.n_kv_heads).or(n_heads),
             head_dim,
             read.intermediate_size,
-            read.max_position_embeddings,
+            read.max_position_embeddings.or(defaults.seq_len),
         ];
         let mut sizes = [0; 8];
         for (((field, limit), found), size) in LIMITS.into_iter().zip(found).zip(&mut sizes) {
@@ -312,12 +347,11 @@ impl Reader<'_> {
 
     /// Base of the rotary frequencies, and epsilon of the norms.
     fn constants(&self, read: &Read) -> Result<(f32, f32), LoadError> {
-        let in_parameters = read.rope_parameters.as_ref().and_then(|rope| rope.get("rope_theta"));
-        let rope_theta = match in_parameters {
-            Some(theta) => theta.as_f64().map_or(f32::NAN, |theta| theta as f32),
-            None => read.rope_theta.unwrap_or(10_000.0), // transformers' default
-        };
-        let norm_eps = read.rms_norm_eps.unwrap_or(1e-6); // transformers' default
+        let in_tables = rope_tables(read).filter_map(|(_, rope)| rope.get("rope_theta"));
+        let in_tables = in_tables.map(|theta| theta.as_f64().unwrap_or(f64::NAN));
+        let mut thetas = in_tables.chain(read.rope_theta).map(|theta| theta as f32);
+        let rope_theta = thetas.next().unwrap_or(ROPE_THETA);
+        let norm_eps = read.rms_norm_eps.unwrap_or(NORM_EPS);
         for (field, found, low, high) in
             [("rope_theta", rope_theta, 1.0, 1e9), ("rms_norm_eps", norm_eps, 1e-12, 1e-1)]
         {
@@ -326,30 +360,33 @@ impl Reader<'_> {
                 return Err(LoadError::damaged(self.path, field, found, expected));
             }
         }
+        if let Some(other) = thetas.find(|theta| *theta != rope_theta) {
+            let expected = format!("{rope_theta} as elsewhere in the file");
+            return Err(LoadError::damaged(self.path, "rope_theta", other, expected));
+        }
         Ok((rope_theta, norm_eps))
     }
 
     /// Output layer; only a model of this program's own type names one.
     fn head(&self, read: &Read, vocab_size: usize) -> Result<HeadConfig, LoadError> {
-        match (&read.head, read.model_type.as_deref()) {
-            (Some(head), Some(OWN_TYPE)) => {
+        match (&read.head, self.model_type) {
+            (Some(head), ModelType::Own) => {
                 let wrong = |error: ConfigError| {
                     LoadError::damaged(self.path, error.field, error.found, error.expected)
                 };
                 head.check(vocab_size).map_err(wrong)?;
                 Ok(head.clone())
             }
-            (None, Some(OWN_TYPE)) => {
+            (None, ModelType::Own) => {
                 Err(LoadError::damaged(self.path, "head", "missing", "an output layer"))
             }
             _ => Ok(HeadConfig::default()),
         }
     }
 
-    /// Rows of parts; only a model of this program's own type may have them.
+    /// Rows of parts.
     fn n_parts(&self, read: &Read) -> Result<usize, LoadError> {
-        let is_own = read.model_type.as_deref() == Some(OWN_TYPE);
-        let found = read.n_parts.filter(|_| is_own).unwrap_or(0);
+        let found = read.n_parts.unwrap_or(0);
         let (field, limit) = ("n_parts".to_string(), N_PARTS_MAX as u64);
         match usize::try_from(found) {
             Ok(n_parts) if found <= limit => Ok(n_parts),
@@ -357,36 +394,13 @@ impl Reader<'_> {
         }
     }
 
-    /// N-gram tables; only a model of this program's own type may have them.
+    /// N-gram tables.
     fn ngrams(&self, read: &Read) -> Result<Vec<NgramTable>, LoadError> {
-        let is_own = read.model_type.as_deref() == Some(OWN_TYPE);
-        let heads = read.ngrams.clone().filter(|_| is_own).unwrap_or_default();
+        let heads = read.ngrams.clone().unwrap_or_default();
         let wrong = |error: ConfigError| {
             LoadError::damaged(self.path, error.field, error.found, error.expected)
         };
         check_ngrams(&heads).map(|()| heads).map_err(wrong)
-    }
-
-    /// A special token; a negative number means none.
-    fn token(
-        &self,
-        field: &str,
-        id: &Option<TokenId>,
-        vocab_size: usize,
-    ) -> Result<Option<u32>, LoadError> {
-        let id = match id {
-            None => return Ok(None),
-            Some(TokenId::One(id)) => *id,
-            Some(TokenId::Several(ids)) => match ids.first() {
-                Some(id) => *id,
-                None => return Ok(None),
-            },
-        };
-        match u32::try_from(id) {
-            Ok(id) if (id as usize) < vocab_size => Ok(Some(id)),
-            _ if id < 0 => Ok(None),
-            _ => Err(LoadError::damaged(self.path, field, id, format!("below {vocab_size}"))),
-        }
     }
 
     fn unsupported(&self, field: &str, found: &str, supported: &str) -> LoadError {
@@ -399,7 +413,8 @@ impl Reader<'_> {
     }
 }
 
-/// Whether a table about rotary embeddings contains only their base.
-fn only_theta(rope: &serde_json::Map<String, Value>) -> bool {
-    rope.keys().all(|key| key == "rope_theta")
+/// Tables about rotary embeddings, with the names of their fields.
+fn rope_tables(read: &Read) -> impl Iterator<Item = (&'static str, &Map<String, Value>)> {
+    let tables = [("rope_parameters", &read.rope_parameters), ("rope_scaling", &read.rope_scaling)];
+    tables.into_iter().filter_map(|(field, table)| Some((field, table.as_ref()?)))
 }

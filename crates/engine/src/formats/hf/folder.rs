@@ -1,12 +1,13 @@
 //! Files of a Hugging Face model folder: their names, the constant ones, and the parameters.
 
 use super::config::{CONFIG_BYTES_MAX, config_json, parse_config};
-use super::generation_config::{TokenIds, generation_config_json};
+use super::generation_config::{TokenIds, generation_config_json, parse_generation_config};
 use crate::disk::{LoadError, RealFs, read_file};
 use crate::formats::file::{FileContents, FileEntry};
 use crate::formats::safetensors::{TensorFile, TensorRef};
 use crate::model::{InputLayer, Layout, Model, ModelConfig, Tensor};
 use kernels::AlignedVec;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use text::tokenizer::Tokenizer;
@@ -37,7 +38,7 @@ impl ConstantFiles {
         codes: Option<&Codes>,
         inputs: &InputLayer,
     ) -> ConstantFiles {
-        let ids = TokenIds { eos: tokenizer.eos_id(), ..TokenIds::default() };
+        let ids = TokenIds { eos: tokenizer.eos_id().into_iter().collect(), ..TokenIds::default() };
         let json = tokenizer.to_json();
         let hash = blake3::hash(&json);
         let mut files: Vec<(&str, Arc<[u8]>)> = vec![
@@ -99,4 +100,19 @@ pub fn read_params(folder: &Path, layout: &Layout) -> Result<AlignedVec<f32>, Lo
 pub fn read_config(folder: &Path) -> Result<(ModelConfig, TokenIds), LoadError> {
     let path = folder.join(CONFIG_NAME);
     parse_config(&read_file(&RealFs, &path, CONFIG_BYTES_MAX)?, &path)
+}
+
+/// Reads the tokens that end a text from a model folder: from `generation_config.json` if it names
+/// any, else from `config.json`.
+///
+/// # Errors
+/// [`LoadError::Io`], and as [`parse_config`] and [`parse_generation_config`].
+pub fn read_text_ends(folder: &Path) -> Result<Vec<u32>, LoadError> {
+    let (config, ids) = read_config(folder)?;
+    let path = folder.join(GENERATION_CONFIG_NAME);
+    let ends = match read_file(&RealFs, &path, CONFIG_BYTES_MAX) {
+        Err(LoadError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => None,
+        bytes => parse_generation_config(&bytes?, &path, config.vocab_size)?,
+    };
+    Ok(ends.unwrap_or(ids.eos))
 }

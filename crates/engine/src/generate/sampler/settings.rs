@@ -54,8 +54,11 @@ impl SamplerError {
 }
 
 impl Sampling {
-    /// Finds the first invalid setting.
-    pub(super) fn check(&self) -> Result<(), SamplerError> {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// The first invalid setting.
+    pub fn check(&self) -> Result<(), SamplerError> {
         let Sampling { temperature, top_p, min_p, repetition_penalty, .. } = *self;
         let checks = [
             ("temperature", temperature, temperature >= 0.0, "a number from 0 on"),

@@ -1,7 +1,7 @@
 //! Class scratch: a thread's buffers for a block of rows of one class.
 
 use crate::head::softmax::block_rows;
-use crate::model::{Matrix, as_rows, to_rows};
+use crate::model::{Matrix, rows, rows_mut};
 use kernels::matmul::{MatmulShape, straight_scratch_len, wgrad_scratch_len};
 use kernels::{AlignedVec, Precision, Rows, RowsMut};
 
@@ -93,7 +93,7 @@ impl ClassScratch {
         first_id: u32,
     ) -> usize {
         let (mut n, c) = (0, model_dim);
-        let mut input = as_rows(&mut self.input, self.n_rows * c, self.precision);
+        let mut input = rows_mut(&mut self.input, self.n_rows * c, self.precision);
         for (from, row, target) in places.take(self.n_rows) {
             match (input.slice_mut(n * c..(n + 1) * c), from.slice(row * c..(row + 1) * c)) {
                 (RowsMut::F32(to), Rows::F32(from)) => to.copy_from_slice(from),
@@ -117,12 +117,12 @@ impl ClassScratch {
         let precision = self.precision;
         let input = &self.input;
         ClassBlock {
-            input: to_rows(input, n * model_dim, precision),
+            input: rows(input, n * model_dim, precision),
             targets: &self.targets[..n],
             narrow: &mut self.narrow[..n * width],
-            narrow_operand: as_rows(&mut self.narrow_operand, n * width, precision),
+            narrow_operand: rows_mut(&mut self.narrow_operand, n * width, precision),
             logits: &mut self.logits[..n * n_members],
-            dlogits: as_rows(&mut self.dlogits, n * n_members, precision),
+            dlogits: rows_mut(&mut self.dlogits, n * n_members, precision),
             panels: &mut self.panels,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::candidates::SampledTokens;
 use crate::head::softmax::{SoftmaxBuffers, block_rows};
-use crate::model::{LaneOutput, Matrix, MicroShape, as_rows};
+use crate::model::{LaneOutput, Matrix, MicroShape, rows_mut};
 use kernels::accum::Accum;
 use kernels::cross_entropy::{IGNORE, cross_entropy};
 use kernels::embedding::embedding_backward;
@@ -72,7 +72,7 @@ impl SampledRows {
             let (targets, loss) = (&all_targets[rows.clone()], &mut loss[rows.clone()]);
             let input = lane.input.slice(wide.clone());
             let logits = &mut logits[..n * n_out];
-            let mut dlogits = as_rows(dlogits, n * n_out, *precision);
+            let mut dlogits = rows_mut(dlogits, n * n_out, *precision);
             let of_targets = &mut self.target_logits[rows];
             let corrections = candidates.corrections();
             logits.chunks_exact_mut(n_out).for_each(|row| row.copy_from_slice(corrections));

@@ -91,6 +91,7 @@ impl Run {
         let start = Instant::now();
         let Machine { trainer, train, .. } = &mut self.machine;
         let result = trainer.step(train, &plan);
+        train.tokens.check()?;
         let (step_time, epoch) = (start.elapsed(), self.machine.train.batches.epoch(self.step));
         self.step += 1;
         self.val_loss_nats = None;
@@ -131,7 +132,7 @@ impl Run {
     /// Evaluates on a fixed sample of the held-out text, so that losses are comparable; returns
     /// whether the loss is the lowest so far.
     fn evaluate_sample(&mut self, observer: &mut dyn Observer) -> Result<bool, RunError> {
-        let Some(mut evaluation) = self.measure(self.n_sample_windows()) else { return Ok(false) };
+        let Some(mut evaluation) = self.measure(self.n_sample_windows())? else { return Ok(false) };
         let val_loss = evaluation.val_loss;
         evaluation.is_best = self.at.best_val_loss_nats.is_none_or(|best| val_loss < best);
         self.val_loss_nats = Some(val_loss);
@@ -152,7 +153,7 @@ impl Run {
     fn evaluate_all(&mut self, observer: &mut dyn Observer) -> Result<(), RunError> {
         let n_all = self.n_windows();
         if self.n_sample_windows() < n_all
-            && let Some(evaluation) = self.measure(n_all)
+            && let Some(evaluation) = self.measure(n_all)?
         {
             self.evals.append(&evaluation)?;
             observer.event(&Event::Evaluated(evaluation));
@@ -170,26 +171,26 @@ impl Run {
     }
 
     /// Mean loss on up to `n_windows` windows of the held-out text; `None` without such text.
-    fn measure(&mut self, n_windows: usize) -> Option<Evaluation> {
+    ///
+    /// # Errors
+    /// [`RunError`] if its tokens cannot be read.
+    fn measure(&mut self, n_windows: usize) -> Result<Option<Evaluation>, RunError> {
         let Machine { trainer, valid, .. } = &mut self.machine;
-        let valid = valid.as_mut()?;
+        let Some(valid) = valid.as_mut() else { return Ok(None) };
         let n_all = valid.windows.n_windows();
         valid.n_taken = n_windows.min(n_all);
         let sum = trainer.evaluate(&*valid, valid.n_taken);
-        let bits_per_byte = (valid.n_taken == n_all).then(|| {
-            let mut tokens = vec![0; valid.tokens.len()];
-            valid.tokens.read(0, &mut tokens);
-            let bytes: usize = tokens[1..].iter().map(|id| self.tokenizer.token_bytes(*id)).sum();
-            sum.nats / std::f64::consts::LN_2 / bytes.max(1) as f64
-        });
-        Some(Evaluation {
+        valid.tokens.check()?;
+        let is_all = valid.n_taken == n_all;
+        Ok(Some(Evaluation {
             step: self.step,
             val_loss: sum.nats / sum.n_tok.max(1) as f64,
             n_tok: sum.n_tok,
-            bits_per_byte,
+            bits_per_byte: valid.counts.bits_per_byte(sum.nats).filter(|_| is_all),
+            unknown_share: valid.counts.unknown_share(),
             elapsed_s: self.at.train_seconds,
             is_best: self.at.best_step == Some(self.step),
-        })
+        }))
     }
 
     /// Generates a sample, reports it and appends it to `samples.jsonl`.
@@ -200,7 +201,8 @@ impl Run {
         let Machine { trainer, session, config, .. } = &mut self.machine;
         let prompt = &config.train.sample_prompt;
         let sampling = Sampling { seed: config.train.seed ^ self.step, ..Sampling::default() };
-        let request = Request { sampling, max_tokens: SAMPLE_TOKENS, ..Request::default() };
+        let ends = self.tokenizer.text_end().into_iter().collect();
+        let request = Request { sampling, max_tokens: SAMPLE_TOKENS, ends, ..Request::default() };
         let ids = self.tokenizer.encode_ordinary(prompt);
         let mut text = String::new();
         let mut write = |written: Written| {

@@ -16,6 +16,7 @@ use crate::train::{AdamW, LanesSpec, SequenceSource, StepPlan, Trainer, TrainerS
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
+use text::TargetCounts;
 use text::corpus::{Batches, EvalWindows, TokenFile, TokenSource};
 use text::tokenizer::Tokenizer;
 use text::vocab::classes::count_tokens;
@@ -44,6 +45,8 @@ pub(super) struct TrainSource {
 pub(super) struct ValidSource {
     pub tokens: TokenFile,
     pub windows: EvalWindows,
+    /// What all of its targets stand for.
+    pub counts: TargetCounts,
     /// Number of windows in the current evaluation.
     pub n_taken: usize,
 }
@@ -89,17 +92,18 @@ impl Machine {
         let (model, train) = (&config.model, &config.train);
         let tokens = TokenFile::open(&dir.join(TRAIN_NAME))?;
         let batches = Batches::new(tokens.len(), model.seq_len, train.batch_seqs, train.seed)?;
+        let tokenizer = Tokenizer::load(&dir.join(TOKENIZER_NAME))?;
         let valid_path = dir.join(VALID_NAME);
         let valid = match valid_path.exists() {
             true => {
                 let tokens = TokenFile::open(&valid_path)?;
                 let windows = EvalWindows::new(tokens.len(), model.seq_len)?;
-                Some(ValidSource { tokens, n_taken: windows.n_windows(), windows })
+                let counts = TargetCounts::of(&tokens, &tokenizer, |_| true);
+                Some(ValidSource { tokens, n_taken: windows.n_windows(), windows, counts })
             }
             false => None,
         };
         let layout = Layout::for_training(model, config.vocab.n_samples)?;
-        let tokenizer = Tokenizer::load(&dir.join(TOKENIZER_NAME))?;
         let hash = &tokens.origin().tokenizer_hash;
         let mut inputs = InputLayer::open(dir, &tokenizer, hash, &layout)?;
         let held_out = valid.as_ref().map(|valid| &valid.tokens);
@@ -285,7 +289,7 @@ fn snapshot_len(trainer: &Trainer) -> usize {
 }
 
 /// The configuration in a run's folder.
-fn read_config(dir: &Path) -> Result<RunConfig, RunError> {
+pub(super) fn read_config(dir: &Path) -> Result<RunConfig, RunError> {
     let path = dir.join(CONFIG_NAME);
     let text = std::fs::read_to_string(&path).map_err(RunError::io("read", &path))?;
     toml::from_str(&text).map_err(|error| RunError::ConfigFile { path, message: error.to_string() })

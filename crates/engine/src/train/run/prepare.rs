@@ -3,7 +3,7 @@
 //! The configuration is written last: a folder without one is not a run, whatever else it holds.
 
 use super::check::{check_model, check_settings, check_train};
-use super::claim::{claim, refuse_run};
+use super::claim::{Claim, Place, refuse_run};
 use super::error::RunError;
 use super::ngrams;
 use super::open::Machine;
@@ -15,7 +15,7 @@ use crate::model::ModelConfig;
 use crate::train::events::{Event, Observer};
 use crate::train::settings::{DataConfig, RunConfig, Settings, TokenizerConfig, VocabConfig};
 use std::cell::RefCell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use text::corpus::permutation::inverse;
 use text::corpus::{Batches, TokenFile, TokenOrigin, TokenSource};
@@ -38,23 +38,39 @@ pub enum Budget {
 /// Share of a time budget that is planned for; the rest absorbs errors of the measurement.
 const PLANNED_SHARE: f64 = 0.97;
 
-/// Prepares the folder `dir` of a run; returns its configuration.
+/// Prepares a run; returns its folder.
 ///
 /// # Errors
-/// [`RunError`]; `dir` then holds no run and can be used again.
+/// [`RunError`]; a given folder then holds no run and can be used again, and a new one is gone.
 pub fn prepare(
-    dir: &Path,
+    place: Place<'_>,
     settings: &Settings,
     budget: Budget,
     threads: usize,
     observer: &mut dyn Observer,
-) -> Result<RunConfig, RunError> {
-    refuse_run(dir)?;
+) -> Result<PathBuf, RunError> {
+    if let Place::At(dir) = place {
+        refuse_run(dir)?;
+    }
     check_settings(settings)?;
     let data = data_config(settings);
     let texts = Texts::read(settings, &data)?;
     texts.report(observer)?;
-    let _lock = claim(dir)?;
+    let claim = Claim::new(place)?;
+    fill(claim.dir(), settings, data, texts, budget, threads, observer)?;
+    Ok(claim.keep())
+}
+
+/// Writes the files of a run into its folder, the configuration last.
+fn fill(
+    dir: &Path,
+    settings: &Settings,
+    data: DataConfig,
+    texts: Texts,
+    budget: Budget,
+    threads: usize,
+    observer: &mut dyn Observer,
+) -> Result<(), RunError> {
     let train_text = texts.train();
     let options = tokenizer_options(settings, train_text.iter().map(|d| d.text.len()).sum());
     let tokenizer = train_tokenizer(&options, &train_text, threads, observer)?;
@@ -106,8 +122,7 @@ pub fn prepare(
         path: dir.join(CONFIG_NAME),
         message: error.to_string(),
     })?;
-    commit_file(&RealFs, &dir.join(CONFIG_NAME), toml.as_bytes())?;
-    Ok(config)
+    Ok(commit_file(&RealFs, &dir.join(CONFIG_NAME), toml.as_bytes())?)
 }
 
 fn data_config(settings: &Settings) -> DataConfig {
@@ -286,15 +301,14 @@ fn resolve(
         });
     }
     let Known { data, tokenizer: tokenizer_config, vocab, model } = known;
-    let n_lanes = settings.train.n_lanes.unwrap_or(threads);
-    check_model(settings, &model, n_lanes)?;
     let batch_seqs = settings.train.batch_seqs(model.seq_len, n_tokens);
+    check_model(settings, &model, settings.train.n_lanes(&model, batch_seqs))?;
     Batches::new(n_tokens, model.seq_len, batch_seqs, 0)?;
     let with_steps = |n_steps| RunConfig {
         data: data.clone(),
         tokenizer: tokenizer_config.clone(),
         vocab: vocab.clone(),
-        train: settings.train.resolve(&model, batch_seqs, n_steps, n_tokens, threads),
+        train: settings.train.resolve(&model, batch_seqs, n_steps, n_tokens),
         model: model.clone(),
     };
     check_train(&with_steps(1).train, &model)?;

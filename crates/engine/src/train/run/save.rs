@@ -145,7 +145,7 @@ mod tests {
             },
             tokenizer: TokenizerConfig { kind: TokenizerKind::Word, vocab_size: 100, min_count: 1 },
             vocab: VocabConfig::default(),
-            train: settings.train.resolve(&model, 4, 10, 1_000, 1),
+            train: settings.train.resolve(&model, 4, 10, 1_000),
             model,
         }
     }

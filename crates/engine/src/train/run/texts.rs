@@ -2,8 +2,11 @@
 
 use super::corpus::CorpusRecord;
 use super::error::RunError;
+use super::open::read_config;
+use crate::checkpoint::CHECKPOINTS_NAME;
 use crate::train::events::{Event, Notice, Observer};
 use crate::train::settings::{DataConfig, Settings};
+use std::path::Path;
 use text::DocumentRules;
 use text::corpus::compare::{other_kind, repeated_share};
 use text::corpus::{self, Corpus, Excerpt, InvalidBytes, Split, TextRules, hold_out};
@@ -114,6 +117,19 @@ impl Texts {
         notices.iter().for_each(|notice| observer.event(&Event::Noticed(notice)));
         Ok(())
     }
+}
+
+/// The rules by which the run of a model reads its text, so that another text is measured as the
+/// run's own is. `path` is the run's folder or one of its checkpoints; the default rules anywhere
+/// else.
+///
+/// # Errors
+/// [`RunError`] if the run's configuration cannot be read.
+pub fn rules_of_run(path: &Path) -> Result<DocumentRules, RunError> {
+    let checkpoints = path.parent().filter(|dir| dir.ends_with(CHECKPOINTS_NAME));
+    let dirs = [Some(path), checkpoints.and_then(Path::parent)];
+    let dir = dirs.into_iter().flatten().find(|dir| dir.join(super::CONFIG_NAME).is_file());
+    dir.map_or(Ok(DocumentRules::default()), |dir| Ok(document_rules(&read_config(dir)?.data)))
 }
 
 /// Rules for reading the files of a run.

@@ -6,7 +6,7 @@ use super::scenario::{State, assert_cleans, assert_sound, dir, disk_with, save};
 use super::sim_fs::{Fault, Kind, SimFs};
 use engine::checkpoint::{Checkpoint, Retention, discard_after, prune, step_name, verify};
 use engine::disk::{
-    Fs, LineFile, NewFile, SaveError, commit_file, commit_folder, read_file, write_all,
+    Fs, LineFile, LoadError, NewFile, SaveError, commit_file, commit_folder, read_file, write_all,
 };
 use engine::formats::{FileContents, FileEntry, TensorRef};
 use std::path::Path;
@@ -92,6 +92,31 @@ fn a_save_over_a_damaged_checkpoint_of_its_step() {
             State::at(step).assert_is_in(fs, &found.path);
         },
     });
+}
+
+/// A file that cannot be read now may be sound, so its checkpoint is neither replaced nor passed over.
+#[test]
+fn a_checkpoint_that_cannot_be_read_stays() {
+    let prepared = disk_with(&[2, 3]);
+    let folder = dir().join(step_name(3));
+    let counted = prepared.copy();
+    verify(&counted, &folder).unwrap();
+    let mut n_refused = 0;
+    // The last operation of this number opens the last file; the first looks for the folder.
+    for at in 0..=counted.n_ops() {
+        let fs = prepared.copy();
+        let fault = Fault { kind: Kind::Eio, at, sticky: false, syncs_only: false };
+        fs.set_fault(Some(fault));
+        let error = save(&fs, &dir(), &State::at(3).checkpoint()).unwrap_err();
+        assert_ne!(error.code(), "file-exists", "operation {at}: {error}");
+        assert!(error.to_string().contains("step-00000003"), "operation {at}: {error}");
+        fs.set_fault(Some(fault));
+        let found = engine::checkpoint::newest(&fs, &dir()).map(|found| found.manifest.facts.step);
+        n_refused += usize::from(matches!(found, Err(LoadError::Io { .. })));
+        fs.set_fault(None);
+        assert_sound(&fs, Some(3), "afterwards");
+    }
+    assert!(n_refused >= 4, "{n_refused} times");
 }
 
 #[test]

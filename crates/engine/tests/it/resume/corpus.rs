@@ -4,7 +4,7 @@ use super::scene::{Scene, Watcher, end, finish, settings, stop_at, write_text};
 use engine::checkpoint::{CHECKPOINTS_NAME, newest};
 use engine::disk::RealFs;
 use engine::train::Run;
-use engine::train::run::{Budget, RunError, prepare};
+use engine::train::run::{Budget, Place, RunError, prepare};
 use engine::train::settings::PrecisionName;
 use std::path::Path;
 
@@ -76,7 +76,7 @@ fn a_changed_validation_file_is_refused_by_name() {
     write_text(&valid, 400, 4);
     let mut settings = settings(&train, PrecisionName::F32);
     settings.data.valid = Some(valid.clone());
-    prepare(&dir, &settings, Budget::Steps(1), 1, &mut Watcher::default()).unwrap();
+    prepare(Place::At(&dir), &settings, Budget::Steps(1), 1, &mut Watcher::default()).unwrap();
     check(&dir).unwrap();
     write_text(&valid, 400, 5);
     assert_refused(&dir, &valid);
@@ -89,8 +89,9 @@ fn tokens_of_an_interrupted_attempt_are_not_used() {
     let [text, dir] = ["text.txt", "run"].map(|name| folder.path().join(name));
     write_text(&text, 1_200, 3);
     let mut settings = settings(&text, PrecisionName::F32);
-    let prepare =
-        |settings: &_| prepare(&dir, settings, Budget::Steps(1), 1, &mut Watcher::default());
+    let prepare = |settings: &_| {
+        prepare(Place::At(&dir), settings, Budget::Steps(1), 1, &mut Watcher::default())
+    };
     prepare(&settings).unwrap();
     std::fs::remove_file(dir.join("config.toml")).unwrap();
     std::fs::write(dir.join("train.tokens.tmp-123"), "half").unwrap();

@@ -3,10 +3,10 @@
 use engine::checkpoint::{CHECKPOINTS_NAME, newest};
 use engine::disk::RealFs;
 use engine::head::HeadName;
+use engine::train::IdleRows;
 use engine::train::events::{Evaluation, Event, Observer, Outcome};
-use engine::train::run::{Budget, Run, RunError, prepare};
-use engine::train::settings::{PrecisionName, Settings};
-use engine::train::{AdamWOptions, IdleRows};
+use engine::train::run::{Budget, Place, Run, RunError, prepare};
+use engine::train::settings::{OptimizerSettings, PrecisionName, Settings};
 use std::path::{Path, PathBuf};
 use text::stories;
 
@@ -85,7 +85,8 @@ pub fn with_classes(settings: &mut Settings, is_tied: bool, idle_rows: IdleRows)
     settings.vocab.head = Some(HeadName::Factor);
     settings.vocab.n_classes = Some(20);
     settings.model.tie_embeddings = Some(is_tied);
-    settings.train.optimizer = Some(AdamWOptions { idle_rows, ..AdamWOptions::default() });
+    settings.train.optimizer =
+        Some(OptimizerSettings { idle_rows: Some(idle_rows), ..Default::default() });
 }
 
 /// Writes the first `n_bytes` of the stories of a seed.
@@ -123,7 +124,8 @@ impl Scene {
         let mut settings = settings(&text, precision);
         change(&mut settings);
         let watcher = &mut Watcher::default();
-        prepare(&scene.prepared(), &settings, Budget::Steps(N_STEPS), 1, watcher).unwrap();
+        prepare(Place::At(&scene.prepared()), &settings, Budget::Steps(N_STEPS), 1, watcher)
+            .unwrap();
         scene
     }
 

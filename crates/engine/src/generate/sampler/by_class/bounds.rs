@@ -7,7 +7,7 @@ use crate::generate::sampler::candidates::Candidate;
 use crate::generate::sampler::rules::Rules;
 use crate::head::Expansion;
 use kernels::exp::exp_scaled;
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::ops::AddAssign;
 
@@ -24,6 +24,28 @@ impl AddAssign for Tally {
         self.weight += other.weight;
     }
 }
+
+/// A class in the queue of those to open; the likeliest is the greatest, of equals the first.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::generate::sampler) struct QueuedClass {
+    /// Its log-probability.
+    pub log_p: f32,
+    class: u32,
+}
+
+impl Ord for QueuedClass {
+    fn cmp(&self, other: &QueuedClass) -> Ordering {
+        self.log_p.total_cmp(&other.log_p).then(other.class.cmp(&self.class))
+    }
+}
+
+impl PartialOrd for QueuedClass {
+    fn partial_cmp(&self, other: &QueuedClass) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Eq for QueuedClass {}
 
 /// The classes, open or closed, and the tokens of the open ones. Belongs to one sampler, whose
 /// temperature never changes; allocates on the first distribution of a model.
@@ -48,8 +70,8 @@ pub(in crate::generate::sampler) struct ClassBounds {
     /// (classes) n^(1 - a), where a = 1 / temperature: the total weight of n equally likely tokens,
     /// relative to that of one token as likely as the class.
     even_weights: Vec<f32>,
-    /// Heap of classes to open, the likeliest on top; may include open ones. Empty until needed.
-    queue: BinaryHeap<Reverse<Candidate>>,
+    /// Classes to open; may include open ones. Empty until needed.
+    queue: BinaryHeap<QueuedClass>,
     /// Classes being opened.
     batch: Vec<u32>,
     /// Best score in open classes.
@@ -155,24 +177,23 @@ impl ClassBounds {
             && let Some(next) = self.next_closed(classes)
         {
             self.queue.pop();
-            self.batch.push(next.token);
+            self.batch.push(next.class);
             // Keeps the next search from finding the same class.
-            self.is_open[next.token as usize] = true;
+            self.is_open[next.class as usize] = true;
         }
         self.open_batch(classes, rules);
         !self.batch.is_empty()
     }
 
-    /// The likeliest closed class, as the candidate's token, and its log-probability.
-    pub fn next_closed(&mut self, classes: &Expansion) -> Option<Candidate> {
+    /// The likeliest closed class.
+    pub fn next_closed(&mut self, classes: &Expansion) -> Option<QueuedClass> {
         if self.queue.is_empty() && self.open.len() < self.sizes.len() {
             let all = classes.class_log_p().iter().zip(0..);
-            let all = all.map(|(score, token)| Reverse(Candidate { score: *score, token }));
-            self.queue.extend(all);
+            self.queue.extend(all.map(|(log_p, class)| QueuedClass { log_p: *log_p, class }));
         }
         loop {
-            let Reverse(next) = *self.queue.peek()?;
-            if !self.is_open[next.token as usize] {
+            let next = *self.queue.peek()?;
+            if !self.is_open[next.class as usize] {
                 return Some(next);
             }
             self.queue.pop();
@@ -252,7 +273,7 @@ impl ClassBounds {
 
     /// Lower and upper bound of the best score.
     pub fn best(&mut self, classes: &Expansion, rules: &Rules) -> [f32; 2] {
-        let closed = self.next_closed(classes).map_or(f32::NEG_INFINITY, |next| next.score);
+        let closed = self.next_closed(classes).map_or(f32::NEG_INFINITY, |next| next.log_p);
         [self.best, self.best.max(closed * rules.bound_factor())]
     }
 

@@ -149,7 +149,7 @@ impl<'a, 'e> Draw<'a, 'e> {
     /// Whether no closed class can hold a token that is kept.
     fn has_all_kept(&mut self) -> bool {
         let Some(next) = self.bounds.next_closed(self.classes) else { return true };
-        let bound = next.score * self.rules.bound_factor();
+        let bound = next.log_p * self.rules.bound_factor();
         let settings = &self.rules.settings;
         if settings.k().is_some() {
             return self.candidates.kth().is_some_and(|kth| kth > bound);

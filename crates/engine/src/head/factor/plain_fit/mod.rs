@@ -12,7 +12,7 @@ mod cholesky;
 mod start;
 
 use super::Factored;
-use crate::model::{Weights, as_rows};
+use crate::model::{Weights, rows_mut};
 use kernels::accum::Accum;
 use kernels::adamw::{AdamwStep, adamw_update};
 use kernels::cross_entropy::log_sum_exp;
@@ -312,7 +312,7 @@ impl Room {
         let (n, precision) = (total.len(), inputs.precision());
         let Room { teacher, lse, p, q, difference, words } = self;
         let (p, q) = (&mut p[..members], &mut q[..members]);
-        let mut difference = as_rows(difference, n * members, precision);
+        let mut difference = rows_mut(difference, n * members, precision);
         for r in 0..n {
             let row = r * members..(r + 1) * members;
             exp_scaled(p, &teacher[row.clone()], 1.0, lse[r]);

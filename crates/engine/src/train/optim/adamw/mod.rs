@@ -21,9 +21,10 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::Range;
 
-/// Constants of the optimiser; those that a file does not have are the defaults.
+/// Constants of the optimiser. A run's file has them all: a default could be another value than the
+/// one that the run began with.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct AdamWOptions {
     /// Decay of the first moment.
     pub beta1: f32,
@@ -33,7 +34,8 @@ pub struct AdamWOptions {
     pub eps: f32,
     /// Decoupled decay of matrices, per step and unit of learning rate.
     pub weight_decay: f32,
-    /// Treatment of the rows that a batch does not use. Absent from files older than this setting.
+    /// Treatment of the rows that a batch does not use. Absent from files older than this setting,
+    /// whose runs were dense.
     #[serde(default, skip_serializing_if = "IdleRows::is_dense")]
     pub idle_rows: IdleRows,
 }
