@@ -56,7 +56,7 @@ mod tests {
     use crate::tokenizer::{Control, Document, TokenizerKind, TrainOptions};
 
     fn counts(kind: TokenizerKind, learnt: &str, text: &str) -> TargetCounts {
-        let options = TrainOptions { vocab_size: 300, min_count: 1, ..TrainOptions::new(kind) };
+        let options = TrainOptions { vocab_size: 400, min_count: 1, ..TrainOptions::new(kind) };
         let tokenizer = Tokenizer::train(&options, &[learnt], &mut Control::threads(1)).unwrap();
         let document = Document { text, ends: true };
         let encoded = tokenizer.encode_all(&[document], false, &mut Control::threads(1)).unwrap();

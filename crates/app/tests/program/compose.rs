@@ -29,8 +29,8 @@ fn a_composed_model_is_trained_measured_and_writes() {
     for report in [&old, &new] {
         let (all, rare) = (report["tokens"].as_u64(), report["rare"]["tokens"].as_u64());
         assert!(Some(0) < rare && rare < all, "{report}");
-        let bits = |of: &Value| of["bits_per_byte"].as_f64().unwrap();
-        assert!(bits(&report["rare"]) > bits(report), "rare words are harder: {report}");
+        let loss = |of: &Value| of["loss_nats"].as_f64().unwrap();
+        assert!(loss(&report["rare"]) > loss(report), "rare words are harder: {report}");
     }
     assert_eq!(measure("text.txt", "0")["rare"]["tokens"], 0);
 }

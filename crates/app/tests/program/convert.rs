@@ -57,7 +57,7 @@ fn what_cannot_be_converted_is_refused_by_name() {
         (&[step, "--out", "new"], 1, &["step-00000060", "--text FILE"]),
         (&["run", "--out", "full"], 1, &["full already exists"]),
         (&["run", "--text", "none.txt", "--out", "new"], 1, &["none.txt", "no such file"]),
-        (&["run", "--text", "short.txt", "--out", "new"], 2, &["tokens"]),
+        (&["run", "--text", "short.txt", "--out", "new"], 2, &["give more text"]),
     ];
     for (args, code, parts) in cases {
         let ended = run(scene.path(), &[&["convert"], args].concat());
