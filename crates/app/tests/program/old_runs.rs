@@ -192,7 +192,7 @@ fn the_configuration_of_a_stored_run_makes_a_run_that_can_be_repeated() {
         let stored = fs::read_to_string(run.file("config.toml")).unwrap();
         let mut settings: toml::Table = stored.parse().unwrap();
         let model = settings["model"].as_table_mut().unwrap();
-        model.retain(|key, _| !["vocab_size", "n_parts", "ngrams", "head"].contains(&key.as_str()));
+        model.retain(|key, _| !["vocab_size", "n_parts", "ngrams", "head"].contains(&&**key));
         fs::write(run.folder.path().join("config.toml"), settings.to_string()).unwrap();
         fs::remove_dir_all(run.file("")).unwrap();
         let tensors = |config: &str| {
