@@ -44,9 +44,10 @@ fn runs_killed_at_random_moments_end_the_same() {
         let (out, mut saved) = (format!("run-{number}"), None);
         loop {
             let mut command = scene.go_on(&out, OFTEN);
-            let ended = match n_kills < n_kills_wanted() {
-                true => killed(command, longest.mul_f64(share(n_starts))),
-                false => command.output().unwrap().into(),
+            let ended = if n_kills < n_kills_wanted() {
+                killed(command, longest.mul_f64(share(n_starts)))
+            } else {
+                command.output().unwrap().into()
             };
             n_starts += 1;
             saved = saved.max(last_saved(&ended.stderr));

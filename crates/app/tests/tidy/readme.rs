@@ -92,10 +92,9 @@ fn stale_paths(repo: &Repo) -> Vec<String> {
 /// Whether a file, or for a path that ends with `/` a folder, ends with the whole names of `path`.
 fn ends_a_path(repo: &Repo, path: &str) -> bool {
     let end = format!("/{path}");
-    repo.paths().map(|known| format!("/{known}")).any(|known| match path.ends_with('/') {
-        true => known.contains(&end),
-        false => known.ends_with(&end),
-    })
+    repo.paths()
+        .map(|known| format!("/{known}"))
+        .any(|known| if path.ends_with('/') { known.contains(&end) } else { known.ends_with(&end) })
 }
 
 /// The targets of `[text](target)` outside code.

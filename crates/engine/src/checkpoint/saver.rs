@@ -137,12 +137,13 @@ impl Saver {
         if writer.snapshot.is_some() {
             return;
         }
-        let done = match wait {
-            true => writer.done.recv().ok(),
-            false => match writer.done.try_recv() {
+        let done = if wait {
+            writer.done.recv().ok()
+        } else {
+            match writer.done.try_recv() {
                 Err(std::sync::mpsc::TryRecvError::Empty) => return,
                 result => result.ok(),
-            },
+            }
         };
         match done {
             Some(Done { snapshot, outcome }) => {

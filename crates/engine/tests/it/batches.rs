@@ -87,9 +87,8 @@ fn run(model: &OwnedModel, pool: &mut Pool, n_rows: usize, is_alone: bool) -> Lo
         let mut following = workspace.step(model.model(), pool, &mut batch).unwrap();
         (0..parts.len()).map(|i| following.distribution(i).into_logits().to_vec()).collect()
     };
-    let one_step = |parts: &&[(usize, usize)]| match is_alone {
-        true => parts.iter().flat_map(|part| step(&[*part])).collect(),
-        false => step(parts),
+    let one_step = |parts: &&[(usize, usize)]| {
+        if is_alone { parts.iter().flat_map(|part| step(&[*part])).collect() } else { step(parts) }
     };
     STEPS.iter().map(one_step).collect()
 }

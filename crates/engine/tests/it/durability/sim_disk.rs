@@ -60,9 +60,10 @@ impl Disk {
         match op.clone() {
             Op::Link { dir, name, ino, is_dir } => {
                 self.dirs.entry(dir).or_default().insert(name, ino);
-                match is_dir {
-                    true => drop(self.dirs.entry(ino).or_default()),
-                    false => drop(self.files.entry(ino).or_default()),
+                if is_dir {
+                    self.dirs.entry(ino).or_default();
+                } else {
+                    self.files.entry(ino).or_default();
                 }
             }
             Op::Unlink { dir, name, ino } => self.forget(dir, &name, ino),

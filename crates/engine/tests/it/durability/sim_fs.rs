@@ -199,11 +199,10 @@ impl State {
         self.n_ops += 1;
         self.n_syncs += usize::from(is_sync);
         let Some(fault) = self.fault else { return Ok(Verdict::Go) };
-        let number = match fault.syncs_only {
-            true if is_sync => n_syncs,
-            true => return Ok(Verdict::Go),
-            false => n,
-        };
+        if fault.syncs_only && !is_sync {
+            return Ok(Verdict::Go);
+        }
+        let number = if fault.syncs_only { n_syncs } else { n };
         if !(number == fault.at || fault.sticky && number > fault.at) {
             return Ok(Verdict::Go);
         }
