@@ -9,7 +9,7 @@ mod support;
 use engine::generate::{Sampler, Sampling, Session};
 use engine::head::LossSpec;
 use engine::model::{Lane, OwnedModel};
-use engine::train::{IdleRows, SequenceSource};
+use engine::train::{RowUpdates, SequenceSource};
 use kernels::{Pool, Precision};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
@@ -120,9 +120,9 @@ fn variants() -> impl Iterator<Item = (Tiny, usize)> {
         let (qk_norm, distinct_inputs) = (is(3), is(3) != is(0));
         let usual = Tiny { dropout: 0.1, batch_seqs: 8, ..Tiny::default() };
         let (composes, has_ngrams) = (is(2) != is(0), is(3) != is(1));
-        let idle_rows = if is(2) { IdleRows::Lazy } else { IdleRows::Dense };
+        let row_updates = if is(2) { RowUpdates::Lazy } else { RowUpdates::Dense };
         let usual = trained_heads(&usual)[(i + i / 4) % 4].clone();
-        let usual = Tiny { composes, has_ngrams, idle_rows, ..usual };
+        let usual = Tiny { composes, has_ngrams, row_updates, ..usual };
         (Tiny { precision, n_lanes, qk_norm, distinct_inputs, ..usual }, threads)
     })
 }

@@ -17,7 +17,7 @@ const CHOICES: [Choice; 4] = [
         settings: "crates/engine/src/train/run/vocabulary.rs",
     },
     Choice {
-        enums: &["IdleRows"],
+        enums: &["RowUpdates"],
         folder: "crates/engine/src/train/optim/adamw/",
         settings: "crates/engine/src/train/run/check.rs",
     },
@@ -121,7 +121,7 @@ fn catches_a_variant_elsewhere() {
         assert_none(check(path, text));
     }
     assert_caught(&check("crates/app/src/a.rs", text), "a.rs:1: names a variant of `HeadConfig`");
-    assert_caught(&check("crates/engine/src/a.rs", "\nx == IdleRows::Lazy\n"), "a.rs:2");
+    assert_caught(&check("crates/engine/src/a.rs", "\nx == RowUpdates::Lazy\n"), "a.rs:2");
     assert_none(check(
         "crates/app/src/a.rs",
         "HeadName::ALL; HeadConfig::default(); // HeadName::Full",

@@ -3,7 +3,7 @@
 //! Both have the same keys, so that the resolved configuration in a run's folder is itself a
 //! settings file, and reproduces the run.
 
-use super::optim::{AdamWOptions, IdleRows};
+use super::optim::{AdamWOptions, RowUpdates};
 use crate::head::{HeadConfig, HeadName};
 use crate::model::{ModelConfig, default_ffn_dim};
 use kernels::Precision;
@@ -319,7 +319,7 @@ impl TrainSettings {
             warmup_steps: self.warmup_steps.unwrap_or((n_steps / 4).clamp(1, 150)),
             decay_steps: self.decay_steps.unwrap_or(n_steps * 8 / 10),
             optimizer: self.optimizer.unwrap_or_else(|| AdamWOptions {
-                idle_rows: IdleRows::auto(model),
+                row_updates: RowUpdates::auto(model),
                 ..AdamWOptions::default()
             }),
             grad_norm_max: self.grad_norm_max.unwrap_or(1.0),

@@ -4,7 +4,7 @@
 
 use crate::support::{Saved, Tiny, bits};
 use engine::head::HeadConfig;
-use engine::train::{IdleRows, SequenceSource, StepError, Trainer};
+use engine::train::{RowUpdates, SequenceSource, StepError, Trainer};
 use kernels::Precision;
 use kernels::rng::{Purpose, Rng};
 
@@ -35,7 +35,7 @@ fn tiny() -> Tiny {
         micro_seqs: 1,
         seq_len: 6,
         tie_embeddings: false,
-        idle_rows: IdleRows::Lazy,
+        row_updates: RowUpdates::Lazy,
         ..Tiny::default()
     }
 }
@@ -79,9 +79,9 @@ fn distance(found: &[f32], expected: &[f32]) -> f64 {
 #[test]
 fn a_lazy_optimiser_trains_as_a_dense_one() {
     for tiny in variants() {
-        let new = |idle_rows| Tiny { idle_rows, ..tiny.clone() }.trainer(2);
-        let [mut dense, mut nudged] = [(); 2].map(|()| new(IdleRows::Dense));
-        let mut lazy = new(IdleRows::Lazy);
+        let new = |row_updates| Tiny { row_updates, ..tiny.clone() }.trainer(2);
+        let [mut dense, mut nudged] = [(); 2].map(|()| new(RowUpdates::Dense));
+        let mut lazy = new(RowUpdates::Lazy);
         nudged.edit_params(|params| {
             let params = params.iter_mut().filter(|p| **p != 0.0);
             params.for_each(|p| *p = f32::from_bits(p.to_bits() ^ 1));

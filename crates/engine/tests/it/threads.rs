@@ -3,7 +3,7 @@
 use crate::support::{Cycle, Saved, Tiny, Trained, heads, train, trained_heads};
 use engine::head::HeadConfig;
 use engine::model::{Layout, OwnedModel};
-use engine::train::{IdleRows, Lanes};
+use engine::train::{Lanes, RowUpdates};
 use kernels::{Pool, Precision};
 
 const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
@@ -33,9 +33,9 @@ fn one_two_three_and_four_threads_give_the_same_bits() {
         let [full, factor, adaptive, sampled] = trained_heads(&added);
         let untied = |tiny: Tiny| Tiny { tie_embeddings: false, ..tiny };
         let composed = [full, untied(factor), adaptive, untied(sampled)];
-        // Rows may be idle wherever there are tables that lanes share: all but the full layer's.
-        let idle = |tiny: &Tiny| Tiny { idle_rows: IdleRows::Lazy, ..tiny.clone() };
-        let lazy: Vec<Tiny> = plain[1..].iter().chain(&composed[1..]).map(idle).collect();
+        // Rows may become stale in tables that lanes share: under all layers but the full one.
+        let lazy = |tiny: &Tiny| Tiny { row_updates: RowUpdates::Lazy, ..tiny.clone() };
+        let lazy: Vec<Tiny> = plain[1..].iter().chain(&composed[1..]).map(lazy).collect();
         for tiny in plain.into_iter().chain(composed).chain(lazy) {
             same_bits_on_any_number_of_threads(&tiny);
         }

@@ -6,7 +6,7 @@ pub mod words;
 use engine::head::HeadConfig;
 use engine::model::{InputLayer, Layout, MicroShape, ModelConfig, init_params};
 use engine::train::{
-    AdamW, AdamWOptions, IdleRows, LanesSpec, Optimizer, SequenceSource, StepPlan, Trainer,
+    AdamW, AdamWOptions, LanesSpec, Optimizer, RowUpdates, SequenceSource, StepPlan, Trainer,
     TrainerSpec,
 };
 use kernels::rng::{Purpose, Rng};
@@ -34,7 +34,7 @@ pub struct Tiny {
     /// Whether input vectors are composed.
     pub composes: bool,
     /// What becomes of rows that a batch does not use.
-    pub idle_rows: IdleRows,
+    pub row_updates: RowUpdates,
     /// Whether rows of n-grams are added to them.
     pub has_ngrams: bool,
 }
@@ -56,7 +56,7 @@ impl Default for Tiny {
             head: HeadConfig::Full,
             n_samples: None,
             composes: false,
-            idle_rows: IdleRows::Dense,
+            row_updates: RowUpdates::Dense,
             has_ngrams: false,
         }
     }
@@ -118,7 +118,7 @@ impl Tiny {
     /// Fresh parameters and zero moments, to be trained on `threads` threads.
     pub fn trainer(&self, threads: usize) -> Trainer {
         let layout = self.layout();
-        let options = AdamWOptions { idle_rows: self.idle_rows, ..AdamWOptions::default() };
+        let options = AdamWOptions { row_updates: self.row_updates, ..AdamWOptions::default() };
         self.trainer_of(self.params(&layout), Box::new(AdamW::new(&layout, options)), threads)
     }
 

@@ -7,7 +7,7 @@ use engine::formats::{TensorFile, read_params};
 use engine::model::{InputLayer, Layout, MicroShape, OwnedModel};
 use engine::train::run::Run;
 use engine::train::settings::PrecisionName;
-use engine::train::{IdleRows, Lanes, SequenceSource};
+use engine::train::{Lanes, RowUpdates, SequenceSource};
 use kernels::Precision;
 use std::path::Path;
 use text::corpus::{EvalWindows, TokenFile, TokenSource};
@@ -42,7 +42,7 @@ fn loss_of_folder(folder: &Path, dir: &Path) -> f64 {
 #[test]
 fn the_model_of_a_checkpoint_has_no_stale_rows() {
     for is_tied in [true, false] {
-        let scene = Scene::with_classes(PrecisionName::F32, is_tied, IdleRows::Lazy);
+        let scene = Scene::with_classes(PrecisionName::F32, is_tied, RowUpdates::Lazy);
         let dir = scene.fresh();
         let last = finish(&dir, 1).pop().unwrap();
         let folder = newest(&RealFs, &dir.join(CHECKPOINTS_NAME)).unwrap().path;

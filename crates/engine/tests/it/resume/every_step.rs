@@ -2,7 +2,7 @@
 
 use super::scene::{N_STEPS, Scene, end, finish, stop_at, with_classes};
 use engine::head::HeadName;
-use engine::train::IdleRows;
+use engine::train::RowUpdates;
 use engine::train::settings::PrecisionName;
 use text::tokenizer::TokenizerKind;
 
@@ -32,21 +32,21 @@ fn stopped_after_every_step_in_bf16() {
 
 #[test]
 fn stopped_after_every_step_with_a_factored_output_layer() {
-    every_step(Scene::with_classes(PrecisionName::Bf16, false, IdleRows::Dense));
+    every_step(Scene::with_classes(PrecisionName::Bf16, false, RowUpdates::Dense));
 }
 
 #[test]
 fn stopped_after_every_step_while_rows_are_stale() {
-    every_step(Scene::with_classes(PrecisionName::F32, false, IdleRows::Lazy));
-    every_step(Scene::with_classes(PrecisionName::Bf16, true, IdleRows::Lazy));
+    every_step(Scene::with_classes(PrecisionName::F32, false, RowUpdates::Lazy));
+    every_step(Scene::with_classes(PrecisionName::Bf16, true, RowUpdates::Lazy));
 }
 
 /// Looking at the model between steps leaves no trace in it.
 #[test]
 fn other_evaluations_and_samples_end_the_same() {
-    let usual = Scene::with_classes(PrecisionName::F32, false, IdleRows::Lazy);
+    let usual = Scene::with_classes(PrecisionName::F32, false, RowUpdates::Lazy);
     let busy = Scene::with(PrecisionName::F32, |settings| {
-        with_classes(settings, false, IdleRows::Lazy);
+        with_classes(settings, false, RowUpdates::Lazy);
         settings.train.eval_every = Some(3);
         settings.train.sample_every = Some(7);
         settings.train.save_every = Some(11);

@@ -4,7 +4,7 @@
 use super::scene::{Scene, end, finish, refusal, stop_at};
 use engine::checkpoint::{CHECKPOINTS_NAME, MANIFEST_NAME, Manifest, read_manifest, step_name};
 use engine::disk::RealFs;
-use engine::train::IdleRows;
+use engine::train::RowUpdates;
 use engine::train::settings::PrecisionName;
 use std::path::{Path, PathBuf};
 
@@ -72,7 +72,7 @@ fn change_number(tensor: &'static str, to: Change) -> impl FnOnce(&mut Vec<u8>) 
 /// What is known of idle rows: each part of it matters.
 #[test]
 fn a_forgotten_part_of_the_lazy_state_is_found() {
-    let scene = Scene::with_classes(PrecisionName::F32, false, IdleRows::Lazy);
+    let scene = Scene::with_classes(PrecisionName::F32, false, RowUpdates::Lazy);
     let straight = scene.straight();
     let fewer: Change = |n| (n > 1.0).then_some(n - 1.0);
     let larger: Change = |x| (x != 0.0).then_some(x * 1.01);
@@ -91,7 +91,7 @@ fn a_forgotten_part_of_the_lazy_state_is_found() {
 
 #[test]
 fn impossible_counts_of_missed_updates_are_refused_by_name() {
-    let scene = Scene::with_classes(PrecisionName::F32, false, IdleRows::Lazy);
+    let scene = Scene::with_classes(PrecisionName::F32, false, RowUpdates::Lazy);
     let wrong: [(_, Change); 4] = [
         ("idle.lm_head.weight", |_| Some(0.5)),
         ("idle.model.embed_tokens.weight", |_| Some(31.0)),

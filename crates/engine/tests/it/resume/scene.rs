@@ -6,7 +6,7 @@ use engine::head::HeadName;
 use engine::train::events::{Evaluation, Event, Observer, Outcome};
 use engine::train::run::{Budget, Run, RunError, prepare};
 use engine::train::settings::{PrecisionName, Settings};
-use engine::train::{AdamWOptions, IdleRows};
+use engine::train::{AdamWOptions, RowUpdates};
 use std::path::{Path, PathBuf};
 use text::stories;
 
@@ -81,11 +81,11 @@ pub fn settings(text: &Path, precision: PrecisionName) -> Settings {
 }
 
 /// A factored output layer of so many classes that a batch has not all of them.
-pub fn with_classes(settings: &mut Settings, is_tied: bool, idle_rows: IdleRows) {
+pub fn with_classes(settings: &mut Settings, is_tied: bool, row_updates: RowUpdates) {
     settings.vocab.head = Some(HeadName::Factor);
     settings.vocab.n_classes = Some(20);
     settings.model.tie_embeddings = Some(is_tied);
-    settings.train.optimizer = Some(AdamWOptions { idle_rows, ..AdamWOptions::default() });
+    settings.train.optimizer = Some(AdamWOptions { row_updates, ..AdamWOptions::default() });
 }
 
 /// Writes the first `n_bytes` of the stories of a seed.
@@ -108,8 +108,8 @@ impl Scene {
     }
 
     /// With a factored output layer.
-    pub fn with_classes(precision: PrecisionName, is_tied: bool, idle_rows: IdleRows) -> Scene {
-        Scene::with(precision, |settings| with_classes(settings, is_tied, idle_rows))
+    pub fn with_classes(precision: PrecisionName, is_tied: bool, row_updates: RowUpdates) -> Scene {
+        Scene::with(precision, |settings| with_classes(settings, is_tied, row_updates))
     }
 
     /// With other settings than the usual.
