@@ -308,8 +308,8 @@ fn time_width(layouts: &[Layout], vocab_size: usize, model_dim: usize, rounds: u
     let mut seconds = vec![[const { (Vec::new(), Vec::new()) }; 3]; layouts.len()];
     let mut dense = Vec::new();
     for round in 0..rounds {
-        for turn in 0..layouts.len() {
-            let i = if round % 2 == 0 { turn } else { layouts.len() - 1 - turn };
+        for position in 0..layouts.len() {
+            let i = if round % 2 == 0 { position } else { layouts.len() - 1 - position };
             for (work, (cold, warm)) in works.into_iter().zip(&mut seconds[i]) {
                 black_box(sum_squares(&sweep));
                 let [first, second] = [0, 1].map(|b| &layouts[i].batches[2 * round + b]);

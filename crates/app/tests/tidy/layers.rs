@@ -7,8 +7,8 @@ use crate::rust_text::{code_of, has_word};
 const LAYERS: [(&str, u32); 5] =
     [("kernels", 0), ("lattice", 0), ("text", 1), ("engine", 2), ("app", 3)];
 
-/// The rooms of the engine from bottom to top; rooms of the same layer may know each other.
-const ROOMS: [(&str, u32); 8] = [
+/// Folders of the engine from bottom to top; folders of one layer may import each other.
+const FOLDERS: [(&str, u32); 8] = [
     ("disk", 0),
     ("head", 1),
     ("model", 1),
@@ -60,20 +60,20 @@ fn dependencies(manifest: &str) -> Vec<String> {
     names
 }
 
-/// The complaints about imports between rooms of the engine that point up.
+/// Complaints about upward imports between folders of the engine.
 fn upward_imports(repo: &Repo) -> Vec<String> {
     let mut complaints = Vec::new();
     for (path, text) in repo.rust_files() {
         let Some(inside) = path.strip_prefix("crates/engine/src/") else { continue };
-        let Some((room, _)) = inside.split_once('/') else { continue };
-        let Some(&(_, own)) = ROOMS.iter().find(|(name, _)| *name == room) else {
-            complaints.push(format!("{path}: `{room}` has no layer; give it one in this test"));
+        let Some((folder, _)) = inside.split_once('/') else { continue };
+        let Some(&(_, own)) = FOLDERS.iter().find(|(name, _)| *name == folder) else {
+            complaints.push(format!("{path}: `{folder}` has no layer; give it one in this test"));
             continue;
         };
         for (i, line) in code_of(text).lines().enumerate().filter(|(_, l)| l.contains("crate::")) {
-            let above = ROOMS.iter().filter(|(_, layer)| *layer > own);
+            let above = FOLDERS.iter().filter(|(_, layer)| *layer > own);
             for (name, _) in above.filter(|(name, _)| has_word(line, name)) {
-                complaints.push(format!("{path}:{}: `{room}` must not import `{name}`", i + 1));
+                complaints.push(format!("{path}:{}: `{folder}` must not import `{name}`", i + 1));
             }
         }
     }

@@ -56,7 +56,7 @@ impl Neighbours {
     }
 
     /// The same pairs, grouped by the other token.
-    fn turned(&self) -> Neighbours {
+    fn transposed(&self) -> Neighbours {
         let n = self.starts.len() - 1;
         let mut starts = starts_of(n, self.entries.iter().map(|(id, _)| *id));
         let mut entries = vec![(0, 0); self.entries.len()];
@@ -126,7 +126,7 @@ impl Bigrams {
             }
         }
         let successors = run_lengths(&put_back(slots), &by_first);
-        let predecessors = successors.turned();
+        let predecessors = successors.transposed();
         Ok(Bigrams { n_pairs: n_pairs as u64, successors, predecessors })
     }
 

@@ -72,7 +72,7 @@ fn gains_are_those_of_counting_anew() {
             assert!((anew.objective - at_first - found).abs() <= exact, "word {word} to {to}");
             assert!((gains[to as usize] - found).abs() <= exact + foretold, "word {word} to {to}");
             assert!(anew.pairs.counts == state.pairs.counts && anew.sizes == state.sizes);
-            assert_eq!(anew.pairs_turned.gain_of_one, state.pairs_turned.gain_of_one);
+            assert_eq!(anew.pairs_transposed.gain_of_one, state.pairs_transposed.gain_of_one);
             state.move_word(word, start[word as usize], &around);
         }
     }

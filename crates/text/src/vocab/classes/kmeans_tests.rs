@@ -58,10 +58,10 @@ fn points_go_to_the_nearest_centre_below_its_cap() {
         for (i, class) in class_of.iter().enumerate() {
             let cosine =
                 |c: u32| dot(points.vector(i), &centres[c as usize * WORD_DIM..][..WORD_DIM]);
-            let rooms = (0..4).filter(|c| sizes[*c as usize] < size_cap);
+            let not_full = (0..4).filter(|c| sizes[*c as usize] < size_cap);
             // The two sums of 64 products round differently: each by at most an epsilon a term.
             let bound = 2.0 * WORD_DIM as f32 * f32::EPSILON;
-            assert!(rooms.clone().all(|c| cosine(*class) >= cosine(c) - bound), "point {i}");
+            assert!(not_full.clone().all(|c| cosine(*class) >= cosine(c) - bound), "point {i}");
             sizes[*class as usize] += 1;
         }
         assert!(sizes.iter().all(|size| *size <= size_cap));

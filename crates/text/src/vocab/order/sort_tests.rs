@@ -34,7 +34,7 @@ fn fault_of_spiral(ordered: &[Mark]) -> Option<usize> {
     (0..ordered.len()).find(|&i| {
         let falls = i > 0
             && rings[i] == rings[i - 1]
-            && turn(ordered[i].position) < turn(ordered[i - 1].position);
+            && ring_fraction(ordered[i].position) < ring_fraction(ordered[i - 1].position);
         falls || !counts[of_ring(i)].contains(&ordered[i].count)
     })
 }
@@ -58,7 +58,7 @@ fn every_order_has_each_token_once_and_is_the_same_again() {
 #[test]
 fn lots_differ_by_seed_and_by_use() {
     let marks = marks(100);
-    let random = |seed, lot| sorted(TokenOrder::Random, &marks, seed, lot);
+    let random = |seed, stream| sorted(TokenOrder::Random, &marks, seed, stream);
     assert!(random(1, 0) != random(2, 0) && random(1, 0) != random(1, 1));
 }
 
@@ -100,12 +100,12 @@ fn the_check_of_the_spiral_finds_planted_faults() {
 /// The direction of each point of a ring is as far round it as the point is along it.
 #[test]
 fn directions_go_round_as_the_spiral_does() {
-    assert_eq!(turn([0.0, 0.0]), 0.0);
+    assert_eq!(ring_fraction([0.0, 0.0]), 0.0);
     for n in 1..2_000 {
         let (r, (x, y)) = (ring(n), position(n));
         let position = n - (2 * r - 1).pow(2) + 1;
         for scale in [1.0, 0.25, 3.0] {
-            let found = turn([x as f64 * scale, y as f64 * scale]);
+            let found = ring_fraction([x as f64 * scale, y as f64 * scale]);
             let expected = position as f64 / (8 * r) as f64;
             // Two roundings of numbers up to 4, then a quarter of them.
             assert!((found - expected).abs() <= 2.0 * f64::EPSILON, "{n}: {found}, {expected}");
