@@ -191,7 +191,7 @@ impl Writer {
 
     /// Copies the state and hands it to the thread. Requires the snapshot to be present.
     fn submit(&mut self, checkpoint: &Checkpoint<'_>) {
-        let snapshot = self.snapshot.take().expect("the caller has waited for the save before");
+        let snapshot = self.snapshot.take().expect("the caller has waited for the previous save");
         // A dead thread is detected when its answer is awaited.
         let _ = self.jobs.send(Job::copy_of(checkpoint, snapshot));
     }

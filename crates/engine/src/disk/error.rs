@@ -28,7 +28,7 @@ pub enum SaveError {
         path: PathBuf,
         /// Total size to be written.
         needed_bytes: u64,
-        /// Free space after removing the failed attempt, if the system tells.
+        /// Free space after removing the failed attempt, if known.
         free_bytes: Option<u64>,
     },
     /// A tensor holds NaN or infinity. Such a state is useless and never replaces a good one.
@@ -206,9 +206,9 @@ impl LoadError {
         move |source| LoadError::Io { doing, path, source }
     }
 
-    /// Whether the files are at fault, so that an older checkpoint is the remedy. Otherwise the
-    /// same files may be fine for a newer program, another user, or a moment later, and falling
-    /// back would throw away work.
+    /// Whether the files are at fault, so that an older checkpoint should be used. Otherwise the same
+    /// files may be fine for a newer program, another user, or a moment later, and falling back
+    /// would throw away work.
     pub fn blames_files(&self) -> bool {
         match self {
             LoadError::Damaged { .. } | LoadError::Mismatch { .. } => true,

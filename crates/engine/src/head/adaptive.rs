@@ -261,7 +261,7 @@ impl Predictor for AdaptivePredictor {
         input: Rows<'a>,
         _: &'a mut Pool,
     ) -> Distribution<'a> {
-        let AdaptivePredictor { layer, precision, first, narrow, operand: room, log_p } = self;
+        let AdaptivePredictor { layer, precision, first, narrow, operand: buffer, log_p } = self;
         let packed = weights.packed;
         matmul(first, input, packed.forward(layer.first.matrix), Accum::Replace);
         log_softmax(first, 0.0);
@@ -272,7 +272,7 @@ impl Predictor for AdaptivePredictor {
         for ((cluster, ids), total) in layer.clusters.iter().zip(ids).zip(clusters) {
             let narrow = &mut narrow[..cluster.narrow.n_out];
             matmul(narrow, input, packed.forward(cluster.narrow), Accum::Replace);
-            let x = operand(narrow, as_rows(room, layer.model_dim, *precision));
+            let x = operand(narrow, as_rows(buffer, layer.model_dim, *precision));
             let log_p = &mut log_p[ids];
             matmul(log_p, x, packed.forward(cluster.rows), Accum::Replace);
             log_softmax(log_p, *total);
@@ -281,8 +281,8 @@ impl Predictor for AdaptivePredictor {
     }
 
     fn bytes(&self) -> usize {
-        let rooms = [&self.first, &self.narrow, &self.operand, &self.log_p];
-        rooms.into_iter().map(|room| room.len()).sum::<usize>() * size_of::<f32>()
+        let buffers = [&self.first, &self.narrow, &self.operand, &self.log_p];
+        buffers.into_iter().map(|buffer| buffer.len()).sum::<usize>() * size_of::<f32>()
     }
 }
 
