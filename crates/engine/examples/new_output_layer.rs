@@ -4,9 +4,9 @@
 //! cargo run --release -p crystalline-engine --example new_output_layer
 //! ```
 //!
-//! A layer has three parts. [`OutputLayer`] lays out tensors, [`HeadLoss`] works on the micro-batches
-//! of all lanes, [`Predictor`] on single positions. For brevity this one keeps all logits of a
-//! micro-batch in memory and works in f32.
+//! A layer has three parts. [`OutputLayer`] lays out tensors, [`HeadLoss`] works on the
+//! micro-batches of all lanes, [`Predictor`] on single positions. For brevity this one keeps all
+//! logits of a micro-batch in memory and works in f32.
 
 use engine::head::{Around, Distribution, HeadLoss, LanePass, LossSpec, OutputLayer, Predictor};
 use engine::model::{
@@ -87,7 +87,7 @@ impl OutputLayer for Biased {
     }
 }
 
-/// The layer at work on lanes.
+/// Loss of the layer over lanes.
 #[derive(Debug)]
 struct BiasedLoss {
     layer: Biased,
@@ -153,7 +153,7 @@ impl HeadLoss for BiasedLoss {
     }
 }
 
-/// The layer at work on single positions.
+/// The layer for single positions.
 #[derive(Debug)]
 struct BiasedPredictor {
     layer: Biased,
@@ -176,7 +176,7 @@ impl Predictor for BiasedPredictor {
     }
 }
 
-/// Every token is followed by itself times three, plus one, modulo the vocabulary.
+/// Text in which token x is followed by 3x + 1, modulo the vocabulary.
 struct Cycle(u32);
 
 impl SequenceSource for Cycle {

@@ -1,4 +1,4 @@
-//! Stops after every step, on any number of threads: the run ends the same.
+//! Stops after every step, on any number of threads: the run ends with the same bytes.
 
 use super::scene::{N_STEPS, Scene, end, finish, stop_at, with_classes};
 use engine::head::HeadName;
@@ -11,7 +11,7 @@ fn every_step(scene: Scene) {
     assert_eq!(straight.metrics.len() as u64, N_STEPS);
     for step in 1..=N_STEPS {
         let dir = scene.fresh();
-        // Threads differ between the halves and from step to step: they must not matter.
+        // The number of threads differs between the halves and from step to step.
         let threads = (1 + step as usize % 2, 1 + step as usize / 2 % 2);
         stop_at(&dir, step, threads.0);
         finish(&dir, threads.1);
@@ -41,7 +41,7 @@ fn stopped_after_every_step_while_rows_are_stale() {
     every_step(Scene::with_classes(PrecisionName::Bf16, true, RowUpdates::Lazy));
 }
 
-/// Looking at the model between steps leaves no trace in it.
+/// Reading the model between steps does not change it.
 #[test]
 fn other_evaluations_and_samples_end_the_same() {
     let usual = Scene::with_classes(PrecisionName::F32, false, RowUpdates::Lazy);
@@ -84,7 +84,7 @@ fn stopped_after_every_step_with_composed_input_vectors() {
 fn stopped_after_every_step_with_rows_of_ngrams() {
     every_step(Scene::with(PrecisionName::F32, |settings| {
         settings.vocab.head = Some(HeadName::Factor);
-        settings.model.tie_embeddings = Some(false); // so that other rows may be idle
+        settings.model.tie_embeddings = Some(false); // so that other rows become stale too
         settings.vocab.ngram_embed = Some(true);
         settings.vocab.ngram_rows = Some(100);
     }));
@@ -100,9 +100,9 @@ fn stopped_sixty_times() {
     assert_eq!(scene.straight().difference(&end(&dir)), None);
 }
 
-/// All steps are taken and saved, and only the last measurement is left: nothing comes twice.
+/// All steps are taken and saved, and only the last evaluation is missing: no row is duplicated.
 #[test]
-fn a_finished_run_finishes_again_without_a_change() {
+fn a_finished_run_finishes_again_without_change() {
     let scene = Scene::new(PrecisionName::F32);
     let dir = scene.fresh();
     finish(&dir, 1);
