@@ -111,7 +111,7 @@ pub struct Options {
     pub n_classes: Option<usize>,
     /// Threads that build the vocabularies; the measurement itself uses one.
     pub threads: usize,
-    /// Rounds in which the orders take turns.
+    /// Rounds, each of which measures every order.
     pub rounds: usize,
 }
 
@@ -300,7 +300,7 @@ const STEP: AdamwStep = AdamwStep {
     idle2: 1.0,
 };
 
-/// Times all layouts at one width; they take turns, in reverse in every second round.
+/// Times all layouts at one width, alternating; every second round is in reverse order.
 fn time_width(layouts: &[Layout], vocab_size: usize, model_dim: usize, rounds: usize) -> Width {
     let mut table = Table::new(vocab_size, model_dim);
     let sweep = AlignedVec::<f32>::zeroed(SWEEP_LEN);

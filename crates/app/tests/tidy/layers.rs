@@ -3,7 +3,7 @@
 use crate::repo::{Repo, assert_caught, assert_none, crate_of};
 use crate::rust_text::{code_of, has_word};
 
-/// The crates from bottom to top; equal layers do not know each other.
+/// Crates from bottom to top; crates of one layer must not depend on each other.
 const LAYERS: [(&str, u32); 5] =
     [("kernels", 0), ("lattice", 0), ("text", 1), ("engine", 2), ("app", 3)];
 
@@ -40,7 +40,7 @@ fn upward_dependencies(repo: &Repo) -> Vec<String> {
     complaints
 }
 
-/// Names of all dependencies in a manifest, those of this repository by their folder's name.
+/// Names of all dependencies in a manifest; crates of this repository by their folder name.
 fn dependencies(manifest: &str) -> Vec<String> {
     let manifest: toml::Table = manifest.parse().expect("cargo has read it before this test");
     let targets = manifest.get("target").and_then(|t| t.as_table());

@@ -33,7 +33,7 @@ const CHOICES: [Choice; 4] = [
     },
 ];
 
-/// Code outside tests that names a variant (`Enum::Variant`) where it is not known.
+/// Code outside tests that names a variant (`Enum::Variant`) outside the permitted files.
 fn named_elsewhere(repo: &Repo) -> Vec<String> {
     let mut complaints = Vec::new();
     for (path, text) in repo.program_files() {
@@ -58,7 +58,7 @@ fn named_elsewhere(repo: &Repo) -> Vec<String> {
     complaints
 }
 
-/// Where `code` has `name::` and then a variant: a capital letter and a small one, unlike a constant.
+/// Positions of `name::` before a variant: a capital and a small letter, unlike a constant.
 fn variants_of<'a>(code: &'a str, name: &'a str) -> impl Iterator<Item = usize> + 'a {
     code.match_indices(name).map(|(at, _)| at).filter(move |at| {
         let is_whole = !code[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
@@ -70,7 +70,7 @@ fn variants_of<'a>(code: &'a str, name: &'a str) -> impl Iterator<Item = usize> 
     })
 }
 
-/// Modes that a type should tell apart, instead of an `expect` that says they cannot be.
+/// Modes that types should distinguish, instead of an `expect` that excludes them.
 const MODES: [&str; 9] = [
     "factored",
     "adaptive",

@@ -56,15 +56,15 @@ fn a_changed_text_is_refused_by_name() {
 #[test]
 fn a_run_whose_text_changed_or_is_gone_still_ends_the_same() {
     let scene = Scene::new(PrecisionName::F32);
-    let straight = scene.straight();
+    let uninterrupted = scene.uninterrupted();
     let (changed, gone) = (scene.fresh(), scene.fresh());
     std::fs::write(scene.text(), "Another text.\n").unwrap();
     finish(&changed, 1);
-    assert_eq!(straight.difference(&end(&changed)), None);
+    assert_eq!(uninterrupted.difference(&end(&changed)), None);
     std::fs::remove_file(scene.text()).unwrap();
     check(&gone).unwrap();
     finish(&gone, 1);
-    assert_eq!(straight.difference(&end(&gone)), None);
+    assert_eq!(uninterrupted.difference(&end(&gone)), None);
 }
 
 #[test]

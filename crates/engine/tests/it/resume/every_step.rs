@@ -7,15 +7,15 @@ use engine::train::settings::PrecisionName;
 use text::tokenizer::TokenizerKind;
 
 fn every_step(scene: Scene) {
-    let straight = scene.straight();
-    assert_eq!(straight.metrics.len() as u64, N_STEPS);
+    let uninterrupted = scene.uninterrupted();
+    assert_eq!(uninterrupted.metrics.len() as u64, N_STEPS);
     for step in 1..=N_STEPS {
         let dir = scene.fresh();
         // The number of threads differs between the halves and from step to step.
         let threads = (1 + step as usize % 2, 1 + step as usize / 2 % 2);
         stop_at(&dir, step, threads.0);
         finish(&dir, threads.1);
-        assert_eq!(straight.difference(&end(&dir)), None, "stopped after step {step}");
+        assert_eq!(uninterrupted.difference(&end(&dir)), None, "stopped after step {step}");
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }
@@ -51,7 +51,7 @@ fn other_evaluations_and_samples_end_the_same() {
         settings.train.sample_every = Some(7);
         settings.train.save_every = Some(11);
     });
-    let (usual, busy) = (usual.straight(), busy.straight());
+    let (usual, busy) = (usual.uninterrupted(), busy.uninterrupted());
     assert!(usual.model == busy.model && usual.optimizer == busy.optimizer);
 }
 
@@ -97,7 +97,7 @@ fn stopped_sixty_times() {
     let dir = scene.fresh();
     (1..N_STEPS).for_each(|step| stop_at(&dir, step, 1));
     finish(&dir, 1);
-    assert_eq!(scene.straight().difference(&end(&dir)), None);
+    assert_eq!(scene.uninterrupted().difference(&end(&dir)), None);
 }
 
 /// All steps are taken and saved, and only the last evaluation is missing: no row is duplicated.

@@ -83,7 +83,7 @@ fn stopped_runs_resume_in_every_order() {
         let dir = scene.fresh();
         stop_at(&dir, 25, 2);
         finish(&dir, 1);
-        assert_eq!(scene.straight().difference(&end(&dir)), None, "{order}");
+        assert_eq!(scene.uninterrupted().difference(&end(&dir)), None, "{order}");
     }
 }
 
@@ -103,6 +103,6 @@ fn runs_older_than_the_choice_of_order_still_open() {
     assert_eq!(config(&dir).vocab.order, None);
     stop_at(&dir, 25, 1);
     finish(&dir, 2);
-    let (expected, found) = (factored.straight(), end(&dir));
+    let (expected, found) = (factored.uninterrupted(), end(&dir));
     assert!(expected.model == found.model && expected.metrics == found.metrics);
 }

@@ -47,7 +47,7 @@ fn difference(
     let scene = Scene::new(PrecisionName::F32);
     let dir = forged(&scene, change, facts);
     finish(&dir, 1);
-    scene.straight().difference(&end(&dir))
+    scene.uninterrupted().difference(&end(&dir))
 }
 
 /// New value of a number, or `None` to leave it unchanged.
@@ -72,7 +72,7 @@ fn change_number(tensor: &'static str, to: Change) -> impl FnOnce(&mut Vec<u8>) 
 #[test]
 fn a_changed_part_of_the_lazy_state_is_detected() {
     let scene = Scene::with_classes(PrecisionName::F32, false, RowUpdates::Lazy);
-    let straight = scene.straight();
+    let uninterrupted = scene.uninterrupted();
     let fewer: Change = |n| (n > 1.0).then_some(n - 1.0);
     let larger: Change = |x| (x != 0.0).then_some(x * 1.01);
     for (tensor, to) in [
@@ -84,7 +84,7 @@ fn a_changed_part_of_the_lazy_state_is_detected() {
     ] {
         let dir = forged(&scene, change_number(tensor, to), |_| ());
         finish(&dir, 1);
-        assert!(straight.difference(&end(&dir)).is_some(), "{tensor}");
+        assert!(uninterrupted.difference(&end(&dir)).is_some(), "{tensor}");
     }
 }
 

@@ -145,7 +145,7 @@ impl Scene {
     }
 
     /// The final state of a run that is never stopped.
-    pub fn straight(&self) -> End {
+    pub fn uninterrupted(&self) -> End {
         let dir = self.fresh();
         finish(&dir, 1);
         end(&dir)
