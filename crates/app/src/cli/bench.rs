@@ -184,7 +184,7 @@ fn print(reports: &[impl Serialize + Display], as_json: bool) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-/// Why to refuse to measure, if so: figures of a slower path than the processor's best would be
+/// Reason to refuse to measure, if any: figures of a slower path than the processor's best would be
 /// mistaken for the speed of the machine.
 fn refusal(active: Isa, best: Isa, is_forced: bool, any_path: bool) -> Option<String> {
     let (active, best) = (active.name(), best.name());

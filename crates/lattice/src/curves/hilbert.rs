@@ -101,7 +101,7 @@ mod tests {
         for order in [0, 1, 2, 3, 4, 7, 10] {
             let points: Vec<(u32, u32)> =
                 (0..1 << (2 * order)).map(|n| position(order, n)).collect();
-            assert!(points == drawn(order), "the curve of order {order} is another");
+            assert!(points == drawn(order), "wrong curve of order {order}");
             assert!(points.windows(2).all(|p| is_step(p[0], p[1])), "a jump in order {order}");
             for (n, &(x, y)) in points.iter().enumerate() {
                 assert_eq!(number(order, x, y), n as u64);

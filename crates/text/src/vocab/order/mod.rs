@@ -190,7 +190,7 @@ mod tests {
             found.push(ordered.order);
         }
         found.dedup();
-        assert_eq!(found.len(), TokenOrder::ALL.len(), "each is an order of its own");
+        assert_eq!(found.len(), TokenOrder::ALL.len(), "all orders differ");
         assert_ne!(
             sets(&Classes { order: marks.order(TokenOrder::Random), ..classes.clone() }),
             sets(&classes)
