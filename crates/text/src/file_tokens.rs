@@ -5,7 +5,7 @@ use crate::tokenizer::{Control, TextError, Tokenizer};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-/// Why a file has no tokens.
+/// Error of reading the tokens of a file.
 #[derive(Debug, thiserror::Error)]
 pub enum FileTokensError {
     /// The file.
@@ -26,8 +26,8 @@ impl FileTokensError {
     }
 }
 
-/// The tokens of a file, after an end of text where there is such a token: so the first of the
-/// file's own is predicted, too.
+/// The tokens of a file, after an end-of-text token if the tokeniser has one, so that the first
+/// token of the file is predicted too.
 ///
 /// # Errors
 /// [`FileTokensError`] if the file cannot be read as text.

@@ -1,4 +1,4 @@
-//! Loss of a model on tokens, measured in windows side by side.
+//! Loss of a model on tokens, measured in adjacent windows.
 
 use super::{Lanes, SequenceSource};
 use crate::head::LossSum;
@@ -10,7 +10,7 @@ use text::corpus::{Error, EvalWindows, TokenSource};
 struct Windows<'a, S: ?Sized> {
     tokens: &'a S,
     windows: EvalWindows,
-    /// The tokens that are targets, if not all are.
+    /// Whether each token is a target; `None` if all are.
     is_target: Option<&'a [bool]>,
 }
 
@@ -26,7 +26,7 @@ impl<S: TokenSource + Sync + ?Sized> SequenceSource for Windows<'_, S> {
     }
 }
 
-/// The loss of all but the first of `tokens`, or of those of them that are targets.
+/// Loss on all of `tokens` but the first, or only on those marked as targets.
 ///
 /// # Errors
 /// [`Error::TooFewTokens`] if there are fewer than two.

@@ -90,13 +90,12 @@ impl Machine {
         let tokens = TokenFile::open(&dir.join(TRAIN_NAME))?;
         let batches = Batches::new(tokens.len(), model.seq_len, train.batch_seqs, train.seed)?;
         let valid_path = dir.join(VALID_NAME);
-        let valid = match valid_path.exists() {
-            true => {
-                let tokens = TokenFile::open(&valid_path)?;
-                let windows = EvalWindows::new(tokens.len(), model.seq_len)?;
-                Some(ValidSource { tokens, n_taken: windows.n_windows(), windows })
-            }
-            false => None,
+        let valid = if valid_path.exists() {
+            let tokens = TokenFile::open(&valid_path)?;
+            let windows = EvalWindows::new(tokens.len(), model.seq_len)?;
+            Some(ValidSource { tokens, n_taken: windows.n_windows(), windows })
+        } else {
+            None
         };
         let layout = Layout::for_training(model, config.vocab.n_samples)?;
         let tokenizer = Tokenizer::load(&dir.join(TOKENIZER_NAME))?;
@@ -104,9 +103,10 @@ impl Machine {
         let mut inputs = InputLayer::open(dir, &tokenizer, hash, &layout)?;
         let held_out = valid.as_ref().map(|valid| &valid.tokens);
         [Some(&tokens), held_out].into_iter().flatten().for_each(|text| inputs.add_words_of(text));
-        let token_counts = match layout.shares_tables() {
-            true => count_tokens(&tokens, model.vocab_size)?,
-            false => Vec::new(),
+        let token_counts = if layout.shares_tables() {
+            count_tokens(&tokens, model.vocab_size)?
+        } else {
+            Vec::new()
         };
         let mut params = init_params(&layout, train.seed);
         layout.head.init(&mut params, &token_counts);

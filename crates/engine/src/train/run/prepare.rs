@@ -170,10 +170,8 @@ fn data_config(settings: &Settings) -> DataConfig {
 
 /// Rules for reading the files of a run.
 pub(super) fn text_rules(data: &DataConfig) -> TextRules {
-    let invalid_bytes = match data.replace_invalid_utf8 {
-        true => InvalidBytes::Replace,
-        false => InvalidBytes::Refuse,
-    };
+    let invalid_bytes =
+        if data.replace_invalid_utf8 { InvalidBytes::Replace } else { InvalidBytes::Refuse };
     TextRules { invalid_bytes, ..TextRules::default() }
 }
 
