@@ -34,7 +34,7 @@ except ImportError as missing:
 
 
 def ours(program, model, text):
-    """Where our program found the model, its logits by name, and the ids of the whole text."""
+    """Path of the model, our logits by name, and our ids of the whole text."""
     with tempfile.TemporaryDirectory() as folder:
         dump = Path(folder) / "logits.safetensors"
         command = [program, "eval", model, text, "--precision", "f32", "--json"]
@@ -103,7 +103,7 @@ def check(folder, text, tensors, ids, bound):
 
 
 def self_test(bound):
-    """Checks this checker: a right answer passes, and each planted error is caught."""
+    """Self-test: a right answer passes, and each planted error is detected."""
     with tempfile.TemporaryDirectory() as folder:
         write_tiny_folder(folder)
         ids = [3, 1, 4, 1, 5]

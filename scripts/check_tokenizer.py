@@ -46,7 +46,7 @@ def loaded_three_ways(folder):
 
 
 def first_difference(ours, theirs):
-    """None if the ids are equal, else a sentence about the first place where they are not."""
+    """None if the ids are equal, else a message about the first difference."""
     if ours == theirs:
         return None
     at = next((i for i, (a, b) in enumerate(zip(ours, theirs)) if a != b), min(len(ours), len(theirs)))
@@ -68,7 +68,7 @@ def check(folder, text, ours):
 
 
 def self_test():
-    """A checker that cannot fail shows nothing: plant errors and see them found."""
+    """Self-test: each planted error is detected."""
     golden = Path(__file__).parent.parent / "crates/text/tests/golden/tokenizers"
     text = (golden / "other.txt").read_bytes().decode()
     ids = [int(i) for i in (golden / "word/other.ids").read_text().split()]

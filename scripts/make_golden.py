@@ -117,7 +117,7 @@ CASES = [
 
 @dataclass
 class Outcome:
-    """What one run of a case computed, all as numpy arrays or plain numbers."""
+    """Results of one run of a case, as numpy arrays or plain numbers."""
 
     logits: np.ndarray = None
     grads: dict = field(default_factory=dict)
@@ -127,7 +127,7 @@ class Outcome:
 
 
 def initial_weights(case):
-    """Weights by name. Gains are drawn around 1, so that a gain left out is noticed."""
+    """Weights by name. Gains are drawn around 1, so that an omitted gain is noticed."""
     generator = torch.Generator().manual_seed(case.seed)
     weights = {}
     for name, parameter in case.model().named_parameters():  # a tied matrix comes once
@@ -192,7 +192,7 @@ def run(case, weights, tokens, targets, attention="eager"):
 
 
 def rounding_noise(a, b):
-    """How far two correct runs lie apart: what no test may ask to be closer than."""
+    """Difference of two correct runs, below which no bound of a test may lie."""
     def relative_to_norm(x, y):
         return float(np.linalg.norm(x - y) / np.linalg.norm(x))
 

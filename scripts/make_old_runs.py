@@ -24,7 +24,7 @@ from pathlib import Path
 FIXTURES = Path(__file__).resolve().parent.parent / "crates/app/tests/program/fixtures"
 TEXTS = ["text.txt", "valid.txt"]
 STOP_AT = 6  # of 12 steps, as the settings files have it
-# What the finished model is made to write; the test gives the same arguments.
+# Generates text with the finished model; the test uses the same arguments.
 GENERATE = ["generate", "run", "Once", "--seed", "7", "--max-tokens", "24"]
 
 
@@ -38,7 +38,7 @@ def run(program: Path, folder: Path, *args: str) -> str:
 
 
 def fnv1a(data: bytes) -> str:
-    """The 64-bit Fowler-Noll-Vo hash: three lines in any language, and this is no matter of security."""
+    """The 64-bit Fowler-Noll-Vo hash: short, and sufficient without attackers."""
     h = 0xCBF29CE484222325
     for byte in data:
         h = (h ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
@@ -69,7 +69,7 @@ def newest(run_folder: Path) -> Path:
 
 
 def make(program: Path, fixture: Path) -> None:
-    """Makes the run of one kind, and resumes a copy of it to see where it ends."""
+    """Makes the run of one kind, and resumes a copy of it for the expected result."""
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         for text in TEXTS:

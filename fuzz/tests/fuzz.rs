@@ -50,7 +50,7 @@ fn valid_files_are_accepted_before_and_after_checksum_repair() {
         for bytes in files {
             let mut repaired = bytes.clone();
             (target.repair)(&mut repaired);
-            assert_eq!(bytes, repaired, "{}: repairing changes what is right", target.name);
+            assert_eq!(bytes, repaired, "{}: repair changes a valid file", target.name);
             let path = folder().join(format!("{}.valid", target.name));
             std::fs::write(&path, &bytes).unwrap();
             assert!((target.parse)(&path, &bytes), "{}", target.name);

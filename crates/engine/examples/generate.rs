@@ -1,10 +1,10 @@
-//! Generation from a model folder: open it, give it a prompt, print what it writes.
+//! Generation from a model folder: open it, give it a prompt, print the text.
 //!
 //! ```sh
 //! cargo run --release -p crystalline-engine --example generate -- runs/demo "The old"
 //! ```
 //!
-//! Without a folder it makes a model of random weights, which writes noise.
+//! Without a folder it uses a model with random weights, which generates noise.
 
 use engine::formats::ModelFolder;
 use engine::generate::{Request, Sampling, Session, Written, generate};
@@ -13,7 +13,7 @@ use kernels::{Pool, Precision};
 use std::io::Write;
 use text::tokenizer::{Control, Tokenizer, TokenizerKind, TrainOptions};
 
-/// A model of random weights over the characters of a sentence.
+/// A model with random weights over the characters of a sentence.
 fn noise(pool: &mut Pool) -> Result<(OwnedModel, Tokenizer), Box<dyn std::error::Error>> {
     let options = TrainOptions::new(TokenizerKind::Char);
     let sentence = "the quick brown fox jumps over the lazy dog. ".repeat(20);

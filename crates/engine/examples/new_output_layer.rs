@@ -87,7 +87,7 @@ impl OutputLayer for Biased {
     }
 }
 
-/// The layer at work on lanes.
+/// Loss of the layer over lanes.
 #[derive(Debug)]
 struct BiasedLoss {
     layer: Biased,
@@ -185,7 +185,7 @@ impl Predictor for BiasedPredictor {
     }
 }
 
-/// Every token is followed by itself times three, plus one, modulo the vocabulary.
+/// Text in which token x is followed by 3x + 1, modulo the vocabulary.
 struct Cycle(u32);
 
 impl SequenceSource for Cycle {

@@ -1,4 +1,4 @@
-//! Training a tiny model: a text, a tokeniser, a table of tensors, a trainer, and fifty steps.
+//! Training of a tiny model: a text, a tokeniser, a table of tensors, a trainer, fifty steps.
 //!
 //! ```sh
 //! cargo run --release -p crystalline-engine --example train_tiny

@@ -9,11 +9,11 @@
 //!   it, and the same blocks over texts in progress.
 //! - [`head`]: output layers and their losses.
 //! - [`train`]: batches over lanes, the optimiser, and a run from its settings to its end.
-//! - [`disk`]: files that survive crashes, whatever is in them.
-//! - [`formats`]: model folders: `config.json`, safetensors and what else is in them.
+//! - [`disk`]: crash-safe files, whatever their content.
+//! - [`formats`]: model folders: `config.json`, safetensors and other files.
 //! - [`checkpoint`]: model folders with the state of a run, written and found again.
 //! - [`generate`]: tokens from a trained model, one after another.
-//! - [`convert`]: a model with another output layer, fitted to the first.
+//! - [`convert`]: conversion of a model to a full output layer.
 //! - [`nearest`]: the rows of a table that are nearest to a vector.
 //! - [`vocabulary`]: the tokens of a model, their parts and classes, and what is similar to a word.
 #![forbid(unsafe_code)]

@@ -15,7 +15,7 @@ pub struct DotTable {
 }
 
 impl DotTable {
-    /// The table of `rows` (n, dim), kept in a precision that the products then have.
+    /// Table of `rows` (n, dim), stored in `precision`, in which products are computed.
     pub fn new(rows: &[f32], dim: usize, precision: Precision) -> DotTable {
         let n = rows.len() / dim;
         let mut words = AlignedVec::zeroed(packed_len(precision, dim, n));
@@ -23,14 +23,14 @@ impl DotTable {
         DotTable { words, precision, n, dim, products: AlignedVec::zeroed(n) }
     }
 
-    /// The table of the directions of `rows` (n, dim): a product with one is a cosine.
+    /// Table of the normalised `rows` (n, dim): products with unit vectors are cosines.
     pub fn of_directions(rows: &[f32], dim: usize) -> DotTable {
         let mut directions = rows.to_vec();
         directions.chunks_exact_mut(dim).for_each(normalise);
         DotTable::new(&directions, dim, Precision::F32)
     }
 
-    /// (m, n) the products of every row with each of `queries` (m, dim).
+    /// (m, n) products of each of `queries` (m, dim) with every row.
     pub fn products(&mut self, queries: &[f32]) -> &[f32] {
         let (precision, k, n) = (self.precision, self.dim, self.n);
         let len = queries.len() / k * n;
@@ -48,13 +48,13 @@ impl DotTable {
         products
     }
 
-    /// The `k` rows with the largest products, from the largest on.
+    /// The `k` rows with the largest products, in descending order.
     pub fn nearest(&mut self, query: &[f32], k: usize) -> Vec<(u32, f32)> {
         largest(self.products(query), k)
     }
 }
 
-/// Makes a vector one long, unless it is zero.
+/// Scales a vector to length 1, unless it is zero.
 pub fn normalise(vector: &mut [f32]) {
     let square: f32 = vector.iter().map(|x| x * x).sum();
     if square > 0.0 {
@@ -62,7 +62,7 @@ pub fn normalise(vector: &mut [f32]) {
     }
 }
 
-/// The places and values of the `k` largest numbers, from the largest on; of equals the first.
+/// Indices and values of the `k` largest numbers, in descending order; ties by ascending index.
 pub fn largest(numbers: &[f32], k: usize) -> Vec<(u32, f32)> {
     let mut best: Vec<(u32, f32)> = Vec::with_capacity(k + 1);
     let mut least = f32::NEG_INFINITY;
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_largest_come_first_and_of_equals_the_first() {
+    fn the_largest_come_first_and_ties_by_index() {
         let numbers = [0.5, -1.0, 2.0, 0.5, 2.0, 1.0];
         assert_eq!(largest(&numbers, 4), [(2, 2.0), (4, 2.0), (5, 1.0), (0, 0.5)]);
         assert_eq!(largest(&numbers, 0), []);
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_directions_are_those_of_the_definition() {
+    fn the_nearest_directions_match_the_definition() {
         let (n, dim) = (101, 24);
         let rows: Vec<f32> =
             (0..n * dim).map(|i| ((i * 7919 % 1009) as f32 / 500.0) - 1.0).collect();

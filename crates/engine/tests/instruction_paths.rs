@@ -1,4 +1,4 @@
-//! Instruction paths: all train the same model, with equal logits, gradients and learning.
+//! Instruction paths: all give the same logits, gradients and losses, up to rounding.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 mod support;
@@ -8,10 +8,10 @@ use kernels::{Isa, Pool, Precision, isa};
 use std::sync::{Mutex, PoisonError};
 use support::{Cycle, Tiny, train};
 
-/// The path is one for the whole process, so tests take turns.
+/// The path is global to the process, so one test at a time may set it.
 static PATH: Mutex<()> = Mutex::new(());
 
-/// Runs `f` on each path, the plain one first, and puts back what was there.
+/// Runs `f` on each path, the portable one first, and restores the previous path.
 fn on_each_path<R>(f: impl Fn() -> R) -> Vec<(&'static str, R)> {
     let _turn = PATH.lock().unwrap_or_else(PoisonError::into_inner);
     let before = Isa::active();
@@ -59,15 +59,15 @@ fn gradients(tiny: &Tiny) -> Vec<(String, Vec<f32>)> {
 
 /// Longest sum of products: the MLP's width.
 const SUM_LEN: f64 = 96.0;
-/// Products on the way through two blocks and the output, and back.
+/// Consecutive products, forward and backward, through two blocks and the output layer.
 const N_PRODUCTS: f64 = 2.0 * 15.0;
 
-/// How far a path may be from the plain one, relative to the norm.
+/// Largest distance of a path from the portable one, relative to the norm.
 ///
-/// In f32 paths differ in the order of sums and in fused additions: each sum by at most its length
-/// in roundings of 2^-24, at random. In bf16 the operands of products are rounded to 2^-8 apart
-/// afterwards, so that an f32 difference d moves one of them to its neighbour with probability
-/// d / 2^-8: in the mean of squares that is d·2^-8 for each of the two operands of every product.
+/// In f32, paths differ in the order of sums and in fused additions: for each sum, at most as many
+/// random roundings of 2^-24 as it has terms. In bf16, operands are then rounded to a spacing of
+/// 2^-8, so an f32 difference d moves an operand to its neighbour with probability d / 2^-8: a mean
+/// square of d·2^-8 for each of the two operands of every product.
 fn bound(precision: Precision) -> f64 {
     let d = SUM_LEN.sqrt() * 2f64.powi(-24) * N_PRODUCTS.sqrt();
     match precision {
@@ -108,15 +108,15 @@ fn two_hundred_steps_end_at_the_same_loss() {
         let losses = on_each_path(|| train(&tiny(precision), 1, 200).losses[199]);
         for (name, loss) in &losses {
             let difference = (loss - losses[0].1).abs();
-            assert!(difference <= 1e-3, "{name} {precision:?}: {loss}, plainly {}", losses[0].1);
+            assert!(difference <= 1e-3, "{name} {precision:?}: {loss}, portable {}", losses[0].1);
         }
     }
 }
 
-/// A gradient that is wrong by 1 % is seen in bf16, one by 0.01 % in f32, and a learning rate that
-/// is wrong by a tenth after two hundred steps.
+/// The checks detect a gradient error of 1 % in bf16 and of 0.01 % in f32, and a learning rate that
+/// is wrong by 10 % for two hundred steps.
 #[test]
-fn planted_differences_are_seen() {
+fn planted_differences_are_detected() {
     let paths = on_each_path(|| gradients(&tiny(Precision::F32)));
     for (_, expected) in &paths[0].1 {
         for (precision, factor) in [(Precision::F32, 1.0001), (Precision::Bf16, 1.01)] {

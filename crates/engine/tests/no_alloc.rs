@@ -1,34 +1,34 @@
-//! Allocations: none in training after its first step, and none in writing a token.
+//! Allocations: none in training after its first step, and none in generating a token.
 //!
-//! The allocator below counts for the whole process, so everything that is counted runs in one
-//! test: the harness itself allocates between tests.
-#![allow(unsafe_code, clippy::unwrap_used)] // an allocator takes one; a panic is how a test fails
+//! The allocator counts for the whole process, so everything that is counted runs in one test: the
+//! harness itself allocates between tests.
+#![allow(unsafe_code, clippy::unwrap_used)] // an allocator needs `unsafe`; a panic is how a test fails
 
 mod support;
 
 use engine::generate::{NewTokens, Sampler, Sampling, Sequence, Session, Workspace};
 use engine::head::LossSpec;
 use engine::model::{Lane, OwnedModel};
-use engine::train::{IdleRows, SequenceSource};
+use engine::train::{RowUpdates, SequenceSource};
 use kernels::{Pool, Precision};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use support::{Cycle, Tiny, trained_heads};
 
-/// The system's allocator, counted.
+/// The system's allocator, with counters.
 struct Counting;
 
 static N_ALLOCATED: AtomicUsize = AtomicUsize::new(0);
 static N_FREED: AtomicUsize = AtomicUsize::new(0);
 static BYTES_ALLOCATED: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: every call goes to the system's allocator as it came; counting touches no memory of it.
+// SAFETY: every call is passed on to the system's allocator unchanged; counting does not affect it.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         N_ALLOCATED.fetch_add(1, Ordering::SeqCst);
         BYTES_ALLOCATED.fetch_add(layout.size(), Ordering::SeqCst);
-        // SAFETY: the caller's promise about `layout` is the one that is asked for here.
+        // SAFETY: the caller guarantees what `System.alloc` requires of `layout`.
         unsafe { System.alloc(layout) }
     }
 
@@ -42,7 +42,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// What happened while something ran.
+/// Numbers of allocations and deallocations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Count {
     n_allocated: usize,
@@ -59,11 +59,11 @@ fn count(run: impl FnOnce()) -> Count {
     Count { n_allocated: after[0] - before[0], n_freed: after[1] - before[1] }
 }
 
-/// Steps that are counted, after the first, which is not.
+/// Number of counted steps, after an uncounted first one.
 const N_STEPS: u64 = 6;
 
-/// What happens in all but the first of some steps: two lanes of eight sequences have two
-/// micro-batches each, one lane has four.
+/// Allocations of all steps after the first. Two lanes have two micro-batches each; one lane has
+/// four.
 fn count_steps(tiny: &Tiny, threads: usize, source: &dyn SequenceSource) -> Count {
     let mut trainer = tiny.trainer(threads);
     trainer.step(source, &tiny.plan(0)).unwrap();
@@ -98,7 +98,7 @@ fn count_tokens(tiny: &Tiny, threads: usize, sampling: Sampling) -> Count {
         next();
         count(|| (5..tiny.seq_len).for_each(|_| next()))
     };
-    // A word that is new to a session is cut, once.
+    // A word that is new to the session is segmented once.
     if tiny.composes {
         write();
     }
@@ -138,7 +138,7 @@ fn count_batch(tiny: &Tiny, threads: usize, sampling: Sampling) -> Count {
     write()
 }
 
-/// The planted error: a source that allocates once a sequence.
+/// Planted error: a source that allocates once per sequence.
 struct Careless(Cycle);
 
 impl SequenceSource for Careless {
@@ -148,7 +148,7 @@ impl SequenceSource for Careless {
     }
 }
 
-/// Both precisions on one and two lanes and threads, with and without what is optional.
+/// Both precisions, one and two lanes and threads, with and without each option.
 fn variants() -> impl Iterator<Item = (Tiny, usize)> {
     (0..16).map(|i| {
         let is = |bit: usize| i >> bit & 1 == 1;
@@ -157,29 +157,29 @@ fn variants() -> impl Iterator<Item = (Tiny, usize)> {
         let (qk_norm, distinct_inputs) = (is(3), is(3) != is(0));
         let usual = Tiny { dropout: 0.1, batch_seqs: 8, ..Tiny::default() };
         let (composes, has_ngrams) = (is(2) != is(0), is(3) != is(1));
-        let idle_rows = if is(2) { IdleRows::Lazy } else { IdleRows::Dense };
+        let row_updates = if is(2) { RowUpdates::Lazy } else { RowUpdates::Dense };
         let usual = trained_heads(&usual)[(i + i / 4) % 4].clone();
-        let usual = Tiny { composes, has_ngrams, idle_rows, ..usual };
+        let usual = Tiny { composes, has_ngrams, row_updates, ..usual };
         (Tiny { precision, n_lanes, qk_norm, distinct_inputs, ..usual }, threads)
     })
 }
 
-/// The counter sees what is planted: here, on a pool's threads, and in the middle of a step.
+/// The counter counts planted allocations: on this thread, on a pool's threads, and in a step.
 fn check_the_counter(tiny: &Tiny, threads: usize) {
     let once = Count { n_allocated: 1, n_freed: 1 };
     assert_eq!(count(|| drop(black_box(Box::new(1u64)))), once);
     let mut pool = Pool::new(threads);
-    pool.run(10, |_| ()); // a thread that starts allocates, too
+    pool.run(10, |_| ()); // starting a thread allocates too
     let of_pool = count(|| pool.run(10, |i| drop(black_box(Box::new(i)))));
     assert_eq!(of_pool, Count { n_allocated: 10, n_freed: 10 });
-    // Where lanes share tables a batch is looked at first, for the rows that it uses.
+    // If lanes share tables, a batch is first read to find the rows that it uses.
     let n_read = if tiny.layout().shares_tables() { 2 } else { 1 };
     let n = N_STEPS as usize * tiny.batch_seqs * n_read;
     let of_steps = count_steps(tiny, threads, &Careless(Cycle(tiny.vocab_size)));
     assert_eq!(of_steps, Count { n_allocated: n, n_freed: n });
 }
 
-/// The memory plan is what a lane takes, and an output layer at work on it, to a hundredth.
+/// The memory plan of a lane and its output layer is accurate to 1 %.
 fn check_the_plan(tiny: &Tiny) {
     let tiny = Tiny { seq_len: 256, ..tiny.clone() };
     let (layout, shape, counts) = (tiny.layout(), tiny.micro(), vec![1; tiny.vocab_size]);

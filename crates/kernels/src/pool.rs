@@ -1,9 +1,10 @@
 //! Thread pool for tasks of microseconds: a fixed set of threads, caller included, that spin-wait.
 //!
-//! The caller is thread 0. Threads claim task numbers from a counter, so a slow core takes fewer tasks,
-//! and a worker that the system has descheduled takes none and is not waited for. The result of a task
-//! depends on its number alone, never on the thread, so results do not depend on timing. Workers spin
-//! between calls, because waking a parked thread costs tens of microseconds. They park after
+//! The caller is thread 0. Threads claim task numbers from a counter, so a slow core takes fewer
+//! tasks, and a worker that the system has descheduled takes none and is not waited for. The result
+//! of a task depends on its number alone, never on the thread, so results do not depend on timing.
+//! Workers spin between calls, because waking a parked thread costs tens of microseconds. They park
+//! after
 //! `SPIN_LIMIT` tries, because an idle program must not keep a core busy.
 //!
 //! Threads share one word, which opens a call and hands out its tasks, and one count of finished
@@ -60,11 +61,11 @@ struct Shared {
 }
 
 // SAFETY: all but `task` may be shared anyway. `task` is written only while no task is claimed, and
-// read only by who has claimed one; claiming synchronises with the store that opened the call, and
-// the caller waits for all that was claimed before it writes again. The pointee is `Sync`, and the
-// caller keeps it alive for as long.
+// read only by a thread that has claimed one; claiming synchronises with the store that opened the
+// call, and the caller waits for all that was claimed before it writes again. The pointee is
+// `Sync`, and the caller keeps it alive for as long.
 unsafe impl Sync for Shared {}
-// SAFETY: as above; the pointer is of no thread.
+// SAFETY: as above; the pointer belongs to no thread.
 unsafe impl Send for Shared {}
 
 /// Number of tasks of a call, and the next unclaimed one.
@@ -147,8 +148,8 @@ impl Pool {
         self.run_on(n_tasks, |i, _| task(i));
     }
 
-    /// As [`Pool::run`], but also passes the thread number. Two tasks that run at the same time have
-    /// different thread numbers, all below [`Pool::threads`].
+    /// As [`Pool::run`], but also passes the thread number. Two tasks that run at the same time
+    /// have different thread numbers, all below [`Pool::threads`].
     fn run_on(&mut self, n_tasks: usize, task: impl Fn(usize, usize) + Sync) {
         if self.workers.is_empty() || n_tasks <= 1 {
             (0..n_tasks).for_each(|i| task(i, 0));
@@ -247,14 +248,15 @@ impl Pool {
         self.for_each(items, |i, item| f(i, item, unsafe { cut.parts(i) }));
     }
 
-    /// Runs `f(i, scratch, parts)` for every task. `parts` holds the task's range of each slice (every
-    /// slice has its own ranges); `scratch` is the item of `scratches` for the thread that runs it.
+    /// Runs `f(i, scratch, parts)` for every task. `parts` holds the task's range of each slice
+    /// (every slice has its own ranges); `scratch` is the item of `scratches` for the thread that
+    /// runs it.
     ///
     /// The contents of `scratch` depend on the tasks that the thread ran before.
     ///
     /// # Panics
-    /// If there are fewer scratches than threads, or the slices have different numbers of ranges; else
-    /// as [`Pool::for_each_range`].
+    /// If there are fewer scratches than threads, or the slices have different numbers of ranges;
+    /// else as [`Pool::for_each_range`].
     pub fn for_each_cut<W: Send, T: Send, const N: usize>(
         &mut self,
         scratches: &mut [W],
@@ -359,7 +361,7 @@ impl Shared {
     fn work(&self, thread: usize) {
         let task = || {
             // SAFETY: the worker has claimed a task, so the caller waits for it: it neither writes
-            // nor lets go of the function. Claiming synchronised with the store behind the write.
+            // nor lets go of the function. Claiming synchronised with the store after the write.
             unsafe {
                 let task = (*self.call.task.get()).expect("a call has a task");
                 &*task

@@ -217,7 +217,7 @@ impl Angles {
 
     /// Rotates a block of pairs.
     #[inline(always)]
-    fn turn<A: Arch>(&self, arch: A, [mut a, mut b]: [[f32; BLOCK]; 2]) -> [[f32; BLOCK]; 2] {
+    fn rotate<A: Arch>(&self, arch: A, [mut a, mut b]: [[f32; BLOCK]; 2]) -> [[f32; BLOCK]; 2] {
         for i in 0..BLOCK {
             let (x, y, cos, sin) = (a[i], b[i], self.cos[i], self.sin[i]);
             a[i] = arch.mul_add(x, cos, -(y * sin));
@@ -267,7 +267,7 @@ fn rotate_in_place<A: Arch>(
         for (r, row) in qkv.chunks_exact_mut(width).enumerate() {
             let angles = Angles::new(table, at, r, part, sign);
             for heads in row[..n_rotated].chunks_mut(part.span()) {
-                part.scatter(heads, &angles.turn(arch, part.gather(heads)));
+                part.scatter(heads, &angles.rotate(arch, part.gather(heads)));
             }
         }
     });
@@ -288,10 +288,10 @@ fn rotate_to<A: Arch, C: Cell>(
             let (row, values) = qkv[r * width..][..width].split_at(n_rotated);
             let (dst, dst_values) = dst.split_at_mut(n_rotated);
             for (dst, heads) in dst.chunks_mut(part.span()).zip(row.chunks(part.span())) {
-                let turned = angles.turn(arch, part.gather(heads));
+                let rotated = angles.rotate(arch, part.gather(heads));
                 let mut cells = [[C::default(); BLOCK]; 2];
-                C::store(arch, &mut cells[0], &turned[0]);
-                C::store(arch, &mut cells[1], &turned[1]);
+                C::store(arch, &mut cells[0], &rotated[0]);
+                C::store(arch, &mut cells[1], &rotated[1]);
                 part.scatter(dst, &cells);
             }
             C::store(arch, dst_values, values);

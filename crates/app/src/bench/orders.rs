@@ -111,7 +111,7 @@ pub struct Options {
     pub n_classes: Option<usize>,
     /// Threads that build the vocabularies; the measurement itself uses one.
     pub threads: usize,
-    /// Rounds in which the orders take turns.
+    /// Rounds, each of which measures every order.
     pub rounds: usize,
 }
 
@@ -300,7 +300,7 @@ const STEP: AdamwStep = AdamwStep {
     idle2: 1.0,
 };
 
-/// Times all layouts at one width; they take turns, in reverse in every second round.
+/// Times all layouts at one width, alternating; every second round is in reverse order.
 fn time_width(layouts: &[Layout], vocab_size: usize, model_dim: usize, rounds: usize) -> Width {
     let mut table = Table::new(vocab_size, model_dim);
     let sweep = AlignedVec::<f32>::zeroed(SWEEP_LEN);
@@ -308,8 +308,8 @@ fn time_width(layouts: &[Layout], vocab_size: usize, model_dim: usize, rounds: u
     let mut seconds = vec![[const { (Vec::new(), Vec::new()) }; 3]; layouts.len()];
     let mut dense = Vec::new();
     for round in 0..rounds {
-        for turn in 0..layouts.len() {
-            let i = if round % 2 == 0 { turn } else { layouts.len() - 1 - turn };
+        for position in 0..layouts.len() {
+            let i = if round % 2 == 0 { position } else { layouts.len() - 1 - position };
             for (work, (cold, warm)) in works.into_iter().zip(&mut seconds[i]) {
                 black_box(sum_squares(&sweep));
                 let [first, second] = [0, 1].map(|b| &layouts[i].batches[2 * round + b]);

@@ -5,7 +5,7 @@ use anyhow::Result;
 use engine::head::{HeadConfig, HeadName};
 use engine::model::{InputLayer, Layout, MicroShape, ModelConfig, RowsUsed, init_params};
 use engine::train::{
-    AdamW, AdamWOptions, IdleRows, LanesSpec, SequenceSource, StepPlan, Trainer, TrainerSpec,
+    AdamW, AdamWOptions, LanesSpec, RowUpdates, SequenceSource, StepPlan, Trainer, TrainerSpec,
 };
 use kernels::rng::{Purpose, Rng};
 use kernels::{Isa, Precision, probe};
@@ -36,7 +36,8 @@ pub struct Report {
     peak_rss_mib: Option<u64>,
     loss_first: f64,
     loss_last: f64,
-    idle_rows: IdleRows,
+    #[serde(rename = "idle_rows")]
+    row_updates: RowUpdates,
     /// Shares of the tables' rows that a step uses, for models that need not use all: means over the
     /// timed steps.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,7 +97,7 @@ pub struct Setup {
     pub unique_tokens: bool,
     /// Whether the output layer has its own table although it could share one.
     pub untied: bool,
-    pub idle_rows: IdleRows,
+    pub row_updates: RowUpdates,
 }
 
 /// A training with its measurements so far.
@@ -142,7 +143,7 @@ impl Side {
             seed: 1,
             token_counts: &token_counts,
         };
-        let options = AdamWOptions { idle_rows: setup.idle_rows, ..AdamWOptions::default() };
+        let options = AdamWOptions { row_updates: setup.row_updates, ..AdamWOptions::default() };
         let trainer = Trainer::new(TrainerSpec {
             params: init_params(&layout, 1),
             inputs: InputLayer::new(&layout, None, None),
@@ -202,7 +203,7 @@ impl Side {
             peak_rss_mib: None,
             loss_first: self.losses[0],
             loss_last: self.losses[self.losses.len() - 1],
-            idle_rows: self.setup.idle_rows,
+            row_updates: self.setup.row_updates,
             rows_used: mean(&self.used),
         }
     }
@@ -255,7 +256,7 @@ impl fmt::Display for Report {
         if let Some(RowsUsed { inputs, outputs, all }) = self.rows_used {
             let [inputs, outputs, all] = [inputs, outputs, all].map(|share| 100.0 * share);
             write!(f, "\nrows in use: {inputs:.1} % as inputs, {outputs:.1} % as outputs, ")?;
-            write!(f, "{all:.1} % of all; updates are {}", self.idle_rows)?;
+            write!(f, "{all:.1} % of all; updates are {}", self.row_updates)?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use std::fmt;
 use std::time::Instant;
 
-/// Results: medians over the rounds, in which the samplers take turns.
+/// Results: medians over the rounds, each of which runs every sampler.
 #[derive(Debug, Serialize)]
 pub struct Report {
     isa: &'static str,

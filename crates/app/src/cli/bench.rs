@@ -8,7 +8,7 @@ use crate::bench::verified::{self, PathState};
 use crate::bench::{Shape, codes, orders, training, writing};
 use anyhow::{Result, bail};
 use engine::head::HeadName;
-use engine::train::IdleRows;
+use engine::train::RowUpdates;
 use kernels::{Isa, Precision};
 use serde::Serialize;
 use std::fmt::Display;
@@ -73,9 +73,9 @@ pub struct Args {
     #[arg(long)]
     untied: bool,
     /// Optimiser updates of table rows that a batch does not use: dense, lazy, or both in turn.
-    #[arg(long, value_name = "HOW,...", value_delimiter = ',', default_value = "dense",
-          value_parser = parse_name::<IdleRows>)]
-    idle_rows: Vec<IdleRows>,
+    #[arg(long = "idle-rows", value_name = "HOW,...", value_delimiter = ',',
+          default_value = "dense", value_parser = parse_name::<RowUpdates>)]
+    row_updates: Vec<RowUpdates>,
     /// Measure the path named by CRYSTALLINE_ISA even if the processor has a faster one.
     #[arg(long)]
     any_path: bool,
@@ -143,7 +143,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     }
 }
 
-/// One training setup per requested output layer and treatment of idle rows.
+/// One training setup per requested output layer and kind of row updates.
 fn setups(args: &Args, precision: Precision, threads: usize) -> Vec<Setup> {
     let vocab_size = args.shape.config().0.vocab_size;
     let heads = match (&args.head[..], args.classes) {
@@ -151,7 +151,7 @@ fn setups(args: &Args, precision: Precision, threads: usize) -> Vec<Setup> {
         (heads, _) => heads,
     };
     let n_classes = args.classes.unwrap_or_else(|| default_n_classes(vocab_size));
-    let setup = |name: &HeadName, idle_rows: &IdleRows| {
+    let setup = |name: &HeadName, row_updates: &RowUpdates| {
         let (head, n_samples) = name.usual(vocab_size, n_classes, args.samples);
         Setup {
             shape: args.shape,
@@ -163,10 +163,10 @@ fn setups(args: &Args, precision: Precision, threads: usize) -> Vec<Setup> {
             threads,
             unique_tokens: !args.no_unique_tokens,
             untied: args.untied,
-            idle_rows: *idle_rows,
+            row_updates: *row_updates,
         }
     };
-    let ways = |head| args.idle_rows.iter().map(move |idle_rows| setup(head, idle_rows));
+    let ways = |head| args.row_updates.iter().map(move |row_updates| setup(head, row_updates));
     heads.iter().flat_map(ways).collect()
 }
 
@@ -184,7 +184,7 @@ fn print(reports: &[impl Serialize + Display], as_json: bool) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-/// Why to refuse to measure, if so: figures of a slower path than the processor's best would be
+/// Reason to refuse to measure, if any: figures of a slower path than the processor's best would be
 /// mistaken for the speed of the machine.
 fn refusal(active: Isa, best: Isa, is_forced: bool, any_path: bool) -> Option<String> {
     let (active, best) = (active.name(), best.name());

@@ -5,7 +5,7 @@ use crate::scene::Scene;
 use serde_json::Value;
 
 #[test]
-fn a_composed_model_is_trained_measured_and_writes() {
+fn a_composed_model_is_trained_evaluated_and_generates() {
     let scene = Scene::new();
     let flags = "--tokenizer word --vocab 400 --set vocab.compose=true";
     let ended: Ended = scene.train("run", flags).output().unwrap().into();
@@ -13,7 +13,7 @@ fn a_composed_model_is_trained_measured_and_writes() {
     let shown = run(scene.path(), &["inspect", "run"]);
     assert!(shown.stdout.contains("input vectors composed"), "{}", shown.stdout);
     assert!(shown.stdout.contains("model.embed_parts.weight"), "{}", shown.stdout);
-    // A word that is new, before and after words that are not.
+    // A new word, before and after known words.
     let written = run(scene.path(), &["generate", "run", "Once unfoxlike", "--max-tokens", "9"]);
     written.assert_success();
     assert!(written.stdout.starts_with("Once unfoxlike"), "{}", written.stdout);
@@ -36,7 +36,7 @@ fn a_composed_model_is_trained_measured_and_writes() {
 }
 
 #[test]
-fn what_a_composed_model_needs_is_asked_for_by_name() {
+fn missing_files_of_a_composed_model_are_named() {
     let scene = Scene::new();
     let ended: Ended = scene.train("char", "--set vocab.compose=true").output().unwrap().into();
     assert_eq!(ended.complaint(2, &["vocab.compose", "characters have no parts"]), None);

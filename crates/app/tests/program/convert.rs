@@ -12,7 +12,7 @@ fn scene() -> Scene {
     scene
 }
 
-/// The number behind a word in a line that begins with another.
+/// The held-out loss in the line that begins with `name`.
 fn loss(stderr: &str, name: &str) -> f64 {
     let line = stderr.lines().find(|line| line.starts_with(name));
     let (_, rest) = line.unwrap().split_once("held-out loss ").unwrap();
@@ -36,7 +36,7 @@ fn a_factored_run_becomes_a_plain_llama() {
     for args in [&["generate", "made/plain", "The"][..], &["eval", "made/plain", "text.txt"]] {
         run(scene.path(), args).assert_success();
     }
-    // The same from the checkpoint alone, with the text.
+    // The same from a checkpoint folder, with the text given.
     let step = scene.checkpoints("run").join("step-00000060");
     let step = step.to_str().unwrap();
     let text = ["convert", step, "--text", "text.txt", "--out", "other", "--time", "1s"];
@@ -44,7 +44,7 @@ fn a_factored_run_becomes_a_plain_llama() {
 }
 
 #[test]
-fn what_cannot_be_converted_is_refused_by_name() {
+fn invalid_conversions_are_refused_by_name() {
     let scene = scene();
     let ended: Ended = scene.train("full", "--head full").output().unwrap().into();
     ended.assert_success();
@@ -66,7 +66,7 @@ fn what_cannot_be_converted_is_refused_by_name() {
     }
 }
 
-/// Each token with its logarithm of a probability, which are those of the text without the flag.
+/// `--log-probs` prints the tokens of the same text, each with its log-probability.
 #[test]
 fn tokens_are_printed_with_their_log_probabilities() {
     let scene = scene();

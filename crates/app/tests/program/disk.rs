@@ -9,7 +9,7 @@ use std::process::Command;
 /// Bytes of a block as `ulimit -f` counts them in a POSIX shell.
 const BLOCK_BYTES: u64 = 512;
 
-/// The program in a shell that lets no file grow beyond `n_blocks`.
+/// Runs the program in a shell that limits files to `n_blocks`.
 fn limited(folder: &Path, n_blocks: u64, args: &[&str]) -> Ended {
     let mut shell = Command::new("sh");
     let script = format!("ulimit -f {n_blocks} && exec \"$0\" \"$@\"");
@@ -21,7 +21,7 @@ fn limited(folder: &Path, n_blocks: u64, args: &[&str]) -> Ended {
 #[test]
 fn a_checkpoint_that_cannot_be_written_fails_the_run_and_loses_nothing() {
     let scene = Scene::new();
-    let straight = scene.straight("straight", "");
+    let uninterrupted = scene.uninterrupted("uninterrupted", "");
     scene.stopped("run");
     let optimizer = scene.checkpoints("run").join("step-00000020/optimizer.safetensors");
     let n_blocks = std::fs::metadata(optimizer).unwrap().len() / BLOCK_BYTES - 1;
@@ -29,12 +29,12 @@ fn a_checkpoint_that_cannot_be_written_fails_the_run_and_loses_nothing() {
     assert_eq!(ended.complaint(1, &["NOT saved", "optimizer.safetensors"]), None);
     assert_eq!(scene.torn("run", Some(20)), None);
     scene.finish("run");
-    assert!(straight == scene.end("run"));
+    assert!(uninterrupted == scene.end("run"));
 }
 
-/// From no room at all to room for the smaller files.
+/// File size limits from 0 up to the size of the smaller files.
 #[test]
-fn a_run_that_cannot_be_made_leaves_none() {
+fn a_run_that_cannot_be_created_leaves_none() {
     let scene = Scene::new();
     for n_blocks in [0, 1, 4, 8] {
         let ended = limited(
@@ -48,9 +48,9 @@ fn a_run_that_cannot_be_made_leaves_none() {
     ended.assert_success();
 }
 
-/// A folder whose parent takes no new files, for any user: /proc.
+/// In /proc, no user can create a folder.
 #[test]
-fn a_folder_that_cannot_be_made_is_named() {
+fn a_folder_that_cannot_be_created_is_named() {
     let scene = Scene::new();
     for out in ["/proc/run", "/dev/null/run", "text.txt/run"] {
         let ended: Ended = scene.train(out, "").output().unwrap().into();
@@ -66,18 +66,18 @@ fn a_folder_that_may_not_be_written_is_named() {
     if let Some(ended) = unprivileged(scene.path(), train) {
         assert_eq!(ended.complaint(1, &["new", "Permission denied"]), None);
     }
-    // The folder of the run must not be writable either, for one who owns it.
+    // A user without write permission for the run folder cannot resume it.
     let run = scene.path().join("run");
     std::fs::set_permissions(scene.path(), PermissionsExt::from_mode(0o755)).unwrap();
     std::fs::set_permissions(run.join("run.lock"), PermissionsExt::from_mode(0o444)).unwrap();
-    if let Some(ended) = unprivileged(&run, scene.go_on("run", "")) {
+    if let Some(ended) = unprivileged(&run, scene.train_or_resume("run", "")) {
         assert_eq!(ended.complaint(1, &["run.lock", "Permission denied"]), None);
     }
     std::fs::set_permissions(run.join("run.lock"), PermissionsExt::from_mode(0o644)).unwrap();
     scene.finish("run");
 }
 
-/// Trains on a disk of one megabyte until it is full, then on the same disk with more room.
+/// Trains on a disk of one megabyte until it is full, then resumes after it was enlarged.
 const FULL: &str = r#"
     mount -t tmpfs -o size=700k none "$1" || exit 77
     cp text.txt "$1" && cd "$1" || exit 77
@@ -94,7 +94,7 @@ const FULL: &str = r#"
 #[test]
 fn a_full_disk_fails_the_run_with_28_and_with_space_it_resumes() {
     let scene = Scene::new();
-    let straight = scene.straight("straight", "");
+    let uninterrupted = scene.uninterrupted("uninterrupted", "");
     std::fs::create_dir(scene.path().join("disk")).unwrap();
     let train = scene.train("run", "");
     let mut shell = Command::new("unshare");
@@ -103,7 +103,7 @@ fn a_full_disk_fails_the_run_with_28_and_with_space_it_resumes() {
     let ended: Option<Ended> =
         shell.current_dir(scene.path()).env("CI", "1").output().ok().map(Ended::from);
     let Some(ended) = ended.filter(|ended| ended.stdout.contains("ended with")) else {
-        eprintln!("skipped: there is no way to a disk of our own");
+        eprintln!("skipped: cannot mount a disk");
         return;
     };
     let Ended { stdout, stderr, .. } = &ended;
@@ -112,23 +112,23 @@ fn a_full_disk_fails_the_run_with_28_and_with_space_it_resumes() {
     assert!(stdout.contains("inspect ended with 0"), "{stdout}{stderr}");
     assert!(stdout.contains("resume ended with 0"), "{stdout}{stderr}");
     assert!(!stderr.contains("panicked"), "{stderr}");
-    assert!(straight == scene.end("run"));
+    assert!(uninterrupted == scene.end("run"));
 }
 
-/// What reads the output may leave; what shows progress may be full.
+/// Training continues if stderr is full, or closed by its reader.
 #[test]
 fn a_full_or_closed_stderr_does_not_stop_a_training() {
     let scene = Scene::new();
-    let straight = scene.straight("straight", "");
+    let uninterrupted = scene.uninterrupted("uninterrupted", "");
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let status = scene.train("full", "").stderr(full).status().unwrap();
     assert_eq!(status.code(), Some(0));
-    assert!(straight == scene.end("full"));
+    assert!(uninterrupted == scene.end("full"));
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let status = scene.train("closed", "").stderr(writer).status().unwrap();
     assert_eq!(status.code(), Some(0));
-    assert!(straight == scene.end("closed"));
+    assert!(uninterrupted == scene.end("closed"));
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn train(scene: &Scene, out: &str, flags: &str) -> Ended {
     ended
 }
 
-/// The type that the run's model has for other programs.
+/// `model_type` of the run's model.
 fn model_type(scene: &Scene, out: &str) -> String {
     let path = scene.checkpoints(out).join("step-00000002/config.json");
     let config: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
@@ -24,7 +24,7 @@ fn model_type(scene: &Scene, out: &str) -> String {
 #[test]
 fn a_default_layer_is_chosen_and_the_plan_says_so() {
     let scene = Scene::new();
-    // A narrow model of words is little more than its output layer.
+    // In a narrow model of words most of the work is in the output layer.
     for (out, flags, parts, kind) in [
         ("words", "--tokenizer word", &["output    factored", "--head full"][..], "crystalline"),
         ("full", "--tokenizer word --head full", &["output    softmax over all", "%"], "llama"),
@@ -48,7 +48,7 @@ fn a_default_layer_is_chosen_and_the_plan_says_so() {
         assert_eq!(missing, None, "{flags}: {}", ended.stderr);
         assert_eq!(model_type(&scene, out), kind, "{flags}");
     }
-    // What was chosen is in the configuration, which makes the same run again.
+    // The choice is in the configuration, which reproduces the run.
     for out in ["words", "full"] {
         let again = format!("{out}-again");
         let config = format!("{out}/config.toml");

@@ -1,4 +1,5 @@
-//! Instruction path changes: a run resumed on another path says so and ends nearly the same.
+//! Instruction path changes: a run resumed on another path reports it and ends with nearly the same
+//! loss.
 
 use crate::process::Ended;
 use crate::scene::Scene;
@@ -8,7 +9,7 @@ use kernels::Isa;
 /// first digits.
 const LOSS_TOLERANCE: f64 = 1e-3;
 
-/// Runs a command on given instructions.
+/// Runs a command on an instruction path.
 fn on(isa: Isa, mut command: std::process::Command) -> Ended {
     let ended: Ended = command.env("CRYSTALLINE_ISA", isa.name()).output().unwrap().into();
     ended.assert_success();
@@ -25,7 +26,7 @@ fn another_instruction_path_is_reported_and_changes_last_bits_only() {
         let [out, mixed] = [isa.name().to_string(), format!("{}-then-portable", isa.name())];
         on(isa, scene.train(&out, "--precision f32 --save-every 60"));
         on(isa, scene.train(&mixed, "--precision f32 --save-every 60 --stop-at 20"));
-        let ended = on(Isa::Portable, scene.go_on(&mixed, ""));
+        let ended = on(Isa::Portable, scene.train_or_resume(&mixed, ""));
         assert!(ended.stderr.contains(note), "{}", ended.stderr);
         for out in [out, mixed] {
             let found = scene.end(&out).train_loss();
@@ -33,10 +34,13 @@ fn another_instruction_path_is_reported_and_changes_last_bits_only() {
         }
     }
     on(Isa::Portable, scene.train("same", "--precision f32 --save-every 60 --stop-at 20"));
-    let ended = on(Isa::Portable, scene.go_on("same", ""));
+    let ended = on(Isa::Portable, scene.train_or_resume("same", ""));
     assert!(!ended.stderr.contains(note), "{}", ended.stderr);
     assert!(scene.end("same") == scene.end("portable"));
     on(Isa::Portable, scene.train("lr", "--precision f32 --save-every 60 --lr 0.02"));
     let other = scene.end("lr").train_loss();
-    assert!((other - loss).abs() > LOSS_TOLERANCE, "another rate must not pass: {other}, {loss}");
+    assert!(
+        (other - loss).abs() > LOSS_TOLERANCE,
+        "a different rate is not detected: {other}, {loss}"
+    );
 }

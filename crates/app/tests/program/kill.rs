@@ -1,26 +1,25 @@
-//! Killed runs: after a kill at any moment a run resumes from its checkpoint and ends the same.
+//! Killed runs: after a kill at any moment a run resumes from its checkpoint, with the same result.
 
 use crate::process::Ended;
 use crate::scene::{Scene, last_saved};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Kills of the test; nightly runs set `CRYSTALLINE_KILLS=200`, a release 2000.
+/// Number of kills; nightly runs set `CRYSTALLINE_KILLS=200`, a release 2000.
 fn n_kills_wanted() -> u64 {
     std::env::var("CRYSTALLINE_KILLS").ok().and_then(|s| s.parse().ok()).unwrap_or(50)
 }
 
-/// Often there is a save under way.
+/// Saves so often that many kills interrupt one.
 const OFTEN: &str = "--save-every 4";
 
-/// Time until the program is killed for the `n`th time, as a share of the longest: the same in
-/// every run of the test.
+/// Time until kill number `n`, as a share of the longest; the same in every run of the test.
 fn share(n: u32) -> f64 {
     let hash = blake3::hash(&n.to_le_bytes());
     f64::from(hash.as_bytes()[0]) / 255.0
 }
 
-/// Starts the command and kills it after this time, if it is still there.
+/// Starts the command and kills it after this time, if it is still running.
 fn killed(mut command: Command, after: Duration) -> Ended {
     let mut child = command.spawn().unwrap();
     std::thread::sleep(after);
@@ -32,8 +31,8 @@ fn killed(mut command: Command, after: Duration) -> Ended {
 fn runs_killed_at_random_moments_end_the_same() {
     let scene = Scene::new();
     let start = Instant::now();
-    let straight = scene.straight("straight", OFTEN);
-    // Some saves, and not a whole run.
+    let uninterrupted = scene.uninterrupted("uninterrupted", OFTEN);
+    // Time for some saves, but not for a whole run.
     let longest = start.elapsed() / 3;
     let (mut n_starts, mut n_kills, mut n_inside) = (0, 0, 0);
     for number in 0.. {
@@ -43,10 +42,11 @@ fn runs_killed_at_random_moments_end_the_same() {
         }
         let (out, mut saved) = (format!("run-{number}"), None);
         loop {
-            let mut command = scene.go_on(&out, OFTEN);
-            let ended = match n_kills < n_kills_wanted() {
-                true => killed(command, longest.mul_f64(share(n_starts))),
-                false => command.output().unwrap().into(),
+            let mut command = scene.train_or_resume(&out, OFTEN);
+            let ended = if n_kills < n_kills_wanted() {
+                killed(command, longest.mul_f64(share(n_starts)))
+            } else {
+                command.output().unwrap().into()
             };
             n_starts += 1;
             saved = saved.max(last_saved(&ended.stderr));
@@ -58,17 +58,17 @@ fn runs_killed_at_random_moments_end_the_same() {
             n_kills += 1;
             n_inside += u64::from(scene.has_unfinished(&out));
         }
-        assert!(straight == scene.end(&out), "{out}, killed and resumed, left something else");
+        assert!(uninterrupted == scene.end(&out), "{out}, killed and resumed, has another result");
     }
 }
 
 #[test]
 fn a_different_run_is_detected() {
     let scene = Scene::new();
-    let straight = scene.straight("straight", "");
-    assert!(straight == scene.straight("again", ""));
-    assert!(straight != scene.straight("seed", "--seed 2"));
-    assert!(straight != scene.straight("dropout", "--dropout 0.11"));
+    let uninterrupted = scene.uninterrupted("uninterrupted", "");
+    assert!(uninterrupted == scene.uninterrupted("again", ""));
+    assert!(uninterrupted != scene.uninterrupted("seed", "--seed 2"));
+    assert!(uninterrupted != scene.uninterrupted("dropout", "--dropout 0.11"));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::scene::Scene;
 use engine::disk::RunLock;
 
 #[test]
-fn a_second_trainer_is_refused_with_the_number_of_the_first() {
+fn a_second_trainer_is_refused_with_the_process_id_of_the_first() {
     let scene = Scene::new();
     let mut first = scene.train_slowly().spawn().unwrap();
     let _open = read_until(&mut first, "folder ");
@@ -18,9 +18,9 @@ fn a_second_trainer_is_refused_with_the_number_of_the_first() {
     assert_eq!(again.complaint(2, &["slow: there is a run here already", "resume"]), None);
 }
 
-/// The lock of a killed trainer is no hindrance: it ends with its process.
+/// A lock ends with its process, even if that is killed.
 #[test]
-fn a_lock_is_given_up_with_its_holder() {
+fn a_lock_is_released_when_its_holder_dies() {
     let scene = Scene::new();
     scene.stopped("run");
     for _ in 0..5 {
@@ -33,9 +33,9 @@ fn a_lock_is_given_up_with_its_holder() {
     scene.finish("run");
 }
 
-/// Two that make a run in one folder at a time would mix their tokens.
+/// Two processes that create a run in the same folder would mix their tokens.
 #[test]
-fn a_folder_in_which_a_run_is_being_made_is_refused() {
+fn a_folder_in_which_a_run_is_being_created_is_refused() {
     let scene = Scene::new();
     std::fs::create_dir(scene.path().join("run")).unwrap();
     let _lock = RunLock::take(&scene.path().join("run")).unwrap();

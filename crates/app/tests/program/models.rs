@@ -1,10 +1,10 @@
-//! Unusable runs and models: refused by name; whatever is still usable is used.
+//! Unusable runs and models: refused by name; usable checkpoints are still used.
 
 use crate::process::{Ended, run};
 use crate::scene::Scene;
 
 #[test]
-fn paths_that_are_no_model_are_refused_by_name() {
+fn paths_without_a_model_are_refused_by_name() {
     let scene = Scene::new();
     std::fs::create_dir(scene.path().join("folder")).unwrap();
     std::fs::create_dir_all(scene.path().join("begun/checkpoints")).unwrap();
@@ -31,7 +31,7 @@ fn paths_that_are_no_model_are_refused_by_name() {
 }
 
 #[test]
-fn a_run_is_not_trained_over() {
+fn a_run_is_not_overwritten() {
     let scene = Scene::new();
     scene.stopped("run");
     let ended: Ended = scene.train("run", "").output().unwrap().into();
@@ -46,7 +46,7 @@ fn a_run_is_not_trained_over() {
 #[test]
 fn a_changed_text_is_refused_unless_allowed() {
     let scene = Scene::new();
-    let straight = scene.straight("straight", "");
+    let uninterrupted = scene.uninterrupted("uninterrupted", "");
     scene.stopped("run");
     let text = scene.path().join("text.txt");
     let longer = std::fs::read_to_string(&text).unwrap() + "And they were happy.\n";
@@ -54,13 +54,13 @@ fn a_changed_text_is_refused_unless_allowed() {
     let parts = ["text.txt: the file changed", "bytes, BLAKE3", "--allow-changed-corpus"];
     assert_eq!(run(scene.path(), &["resume", "run"]).complaint(2, &parts), None);
     run(scene.path(), &["resume", "run", "--allow-changed-corpus"]).assert_success();
-    assert!(straight == scene.end("run"));
+    assert!(uninterrupted == scene.end("run"));
 }
 
 #[test]
-fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
+fn a_damaged_checkpoint_is_skipped_for_the_previous_one() {
     let scene = Scene::new();
-    let straight = scene.straight("straight", "");
+    let uninterrupted = scene.uninterrupted("uninterrupted", "");
     scene.stopped("run");
     let model =
         |step: u64| scene.checkpoints("run").join(format!("step-{step:08}/model.safetensors"));
@@ -75,11 +75,11 @@ fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
         ended.stderr
     );
     assert!(ended.stderr.contains("resumed   at step 15"), "{}", ended.stderr);
-    assert!(straight == scene.end("run"));
+    assert!(uninterrupted == scene.end("run"));
 }
 
 #[test]
-fn a_run_without_a_sound_checkpoint_is_refused_and_left_as_it_is() {
+fn a_run_without_a_sound_checkpoint_is_refused_and_unchanged() {
     let scene = Scene::new();
     scene.stopped("run");
     for entry in std::fs::read_dir(scene.checkpoints("run")).unwrap() {
@@ -119,7 +119,7 @@ fn damaged_files_of_a_run_are_refused_by_name() {
 }
 
 #[test]
-fn texts_to_measure_on_are_refused_by_name() {
+fn unusable_evaluation_texts_are_refused_by_name() {
     let scene = Scene::new();
     scene.stopped("run");
     std::fs::write(scene.path().join("empty.txt"), "").unwrap();

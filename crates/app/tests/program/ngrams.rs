@@ -4,14 +4,14 @@ use crate::process::{Ended, run};
 use crate::scene::Scene;
 use std::path::{Path, PathBuf};
 
-/// A run into `out` that stops in order after step 5.
+/// A run in `out` that stops cleanly after step 5.
 fn stopped(scene: &Scene, out: &str, flags: &str) -> Ended {
     let ended: Ended = scene.train(out, &format!("{flags} --stop-at 5")).output().unwrap().into();
     ended.assert_success();
     ended
 }
 
-/// The checkpoint of such a run, moved out of it: a model folder.
+/// The checkpoint of such a run, moved out of the run folder: a model folder.
 fn moved(scene: &Scene, out: &str) -> PathBuf {
     let folder = scene.path().join(format!("{out}-moved"));
     std::fs::rename(scene.checkpoints(out).join("step-00000005"), &folder).unwrap();
@@ -33,31 +33,34 @@ fn write(scene: &Scene, model: &str) {
 }
 
 #[test]
-fn rows_of_ngrams_are_trained_resumed_measured_and_write() {
+fn ngram_models_are_trained_resumed_evaluated_and_generate() {
     let scene = Scene::new();
-    let straight = scene.straight("straight", "--set vocab.ngram_embed=true");
+    let uninterrupted = scene.uninterrupted("uninterrupted", "--set vocab.ngram_embed=true");
     let ended = stopped(&scene, "run", "--set vocab.ngram_embed=true");
     assert!(ended.stderr.contains("rows of n-grams seen 8 times"), "{}", ended.stderr);
     scene.finish("run");
-    assert!(scene.end("run") == straight, "stopped and resumed it came to another end");
-    // The configuration alone makes the same run again.
+    assert!(scene.end("run") == uninterrupted, "the resumed run has another result");
+    // The configuration alone reproduces the run.
     let again = ["train", "--config", "run/config.toml", "--out", "again"];
     run(scene.path(), &again).assert_success();
-    assert!(scene.end("again") == straight, "the configuration makes another run");
+    assert!(scene.end("again") == uninterrupted, "the configuration gives another result");
 
     let shown = run(scene.path(), &["inspect", "run"]).stdout;
     for part in ["n-grams of 2 tokens hashed to 997 rows", "3 tokens", "model.embed_ngrams.weight"]
     {
         assert!(shown.contains(part), "{part}: {shown}");
     }
-    let plain = scene.straight("plain", "");
-    assert!(plain != straight, "n-grams changed nothing");
-    assert!(measure(&scene, "run") < measure(&scene, "plain"), "what it was trained on");
+    let plain = scene.uninterrupted("plain", "");
+    assert!(plain != uninterrupted, "n-grams have no effect");
+    assert!(
+        measure(&scene, "run") < measure(&scene, "plain"),
+        "n-grams fit the training text better"
+    );
     write(&scene, "run");
 }
 
 #[test]
-fn every_output_layer_takes_them_and_so_do_composed_vectors() {
+fn every_output_layer_and_composed_vectors_support_ngrams() {
     let scene = Scene::new();
     let heads = ["full", "factor", "adaptive", "sampled"];
     let flags = heads.map(|head| {
@@ -75,7 +78,7 @@ fn every_output_layer_takes_them_and_so_do_composed_vectors() {
     }
 }
 
-/// Runs and models without n-grams are as they were before there were any, and are read as such.
+/// Runs and models without n-grams have the format from before n-grams existed.
 #[test]
 fn a_model_without_ngrams_stores_nothing_of_them() {
     let scene = Scene::new();
@@ -92,7 +95,7 @@ fn a_model_without_ngrams_stores_nothing_of_them() {
 }
 
 #[test]
-fn a_lost_or_damaged_list_is_named() {
+fn a_missing_or_damaged_list_is_named() {
     let scene = Scene::new();
     stopped(&scene, "run", "--set vocab.ngram_embed=true");
     let model = moved(&scene, "run");

@@ -1,7 +1,7 @@
 //! Stored runs of earlier programs: each resumes to the bits of the program that wrote it.
 //!
-//! `scripts/make_old_runs.py` wrote them on the portable instructions, so every x86-64 processor gets
-//! the same bits under Linux. On other systems the losses must be close.
+//! `scripts/make_old_runs.py` made them on the portable instruction path, so every x86-64 processor
+//! gets the same bits under Linux. On other systems the losses must be close.
 
 use crate::process::{Ended, program};
 use engine::checkpoint::newest;
@@ -14,19 +14,19 @@ use std::path::{Path, PathBuf};
 /// A folder for each kind of run, and the texts that all of them were trained on.
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/program/fixtures");
 const TEXTS: [&str; 2] = ["text.txt", "valid.txt"];
-/// What the finished model was made to write.
+/// Command that generates the expected text from the finished model.
 const GENERATE: &str = "generate run Once --seed 7 --max-tokens 24";
-/// Whether arithmetic here rounds as that of the stored runs did: other processors fuse, and other systems'
-/// mathematical libraries may differ in the last bit of a logarithm.
+/// Whether arithmetic here rounds like that of the stored runs: other processors fuse operations,
+/// and mathematical libraries of other systems may differ in the last bit of a logarithm.
 const HAS_SAME_BITS: bool = cfg!(all(target_arch = "x86_64", target_os = "linux"));
 
-/// A copy of a stored run, and what it is to come to.
+/// A copy of a stored run, and its expected result.
 struct OldRun {
     folder: tempfile::TempDir,
     expected: Value,
 }
 
-/// Every kind of run that is stored.
+/// All kinds of stored runs.
 fn kinds() -> Vec<String> {
     let entries = fs::read_dir(FIXTURES).unwrap().map(Result::unwrap);
     let folders = entries.filter(|entry| entry.path().is_dir());
@@ -35,7 +35,7 @@ fn kinds() -> Vec<String> {
     kinds
 }
 
-/// Copies contents only: permissions and times are the checkout's.
+/// Copies contents only, without permissions and times.
 fn copy(from: &Path, to: &Path) {
     if from.is_file() {
         fs::write(to, fs::read(from).unwrap()).unwrap();
@@ -48,7 +48,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Runs the program on the portable instructions.
+/// Runs the program on the portable instruction path.
 fn portable(folder: &Path, args: &str) -> Ended {
     let mut command = program(folder);
     command.args(args.split_whitespace()).env("CRYSTALLINE_ISA", "portable");
@@ -89,7 +89,7 @@ impl OldRun {
         row[field].clone()
     }
 
-    /// Where the finished run differs from what is expected: the first tensor, loss or text that does.
+    /// The first tensor, loss or text of the finished run that is not as expected.
     fn difference(&self) -> Option<String> {
         let in_tensors =
             || ["model", "optimizer"].into_iter().find_map(|part| self.in_tensors(part));
@@ -123,7 +123,7 @@ impl OldRun {
     }
 }
 
-/// Whether two losses, either of which may be null, are the same as far as this processor can tell.
+/// Whether two losses, which may be null, are equal, or close if this processor rounds differently.
 fn is_same_number(a: &Value, b: &Value) -> bool {
     match (a.as_f64(), b.as_f64()) {
         (Some(a), Some(b)) if !HAS_SAME_BITS => (a - b).abs() < 1e-3,
@@ -131,9 +131,9 @@ fn is_same_number(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// Shape and hash of each tensor of a safetensors file: a length, that much JSON, values.
+/// Shape and hash of each tensor of a safetensors file: a length, a JSON header, values.
 ///
-/// Read here once more, so that what is compared does not hang on the code that is tested.
+/// Parsed independently of the code under test.
 fn tensors(file: &[u8]) -> BTreeMap<String, String> {
     let (len, rest) = file.split_first_chunk().unwrap();
     let (header, values) = rest.split_at(u64::from_le_bytes(*len) as usize);
@@ -160,7 +160,7 @@ fn stored_runs_resume_to_the_bits_of_their_program() {
     let kinds = kinds();
     assert!(kinds.len() >= 10, "{kinds:?}");
     if !HAS_SAME_BITS {
-        eprintln!("skipped: bits of {} runs, which are those of x86-64 Linux", kinds.len());
+        eprintln!("skipped: bits of {} runs, stored on x86-64 Linux", kinds.len());
     }
     let mut complaints = Vec::new();
     for kind in &kinds {
@@ -192,7 +192,7 @@ fn the_configuration_of_a_stored_run_makes_a_run_that_can_be_repeated() {
         let stored = fs::read_to_string(run.file("config.toml")).unwrap();
         let mut settings: toml::Table = stored.parse().unwrap();
         let model = settings["model"].as_table_mut().unwrap();
-        model.retain(|key, _| !["vocab_size", "n_parts", "ngrams", "head"].contains(&&**key));
+        model.retain(|key, _| !["vocab_size", "n_parts", "ngrams", "head"].contains(&key));
         fs::write(run.folder.path().join("config.toml"), settings.to_string()).unwrap();
         fs::remove_dir_all(run.file("")).unwrap();
         let tensors = |config: &str| {
@@ -210,7 +210,7 @@ fn the_configuration_of_a_stored_run_makes_a_run_that_can_be_repeated() {
     }
 }
 
-/// Before there was a choice of output layers, neither settings nor checkpoints had one.
+/// Before output layers could be chosen, neither settings nor checkpoints named one.
 #[test]
 fn a_run_without_a_named_output_layer_resumes_with_the_full_one() {
     let run = OldRun::of("full-char");
@@ -222,7 +222,7 @@ fn a_run_without_a_named_output_layer_resumes_with_the_full_one() {
     let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     manifest["config"].as_object_mut().unwrap().remove("vocab").unwrap();
     manifest.as_object_mut().unwrap().remove("checksum").unwrap();
-    // The checksum is that of all that stands before its line.
+    // The checksum covers everything before its line.
     let text = serde_json::to_string_pretty(&manifest).unwrap();
     let body = text.strip_suffix("\n}").unwrap();
     let checksum = blake3::hash(body.as_bytes());
@@ -234,7 +234,7 @@ fn a_run_without_a_named_output_layer_resumes_with_the_full_one() {
 #[test]
 fn a_single_differing_bit_is_reported_with_its_tensor() {
     if !HAS_SAME_BITS {
-        return eprintln!("skipped: the stored bits are those of x86-64 Linux");
+        return eprintln!("skipped: bits were stored on x86-64 Linux");
     }
     let mut run = OldRun::of("full-char");
     let unfinished = run.difference().unwrap();

@@ -6,10 +6,10 @@ use toml::{Table, Value};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/program/fixtures");
 const TEXTS: [&str; 2] = ["text.txt", "valid.txt"];
-/// Keys for other output layers than the file's, which a run does not keep.
+/// Keys that belong to other output layers than the file's, so a run does not keep them.
 const NOT_KEPT: [&str; 2] = ["vocab.cutoffs", "vocab.n_samples"];
 
-/// Names that stand for a choice, each as a settings file.
+/// Settings files, one for each name of a choice.
 const NAMES: [&str; 23] = [
     "tokenizer.kind = 'word'",
     "tokenizer.kind = 'split'",
@@ -50,7 +50,7 @@ fn entries(settings: &Table) -> Vec<(&str, &str, &Value)> {
         .collect()
 }
 
-/// `train` with the settings `text` in `folder`, on the portable instructions.
+/// `train` with the settings `text` in `folder`, on the portable instruction path.
 fn train(folder: &Path, text: &str) -> Ended {
     std::fs::write(folder.join("settings.toml"), text).unwrap();
     let mut command = program(folder);
@@ -58,8 +58,8 @@ fn train(folder: &Path, text: &str) -> Ended {
     command.env("CRYSTALLINE_ISA", "portable").output().unwrap().into()
 }
 
-/// What is wrong with a settings file that names no text, or one that is not there: it must be read,
-/// so that the text is all there is to complain about.
+/// The fault of a settings file, if any. It names no text or a missing one, so an error about the
+/// text means that the file itself was accepted.
 fn fault(text: &str) -> Option<String> {
     let folder = tempfile::tempdir().unwrap();
     let missing = if text.contains("files") { "text.txt" } else { "no text given" };

@@ -33,15 +33,15 @@ impl From<Output> for Ended {
     }
 }
 
-/// Runs the program with these arguments to its end.
+/// Runs the program with these arguments.
 pub fn run(folder: &Path, args: &[&str]) -> Ended {
     program(folder).args(args).output().unwrap().into()
 }
 
-/// A user who owns nothing.
+/// User id without permissions.
 const NOBODY: u32 = 65534;
 
-/// Runs a command as somebody who may not write in `folder` but read it; nothing if there is no way to.
+/// Runs a command as a user who may read but not write in `folder`; `None` if that is impossible.
 pub fn unprivileged(folder: &Path, mut command: Command) -> Option<Ended> {
     std::fs::set_permissions(folder, PermissionsExt::from_mode(0o555)).unwrap();
     if rustix::process::geteuid().is_root() {
@@ -52,7 +52,7 @@ pub fn unprivileged(folder: &Path, mut command: Command) -> Option<Ended> {
     match output {
         Ok(output) => Some(output.into()),
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            eprintln!("skipped: no other user may start the program");
+            eprintln!("skipped: other users may not start the program");
             None
         }
         Err(error) => panic!("{error}"),
@@ -60,8 +60,8 @@ pub fn unprivileged(folder: &Path, mut command: Command) -> Option<Ended> {
 }
 
 impl Ended {
-    /// What is wrong with this as the end of a command that cannot be done: it must exit with
-    /// `code` and say, on stderr alone and in one message, something that has all of `parts`.
+    /// The first difference from a proper failure: exit code `code`, no output, and a single error
+    /// message on stderr that contains all of `parts`.
     pub fn complaint(&self, code: i32, parts: &[&str]) -> Option<String> {
         let Ended { code: found, stdout, stderr } = self;
         let missing = parts.iter().find(|part| !stderr.contains(**part));
@@ -78,14 +78,14 @@ impl Ended {
         missing.map(|part| format!("does not say {part:?}: {stderr}"))
     }
 
-    /// Checks that the command did what it was to do.
+    /// Panics unless the command succeeded.
     #[track_caller]
     pub fn assert_success(&self) {
         assert_eq!(self.code, Some(0), "{}", self.stderr);
     }
 }
 
-/// Reads the process's stderr up to the line that has `part`; returns what was read.
+/// Reads the process's stderr up to the line that contains `part`; returns the text read.
 pub fn read_until(child: &mut Child, part: &str) -> (String, BufReader<std::process::ChildStderr>) {
     let mut lines = BufReader::new(child.stderr.take().unwrap());
     let mut text = String::new();
@@ -97,14 +97,14 @@ pub fn read_until(child: &mut Child, part: &str) -> (String, BufReader<std::proc
     (text, lines)
 }
 
-/// Sends a signal to the process, which was not waited for yet.
+/// Sends a signal to the process, which must not have been waited for.
 pub fn send(child: &Child, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_child(child);
     rustix::process::kill_process(pid, signal).unwrap();
 }
 
 #[test]
-fn the_complaint_sees_each_way_to_fail_badly() {
+fn each_improper_failure_is_detected() {
     let good = || Ended { code: Some(1), stdout: String::new(), stderr: "error: x: bad\n".into() };
     assert_eq!(good().complaint(1, &["x", "bad"]), None);
     let complaint = |ended: Ended, part| {

@@ -6,12 +6,12 @@ use engine::disk::RealFs;
 use std::path::{Path, PathBuf};
 use text::stories;
 
-/// A model of a few thousand parameters with all that a model can have; more is in [`Scene::train`].
+/// A small model with many features; [`Scene::train`] adds more flags.
 const TRAIN: &str = "train text.txt --steps 60 --dim 16 --layers 2 --heads 2 --set model.n_kv_heads=1 \
     --seq-len 16 --batch 4 --lanes 2 --holdout 0.2 \
     --eval-every 11 --sample-every 25 --threads 1";
 
-/// Steps whose numbers take long enough that a signal always finds one under way.
+/// Steps so slow that a signal always arrives during one.
 const TRAIN_SLOWLY: &str = "train text.txt --out slow --steps 60 --dim 384 --layers 6 \
     --seq-len 128 --batch 128 --lanes 2 --tokenizer char --holdout 0 --precision f32";
 
@@ -20,7 +20,7 @@ pub struct Scene {
     folder: tempfile::TempDir,
 }
 
-/// What a run leaves at its end, times left out.
+/// Result of a finished run, without times.
 #[derive(Debug, PartialEq)]
 pub struct End {
     model: Vec<u8>,
@@ -61,8 +61,8 @@ impl Scene {
         command
     }
 
-    /// `resume` of the folder `out`, or `train` with further flags if there is no run in it yet.
-    pub fn go_on(&self, out: &str, flags: &str) -> std::process::Command {
+    /// `resume` of the run in `out`, or `train` with further flags if there is none yet.
+    pub fn train_or_resume(&self, out: &str, flags: &str) -> std::process::Command {
         if !self.path().join(out).join("config.toml").exists() {
             return self.train(out, flags);
         }
@@ -71,7 +71,7 @@ impl Scene {
         command
     }
 
-    /// A training into the folder `slow` that is in its first step for seconds.
+    /// A run in the folder `slow` whose first step takes seconds.
     pub fn train_slowly(&self) -> std::process::Command {
         let text = self.path().join("text.txt");
         let long: String = std::fs::read_to_string(&text).unwrap().repeat(20);
@@ -81,21 +81,21 @@ impl Scene {
         command
     }
 
-    /// Trains into `out` without a stop.
-    pub fn straight(&self, out: &str, flags: &str) -> End {
+    /// Trains a run in `out` without interruption.
+    pub fn uninterrupted(&self, out: &str, flags: &str) -> End {
         let ended: Ended = self.train(out, flags).output().unwrap().into();
         ended.assert_success();
         assert_eq!(ended.stdout, format!("{out}\n"));
         self.end(out)
     }
 
-    /// A run stopped in order after step 20, with checkpoints of steps 15 and 20.
+    /// Trains a run that stops cleanly after step 20, with checkpoints of steps 15 and 20.
     pub fn stopped(&self, out: &str) {
         let ended: Ended = self.train(out, "--stop-at 20").output().unwrap().into();
         ended.assert_success();
     }
 
-    /// Takes the run to its end.
+    /// Resumes the run until it is finished.
     pub fn finish(&self, out: &str) {
         run(self.path(), &["resume", out]).assert_success();
     }
@@ -110,7 +110,7 @@ impl Scene {
         std::fs::read_to_string(path).unwrap().parse().unwrap()
     }
 
-    /// What the run left at its end.
+    /// Result of the finished run.
     pub fn end(&self, out: &str) -> End {
         let found = newest(&RealFs, &self.checkpoints(out)).unwrap();
         let read = |path: PathBuf| std::fs::read(path).unwrap();
@@ -129,15 +129,15 @@ impl Scene {
         }
     }
 
-    /// Whether there is a checkpoint under its temporary name.
+    /// Whether a checkpoint exists under its temporary name.
     pub fn has_unfinished(&self, out: &str) -> bool {
         let entries = std::fs::read_dir(self.checkpoints(out)).into_iter().flatten();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names.into_iter().any(|name| name.contains(".tmp-"))
     }
 
-    /// What is wrong with the run's checkpoints: each that is there must verify, and none may be
-    /// older than the last that the program called saved.
+    /// The fault of the run's checkpoints, if any: all must verify, and the newest must not be
+    /// older than the last one reported as saved.
     pub fn torn(&self, out: &str, saved: Option<u64>) -> Option<String> {
         let dir = self.checkpoints(out);
         if !dir.is_dir() {
@@ -152,7 +152,7 @@ impl Scene {
     }
 }
 
-/// The last step that the program said it had saved.
+/// The last step that the program reported as saved.
 pub fn last_saved(stderr: &str) -> Option<u64> {
     let lines = stderr.lines().filter(|line| line.starts_with("saved "));
     lines.filter_map(|line| line.rsplit_once("step-")?.1.parse().ok()).max()

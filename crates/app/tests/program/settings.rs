@@ -24,7 +24,7 @@ fn the_help_of_train_fits_a_screen_in_groups() {
 }
 
 #[test]
-fn a_flag_that_became_a_setting_says_where_it_is() {
+fn a_flag_that_became_a_setting_names_the_setting() {
     let scene = Scene::new();
     for (flag, setting) in [
         ("--min-count=2", "--set tokenizer.min_count=N"),
@@ -48,13 +48,13 @@ fn a_flag_that_became_a_setting_says_where_it_is() {
         assert_eq!(ended.complaint(2, &parts), None, "{flag}");
         assert!(!scene.path().join("run").exists(), "{flag}");
     }
-    // Other commands never had them, or still do.
+    // Other commands never had these flags, or still have them.
     let ended = run(scene.path(), &["generate", "run", "--compose"]);
     assert_eq!(ended.complaint(2, &["unexpected argument '--compose'"]), None);
 }
 
 #[test]
-fn a_flag_wins_over_a_setting_and_that_over_the_file() {
+fn a_flag_overrides_set_which_overrides_the_file() {
     let scene = Scene::new();
     let file =
         "[model]\nn_layers = 3\nn_heads = 4\n[train]\nseed = 7\n[train.optimizer]\neps = 1e-6";
@@ -113,7 +113,7 @@ fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-/// What is wrong with the page: `all` has every key with a value of its type.
+/// Faults of the page; `all` has every key with a value of its type.
 fn faults(page: &str, all: &Table) -> Vec<String> {
     let rows = rows(page);
     let mut faults = Vec::new();
@@ -137,7 +137,7 @@ fn faults(page: &str, all: &Table) -> Vec<String> {
 
 #[test]
 fn the_page_of_settings_has_every_key_with_its_type() {
-    // That the file has every key, another test sees (`old_settings.rs`).
+    // `old_settings.rs` tests that the file has every key.
     let all: Table = ALL.parse().unwrap();
     assert_eq!(faults(PAGE, &all), Vec::<String>::new());
     let without = PAGE.replace("| `seq_len` |", "| `length` |");
@@ -159,7 +159,7 @@ fn the_page_of_settings_has_every_key_with_its_type() {
 }
 
 #[test]
-fn the_fixed_defaults_on_the_page_are_those_of_a_run() {
+fn the_fixed_defaults_on_the_page_match_a_run() {
     let scene = Scene::new();
     let story: Vec<String> = text::stories::generate(5).take(30).collect();
     std::fs::write(scene.path().join("long.txt"), story.join("\n\n")).unwrap();
@@ -172,7 +172,7 @@ fn the_fixed_defaults_on_the_page_are_those_of_a_run() {
     for [section, key, _, default] in rows(PAGE) {
         let literal = default.strip_prefix('`').and_then(|default| default.strip_suffix('`'));
         let value = literal.and_then(|text| format!("v = {text}").parse::<Table>().ok());
-        // A key that a run does not keep is a false one.
+        // A run omits booleans that are false.
         if let Some(value) = value {
             let found = get(&config, section, key).cloned().unwrap_or(Value::Boolean(false));
             assert_eq!(found, value["v"], "{section}.{key}");

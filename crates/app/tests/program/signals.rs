@@ -1,4 +1,4 @@
-//! Signals: Ctrl-C and SIGTERM stop a run in order; a second signal stops it at once.
+//! Signals: Ctrl-C and SIGTERM stop a run cleanly; a second signal stops it at once.
 
 use crate::process::{Ended, read_until, send};
 use crate::scene::Scene;
@@ -7,7 +7,7 @@ use std::io::Read;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Sends `signal` when the program has said `part`.
+/// Sends `signal` once the program has printed `part`.
 fn interrupted(mut command: Command, signal: Signal, part: &str) -> Ended {
     let mut child = command.spawn().unwrap();
     let (mut stderr, mut rest) = read_until(&mut child, part);
@@ -17,14 +17,14 @@ fn interrupted(mut command: Command, signal: Signal, part: &str) -> Ended {
     Ended { stderr, ..ended }
 }
 
-fn assert_in_order(signal: Signal, code: i32) {
+fn assert_clean_stop(signal: Signal, code: i32) {
     let scene = Scene::new();
-    let straight = scene.straight("straight", "");
+    let uninterrupted = scene.uninterrupted("uninterrupted", "");
     let mut n_interrupted = 0;
     for part in ["folder ", "step 1/", "step-00000005", "step 25  sample", "step-00000050"] {
         let out = format!("run-{}", part.trim().replace(['/', ' '], "-"));
         let ended = interrupted(scene.train(&out, ""), signal, part);
-        // A run may have come to its end before the signal came to it.
+        // The run may have finished before the signal arrived.
         if ended.code != Some(0) {
             n_interrupted += 1;
             assert_eq!(ended.code, Some(code), "{part}: {}", ended.stderr);
@@ -34,19 +34,22 @@ fn assert_in_order(signal: Signal, code: i32) {
             assert_eq!(ended.stdout, "");
         }
         scene.finish(&out);
-        assert!(straight == scene.end(&out), "interrupted at {part:?}, it left something else");
+        assert!(
+            uninterrupted == scene.end(&out),
+            "interrupted at {part:?}, the run has another result"
+        );
     }
-    assert!(n_interrupted > 0, "no signal came in time");
+    assert!(n_interrupted > 0, "no signal arrived in time");
 }
 
 #[test]
-fn ctrl_c_ends_a_run_in_order() {
-    assert_in_order(Signal::INT, 130);
+fn ctrl_c_stops_a_run_cleanly() {
+    assert_clean_stop(Signal::INT, 130);
 }
 
 #[test]
-fn sigterm_ends_a_run_in_order() {
-    assert_in_order(Signal::TERM, 143);
+fn sigterm_stops_a_run_cleanly() {
+    assert_clean_stop(Signal::TERM, 143);
 }
 
 #[test]
@@ -61,15 +64,15 @@ fn a_signal_during_tokenisation_leaves_no_run() {
     assert!(ended.stderr.contains("stopped "), "{}", ended.stderr);
 }
 
-/// In order it would say where it stopped, after a step of seconds.
+/// A clean stop would finish the step, which takes seconds, and report where it stopped.
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn a_second_signal_stops_a_run_at_once() {
     for (first, second, code) in [(Signal::INT, Signal::INT, 130), (Signal::INT, Signal::TERM, 143)]
     {
         let scene = Scene::new();
         let mut child = scene.train_slowly().spawn().unwrap();
         let (_, mut rest) = read_until(&mut child, "folder ");
-        // The first step is under way.
+        // Wait until the first step is in progress.
         std::thread::sleep(Duration::from_millis(300));
         send(&child, first);
         std::thread::sleep(Duration::from_millis(100));
@@ -86,15 +89,16 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
-fn stop_at_ends_in_order_and_without_a_failure() {
+fn stop_at_stops_cleanly_with_exit_code_0() {
     let scene = Scene::new();
-    let straight = scene.straight("straight", "");
+    let uninterrupted = scene.uninterrupted("uninterrupted", "");
     let ended: Ended = scene.train("run", "--stop-at 7").output().unwrap().into();
     ended.assert_success();
     assert!(ended.stderr.contains("stopped at step 7, saved; continue with"), "{}", ended.stderr);
-    let ended: Ended = scene.go_on("run", "").args(["--stop-at", "33"]).output().unwrap().into();
+    let ended: Ended =
+        scene.train_or_resume("run", "").args(["--stop-at", "33"]).output().unwrap().into();
     ended.assert_success();
     assert!(ended.stderr.contains("stopped at step 33, saved"), "{}", ended.stderr);
     scene.finish("run");
-    assert!(straight == scene.end("run"));
+    assert!(uninterrupted == scene.end("run"));
 }

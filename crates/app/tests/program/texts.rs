@@ -21,13 +21,13 @@ fn train(scene: &Scene, file: &str, flags: &str) -> Ended {
     run(scene.path(), &args)
 }
 
-/// Some good text, 40 bytes a line.
+/// Valid text of `n` times 40 bytes.
 fn lines(n: usize) -> Vec<u8> {
     "Anna found the red ball under the table.".repeat(n).into_bytes()
 }
 
 #[test]
-fn contents_that_are_no_text_are_refused_by_name_and_place() {
+fn invalid_contents_are_refused_by_name_and_position() {
     let scene = Scene::new();
     let with = |at: usize, bytes: &[u8]| {
         let mut text = lines(50);
@@ -71,7 +71,7 @@ fn contents_that_are_no_text_are_refused_by_name_and_place() {
 }
 
 #[test]
-fn paths_that_are_no_file_are_refused_by_name() {
+fn paths_that_are_not_files_are_refused_by_name() {
     let scene = Scene::new();
     let at = |name: &str| scene.path().join(name);
     std::fs::create_dir(at("folder")).unwrap();
@@ -100,15 +100,15 @@ fn paths_that_are_no_file_are_refused_by_name() {
     for (name, parts) in cases {
         let ended = train(&scene, name, "");
         assert_eq!(ended.complaint(1, parts), None, "{name}");
-        assert!(!at("run").exists(), "{name}: nothing is to be made for it");
-        // The same for a validation file, after a good text.
+        assert!(!at("run").exists(), "{name}: a run folder was created");
+        // The same for a validation file, after a valid text.
         let ended = train(&scene, "text.txt", &format!("--valid={name}"));
         assert_eq!(ended.complaint(1, parts), None, "--valid {name}");
     }
 }
 
 #[test]
-fn a_text_that_may_not_be_read_is_refused_by_name() {
+fn an_unreadable_text_is_refused_by_name() {
     use std::os::unix::fs::PermissionsExt;
     let scene = Scene::new();
     let path = scene.path().join("x.txt");
@@ -122,7 +122,7 @@ fn a_text_that_may_not_be_read_is_refused_by_name() {
 }
 
 #[test]
-fn a_name_that_is_no_text_is_refused() {
+fn a_file_name_that_is_not_utf8_is_refused() {
     use std::os::unix::ffi::OsStrExt;
     let scene = Scene::new();
     let name = Path::new(std::ffi::OsStr::from_bytes(b"caf\xe9 1.txt"));
@@ -134,7 +134,7 @@ fn a_name_that_is_no_text_is_refused() {
 }
 
 #[test]
-fn odd_texts_are_trained_on() {
+fn unusual_texts_are_trained_on() {
     let scene = Scene::new();
     let story = std::fs::read(scene.path().join("text.txt")).unwrap();
     let crlf = String::from_utf8(story.clone()).unwrap().replace('\n', "\r\n").into_bytes();

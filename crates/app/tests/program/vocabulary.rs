@@ -6,7 +6,7 @@ use engine::checkpoint::{newest, parse_step_name};
 use engine::disk::RealFs;
 use std::path::PathBuf;
 
-/// A run with words for tokens and a factored output layer, in the folder `run`, after five steps.
+/// A run of a word model with a factored output layer, in the folder `run`, after five steps.
 fn word_run() -> Scene {
     let scene = Scene::new();
     let flags = "--tokenizer word --vocab 700 --head factor --stop-at 5";
@@ -20,21 +20,21 @@ fn checkpoint(scene: &Scene) -> PathBuf {
     newest(&RealFs, &scene.checkpoints("run")).unwrap().path
 }
 
-/// What a command that must succeed writes to stdout and stderr.
+/// Stdout and stderr of a command that must succeed.
 fn said(scene: &Scene, args: &[&str]) -> (String, String) {
     let ended = run(scene.path(), args);
     ended.assert_success();
     (ended.stdout, ended.stderr)
 }
 
-/// The integer that `factor` says a word's parts are, or its path.
+/// The integer in the line of `explained` that begins with `label`.
 fn integer(explained: &str, label: &str) -> String {
     let line = explained.lines().find(|line| line.starts_with(label)).unwrap();
     line.rsplit_once(' ').unwrap().1.to_owned()
 }
 
 #[test]
-fn codes_lie_beside_the_tokeniser_and_resume_needs_them_whole() {
+fn codes_are_stored_and_damaged_ones_are_refused_on_resume() {
     let scene = word_run();
     let codes = std::fs::read(scene.path().join("run/codes.json")).unwrap();
     assert!(codes == std::fs::read(checkpoint(&scene).join("codes.json")).unwrap());
@@ -45,7 +45,7 @@ fn codes_lie_beside_the_tokeniser_and_resume_needs_them_whole() {
         let ended = run(scene.path(), &["resume", "run"]);
         assert_eq!(ended.complaint(1, &["codes.json", "expected"]), None);
     }
-    // Runs of before there were codes go on without.
+    // Runs from before codes existed resume without them.
     std::fs::remove_file(scene.path().join("run/codes.json")).unwrap();
     scene.finish("run");
     assert!(!checkpoint(&scene).join("codes.json").exists());
@@ -54,12 +54,12 @@ fn codes_lie_beside_the_tokeniser_and_resume_needs_them_whole() {
         Some(60)
     );
 
-    scene.straight("letters", "");
+    scene.uninterrupted("letters", "");
     assert!(!scene.path().join("letters/codes.json").exists());
 }
 
 #[test]
-fn a_word_is_found_again_by_its_integers() {
+fn a_word_is_found_by_its_integers() {
     let scene = word_run();
     let (vocab, _) = said(&scene, &["vocab", "run"]);
     assert!(vocab.contains("on Ulam's spiral") && vocab.contains("parts of words"), "{vocab}");
@@ -69,7 +69,7 @@ fn a_word_is_found_again_by_its_integers() {
         let mut cells = line.split_whitespace();
         let (id, word) = (cells.next().unwrap(), cells.nth(1).unwrap());
         let (explained, _) = said(&scene, &["factor", "run", word, "--word"]);
-        // Marks are shown escaped, and a word may be another token without the blank before it.
+        // Marks are shown escaped, and without its blank a word may be another token.
         if n_found == 3 || !explained.contains(&format!("token    {word}, id {id}\n")) {
             continue;
         }
@@ -109,7 +109,7 @@ fn similar_words_are_found_by_code_and_by_embedding() {
         by_code.iter().map(|f| f["similarity"].as_f64().unwrap()).collect();
     assert!(similarities.is_sorted_by(|a, b| a >= b), "{similarities:?}");
 
-    // A word that is not there is cut into parts, and into pieces for its vector.
+    // An unknown word is segmented into parts, and into pieces for its vector.
     let (table, times) = said(&scene, &["similar", "run", "Zoorkings"]);
     assert!(table.contains("not in the vocabulary") && table.contains("(capitalised)"), "{table}");
     assert!(times.contains("the mean of the word's"), "{times}");
@@ -137,9 +137,9 @@ fn a_folder_without_codes_learns_them_and_one_with_others_is_refused() {
 }
 
 #[test]
-fn vocabularies_without_words_or_classes_are_told_apart() {
+fn vocabularies_without_words_or_classes_are_reported() {
     let scene = Scene::new();
-    scene.straight("run", "");
+    scene.uninterrupted("run", "");
     let (table, stderr) = said(&scene, &["similar", "run", "a"]);
     assert!(stderr.contains("no codes: tokens of a char vocabulary"), "{stderr}");
     assert!(table.contains("by embedding") && !table.contains("by code"), "{table}");

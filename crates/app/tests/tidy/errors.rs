@@ -15,7 +15,7 @@ fn sources(repo: &Repo) -> impl Iterator<Item = (&str, String)> {
     files.map(|(path, text)| (path, without_comments(text)))
 }
 
-/// Whether the line has `--` before a letter and after none, as flags have.
+/// Whether the line has `--` before a letter and not after one, as in flags.
 fn names_flag(line: &str) -> bool {
     line.match_indices("--").any(|(at, _)| {
         let after = line[at + 2..].chars().next();
@@ -83,7 +83,7 @@ fn catches_flags_and_commands() {
 }
 
 #[test]
-fn catches_a_code_without_a_row_and_a_row_without_a_code() {
+fn catches_codes_without_a_row_and_rows_without_a_code() {
     let source = "    pub fn code(&self) -> &'static str {\n        \"run-exists\"\n    }\n";
     let check = |page| differences(&Repo::of(&[(PAGE, page), ("crates/text/src/a.rs", source)]));
     assert_none(check("| `run-exists` | 2 | x |\n"));

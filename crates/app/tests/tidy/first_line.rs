@@ -8,14 +8,14 @@ fn without_sentence(repo: &Repo) -> Vec<String> {
         .collect()
 }
 
-/// Words that begin a riddle or a story instead of a name.
+/// First words that are not the name of a thing.
 const NO_NAMES: [&str; 22] = [
     "a", "an", "the", "what", "how", "which", "whether", "why", "where", "when", "who", "whose",
     "this", "these", "here", "from", "to", "one", "in", "on", "it", "rule:",
 ];
 
-/// What is wrong with a file's first line. A sentence may run on in the next `//!` line; three words
-/// are the least that says something.
+/// The fault of a file's first line, if any. A sentence may continue in the next `//!` line; it
+/// needs at least three words.
 fn fault(text: &str) -> Option<&'static str> {
     let first = text.lines().next().unwrap_or_default();
     let Some(said) = first.strip_prefix("//! ").filter(|said| said.split_whitespace().count() >= 3)
@@ -27,12 +27,12 @@ fn fault(text: &str) -> Option<&'static str> {
 }
 
 #[test]
-fn every_file_says_what_it_is() {
+fn every_file_has_a_description() {
     assert_none(without_sentence(&Repo::here()));
 }
 
 #[test]
-fn catches_files_that_do_not() {
+fn catches_files_without_a_description() {
     assert_none(without_sentence(&Repo::of(&[("crates/a/src/x.rs", "//! Loops of it.\n")])));
     for text in ["", "use std::fs;\n", "// Loops of it.\n", "//!\n//! Loops of it.\n", "//! x\n"] {
         assert_caught(&without_sentence(&Repo::of(&[("crates/a/src/x.rs", text)])), "x.rs:1");

@@ -3,12 +3,12 @@
 use crate::repo::{Repo, assert_caught, assert_none, crate_of};
 use crate::rust_text::{code_of, has_word};
 
-/// The crates from bottom to top; equal layers do not know each other.
+/// Crates from bottom to top; crates of one layer must not depend on each other.
 const LAYERS: [(&str, u32); 5] =
     [("kernels", 0), ("lattice", 0), ("text", 1), ("engine", 2), ("app", 3)];
 
-/// The rooms of the engine from bottom to top; rooms of the same layer may know each other.
-const ROOMS: [(&str, u32); 8] = [
+/// Folders of the engine from bottom to top; folders of one layer may import each other.
+const FOLDERS: [(&str, u32); 8] = [
     ("disk", 0),
     ("head", 1),
     ("model", 1),
@@ -40,7 +40,7 @@ fn upward_dependencies(repo: &Repo) -> Vec<String> {
     complaints
 }
 
-/// Names of all dependencies in a manifest, those of this repository by their folder's name.
+/// Names of all dependencies in a manifest; crates of this repository by their folder name.
 fn dependencies(manifest: &str) -> Vec<String> {
     let manifest: toml::Table = manifest.parse().expect("cargo has read it before this test");
     let targets = manifest.get("target").and_then(|t| t.as_table());
@@ -60,20 +60,20 @@ fn dependencies(manifest: &str) -> Vec<String> {
     names
 }
 
-/// The complaints about imports between rooms of the engine that point up.
+/// Complaints about upward imports between folders of the engine.
 fn upward_imports(repo: &Repo) -> Vec<String> {
     let mut complaints = Vec::new();
     for (path, text) in repo.rust_files() {
         let Some(inside) = path.strip_prefix("crates/engine/src/") else { continue };
-        let Some((room, _)) = inside.split_once('/') else { continue };
-        let Some(&(_, own)) = ROOMS.iter().find(|(name, _)| *name == room) else {
-            complaints.push(format!("{path}: `{room}` has no layer; give it one in this test"));
+        let Some((folder, _)) = inside.split_once('/') else { continue };
+        let Some(&(_, own)) = FOLDERS.iter().find(|(name, _)| *name == folder) else {
+            complaints.push(format!("{path}: `{folder}` has no layer; give it one in this test"));
             continue;
         };
         for (i, line) in code_of(text).lines().enumerate().filter(|(_, l)| l.contains("crate::")) {
-            let above = ROOMS.iter().filter(|(_, layer)| *layer > own);
+            let above = FOLDERS.iter().filter(|(_, layer)| *layer > own);
             for (name, _) in above.filter(|(name, _)| has_word(line, name)) {
-                complaints.push(format!("{path}:{}: `{room}` must not import `{name}`", i + 1));
+                complaints.push(format!("{path}:{}: `{folder}` must not import `{name}`", i + 1));
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::repo::{Repo, assert_caught, assert_none};
 const FORWARD: &str = "crates/engine/src/model/forward.rs";
 const BACKWARD: &str = "crates/engine/src/model/backward.rs";
 const DECODE: &str = "crates/engine/src/model/decode.rs";
-/// Once there is a step that trains, there are the passes.
+/// The passes must exist if this file does.
 const STEP: &str = "crates/engine/src/train/step.rs";
 
 fn broken_mirror(repo: &Repo) -> Vec<String> {
@@ -35,8 +35,8 @@ fn broken_mirror(repo: &Repo) -> Vec<String> {
     complaints
 }
 
-/// How the labels of `path` differ from those of the forward pass, or else from the order in which
-/// they are expected.
+/// Differences of the labels of `path` from those of the forward pass, or else from the expected
+/// order.
 fn differences(
     forward: &[String],
     path: &str,
@@ -60,7 +60,7 @@ fn differences(
     vec![format!("{path}: the order is {letter}{found}, not {letter}{expected}")]
 }
 
-/// What follows the letter in comments like `// F7 gated mlp`, in the order of lines.
+/// Labels after the letter in comments like `// F7 gated mlp`, in the order of lines.
 fn labels(source: &str, letter: char) -> Vec<String> {
     let mark = format!("// {letter}");
     let mut labels = Vec::new();

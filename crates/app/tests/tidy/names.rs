@@ -27,13 +27,13 @@ fn pages_in_root(repo: &Repo) -> Vec<String> {
 }
 
 #[test]
-fn names_say_what_is_inside() {
+fn names_describe_contents() {
     assert_none(empty_names(&Repo::here()));
     assert_none(pages_in_root(&Repo::here()));
 }
 
 #[test]
-fn catches_names_that_do_not() {
+fn catches_meaningless_names() {
     let check = |path| empty_names(&Repo::of(&[(path, "")]));
     assert_none(check("crates/kernels/src/newton.rs"));
     for path in ["crates/a/src/utils.rs", "crates/a/src/misc/x.rs", "docs/final.md", "bench/V2/x"] {

@@ -71,7 +71,7 @@ fn broken_links(repo: &Repo) -> Vec<String> {
     complaints
 }
 
-/// Paths in code type, in `docs/` and CONTRIBUTING.md, that end no path of the repository.
+/// Paths in code type, in `docs/` and CONTRIBUTING.md, that match no path of the repository.
 fn stale_paths(repo: &Repo) -> Vec<String> {
     let mut complaints = Vec::new();
     let is_page = |path: &&str| {
@@ -81,7 +81,7 @@ fn stale_paths(repo: &Repo) -> Vec<String> {
         let prose = repo.get(page).unwrap_or_default().split("```").step_by(2);
         for code in prose.flat_map(|part| part.split('`').skip(1).step_by(2)) {
             let is_path = [".rs", ".py", ".md", ".toml", "/"].iter().any(|end| code.ends_with(end));
-            if is_path && !code.contains(char::is_whitespace) && !ends_a_path(repo, code) {
+            if is_path && !code.contains(char::is_whitespace) && !matches_a_path(repo, code) {
                 complaints.push(format!("{page}: names {code}, which does not exist"));
             }
         }
@@ -89,13 +89,13 @@ fn stale_paths(repo: &Repo) -> Vec<String> {
     complaints
 }
 
-/// Whether a file, or for a path that ends with `/` a folder, ends with the whole names of `path`.
-fn ends_a_path(repo: &Repo, path: &str) -> bool {
+/// Whether the last components of the path of a file (of a folder, if `path` ends with `/`) are
+/// `path`.
+fn matches_a_path(repo: &Repo, path: &str) -> bool {
     let end = format!("/{path}");
-    repo.paths().map(|known| format!("/{known}")).any(|known| match path.ends_with('/') {
-        true => known.contains(&end),
-        false => known.ends_with(&end),
-    })
+    repo.paths()
+        .map(|known| format!("/{known}"))
+        .any(|known| if path.ends_with('/') { known.contains(&end) } else { known.ends_with(&end) })
 }
 
 /// The targets of `[text](target)` outside code.
@@ -119,7 +119,7 @@ fn normal(path: &str) -> String {
 }
 
 #[test]
-fn the_readme_is_short_and_true() {
+fn the_readme_is_short_and_correct() {
     assert_none(readme_errors(&Repo::here()));
     assert_none(broken_links(&Repo::here()));
     assert_none(stale_paths(&Repo::here()));

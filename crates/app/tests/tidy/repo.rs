@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Folders of the root that belong to the repository; what a user's run leaves beside them does not.
+/// Folders in the root that belong to the repository, unlike those of a user's runs.
 const FOLDERS: [&str; 7] = [".ci", ".github", "bench", "crates", "docs", "fuzz", "scripts"];
 
-/// Text by path, paths relative to the root with `/` between their parts.
+/// Texts by path; paths are relative to the root and use `/`.
 pub struct Repo {
     files: BTreeMap<String, String>,
 }
@@ -18,7 +18,7 @@ impl Repo {
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
         let mut repo = Repo { files: BTreeMap::new() };
         for (path, is_folder) in entries(&root) {
-            let name = path.file_name().expect("it came from read_dir").to_string_lossy();
+            let name = path.file_name().expect("entries of read_dir have a name").to_string_lossy();
             if !is_folder {
                 repo.add(&root, &path);
             } else if FOLDERS.contains(&&*name) {
@@ -44,9 +44,9 @@ impl Repo {
         }
     }
 
-    /// Adds a file; one that is not text counts as an empty one.
+    /// Adds a file; one that is not text counts as empty.
     fn add(&mut self, root: &Path, path: &Path) {
-        let relative = path.strip_prefix(root).expect("it was found under the root");
+        let relative = path.strip_prefix(root).expect("the path is below the root");
         let parts: Vec<_> = relative.iter().map(|part| part.to_string_lossy()).collect();
         self.files.insert(parts.join("/"), fs::read_to_string(path).unwrap_or_default());
     }
@@ -73,7 +73,7 @@ impl Repo {
     }
 }
 
-/// (path, whether it is a folder) of what lies in `folder`.
+/// (path, whether it is a folder) of each entry of `folder`.
 fn entries(folder: &Path) -> Vec<(PathBuf, bool)> {
     let entries = fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let entries = entries.unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
@@ -94,7 +94,7 @@ pub fn is_test_file(path: &str) -> bool {
     ["/tests/", "/benches/", "/examples/"].iter().any(|folder| path.contains(folder))
 }
 
-/// Fails with all complaints, one a line.
+/// Fails with all complaints, one per line.
 pub fn assert_none(complaints: Vec<String>) {
     assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
 }

@@ -30,7 +30,7 @@ pub fn without_comments(source: &str) -> String {
     kept
 }
 
-/// Bytes of the comment or literal at the start of `rest`; 0 if code stands there.
+/// Bytes of the comment or literal at the start of `rest`; 0 if there is code.
 fn not_code_len(rest: &str, previous: Option<char>) -> usize {
     match rest.as_bytes() {
         [b'/', b'/', ..] => rest.find('\n').unwrap_or(rest.len()),
@@ -87,7 +87,7 @@ fn character_len(rest: &str) -> Option<usize> {
     let mut chars = rest.char_indices().skip(1);
     let (_, first) = chars.next()?;
     if first == '\\' {
-        chars.next(); // whatever is escaped, a quote included
+        chars.next(); // the escaped character, possibly a quote
         return chars.find(|(_, c)| *c == '\'').map(|(at, _)| at + 1);
     }
     chars.next().filter(|(_, c)| *c == '\'').map(|(at, _)| at + 1)
@@ -97,7 +97,7 @@ fn is_word_char(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Whether `word` stands in `line` with no letter, digit or underscore on either side.
+/// Whether `word` occurs in `line` with no letter, digit or underscore on either side.
 pub fn has_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
         let before = line[..at].chars().next_back();
@@ -112,7 +112,7 @@ pub struct Function {
     pub name: String,
     pub line: usize, // of `fn`, counted from 1
     pub n_lines: usize,
-    pub is_test: bool, // stands under `#[cfg(test)]`
+    pub is_test: bool, // under `#[cfg(test)]`
 }
 
 /// The functions with a body in `code`, which must come from [`code_of`].

@@ -8,7 +8,7 @@ const FILE_LINES: usize = 500;
 const FUNCTION_LINES: usize = 70;
 const LONG_FUNCTION_LINES: usize = 120;
 
-/// The passes are lists of calls, and reading one through is the point of them.
+/// The passes are lists of calls, meant to be read in one piece.
 const PASSES: [&str; 2] =
     ["crates/engine/src/model/forward.rs", "crates/engine/src/model/backward.rs"];
 

@@ -4,8 +4,7 @@ use crate::repo::{Repo, assert_caught, assert_none};
 use crate::rust_text::{code_of, has_word, line_of, test_items};
 use std::collections::BTreeMap;
 
-/// Names that a file's reader expects in it, whatever other files have: what a command takes, what it
-/// reports, and what can go wrong.
+/// Conventional names that several files may define.
 const EVERYWHERE: [&str; 5] = ["Args", "Command", "Error", "Options", "Report"];
 
 const KINDS: [&str; 4] = ["struct", "enum", "trait", "union"];

@@ -4,7 +4,7 @@
 use crate::repo::{Repo, assert_caught, assert_none, crate_of, is_test_file};
 use crate::rust_text::{code_of, has_word, line_of, test_items};
 
-/// Counting allocations takes an allocator of one's own, and that takes `unsafe`.
+/// Counting allocations needs a custom allocator, which needs `unsafe`.
 const MAY_BE_UNSAFE: &str = "no_alloc.rs";
 
 /// The macros that write to a standard stream.
@@ -46,7 +46,7 @@ fn misplaced(path: &str, line: &str, is_test: bool) -> Option<String> {
     line.contains("std::net").then(|| format!("only `app` may know the network, not `{owner}`"))
 }
 
-/// The root of every library but `kernels` forbids `unsafe`, which nothing below can lift.
+/// The root of every library but `kernels` must forbid `unsafe`, which cannot be undone below it.
 fn roots_without_forbid(repo: &Repo) -> Vec<String> {
     repo.rust_files()
         .filter(|(path, _)| path.ends_with("/src/lib.rs") && crate_of(path) != Some("kernels"))
@@ -55,7 +55,7 @@ fn roots_without_forbid(repo: &Repo) -> Vec<String> {
         .collect()
 }
 
-/// Marks of unfinished work in comments; put together so that this file does not hold them.
+/// Marks of unfinished work in comments; assembled here so that this file does not contain them.
 fn unfinished(repo: &Repo) -> Vec<String> {
     let marks = [["TO", "DO"].concat(), ["FIX", "ME"].concat(), ["XX", "X"].concat()];
     let mut complaints = Vec::new();
@@ -70,7 +70,7 @@ fn unfinished(repo: &Repo) -> Vec<String> {
 }
 
 #[test]
-fn words_stand_where_they_belong() {
+fn words_are_where_they_belong() {
     let repo = Repo::here();
     assert_none(misplaced_words(&repo));
     assert_none(roots_without_forbid(&repo));

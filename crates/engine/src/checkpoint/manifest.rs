@@ -123,7 +123,7 @@ impl Manifest {
     pub fn to_bytes(&self) -> Vec<u8> {
         let json = serde_json::to_string_pretty(self)
             .expect("plain structs and JSON values always have a JSON form");
-        let body = json.strip_suffix("\n}").expect("a pretty object ends so");
+        let body = json.strip_suffix("\n}").expect("pretty-printed objects end like this");
         [body.as_bytes(), checksum_line(body.as_bytes()).as_bytes()].concat()
     }
 

@@ -3,20 +3,20 @@
 //! ```text
 //! RUN/
 //!   run.lock                    one trainer at a time                        disk/lock
-//!   metrics.jsonl ...           rows that only grow                          disk/append
+//!   metrics.jsonl ...           append-only rows                             disk/append
 //!   checkpoints/
-//!     step-00000123/            complete, or not there at all                disk/commit
+//!     step-00000123/            complete or absent                           disk/commit
 //!       config.json, generation_config.json                                  formats/hf
 //!       tokenizer.json, tokenizer_config.json
 //!       model.safetensors, optimizer.safetensors                             formats/safetensors
 //!       manifest.json           facts, state, every file's BLAKE3            manifest
-//!     step-00000124.tmp-...     what a crash left: removed at the next start disk/remove
+//!     step-00000124.tmp-...     left by a crash; removed at the next start   disk/remove
 //! ```
 //!
-//! The order of a run: take the `RunLock`; `ensure_dir` and `clean` the checkpoints' folder; go on
+//! The order of a run: take the `RunLock`; `ensure_dir` and `clean` the checkpoints' folder; continue
 //! from [`newest`], with [`discard_after`] and `LineFile::resume`; at intervals sync the line files
-//! and hand the state to the [`Saver`]. Nothing here knows a model's numbers: a checkpoint is a list
-//! of files, and a file is bytes or tensors.
+//! and hand the state to the [`Saver`]. Tensors are not interpreted here: a checkpoint is a list of
+//! files, and a file is bytes or tensors.
 
 mod manifest;
 mod open;

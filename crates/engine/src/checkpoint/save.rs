@@ -55,10 +55,7 @@ pub fn save_checkpoint(
     let step = checkpoint.facts.step;
     let path = dir.join(step_name(step));
     let was_there = is_there(fs, dir, &path)?;
-    let bytes = match was_there {
-        true => 0,
-        false => commit_checkpoint(fs, &path, checkpoint)?,
-    };
+    let bytes = if was_there { 0 } else { commit_checkpoint(fs, &path, checkpoint)? };
     let elapsed = start.elapsed();
     let (removed, prune_error) = match prune(fs, dir, retention) {
         Ok(removed) => (removed, None),

@@ -137,12 +137,13 @@ impl Saver {
         if writer.snapshot.is_some() {
             return;
         }
-        let done = match wait {
-            true => writer.done.recv().ok(),
-            false => match writer.done.try_recv() {
+        let done = if wait {
+            writer.done.recv().ok()
+        } else {
+            match writer.done.try_recv() {
                 Err(std::sync::mpsc::TryRecvError::Empty) => return,
                 result => result.ok(),
-            },
+            }
         };
         match done {
             Some(Done { snapshot, outcome }) => {
@@ -190,7 +191,7 @@ impl Writer {
 
     /// Copies the state and hands it to the thread. Requires the snapshot to be present.
     fn submit(&mut self, checkpoint: &Checkpoint<'_>) {
-        let snapshot = self.snapshot.take().expect("the caller has waited for the save before");
+        let snapshot = self.snapshot.take().expect("the caller has waited for the previous save");
         // A dead thread is detected when its answer is awaited.
         let _ = self.jobs.send(Job::copy_of(checkpoint, snapshot));
     }

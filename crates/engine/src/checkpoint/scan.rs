@@ -84,8 +84,8 @@ pub fn newest(fs: &dyn Fs, dir: &Path) -> Result<Found, LoadError> {
     first_verified(fs, dir, list(fs, dir)?)
 }
 
-/// The checkpoint in `dir` that verifies and has the lowest recorded held-out loss; the earlier one
-/// of equals, and the newest if none has a recorded loss.
+/// The checkpoint in `dir` that verifies and has the lowest recorded held-out loss; on a tie the
+/// earlier one, and the newest if none has a recorded loss.
 ///
 /// # Errors
 /// As [`newest`].

@@ -1,4 +1,4 @@
-//! Fit tests: the gradient is that of its definition; the start is exact where a full layer can be.
+//! Fit tests: the gradient matches its definition; the start is exact where a full layer can be.
 
 use super::inputs::Inputs;
 use super::*;
@@ -74,7 +74,7 @@ fn by_definition(model: Model, rows: &[f32], h: Rows, target: usize, grads: &mut
 }
 
 #[test]
-fn the_gradient_is_its_definition() {
+fn the_gradient_matches_its_definition() {
     let model = teacher(uneven(), Precision::F32, false);
     let model = model.model();
     let mut pool = Pool::new(2);
@@ -107,7 +107,7 @@ fn the_gradient_is_its_definition() {
     assert!(far(&wrong) > bound);
 }
 
-/// Nats by which the full layer is worse at its start, on the text that it was fitted to.
+/// Excess loss of the full layer at its start, in nats, on the text that it was fitted to.
 fn excess_at_start(class_starts: Vec<u32>, is_plain: bool) -> f64 {
     let model = teacher(class_starts, Precision::F32, is_plain);
     let mut pool = Pool::new(1);
@@ -130,7 +130,7 @@ fn the_start_is_exact_where_a_full_layer_can_be() {
         let excess = excess_at_start(class_starts, true);
         assert!(excess.abs() < 1e-4, "{excess}");
     }
-    assert!(excess_at_start(uneven(), false).abs() > 1e-2, "this one is not");
+    assert!(excess_at_start(uneven(), false).abs() > 1e-2, "not exact for unequal classes");
 }
 
 /// Result of a fit of `n_steps` steps on `threads` threads.
@@ -193,7 +193,7 @@ fn budgets_have_parts() {
 }
 
 #[test]
-fn what_cannot_be_fitted_is_refused() {
+fn unsupported_models_are_refused() {
     let mut pool = Pool::new(1);
     let layout = Layout::new(&ModelConfig::new(VOCAB, 16, 1, 2)).unwrap();
     let params = AlignedVec::zeroed(layout.len);

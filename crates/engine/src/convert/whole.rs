@@ -1,4 +1,4 @@
-//! Conversion as a whole: how the budget is shared, what is held out, the order of fitting and tuning.
+//! Conversion from start to end: shares of the budget, held-out text, fitting, tuning.
 
 use super::{FitBudget, FitError, FitProgress, Fitting, Tuning};
 use crate::model::{InputLayer, Layout, OwnedModel};
@@ -15,7 +15,7 @@ const BATCH_TOKENS: usize = 2048;
 /// Share of the text that is held out, to measure on.
 pub const HELD_OUT: f64 = 0.05;
 
-/// Why a model is not converted.
+/// Error of a conversion.
 #[derive(Debug, thiserror::Error)]
 pub enum ConvertError {
     /// The text.
@@ -36,7 +36,7 @@ impl ConvertError {
     }
 }
 
-/// A model on its way, whose held-out loss is measured.
+/// Stage of a conversion at which the held-out loss is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// The model that is converted.
@@ -49,12 +49,12 @@ pub enum Stage {
     Full,
 }
 
-/// What a conversion tells whoever watches it.
+/// Progress event of a conversion.
 #[derive(Clone, Copy, Debug)]
 pub enum ConvertEvent {
     /// A held-out loss, in nats per token.
     Measured(Stage, f64),
-    /// A step of fitting the output matrix; its nats are those above the factored layer's.
+    /// A step of fitting the output matrix; `nats` is the excess over the factored layer's loss.
     Fitted(FitProgress),
     /// A step of tuning the whole model.
     Tuned(FitProgress),
@@ -72,8 +72,8 @@ impl<S: TokenSource + Sync + ?Sized> SequenceSource for Windows<'_, S> {
     }
 }
 
-/// A model with a full output layer, fitted to `factored` on the tokens of `train`, and measured on
-/// those of `valid` on the way. A step for which `report` returns false ends its phase.
+/// A model with a full output layer, fitted to `factored` on the tokens of `train`; its loss on
+/// `valid` is measured at each stage. The current phase ends when `report` returns false.
 ///
 /// # Errors
 /// [`ConvertError`] if the model has no factored layer, or there are too few tokens.

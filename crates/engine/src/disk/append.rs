@@ -34,7 +34,7 @@ pub struct Resumed {
     pub torn_bytes: u64,
 }
 
-/// The only field of a row that matters here.
+/// The field of a row that is read here.
 #[derive(Deserialize)]
 struct Row {
     step: Option<u64>,

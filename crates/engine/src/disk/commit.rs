@@ -203,10 +203,12 @@ fn explain_no_space(fs: &dyn Fs, error: SaveError, target: &Path, needed_bytes: 
 
 /// Checks for names that mean the same on every system and cannot lead out of the folder.
 fn check_name<'a>(name: &str, mut before: impl Iterator<Item = &'a str>) -> Result<(), SaveError> {
-    let expected = match is_plain_name(name) {
-        true if !before.any(|other| other == name) => return Ok(()),
-        true => "a name that no other file of the folder has",
-        false => "letters, digits, `.`, `_` and `-`, not starting with `.`",
+    let expected = if !is_plain_name(name) {
+        "letters, digits, `.`, `_` and `-`, not starting with `.`"
+    } else if before.any(|other| other == name) {
+        "a name that no other file of the folder has"
+    } else {
+        return Ok(());
     };
     Err(SaveError::Invalid { field: "file name", found: name.to_string(), expected })
 }

@@ -28,7 +28,7 @@ pub enum SaveError {
         path: PathBuf,
         /// Total size to be written.
         needed_bytes: u64,
-        /// Free space after removing the failed attempt, if the system tells.
+        /// Free space after removing the failed attempt, if known.
         free_bytes: Option<u64>,
     },
     /// A tensor holds NaN or infinity. Such a state is useless and never replaces a good one.

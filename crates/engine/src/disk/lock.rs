@@ -19,7 +19,7 @@ const LOCK_BYTES_MAX: u64 = 4096;
 pub struct Owner {
     /// Process id.
     pub pid: u32,
-    /// Differs after every boot; empty if the system does not tell.
+    /// Differs after every boot; empty if unknown.
     pub boot_id: String,
 }
 
@@ -42,7 +42,7 @@ pub enum LockError {
     Held {
         /// The run's folder.
         dir: PathBuf,
-        /// The holder, if the file tells.
+        /// The holder, if the file names it.
         owner: Option<Owner>,
     },
     /// A file operation failed.
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_trainer_is_refused_by_process_number() {
+    fn a_second_trainer_is_refused_and_told_the_process_id() {
         let dir = tempfile::tempdir().unwrap();
         let lock = RunLock::take(dir.path()).unwrap();
         assert_eq!(lock.stale(), None);
@@ -180,11 +180,11 @@ mod tests {
             assert!(message.contains(&format!("process {}", std::process::id())), "{message}");
         }
         drop(lock);
-        assert_eq!(RunLock::take(dir.path()).unwrap().stale(), None, "it ended in order");
+        assert_eq!(RunLock::take(dir.path()).unwrap().stale(), None, "it ended cleanly");
     }
 
     #[test]
-    fn a_lock_left_by_a_dead_process_is_taken_and_reported() {
+    fn a_lock_of_a_dead_process_is_taken_and_reported() {
         let dir = tempfile::tempdir().unwrap();
         let dead = Owner { pid: 4_000_000, boot_id: "another boot".into() };
         let text = serde_json::to_string(&dead).unwrap();

@@ -1,13 +1,13 @@
-//! Files that survive crashes: one commit protocol, files of lines that only grow, and a lock.
+//! Crash-safe files: one commit protocol, append-only files of lines, and a lock.
 //!
 //! Everything durable reaches the disk through [`Fs`], in one of these ways:
 //!
 //! - [`commit_file`] and [`commit_folder`] write a file or a folder completely or not at all;
 //! - [`LineFile`] appends rows to a file of JSON lines;
-//! - [`remove_folders`] removes folders, [`clean`] what a crash left of any of these.
+//! - [`remove_folders`] removes folders; [`clean`] removes the leftovers of a crash.
 //!
-//! Nothing here knows what the files mean. The errors are those of all files that the engine reads
-//! and writes, models and checkpoints among them.
+//! Contents are not interpreted here. The error types serve all files that the engine reads and
+//! writes, such as models and checkpoints.
 
 mod append;
 mod commit;

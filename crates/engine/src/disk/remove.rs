@@ -21,10 +21,7 @@ pub fn clean(fs: &dyn Fs, dir: &Path) -> Result<Vec<PathBuf>, SaveError> {
             continue;
         }
         let path = dir.join(&entry.name);
-        let result = match entry.is_dir {
-            true => remove_tree(fs, &path),
-            false => fs.remove_file(&path),
-        };
+        let result = if entry.is_dir { remove_tree(fs, &path) } else { fs.remove_file(&path) };
         result.map_err(SaveError::io("remove", &path))?;
         removed.push(path);
     }

@@ -102,9 +102,10 @@ impl ModelFolder {
     /// # Errors
     /// [`ModelFolderError::NoModel`] if it has no configuration.
     pub fn at(path: &Path) -> Result<ModelFolder, ModelFolderError> {
-        match path.join(CONFIG_NAME).is_file() {
-            true => Ok(ModelFolder::of_checkpoint(path.to_owned(), Vec::new())),
-            false => Err(ModelFolderError::NoModel { path: path.to_owned() }),
+        if path.join(CONFIG_NAME).is_file() {
+            Ok(ModelFolder::of_checkpoint(path.to_owned(), Vec::new()))
+        } else {
+            Err(ModelFolderError::NoModel { path: path.to_owned() })
         }
     }
 

@@ -1,8 +1,8 @@
 //! Model folders: reading and writing models in the formats that other programs share.
 //!
-//! [`ModelFolder`] is the door: a path becomes a configuration, parameters, a tokeniser or a whole
-//! model, each when it is asked for. Behind it are `hf`, the files of a Hugging Face folder, and
-//! `safetensors`, the numbers in them.
+//! [`ModelFolder`] is the entry point: it reads the configuration, the parameters, the tokeniser or
+//! the whole model in a folder, each on demand. `hf` has the files of a Hugging Face folder,
+//! `safetensors` the tensors in them.
 
 mod file;
 mod folder;

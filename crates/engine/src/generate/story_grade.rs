@@ -1,4 +1,4 @@
-//! Grade of a model of the built-in stories: its sentences against the grammar that wrote its text.
+//! Grade of a model of the built-in stories: its sentences against the grammar and its training text.
 
 use super::{Request, SamplerError, Sampling, Session, Written, generate};
 use crate::model::OwnedModel;
@@ -8,20 +8,20 @@ use std::fmt;
 use text::stories::{parse_sentence, split_sentences};
 use text::tokenizer::Tokenizer;
 
-/// Sentences that are looked at.
+/// Number of sentences that are graded.
 const N_SENTENCES: usize = 200;
 
-/// Tokens of each text that they are taken from.
+/// Length of each generated text, in tokens.
 const TEXT_TOKENS: usize = 120;
 
-/// Of so many sentences, how many are sentences of the grammar, and how many are new.
+/// Counts of generated sentences: all, grammatical, new.
 #[derive(Debug, PartialEq, Eq)]
 pub struct StoryGrade {
     /// Sentences.
     pub n: usize,
-    /// Those that the grammar accepts.
+    /// Sentences that the grammar accepts.
     pub n_grammatical: usize,
-    /// Those that the text does not have.
+    /// Sentences that are not in the training text.
     pub n_new: usize,
 }
 
@@ -39,10 +39,10 @@ impl fmt::Display for StoryGrade {
     }
 }
 
-/// Lets a model write until there are enough sentences, and looks at them beside its text, `corpus`.
+/// Generates sentences with a model and compares them with the grammar and its training text, `corpus`.
 ///
 /// # Errors
-/// [`SamplerError`], which the usual sampling never has.
+/// [`SamplerError`], which the default sampling settings never cause.
 pub fn grade_stories(
     model: &OwnedModel,
     tokenizer: &Tokenizer,
@@ -64,7 +64,7 @@ fn judge(sentences: &[String], known: &HashSet<&str>) -> StoryGrade {
     }
 }
 
-/// Whole sentences from beginnings of stories.
+/// Complete sentences from the beginnings of generated stories.
 fn sentences(
     owned: &OwnedModel,
     tokenizer: &Tokenizer,
@@ -90,10 +90,10 @@ fn sentences(
         };
         generate(&mut session, model, pool, tokenizer, &prompt, &request, &mut report)?;
         let mut whole = split_sentences(&text);
-        // The last is cut off where the tokens ended.
+        // The last sentence may be incomplete.
         whole.pop();
         sentences.extend(whole.into_iter().map(str::to_owned));
-        // A model that has learnt nothing writes no sentences: what it wrote is one bad one.
+        // An untrained model may write nothing but blanks, which counts as one ungrammatical sentence.
         sentences.extend(text.trim().is_empty().then(String::new));
         if sentences.len() >= N_SENTENCES || text_seed - seed > N_SENTENCES as u64 {
             break;

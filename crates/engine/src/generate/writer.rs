@@ -101,7 +101,7 @@ pub fn generate(
     let mut next = 0;
     let (mut new_tokens, mut finish) = (0, Finish::Length);
     while new_tokens < request.max_tokens {
-        make_room(session, &history, &mut next);
+        make_space(session, &history, &mut next);
         let mut following = match session.feed_next(model, pool, &history[next..]) {
             Ok(following) => following,
             Err(_) => break,
@@ -115,13 +115,11 @@ pub fn generate(
         new_tokens += 1;
         sampler.note(token);
         history.push(token);
-        let mut goes_on = match request.log_probs {
-            true => report(Written::Token { id: token, log_p: following.log_p(token) }),
-            false => true,
-        };
+        let mut should_continue = !request.log_probs
+            || report(Written::Token { id: token, log_p: following.log_p(token) });
         let (text, stopped) = stops.push(&decoder.push(token));
-        goes_on &= text.is_empty() || report(Written::Text(&text));
-        if stopped || !goes_on {
+        should_continue &= text.is_empty() || report(Written::Text(&text));
+        if stopped || !should_continue {
             finish = if stopped { Finish::Stop } else { Finish::Cancelled };
             break;
         }
@@ -137,7 +135,7 @@ pub fn generate(
 }
 
 /// If the tokens not yet fed no longer fit, drops all but the later half of the context.
-fn make_room(session: &mut Session, history: &[u32], next: &mut usize) {
+fn make_space(session: &mut Session, history: &[u32], next: &mut usize) {
     if session.len() + history.len() - *next > session.max_len() {
         session.rewind(0);
         *next = history.len() - history.len().min(session.max_len().div_ceil(2));

@@ -88,14 +88,14 @@ fn attention_branch(
     }
     // B5 rotary positions
     rope_backward(scratch.qkv, model.rope, all_heads, attention.seq_len, 0);
-    // In the first block from here up one row for each distinct input, as in the forward pass.
+    // From here on, the first block has one row per distinct input, as in the forward pass.
     let (n, c) = (rows.count(n_rows), model.layout.config.model_dim);
     let dqkv = rows.gather(scratch.qkv, scratch.gate_up, width);
     // B4 norm of queries and keys
     if let Some((q_norm, k_norm)) = slots.qk_norm {
         let dgains = grads
             .get_disjoint_mut([q_norm.start..q_norm.end, k_norm.start..k_norm.end])
-            .expect("the table gives every tensor its own place");
+            .expect("tensors of the table do not overlap");
         let gains = [q_norm.of(params), k_norm.of(params)];
         let n_heads = n * all_heads.n_query_key();
         let normed = acts.qk_normed.as_rows().slice(0..n_heads * all_heads.head_dim);
@@ -118,26 +118,26 @@ fn attention_branch(
 fn branch_gradient<'a>(
     dstream: &'a [f32],
     branch: &'a mut [f32],
-    room: RowsMut<'a>,
+    buffer: RowsMut<'a>,
     mask: Option<DropMask>,
 ) -> Rows<'a> {
     match mask {
-        None => operand(dstream, room),
+        None => operand(dstream, buffer),
         Some(mask) => {
             dropout_backward(branch, dstream, mask);
-            operand(branch, room)
+            operand(branch, buffer)
         }
     }
 }
 
-/// `x` in the operands' format: `x` itself in f32, rounded into `room` in bf16.
-pub(crate) fn operand<'a>(x: &'a [f32], room: RowsMut<'a>) -> Rows<'a> {
-    match room {
+/// `x` in the operands' format: `x` itself in f32, rounded into `buffer` in bf16.
+pub(crate) fn operand<'a>(x: &'a [f32], buffer: RowsMut<'a>) -> Rows<'a> {
+    match buffer {
         RowsMut::F32(_) => Rows::F32(x),
-        RowsMut::Bf16(room) => {
-            let room = &mut room[..x.len()];
-            store_rows(RowsMut::Bf16(room), x);
-            Rows::Bf16(room)
+        RowsMut::Bf16(buffer) => {
+            let buffer = &mut buffer[..x.len()];
+            store_rows(RowsMut::Bf16(buffer), x);
+            Rows::Bf16(buffer)
         }
     }
 }

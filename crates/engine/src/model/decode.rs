@@ -114,7 +114,7 @@ impl DecodeBuffers {
         pool: &mut Pool,
         batch: &mut [NewTokens],
     ) -> Result<(), ContextFull> {
-        batch.iter().try_for_each(|new| new.sequence.check_room(new.tokens.len()))?;
+        batch.iter().try_for_each(|new| new.sequence.check_capacity(new.tokens.len()))?;
         let is_empty = batch.iter().any(|new| new.tokens.is_empty());
         assert!(!is_empty, "DecodeBuffers::run: a sequence without new tokens");
         self.output.reserve_zeroed(batch.len() * model.layout.config.model_dim);

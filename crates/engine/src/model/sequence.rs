@@ -92,7 +92,7 @@ impl Sequence {
     }
 
     /// Checks that `n` more tokens fit.
-    pub(super) fn check_room(&self, n: usize) -> Result<(), ContextFull> {
+    pub(super) fn check_capacity(&self, n: usize) -> Result<(), ContextFull> {
         let (needed, max_len) = (self.len + n, self.max_len());
         if needed > max_len { Err(ContextFull { needed, max_len }) } else { Ok(()) }
     }

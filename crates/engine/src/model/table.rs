@@ -100,9 +100,7 @@ impl Gradients<'_> {
     /// The gradients of two different tensors.
     pub fn of_both(&mut self, spans: [Span; 2]) -> [&mut [f32]; 2] {
         let ranges = spans.map(|span| span.start - self.start..span.end - self.start);
-        self.values
-            .get_disjoint_mut(ranges)
-            .expect("the table gives every tensor a place of its own")
+        self.values.get_disjoint_mut(ranges).expect("tensors of the table do not overlap")
     }
 
     /// The same gradients, reborrowed.

@@ -40,7 +40,7 @@ pub enum Event<'a> {
     },
     /// A checkpoint is on disk.
     Saved(&'a Saved),
-    /// A checkpoint could not be written; training goes on.
+    /// A checkpoint could not be written; training continues.
     SaveFailed(&'a SaveError),
     /// Checkpoints that were rejected while looking for the newest sound one, with reasons.
     Rejected(&'a [Rejected]),

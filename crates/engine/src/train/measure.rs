@@ -33,7 +33,7 @@ impl Measured {
 struct Windows<'a, S: ?Sized> {
     tokens: &'a S,
     windows: EvalWindows,
-    /// The tokens that are targets, if not all are.
+    /// Whether each token is a target; `None` if all are.
     is_target: Option<&'a [bool]>,
 }
 

@@ -15,7 +15,7 @@ pub(crate) use lanes::read_sequences;
 pub use lanes::{Lanes, LanesSpec, SequenceSource};
 pub use measure::{Measured, measure, measure_loss};
 pub use optim::{
-    AdamW, AdamWOptions, IdleRows, Optimizer, Pieces, ReadTensor, RestoreError, StateTensor,
+    AdamW, AdamWOptions, Optimizer, Pieces, ReadTensor, RestoreError, RowUpdates, StateTensor,
     StepGradients,
 };
 pub use plan::{StepError, StepPlan, StepReport};

@@ -3,7 +3,7 @@
 //! Both have the same keys, so that the resolved configuration in a run's folder is itself a
 //! settings file, and reproduces the run.
 
-use super::optim::{AdamWOptions, IdleRows};
+use super::optim::{AdamWOptions, RowUpdates};
 use crate::head::{HeadConfig, HeadName};
 use crate::model::{Layout, ModelConfig, default_ffn_dim};
 use kernels::Precision;
@@ -126,7 +126,8 @@ pub struct OptimizerSettings {
     pub beta2: Option<f32>,
     pub eps: Option<f32>,
     pub weight_decay: Option<f32>,
-    pub idle_rows: Option<IdleRows>,
+    #[serde(rename = "idle_rows")]
+    pub row_updates: Option<RowUpdates>,
 }
 
 /// Number format of matrix products, as named in files.
@@ -330,7 +331,7 @@ impl OptimizerSettings {
             beta2: self.beta2.unwrap_or(default.beta2),
             eps: self.eps.unwrap_or(default.eps),
             weight_decay: self.weight_decay.unwrap_or(default.weight_decay),
-            idle_rows: self.idle_rows.unwrap_or(default.idle_rows),
+            row_updates: self.row_updates.unwrap_or(default.row_updates),
         }
     }
 }
@@ -362,7 +363,7 @@ impl TrainSettings {
             optimizer: match &self.optimizer {
                 Some(settings) => settings.resolve(),
                 None => {
-                    AdamWOptions { idle_rows: IdleRows::auto(model), ..AdamWOptions::default() }
+                    AdamWOptions { row_updates: RowUpdates::auto(model), ..AdamWOptions::default() }
                 }
             },
             grad_norm_max: self.grad_norm_max.unwrap_or(1.0),
@@ -411,7 +412,7 @@ mod tests {
         let parse = |lines: &[&str]| toml::from_str::<AdamWOptions>(&lines.join("\n"));
         // Rows were dense before there was a choice.
         let options = parse(&constants).unwrap();
-        assert_eq!((options.beta2, options.idle_rows), (0.9, IdleRows::default()));
+        assert_eq!((options.beta2, options.row_updates), (0.9, RowUpdates::default()));
         for i in 0..constants.len() {
             let mut lines = constants.to_vec();
             let name = lines.remove(i).split(' ').next().unwrap();

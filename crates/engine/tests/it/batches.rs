@@ -1,4 +1,4 @@
-//! Batches of several texts: each sequence gets the bits that it gets alone.
+//! Batches of several texts: each sequence gets the same bits as alone.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 use engine::generate::{NewTokens, Sequence, Workspace};
@@ -11,8 +11,8 @@ use text::vocab::ngrams::{Ngrams, ngram_tables};
 const VOCAB: usize = 37;
 const CONTEXT: usize = 48;
 
-/// Sequence numbers with how many tokens each is continued with, step after step: prompts of
-/// different lengths, single tokens, both mixed, and in any order.
+/// For each step, the sequences with their numbers of new tokens: prompts of different lengths,
+/// single tokens, both mixed, in any order.
 const STEPS: [&[(usize, usize)]; 6] = [
     &[(0, 5), (1, 1), (2, 17)],
     &[(0, 1), (1, 1), (2, 1), (3, 1)],
@@ -24,7 +24,7 @@ const STEPS: [&[(usize, usize)]; 6] = [
 
 const N_SEQUENCES: usize = 5;
 
-/// A model that says something: two blocks, grouped queries, and every output layer once.
+/// A model of two blocks with grouped queries and the given output layer.
 fn model(head: HeadConfig, precision: Precision, is_full: bool) -> OwnedModel {
     let mut config = ModelConfig { seq_len: CONTEXT, ..ModelConfig::new(VOCAB, 24, 2, 4) };
     config.n_kv_heads = 2;
@@ -32,7 +32,7 @@ fn model(head: HeadConfig, precision: Precision, is_full: bool) -> OwnedModel {
     config.tie_embeddings = is_full;
     config.head = head;
     let text: Vec<u32> = (0..200).map(|i| i * 5 % 11).collect();
-    // N-grams look at the tokens before: each sequence's own.
+    // N-grams depend on the preceding tokens of the same sequence.
     let ngrams = is_full.then(|| Ngrams::learn(&ngram_tables(24), &text, 2));
     if is_full {
         config.ngrams = ngram_tables(24);
@@ -59,15 +59,15 @@ fn models() -> impl Iterator<Item = (OwnedModel, Precision)> {
     })
 }
 
-/// (i, at) the token of sequence `i` at a position: the sequences are different ones.
+/// The token of sequence `i` at position `at`; sequences differ.
 fn token(i: usize, at: usize) -> u32 {
     ((i * 7 + at * 5 + at * at % 3) % 11 + i) as u32 % VOCAB as u32
 }
 
-/// Logits after each step's tokens: for each step those of its sequences, in their order.
+/// Logits by step, then by sequence of the step.
 type Logits = Vec<Vec<Vec<f32>>>;
 
-/// Runs the steps with `n_rows` rows a pass; `is_alone` is one sequence a step instead of all.
+/// Runs the steps with `n_rows` rows per pass; if `is_alone`, one sequence at a time.
 fn run(model: &OwnedModel, pool: &mut Pool, n_rows: usize, is_alone: bool) -> Logits {
     let (layout, precision) = (model.layout(), model.model().packed.precision());
     let mut sequences: Vec<Sequence> =
@@ -87,9 +87,8 @@ fn run(model: &OwnedModel, pool: &mut Pool, n_rows: usize, is_alone: bool) -> Lo
         let mut following = workspace.step(model.model(), pool, &mut batch).unwrap();
         (0..parts.len()).map(|i| following.distribution(i).into_logits().to_vec()).collect()
     };
-    let one_step = |parts: &&[(usize, usize)]| match is_alone {
-        true => parts.iter().flat_map(|part| step(&[*part])).collect(),
-        false => step(parts),
+    let one_step = |parts: &&[(usize, usize)]| {
+        if is_alone { parts.iter().flat_map(|part| step(&[*part])).collect() } else { step(parts) }
     };
     STEPS.iter().map(one_step).collect()
 }
@@ -101,7 +100,7 @@ fn batching_changes_no_bit_of_a_sequence() {
         assert!(expected.iter().flatten().flatten().all(|x| x.is_finite()));
         for threads in 1..=3 {
             let mut pool = Pool::new(threads);
-            // Passes of 7 and 2 rows cut prompts in parts, at sequences' ends and within them.
+            // Passes of 7 and 2 rows split prompts, at the ends of sequences and within them.
             for n_rows in [CONTEXT * N_SEQUENCES, 7, 2] {
                 let found = run(&model, &mut pool, n_rows, false);
                 let what = format!("{precision:?}, {threads} threads, {n_rows} rows");
@@ -111,9 +110,9 @@ fn batching_changes_no_bit_of_a_sequence() {
     }
 }
 
-/// Planted error: two sequences that were given each other's cache.
+/// Planted error: two sequences with exchanged caches.
 #[test]
-fn a_sequence_that_reads_anothers_cache_is_found() {
+fn exchanged_caches_are_detected() {
     for (model, precision) in models() {
         let mut pool = Pool::new(2);
         let mut workspace = Workspace::new(model.layout(), precision, CONTEXT, 2);

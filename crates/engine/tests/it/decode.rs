@@ -7,8 +7,8 @@ use engine::head::LossSpec;
 use engine::model::{InputLayer, Lane, MicroShape, OwnedModel, forward};
 use kernels::{Pool, Precision};
 
-/// The distribution after each of `tokens`, (T, V) log-probabilities, by the training pass: the loss
-/// of every possible target, negated.
+/// (T, V) log-probabilities after each of `tokens` by the training pass: the negated loss of every
+/// possible target.
 fn by_training_pass(tiny: &Tiny, tokens: &[u32]) -> Vec<Vec<f32>> {
     let mut pool = Pool::new(1);
     let layout = tiny.layout();
@@ -34,7 +34,7 @@ fn by_training_pass(tiny: &Tiny, tokens: &[u32]) -> Vec<Vec<f32>> {
     out
 }
 
-/// The same by a session that is fed `chunks` tokens at a time: only what follows each chunk.
+/// (position, log-probabilities) after each chunk, by a session fed `chunks` tokens at a time.
 fn by_session(
     tiny: &Tiny,
     tokens: &[u32],
@@ -72,15 +72,14 @@ fn largest_difference(found: &[(usize, Vec<f32>)], expected: &[Vec<f32>]) -> f32
     rows.flatten().map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-/// How far a log-probability may be from the training pass's.
+/// Largest difference of a log-probability from the training pass.
 ///
-/// In f32: logits here are below 1 and pass two blocks and the output, eight sums in a row on the
-/// longest way, of at most `longest` products each: at random each is off by half a rounding of
-/// 2^-24 times the root of its length; the log-sum-exp is about ln V < 4 and rounds a few times.
-/// In bf16 both passes round the same operands to 2^-8 apart, but keys, values and attention
-/// weights are rounded where each pass has them, and an operand that f32 rounding moved across a
-/// boundary is off by one step: half a step (2^-9) for each of eight products, at random, of
-/// contributions that make up logits of about 0.3.
+/// In f32: logits are below 1 and result from at most eight consecutive sums of at most `longest`
+/// products. Each sum has a random error of half a rounding of 2^-24 times the root of its length;
+/// the log-sum-exp is about ln V < 4 and rounds a few times. In bf16 both passes round the same
+/// operands to a spacing of 2^-8, but keys, values and attention weights at different places, and
+/// an operand that f32 rounding moves across a boundary differs by one spacing: a random error of
+/// half a spacing (2^-9) in each of eight products that contribute to logits of about 0.3.
 fn bound(precision: Precision, longest: usize) -> f32 {
     let f32_noise = 8.0 * (longest as f32).sqrt() * 2f32.powi(-24) + 4.0 * 4.0 * 2f32.powi(-24);
     match precision {
@@ -126,9 +125,9 @@ fn any_mixture_of_prefill_and_decoding_gives_the_training_logits() {
     }
 }
 
-/// A prompt longer than one pass of prefill takes, and tokens one by one behind it.
+/// A prompt longer than one pass of prefill, followed by single tokens.
 #[test]
-fn a_long_prompt_is_taken_in_parts() {
+fn a_long_prompt_is_split() {
     for precision in [Precision::F32, Precision::Bf16] {
         let tiny = Tiny { precision, seq_len: 600, vocab_size: 13, ..Tiny::default() };
         let (tokens, bound) = (text(&tiny), bound(precision, 600));
@@ -142,9 +141,9 @@ fn a_long_prompt_is_taken_in_parts() {
     }
 }
 
-/// The comparison sees a wrong cache: a token too few before the rest, or one other token.
+/// The comparison detects a wrong cache: a missing token, or a different one.
 #[test]
-fn a_planted_error_in_the_cache_is_seen() {
+fn a_planted_error_in_the_cache_is_detected() {
     for tiny in variants() {
         let tokens = text(&tiny);
         let expected = by_training_pass(&tiny, &tokens);
@@ -160,7 +159,7 @@ fn a_planted_error_in_the_cache_is_seen() {
     }
 }
 
-/// Sharing a product or the heads among threads changes no bits.
+/// The split of products and heads among threads changes no bits.
 #[test]
 fn threads_do_not_change_a_bit_of_the_logits() {
     for tiny in variants() {

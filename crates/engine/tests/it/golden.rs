@@ -19,7 +19,7 @@ fn folder(model: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(model)
 }
 
-/// One golden folder, read.
+/// Contents of one golden folder.
 struct Golden {
     folder: PathBuf,
     layout: Layout,
@@ -71,7 +71,7 @@ impl Golden {
         self.expected["rounding_noise"][what].as_f64().unwrap_or(0.0)
     }
 
-    /// A trainer of the model as it was before its first step.
+    /// A trainer of the model before its first step.
     fn trainer(&self, distinct_inputs: bool) -> Trainer {
         let ([n_seqs, seq_len], layout) = (self.shape, self.layout.clone());
         let usual = MicroShape::new(&layout.config, seq_len, n_seqs, Precision::F32);
@@ -121,19 +121,19 @@ fn norm(a: &[f32]) -> f64 {
     a.iter().map(|a| (*a as f64).powi(2)).sum::<f64>().sqrt()
 }
 
-/// Mean loss of the first batch, and its gradients, by the way that training takes.
+/// Mean loss and gradients of the first batch, computed as in training.
 fn first_batch(golden: &Golden, distinct_inputs: bool) -> (f64, Vec<f32>) {
     let mut trainer = golden.trainer(distinct_inputs);
     trainer.accumulate(&Stored(golden), &golden.plan(0));
     let sum = trainer.lanes().loss_sum();
-    // There is one lane: its gradients are the sum over all.
+    // With one lane, its gradients are the sum over all lanes.
     let all = Span { start: 0, end: golden.layout.len };
     let grads = trainer.lanes().summed_grad(all).iter().map(|g| g / sum.n_tok as f32);
     (sum.nats / sum.n_tok as f64, grads.collect())
 }
 
 #[test]
-fn logits_are_pytorchs() {
+fn logits_match_pytorch() {
     for name in MODELS {
         let golden = Golden::read(name);
         let (v, t) = (golden.layout.config.vocab_size, golden.shape[1]);
@@ -147,7 +147,7 @@ fn logits_are_pytorchs() {
                     let logits = session.feed(model, &mut pool, &[*token]).unwrap();
                     let expected = &expected[(s * t + i) * v..(s * t + i + 1) * v];
                     let difference = largest_difference(logits, expected);
-                    // The target of the specification; PyTorch's own noise is far below it.
+                    // Required by the specification; PyTorch's own noise is far below.
                     assert!(
                         difference <= 1e-4,
                         "{name}: logits at {s}, {i} differ by {difference}"
@@ -159,7 +159,7 @@ fn logits_are_pytorchs() {
 }
 
 #[test]
-fn loss_and_every_gradient_are_pytorchs() {
+fn loss_and_gradients_match_pytorch() {
     for name in MODELS {
         let golden = Golden::read(name);
         for distinct_inputs in [false, true] {
@@ -191,7 +191,7 @@ fn a_planted_error_is_a_hundred_times_the_bound() {
     assert!(norm(&planted) / norm(span.of(&grads)) > 90.0 * 1e-5);
 }
 
-/// The stored batches, one a step.
+/// The stored batches, one per step.
 struct Stored<'a>(&'a Golden);
 
 impl SequenceSource for Stored<'_> {
@@ -204,7 +204,7 @@ impl SequenceSource for Stored<'_> {
 }
 
 #[test]
-fn ten_steps_of_adamw_are_pytorchs() {
+fn ten_steps_of_adamw_match_pytorch() {
     for name in MODELS {
         let golden = Golden::read(name);
         let mut trainer = golden.trainer(true);

@@ -23,15 +23,15 @@ use kernels::{AlignedVec, Precision};
 use text::vocab::compose::Composer;
 use text::vocab::ngrams::{Ngrams, ngram_tables};
 
-/// What is differentiated: grouped heads, two lanes, of which the second has two micro-batches.
+/// A model to differentiate: grouped heads, two lanes, the second with two micro-batches.
 #[derive(Clone, Copy, Debug)]
 struct Variant {
     tie_embeddings: bool,
     qk_norm: bool,
     dropout: f32,
     head: HeadName,
-    /// Whether a token is an input of the first micro-batches while its class has a target only in
-    /// the last.
+    /// Whether a token is an input of the first micro-batches, but its class has a target only in
+    /// the last one.
     is_late: bool,
     composes: bool,
     has_ngrams: bool,
@@ -79,14 +79,14 @@ const MICRO_BATCHES: [(usize, usize); 3] = [(0, 2), (2, 2), (4, 1)];
 const STEP: u64 = 3;
 const SEED: u64 = 9;
 
-/// Where classes begin; the second has one token.
+/// First ids of the classes; the second has one token.
 const CLASS_STARTS: [u32; 4] = [0, 3, 4, VOCAB as u32];
 const ALONE: u32 = 3;
 
-/// Few of few tokens are drawn, so that some are targets and some are drawn twice.
+/// Few samples from few tokens, so that some are targets and some are drawn twice.
 const N_SAMPLES: usize = 7;
 
-/// How often each token is said to occur.
+/// Count of each token.
 fn counts() -> Vec<u64> {
     (0..VOCAB as u64).map(|id| id * id).collect()
 }
@@ -169,7 +169,7 @@ impl Variant {
         })
     }
 
-    /// Finds the n-grams of the text, so small that some come twice.
+    /// N-grams of the text, which is so small that some occur twice.
     fn ngrams(self) -> Option<Ngrams> {
         let mut text = [0; 5 * T];
         for (s, tokens) in text.chunks_exact_mut(T).enumerate() {
@@ -178,7 +178,7 @@ impl Variant {
         self.has_ngrams.then(|| Ngrams::learn(&ngram_tables(12), &text, 1))
     }
 
-    /// What composes the input vectors, with every word of the text.
+    /// Composer of the input vectors, with every word of the text.
     fn composer(self) -> Option<Composer> {
         let mut composer = self.composes.then(|| words::composer(VOCAB))?;
         for s in 0..5 {
@@ -186,11 +186,11 @@ impl Variant {
             self.text().fill(STEP, s, &mut tokens, &mut targets);
             composer.add_words(&tokens);
         }
-        assert!(composer.n_inputs() > VOCAB, "no word of the text is spelt by several tokens");
+        assert!(composer.n_inputs() > VOCAB, "some word of the text has several tokens");
         Some(composer)
     }
 
-    /// The tokens that a step of a sampled layer draws.
+    /// The tokens drawn in the step of a sampled layer.
     fn candidates(self, layout: &Layout, params: &[f32]) -> Option<SampledTokens> {
         let new = || SampledTokens::new(&counts(), N_SAMPLES, 12, Precision::F32, SEED);
         let mut candidates = (self.head == HeadName::Sampled).then(new)?;
@@ -207,7 +207,7 @@ impl Variant {
         StepPlan { step: STEP, lr, grad_norm_max, dropout: self.dropout, seed: SEED }
     }
 
-    /// The gradient of the sum of losses as training gets it, and that sum.
+    /// The sum of losses and its gradient, by training.
     fn by_training(self, precision: Precision, distinct_inputs: bool) -> (f64, Vec<f64>) {
         let mut trainer = self.trainer(precision, distinct_inputs);
         trainer.step(&self.text(), &self.plan()).unwrap();
@@ -219,7 +219,7 @@ impl Variant {
         (lanes.loss_sum().nats, grads)
     }
 
-    /// The same by the definition, at parameters changed by `round`; `seed` makes the masks.
+    /// The same by the definition, at parameters changed by `round`; `seed` determines the masks.
     fn by_definition(self, seed: u64, round: impl Fn(usize, f32) -> f32) -> (f64, Vec<f64>) {
         let layout = &self.layout();
         let exact = self.params(layout);
@@ -255,18 +255,18 @@ impl Variant {
     }
 }
 
-/// Draws of rounding errors that the bounds for bf16 are made from.
+/// Number of random rounding errors for the bf16 bounds.
 const N_DRAWS: u64 = 6;
 
-/// `x` with an error like that of rounding it to bf16: evenly spread over a spacing of its numbers,
-/// which is 2^-7 of the power of two below.
+/// `x` with an error like that of rounding it to bf16: uniform over the spacing of bf16 numbers,
+/// which is 2^-7 of the power of two below `x`.
 fn with_error_of_bf16(draw: u64, i: usize, x: f32) -> f32 {
     let power_of_two = f32::from_bits(x.to_bits() & 0x7f80_0000);
     let error = Rng::new(4, Purpose::Test, draw).f64_at(i as u64) as f32 - 0.5;
     x + error * power_of_two / 128.0
 }
 
-/// Sums and products on the longest way of a number through the model and back: each rounds once.
+/// Roundings on the longest path through the forward and the backward pass: one per sum or product.
 fn n_roundings(config: &ModelConfig) -> usize {
     let m = config;
     let attention = m.model_dim + m.head_dim + T + m.attn_dim();
@@ -274,8 +274,8 @@ fn n_roundings(config: &ModelConfig) -> usize {
     2 * (m.n_layers * block + 2 * m.model_dim + m.vocab_size) + 5 * T
 }
 
-/// What training is compared with, and how far from it each tensor's gradient may be, relative to
-/// its norm.
+/// Expected loss and gradients, with bounds on the error of each tensor's gradient relative to its
+/// norm.
 struct Expected {
     loss: f64,
     loss_bound: f64,
@@ -284,12 +284,12 @@ struct Expected {
 }
 
 impl Expected {
-    /// In f32 every rounding on the way is by at most 2^-24, all in the same direction at worst.
+    /// In f32, each rounding is at most 2^-24, in the worst case all in the same direction.
     ///
-    /// In bf16 the operands of products are rounded: weights, inputs and gradients. What the first
-    /// does to a gradient is measured: the definition is differentiated at parameters with such
-    /// errors, several times. The other two do about as much, independently, so together it is the
-    /// root of three times that; and twice this is not exceeded by chance.
+    /// In bf16 the operands of products are rounded: weights, inputs and gradients. The effect of
+    /// rounded weights on a gradient is measured by differentiating the definition at parameters
+    /// with such errors, several times. The other two have about the same effect, independently, so
+    /// the total is larger by the root of three. Twice that is not exceeded by chance.
     fn new(variant: Variant, seed: u64, precision: Precision) -> Expected {
         let layout = variant.layout();
         let (loss, grads) = variant.by_definition(seed, |_, x| x);
@@ -328,7 +328,7 @@ fn norm(x: &[f64]) -> f64 {
     x.iter().map(|x| x * x).sum::<f64>().sqrt()
 }
 
-/// The distance of a tensor's gradients relative to the second's norm.
+/// Distance of a tensor's gradients relative to the norm of the expected ones.
 fn distance(tensor: &Tensor, found: &[f64], expected: &[f64]) -> f64 {
     let (found, expected) = (tensor.span.of(found), tensor.span.of(expected));
     let difference: Vec<f64> = found.iter().zip(expected).map(|(a, b)| a - b).collect();
@@ -355,9 +355,9 @@ fn every_gradient_is_the_derivative_of_the_definition() {
     }
 }
 
-/// An error of 0.1 % in any one tensor is found in f32, and one of a quarter in bf16.
+/// An error of 0.1 % in any single tensor is detected in f32, and one of 25 % in bf16.
 #[test]
-fn a_planted_error_is_found_in_every_tensor() {
+fn a_planted_error_is_detected_in_every_tensor() {
     let variant = VARIANTS[1];
     for (precision, factor) in [(Precision::F32, 1.001), (Precision::Bf16, 1.25)] {
         let expected = Expected::new(variant, SEED, precision);
@@ -371,9 +371,9 @@ fn a_planted_error_is_found_in_every_tensor() {
     }
 }
 
-/// Other masks give another gradient: that they are the right ones is part of what is tested.
+/// Wrong masks give a wrong gradient, so the test above covers the masks too.
 #[test]
-fn other_dropout_masks_are_found() {
+fn wrong_dropout_masks_are_detected() {
     let variant = VARIANTS[2];
     for precision in [Precision::F32, Precision::Bf16] {
         let expected = Expected::new(variant, SEED + 1, precision);

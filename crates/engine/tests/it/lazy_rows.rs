@@ -1,17 +1,16 @@
-//! Lazy optimiser: it trains as a dense one does, and reading the model between steps has no
-//! effect.
+//! Lazy optimiser: it trains like a dense one, and reading the model between steps has no effect.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 use crate::support::{Saved, Tiny, bits};
 use engine::head::HeadConfig;
-use engine::train::{IdleRows, SequenceSource, StepError, Trainer};
+use engine::train::{RowUpdates, SequenceSource, StepError, Trainer};
 use kernels::Precision;
 use kernels::rng::{Purpose, Rng};
 
 const VOCAB: usize = 60;
 const N_STEPS: u64 = 40;
 
-/// Few tokens, of which many come from the first ten.
+/// Few tokens per batch, many of them from the first ten.
 struct Rare;
 
 impl SequenceSource for Rare {
@@ -26,7 +25,7 @@ impl SequenceSource for Rare {
     }
 }
 
-/// Classes of three tokens, of which a batch has a few.
+/// A model with classes of three tokens; a batch has targets in a few classes.
 fn tiny() -> Tiny {
     Tiny {
         vocab_size: VOCAB,
@@ -35,12 +34,12 @@ fn tiny() -> Tiny {
         micro_seqs: 1,
         seq_len: 6,
         tie_embeddings: false,
-        idle_rows: IdleRows::Lazy,
+        row_updates: RowUpdates::Lazy,
         ..Tiny::default()
     }
 }
 
-/// Every output layer under which rows may be idle, in both precisions.
+/// Every output layer with lazy row updates, in both precisions.
 fn variants() -> impl Iterator<Item = Tiny> {
     let head = HeadConfig::Adaptive { cutoffs: HeadConfig::usual_cutoffs(VOCAB) };
     let heads = [
@@ -61,27 +60,28 @@ fn step(tiny: &Tiny, trainer: &mut Trainer, step: u64) -> f64 {
     trainer.step(&Rare, &tiny.plan(step)).unwrap().loss_nats
 }
 
-/// The parameters with every row up to date, and the loss of a batch that no step has seen.
+/// The parameters with every row caught up, and the loss on a batch that no step has seen.
 fn current(trainer: &mut Trainer) -> (Vec<f32>, f64) {
     trainer.with_current(|model, lanes, _| {
         (model.params.to_vec(), lanes.evaluate(model, &Rare, 50).nats)
     })
 }
 
-/// Distance of two vectors relative to the second's norm.
+/// Distance of two vectors relative to the norm of the second.
 fn distance(found: &[f32], expected: &[f32]) -> f64 {
     let norm = |x: &mut dyn Iterator<Item = f32>| x.map(|x| (x as f64).powi(2)).sum::<f64>().sqrt();
     norm(&mut found.iter().zip(expected).map(|(a, b)| a - b)) / norm(&mut expected.iter().copied())
 }
 
-/// Both round, each in its own way, and learn from it: as far as that takes them apart, so far do
-/// two dense runs go of which one began with a last bit wrong in every parameter.
+/// Lazy and dense updates round differently, and training amplifies the difference. The bound is
+/// the distance between two dense runs of which one started with a flipped last bit in every
+/// parameter.
 #[test]
-fn a_lazy_optimiser_trains_as_a_dense_one() {
+fn a_lazy_optimiser_trains_like_a_dense_one() {
     for tiny in variants() {
-        let new = |idle_rows| Tiny { idle_rows, ..tiny.clone() }.trainer(2);
-        let [mut dense, mut nudged] = [(); 2].map(|()| new(IdleRows::Dense));
-        let mut lazy = new(IdleRows::Lazy);
+        let new = |row_updates| Tiny { row_updates, ..tiny.clone() }.trainer(2);
+        let [mut dense, mut nudged] = [(); 2].map(|()| new(RowUpdates::Dense));
+        let mut lazy = new(RowUpdates::Lazy);
         nudged.edit_params(|params| {
             let params = params.iter_mut().filter(|p| **p != 0.0);
             params.for_each(|p| *p = f32::from_bits(p.to_bits() ^ 1));
@@ -93,21 +93,21 @@ fn a_lazy_optimiser_trains_as_a_dense_one() {
         }
         let (expected, _) = current(&mut dense);
         let apart = distance(&current(&mut nudged).0, &expected);
-        // One bit of an f32 now and then moves an operand in bf16 to its neighbour, and after forty
-        // steps nothing is left of where it began: all such runs are about equally far apart.
+        // One bit of an f32 occasionally moves a bf16 operand to its neighbour; after forty steps
+        // all such runs are about equally far apart.
         let bound = if tiny.precision == Precision::F32 { 10.0 } else { 3.0 } * apart;
         let off = distance(&current(&mut lazy).0, &expected);
         assert!(off <= bound, "{tiny:?}: {off} above {bound}");
-        // In f32 the comparison sees rows that were not brought up to date.
+        // In f32 the comparison detects rows that were not caught up.
         let behind = distance(lazy.params(), &expected);
         let is_bf16 = tiny.precision == Precision::Bf16;
         assert!(is_bf16 || behind > 10.0 * bound, "{tiny:?}: {behind} within {bound}");
     }
 }
 
-/// Most rows of n-grams are idle for the whole time, and some are used.
+/// Most n-gram rows are stale for the whole training, and some are used.
 #[test]
-fn rows_of_ngrams_are_used_where_the_batch_has_the_ngram() {
+fn ngram_rows_are_used_if_the_batch_has_the_ngram() {
     let tiny = Tiny { has_ngrams: true, ..tiny() };
     let mut trainer = tiny.trainer(2);
     for number in 0..N_STEPS {
@@ -121,7 +121,7 @@ fn rows_of_ngrams_are_used_where_the_batch_has_the_ngram() {
 }
 
 #[test]
-fn looking_at_the_model_between_steps_leaves_no_trace() {
+fn reading_the_model_between_steps_has_no_effect() {
     for tiny in variants() {
         let [mut seen, mut unseen] = [(); 2].map(|()| tiny.trainer(2));
         for number in 0..N_STEPS {
@@ -134,9 +134,9 @@ fn looking_at_the_model_between_steps_leaves_no_trace() {
     }
 }
 
-/// A step that is refused has brought rows up to date by then.
+/// A step that is refused has already caught rows up, which is undone.
 #[test]
-fn a_refused_step_leaves_no_trace() {
+fn a_refused_step_has_no_effect() {
     for tiny in variants() {
         let [mut refused, mut without] = [(); 2].map(|()| tiny.trainer(2));
         for number in 0..N_STEPS {
@@ -149,24 +149,24 @@ fn a_refused_step_leaves_no_trace() {
             refused.accumulate(&Rare, &plan);
             let (grads, _) = refused.lanes().gradients();
             grads.lanes.iter_mut().for_each(|lane| lane.grads[0] = f32::NAN);
-            let up_to_date = refused.params().to_vec();
+            let caught_up = refused.params().to_vec();
             let error = refused.apply(&plan).unwrap_err();
             assert!(matches!(error, StepError::NotFinite { .. }), "{error}");
-            assert!(up_to_date != refused.params(), "no row was idle at step {number}");
+            assert!(caught_up != refused.params(), "no row was stale at step {number}");
             assert!(before == bits(&refused) && before == bits(&without), "step {number}");
         }
         assert!(bits(&refused) == bits(&without));
     }
 }
 
-/// A row that is used again is looked at again.
+/// A row is checked again when it is used again.
 #[test]
 fn a_bad_number_in_a_row_refuses_the_step_that_uses_it() {
     let (tiny, name) = (tiny(), "model.embed_tokens.weight");
     let mut tokens = vec![0; 6];
     Rare.fill(10, 0, &mut tokens, &mut [0; 6]);
     let at = tokens[3] as usize * tiny.config().model_dim + 5;
-    // A row's parameters are those that were last written, not the model's file's.
+    // `live.` has the parameters of a row as last written, unlike the model file.
     for part in ["live.", "m.", "v."] {
         let mut trainer = tiny.trainer(2);
         for number in 0..10 {

@@ -10,7 +10,7 @@ const T: usize = 1024;
 
 type Plan = Vec<(&'static str, usize)>;
 
-/// What a training lane of a small model takes, with its part of the output layer.
+/// Memory of a training lane of a small model, with its part of the output layer.
 fn plan(vocab_size: usize, n_seqs: usize, seq_len: usize, precision: Precision) -> Plan {
     let config = ModelConfig { seq_len, n_kv_heads: 2, ..ModelConfig::new(vocab_size, 64, 2, 4) };
     let layout = Layout::new(&config).unwrap();
@@ -28,7 +28,7 @@ fn total(plan: &Plan) -> usize {
     plan.iter().map(|(_, bytes)| bytes).sum()
 }
 
-/// Entries that more than doubled when the sequence did: those with a term above the first power.
+/// Entries that more than doubled when the length doubled, and so grow faster than linearly.
 fn more_than_doubled(short: &Plan, long: &Plan) -> Vec<&'static str> {
     let grew = long.iter().filter(|(name, bytes)| *bytes > 2 * self::bytes(short, name));
     grew.map(|(name, _)| *name).collect()
@@ -42,9 +42,9 @@ fn a_sequence_twice_as_long_takes_at_most_twice_the_memory() {
     }
 }
 
-/// The check sees a matrix of scores, even of one head beside everything else.
+/// The check detects a (T, T) matrix of scores of a single head.
 #[test]
-fn a_planted_square_is_found() {
+fn a_planted_square_matrix_is_detected() {
     let with_scores = |t: usize| {
         let mut plan = plan(512, 1, t, Precision::F32);
         let workspace = plan.iter_mut().find(|(name, _)| *name == "workspace").unwrap();
@@ -54,8 +54,8 @@ fn a_planted_square_is_found() {
     assert_eq!(more_than_doubled(&with_scores(T), &with_scores(2 * T)), ["workspace"]);
 }
 
-/// One sequence of 2T tokens takes what two of T do, but for attention's scratch, which holds a
-/// tile of one sequence's rows at a time.
+/// One sequence of 2T tokens takes as much memory as two of T, except for attention's scratch,
+/// which holds a tile of one sequence's rows at a time.
 #[test]
 fn equal_tokens_take_equal_memory() {
     for precision in [Precision::F32, Precision::Bf16] {
@@ -74,10 +74,10 @@ fn equal_tokens_take_equal_memory() {
     }
 }
 
-/// All that grows with the vocabulary is what has a row for each token (the table's gradient) and
-/// one block of logits with its gradient; the logits of a batch would be several times larger.
+/// Only the gradients of tables with a row per token, and one block of logits with its gradient,
+/// grow with the vocabulary; the logits of a whole batch would be several times larger.
 #[test]
-fn logits_of_a_batch_are_never_held() {
+fn logits_of_a_whole_batch_are_never_stored() {
     let (n_rows, small, large) = (2 * T, 1_000, 50_257);
     let [small, large] = [small, large].map(|v| plan(v, 1, n_rows, Precision::F32));
     let logits = n_rows * 50_257 * size_of::<f32>();

@@ -1,4 +1,4 @@
-//! Non-finite numbers: found in the step that meets them, which then changes nothing.
+//! Non-finite numbers: detected in the step in which they occur, which then changes nothing.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 use crate::support::{Cycle, Saved, Tiny, bits};
@@ -15,7 +15,7 @@ enum Place {
     Gradient(usize),
 }
 
-/// One accident: a bad number in element `element` of tensor `tensor`.
+/// A planted non-finite number in element `element` of tensor `tensor`.
 #[derive(Clone, Copy, Debug)]
 struct Accident {
     place: Place,
@@ -29,7 +29,7 @@ const N_STEPS: u64 = 6;
 const N_LANES: usize = 2;
 const BAD: [f32; 3] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
 
-/// A model with a table of embeddings that most tokens of a batch do not touch.
+/// A model whose embedding table has many rows that a batch does not use.
 fn tiny() -> Tiny {
     Tiny {
         vocab_size: 61,
@@ -67,7 +67,7 @@ fn accidents(n: u64) -> impl Iterator<Item = Accident> {
     })
 }
 
-/// Puts `value` where an accident in the state happens; returns the number that was there.
+/// Writes `value` at the place of an accident in the state; returns the old value.
 fn replace(trainer: &mut Trainer, accident: &Accident, value: f32) -> Option<f32> {
     let tensor = trainer.layout().tensors[accident.tensor].clone();
     let mut saved = Saved::of(trainer);
@@ -82,7 +82,7 @@ fn replace(trainer: &mut Trainer, accident: &Accident, value: f32) -> Option<f32
     Some(replaced)
 }
 
-/// A step with the accident's gradient, if that is where it happens.
+/// The error of the step with the accident, which is planted in a gradient if that is its place.
 fn bad_step(trainer: &mut Trainer, accident: &Accident) -> StepError {
     let (tiny, source) = (tiny(), Cycle(tiny().vocab_size));
     let plan = tiny.plan(accident.step);
@@ -95,7 +95,7 @@ fn bad_step(trainer: &mut Trainer, accident: &Accident) -> StepError {
     trainer.apply(&plan).unwrap_err()
 }
 
-/// Trains through an accident that is undone after its step; returns the bits at the end.
+/// Trains with an accident in the state that is undone after its step; returns the final bits.
 fn train_through(accident: &Accident) -> Vec<u32> {
     let (tiny, source) = (tiny(), Cycle(tiny().vocab_size));
     let mut trainer = tiny.trainer(1);
@@ -118,7 +118,7 @@ fn train_through(accident: &Accident) -> Vec<u32> {
     bits(&trainer)
 }
 
-/// Trains without the step named.
+/// Trains without step `left_out`.
 fn train_without(left_out: u64) -> Vec<u32> {
     let (tiny, source) = (tiny(), Cycle(tiny().vocab_size));
     let mut trainer = tiny.trainer(1);
@@ -128,26 +128,26 @@ fn train_without(left_out: u64) -> Vec<u32> {
     bits(&trainer)
 }
 
-/// Accidents tried; nightly runs set `CRYSTALLINE_ACCIDENTS=300`.
+/// Number of accidents; nightly runs set `CRYSTALLINE_ACCIDENTS=300`.
 fn n_accidents() -> u64 {
     std::env::var("CRYSTALLINE_ACCIDENTS").ok().and_then(|s| s.parse().ok()).unwrap_or(60)
 }
 
-/// Each is found in its own step and named, nothing changes, and what was bad in gradients and
-/// activations leaves no trace: the run goes on as one that never saw the batch.
+/// Each accident is detected in its step and named, and the step has no effect: training continues
+/// as if the batch had never been read.
 #[test]
-fn a_bad_number_anywhere_refuses_the_step_and_leaves_no_trace() {
+fn a_bad_number_anywhere_refuses_the_step_without_any_effect() {
     let without: Vec<_> = (0..N_STEPS).map(train_without).collect();
     for accident in accidents(n_accidents()) {
         let through = train_through(&accident);
-        assert!(through == without[accident.step as usize], "a trace was left by {accident:?}");
+        assert!(through == without[accident.step as usize], "{accident:?} had an effect");
     }
 }
 
-/// The rows of most tokens are not in a batch: neither the loss nor a gradient shows what is in
-/// them, but it would be saved.
+/// A bad number in the row of a token that is not in the batch affects neither the loss nor a
+/// gradient, but would be saved.
 #[test]
-fn a_bad_parameter_that_no_token_uses_is_found_too() {
+fn a_bad_parameter_that_no_token_uses_is_detected() {
     let without = train_without(2);
     let c = tiny().config().model_dim;
     for (token, value) in (0..tiny().vocab_size).zip(BAD.into_iter().cycle()) {
@@ -157,9 +157,9 @@ fn a_bad_parameter_that_no_token_uses_is_found_too() {
     }
 }
 
-/// The comparison above sees an update that was made all the same.
+/// The comparison above would detect an update with a bad gradient.
 #[test]
-fn an_update_with_a_bad_gradient_would_be_seen() {
+fn an_update_with_a_bad_gradient_is_detected() {
     let tiny = tiny();
     let mut trainer = tiny.trainer(1);
     let (before, layout) = (bits(&trainer), tiny.layout());
@@ -172,9 +172,9 @@ fn an_update_with_a_bad_gradient_would_be_seen() {
     assert!(updated.params()[0].is_nan() && before != bits(&updated));
 }
 
-/// Finite parameters may still have infinite activations: the loss is then what is not finite.
+/// Finite parameters may give infinite activations, which make the loss non-finite.
 #[test]
-fn an_overflow_on_the_way_refuses_the_step() {
+fn an_overflow_of_activations_refuses_the_step() {
     let tiny = tiny();
     let mut trainer = tiny.trainer(1);
     let source = Cycle(tiny.vocab_size);

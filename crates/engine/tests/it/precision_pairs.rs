@@ -1,8 +1,8 @@
 //! Precision pairs: the cost of bf16, from runs that differ only in the precision of products.
 //!
 //! Both runs of a pair have the same seed, so the same initial weights and the same tokens in the
-//! same order. The comparison over five seeds and two corpora takes some minutes and so is not part
-//! of the suite:
+//! same order. The comparison over five seeds and two corpora takes minutes and is not part of the
+//! suite:
 //!
 //! ```text
 //! cargo test --release -p crystalline-engine --test it precision_pairs -- --ignored --nocapture
@@ -26,7 +26,7 @@ const SEQ_LEN: usize = 128;
 const BATCH_SEQS: usize = 16;
 const SEEDS: [u64; 5] = [1, 2, 3, 4, 5];
 
-/// A text as tokens, the last tenth of it held out.
+/// A tokenised text, with the last tenth held out.
 struct Corpus {
     name: &'static str,
     vocab_size: usize,
@@ -50,7 +50,7 @@ impl Corpus {
         Corpus::new("stories", std::str::from_utf8(&text).unwrap())
     }
 
-    /// Nothing, and a line that says so, where there is no such file.
+    /// Tiny Shakespeare; `None`, with a message, if the file is missing.
     fn plays() -> Option<Corpus> {
         let given = std::env::var_os("CRYSTALLINE_TEST_DATA").map(PathBuf::from);
         let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
@@ -93,9 +93,9 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, |n| n.get())
 }
 
-/// Trains and returns the loss on all that was held out, in nats per token.
+/// Trains and returns the loss on the held-out text, in nats per token.
 ///
-/// What was trained in bf16 is evaluated in f32: the weights are compared, not the evaluation.
+/// Models trained in bf16 are also evaluated in f32: the weights are compared, not the evaluation.
 fn final_loss(corpus: &Corpus, run: Run) -> f64 {
     let usual = ModelConfig::new(corpus.vocab_size, run.model_dim, 4, 4);
     let config = ModelConfig { seq_len: SEQ_LEN, ..usual };
@@ -147,7 +147,7 @@ fn mean_and_error(differences: &[f64]) -> (f64, f64) {
     (mean, (squares / (n - 1.0) / n).sqrt())
 }
 
-/// Prints both losses of every seed; returns how much bf16 lost (above 0) or gained.
+/// Prints both losses of every seed; returns the mean excess loss of bf16 and its standard error.
 fn compare(corpus: &Corpus, seeds: &[u64], n_steps: u64) -> (f64, f64) {
     let (n_train, n_valid) = (corpus.train.len(), corpus.valid.len());
     println!("\n{}: {n_train} tokens, {n_valid} held out; {n_steps} steps", corpus.name);
@@ -171,7 +171,7 @@ fn bf16_learns_as_well_as_f32() {
     println!("instructions: {}, threads: {}", Isa::active().name(), threads());
     for corpus in [Some(Corpus::stories(2_000_000)), Corpus::plays()].into_iter().flatten() {
         let (mean, error) = compare(&corpus, &SEEDS, steps.unwrap_or(400));
-        // 1 % of a loss of a few nats, beyond what five seeds leave uncertain (t of 4 degrees of
+        // 1 % of a loss of a few nats, beyond the uncertainty of five seeds (t of 4 degrees of
         // freedom at 95 %, two-sided).
         assert!(mean - 2.776 * error < 0.02, "{}: bf16 loses {mean} nats", corpus.name);
     }
@@ -184,8 +184,8 @@ fn mean_and_error_of_known_numbers() {
     assert!((error - (5.0f64 / 3.0 / 4.0).sqrt()).abs() < 1e-15);
 }
 
-/// The same machinery with tiny numbers: one seed gives one loss, precision changes little, and
-/// what would harm learning changes much.
+/// The same comparison on a tiny scale: a seed determines the loss, precision changes it little,
+/// and a harmful setting changes it much.
 #[test]
 fn a_pair_differs_in_its_precision_only() {
     let corpus = Corpus::stories(60_000);

@@ -1,4 +1,4 @@
-//! Second optimiser, gradient descent with momentum: it needs nothing that is AdamW's.
+//! Second optimiser, gradient descent with momentum: it uses nothing of AdamW.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 use crate::support::{Cycle, Saved, Tiny, Trained, bits, trained_heads};
@@ -14,14 +14,14 @@ use std::borrow::Cow;
 /// Gradient descent with momentum.
 #[derive(Debug)]
 struct Momentum {
-    /// Fading sums of gradients, laid out as the parameters.
+    /// Exponentially decaying sums of gradients, laid out as the parameters.
     sums: AlignedVec<f32>,
-    /// The parameters of which every lane has a gradient, and those of the shared tables.
+    /// Parameters of which each lane has its own gradient, and those of the shared tables.
     pieces: [Pieces; 2],
     n_updates: u64,
 }
 
-/// Share of the sum of gradients that an update keeps.
+/// Momentum: share of the sum of gradients that an update keeps.
 const KEPT: f32 = 0.9;
 
 impl Momentum {
@@ -143,8 +143,7 @@ fn one_and_three_threads_give_the_same_bits() {
     }
 }
 
-/// A run that goes on from what was saved has the bits of one that was never stopped, unless its
-/// momentum is lost on the way.
+/// A restored run has the same bits as one that was never stopped; with lost momentum it does not.
 #[test]
 fn its_state_is_saved_and_restored() {
     for tiny in variants() {
@@ -168,7 +167,7 @@ fn its_state_is_saved_and_restored() {
     }
 }
 
-/// What cannot be read is an error of the trainer's, as it came.
+/// The trainer passes on an error of reading a tensor.
 #[test]
 fn a_tensor_that_is_missing_is_an_error() {
     let tiny = Tiny::default();
@@ -181,7 +180,7 @@ fn a_tensor_that_is_missing_is_an_error() {
     assert!(matches!(trainer.restore(&params, 1, &mut read), Err(RestoreError::Load(_))));
 }
 
-/// Its numbers are looked at as AdamW's are.
+/// Its state is checked like that of AdamW.
 #[test]
 fn a_bad_number_in_its_state_refuses_the_step() {
     for tiny in variants() {

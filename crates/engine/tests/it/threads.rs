@@ -3,7 +3,7 @@
 use crate::support::{Cycle, Saved, Tiny, Trained, heads, train, trained_heads};
 use engine::head::HeadConfig;
 use engine::model::{Layout, OwnedModel};
-use engine::train::{IdleRows, Lanes};
+use engine::train::{Lanes, RowUpdates};
 use kernels::{Pool, Precision};
 
 const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
@@ -13,7 +13,7 @@ fn n_steps() -> u64 {
     std::env::var("CRYSTALLINE_THREAD_STEPS").ok().and_then(|s| s.parse().ok()).unwrap_or(50)
 }
 
-/// Where two runs first part: the step whose loss differs, or else the tensor.
+/// The first difference of two runs: the step whose loss differs, or else the tensor.
 fn first_difference(layout: &Layout, a: &Trained, b: &Trained) -> Option<String> {
     let losses = a.losses.iter().zip(&b.losses).enumerate();
     if let Some((step, _)) = losses.into_iter().find(|(_, (a, b))| a.to_bits() != b.to_bits()) {
@@ -33,9 +33,9 @@ fn one_two_three_and_four_threads_give_the_same_bits() {
         let [full, factor, adaptive, sampled] = trained_heads(&added);
         let untied = |tiny: Tiny| Tiny { tie_embeddings: false, ..tiny };
         let composed = [full, untied(factor), adaptive, untied(sampled)];
-        // Rows may be idle wherever there are tables that lanes share: all but the full layer's.
-        let idle = |tiny: &Tiny| Tiny { idle_rows: IdleRows::Lazy, ..tiny.clone() };
-        let lazy: Vec<Tiny> = plain[1..].iter().chain(&composed[1..]).map(idle).collect();
+        // Rows may become stale in tables that lanes share: under all layers but the full one.
+        let lazy = |tiny: &Tiny| Tiny { row_updates: RowUpdates::Lazy, ..tiny.clone() };
+        let lazy: Vec<Tiny> = plain[1..].iter().chain(&composed[1..]).map(lazy).collect();
         for tiny in plain.into_iter().chain(composed).chain(lazy) {
             same_bits_on_any_number_of_threads(&tiny);
         }
@@ -52,10 +52,10 @@ fn same_bits_on_any_number_of_threads(tiny: &Tiny) {
     }
 }
 
-/// The comparison above would see a difference: another number of lanes sums in another order, and
-/// one last bit of one parameter is found and named.
+/// The comparison above detects differences: another number of lanes, which changes the order of
+/// sums, and a flipped last bit of one parameter, which is named.
 #[test]
-fn differences_are_seen_and_named() {
+fn differences_are_detected_and_named() {
     let two = Tiny { n_lanes: 2, ..Tiny::default() };
     let three = Tiny { n_lanes: 3, ..two.clone() };
     let layout = two.layout();
@@ -68,9 +68,9 @@ fn differences_are_seen_and_named() {
     assert_eq!(first_difference(&layout, &two, &planted), Some(tensor.name.clone()));
 }
 
-/// Steps on one number of threads, then on another: what a resumed run does.
+/// Steps on one number of threads, then on another, as in a resumed run.
 #[test]
-fn the_number_of_threads_may_change_on_the_way() {
+fn the_number_of_threads_may_change_during_training() {
     let tiny = Tiny { n_lanes: 3, ..Tiny::default() };
     let (mut losses, source) = (Vec::new(), Cycle(tiny.vocab_size));
     let mut saved = Saved::of(&mut tiny.trainer(1));
@@ -79,7 +79,7 @@ fn the_number_of_threads_may_change_on_the_way() {
         saved.restore(&mut trainer);
         for step in steps {
             let report = trainer.step(&source, &tiny.plan(step));
-            losses.push(report.expect("nothing is wrong with this batch").loss_nats);
+            losses.push(report.expect("the batch is valid").loss_nats);
         }
         saved = Saved::of(&mut trainer);
     }
@@ -87,8 +87,8 @@ fn the_number_of_threads_may_change_on_the_way() {
     assert_eq!(first_difference(&tiny.layout(), &train(&tiny, 2, 12), &found), None);
 }
 
-/// Held-out loss has the same bits on any number of lanes and threads, however sequences are put
-/// together.
+/// Held-out loss has the same bits on any number of lanes and threads, and for any grouping of
+/// sequences.
 #[test]
 fn evaluation_does_not_depend_on_lanes_threads_or_micro_batches() {
     for (precision, head) in PRECISIONS.into_iter().cycle().zip(heads(37)) {
@@ -111,8 +111,8 @@ fn evaluation_does_not_depend_on_lanes_threads_or_micro_batches() {
     }
 }
 
-/// The mean loss over all tokens of a model whose logits are all 0.
-fn ignorance(head: &HeadConfig, vocab_size: usize) -> f64 {
+/// Mean loss over all tokens of a model whose logits are all 0.
+fn untrained_loss(head: &HeadConfig, vocab_size: usize) -> f64 {
     let first = (head.n_outputs(vocab_size) as f64).ln();
     let starts = match head {
         HeadConfig::Full => return first,
@@ -129,17 +129,16 @@ fn a_repeating_text_is_learnt_in_both_precisions() {
         for tiny in trained_heads(&Tiny { precision, lr: 1e-2, ..Tiny::default() }) {
             let losses = train(&tiny, 2, 60).losses;
             let (first, last) = (losses[0], losses[losses.len() - 1]);
-            // Fresh weights know nothing: of each softmax the loss starts at the logarithm of its
-            // outputs. The text is one cycle of V tokens in which each token has one successor, so
-            // it can fall towards 0.
-            let expected = ignorance(&tiny.head, tiny.vocab_size);
+            // With fresh weights the loss of each softmax is the logarithm of its number of
+            // outputs. In the text each token has one successor, so the loss can fall towards 0.
+            let expected = untrained_loss(&tiny.head, tiny.vocab_size);
             assert!((first - expected).abs() < 0.1, "first loss {first}, expected {expected}");
             assert!(last < 0.5 * first, "{tiny:?}: {first} -> {last}");
         }
     }
 }
 
-/// What is learnt from some of the tokens holds among all of them.
+/// Training on sampled tokens lowers the loss over all tokens.
 #[test]
 fn training_on_a_sample_lowers_the_whole_loss() {
     let tiny = Tiny { lr: 1e-2, n_samples: Some(10), ..Tiny::default() };
@@ -155,13 +154,13 @@ fn training_on_a_sample_lowers_the_whole_loss() {
     assert!(losses[60] < 0.5 * losses[0], "{} -> {}", losses[0], losses[60]);
 }
 
-/// Work shared by equal tokens is the same work: only the order of some sums differs.
+/// Computing equal tokens once only changes the order of some sums.
 #[test]
-fn a_row_per_different_token_learns_the_same() {
+fn a_row_per_distinct_token_learns_the_same() {
     let each = Tiny { distinct_inputs: false, qk_norm: true, composes: true, ..Tiny::default() };
     let shared = Tiny { distinct_inputs: true, ..each.clone() };
     let (each, shared) = (train(&each, 1, 20), train(&shared, 1, 20));
-    assert_ne!(each.params, shared.params, "the switch changed nothing");
+    assert_ne!(each.params, shared.params, "the setting has no effect");
     // Rounding of the sums, 2^-24 of a term, amplified by AdamW's division for twenty steps.
     for (step, (a, b)) in each.losses.iter().zip(&shared.losses).enumerate() {
         assert!((a - b).abs() < 1e-4 * a, "step {step}: {a} and {b}");

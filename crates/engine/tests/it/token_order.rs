@@ -1,6 +1,5 @@
-//! Token order: a model whose rows are permuted along with the ids is the same model, and trains
-//! the same up to the rounding of sums. In a run, an order changes which random initial row a token
-//! gets.
+//! Token order: a model whose rows are permuted with the ids trains the same, up to the rounding of
+//! sums. In a run, the order only changes which random initial row a token gets.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 use crate::support::Tiny;
@@ -16,7 +15,7 @@ use text::vocab::order::{Mark, Marks, TokenOrder};
 const N_CLASSES: usize = 5;
 const N_STEPS: u64 = 10;
 
-/// A vocabulary of many panels of every instruction path, and no multiple of any.
+/// A vocabulary of many panels on every instruction path, and not a multiple of any panel.
 const LARGE: usize = 4117;
 
 /// The full layer, and one with classes.
@@ -24,7 +23,7 @@ fn heads(vocab_size: usize) -> [HeadConfig; 2] {
     [HeadConfig::Full, HeadConfig::equal_classes(vocab_size, N_CLASSES)]
 }
 
-/// A text in which low ids are frequent, under other ids.
+/// A text in which low ids are frequent, under new ids.
 struct Renamed(Vec<u32>);
 
 impl SequenceSource for Renamed {
@@ -39,14 +38,14 @@ impl SequenceSource for Renamed {
     }
 }
 
-/// Where tokens and classes were before: the old number of every new one.
+/// Old numbers of tokens and classes, by new number.
 struct Moved {
     tokens: Vec<u32>,
     classes: Vec<u32>,
     head: HeadConfig,
 }
 
-/// Marks with counts and places that look random.
+/// Marks with pseudo-random counts and positions.
 fn marks(vocab_size: usize) -> Marks {
     let mark = |i: u64| Mark {
         count: i * 7919 % 101,
@@ -71,7 +70,7 @@ fn moved(config: &ModelConfig, order: TokenOrder) -> Moved {
     }
 }
 
-/// The parameters with the rows of tokens and of classes moved.
+/// The parameters with the rows of tokens and classes permuted.
 fn move_rows(layout: &Layout, params: &[f32], moved: &Moved) -> AlignedVec<f32> {
     let mut result = AlignedVec::zeroed(params.len());
     result.copy_from_slice(params);
@@ -102,7 +101,7 @@ fn largest_difference(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
 }
 
-/// Trains in the given order, and in others with the rows moved along and without.
+/// Trains in the given order, and in other orders with and without permuting the rows.
 fn compare(tiny: &Tiny, orders: &[TokenOrder]) {
     let config = tiny.config();
     let layout = Layout::new(&config).unwrap();
@@ -118,7 +117,7 @@ fn compare(tiny: &Tiny, orders: &[TokenOrder]) {
         let bound = 1000.0 * f64::from(f32::EPSILON) * expected[0];
         let difference = largest_difference(&found, &expected);
         assert!(difference <= bound, "{order}, {tiny:?}: {difference} > {bound}");
-        // Initial rows that stay where they are belong to other tokens, and that shows.
+        // If the rows are not permuted, tokens get other initial rows and the losses differ.
         let others = losses(tiny, moved.head, params(), new_ids);
         assert!(largest_difference(&others, &expected) > 10.0 * bound, "{order}");
     }

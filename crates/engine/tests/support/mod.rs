@@ -1,4 +1,4 @@
-//! Model for tests, small enough to train, on a text that repeats itself.
+//! Model for tests, small enough to train, and a repeating text.
 #![allow(dead_code, clippy::unwrap_used)] // each test file uses a part; a panic is how a test fails
 
 pub mod words;
@@ -6,7 +6,7 @@ pub mod words;
 use engine::head::HeadConfig;
 use engine::model::{InputLayer, Layout, MicroShape, ModelConfig, init_params};
 use engine::train::{
-    AdamW, AdamWOptions, IdleRows, LanesSpec, Optimizer, SequenceSource, StepPlan, Trainer,
+    AdamW, AdamWOptions, LanesSpec, Optimizer, RowUpdates, SequenceSource, StepPlan, Trainer,
     TrainerSpec,
 };
 use kernels::rng::{Purpose, Rng};
@@ -14,7 +14,7 @@ use kernels::{AlignedVec, Precision};
 use text::vocab::compose::Composer;
 use text::vocab::ngrams::{Ngrams, ngram_tables};
 
-/// What to train.
+/// Configuration of a training.
 #[derive(Clone, Debug)]
 pub struct Tiny {
     pub vocab_size: usize,
@@ -29,13 +29,13 @@ pub struct Tiny {
     pub lr: f32,
     pub distinct_inputs: bool,
     pub head: HeadConfig,
-    /// Tokens that targets are compared with, if a full softmax is trained on some of them.
+    /// Number of samples per step, if a full softmax is trained on sampled tokens.
     pub n_samples: Option<usize>,
     /// Whether input vectors are composed.
     pub composes: bool,
-    /// What becomes of rows that a batch does not use.
-    pub idle_rows: IdleRows,
-    /// Whether rows of n-grams are added to them.
+    /// Updates of rows that a batch does not use.
+    pub row_updates: RowUpdates,
+    /// Whether rows of n-grams are added to input vectors.
     pub has_ngrams: bool,
 }
 
@@ -56,7 +56,7 @@ impl Default for Tiny {
             head: HeadConfig::Full,
             n_samples: None,
             composes: false,
-            idle_rows: IdleRows::Dense,
+            row_updates: RowUpdates::Dense,
             has_ngrams: false,
         }
     }
@@ -69,14 +69,14 @@ pub fn heads(vocab_size: usize) -> [HeadConfig; 3] {
     [HeadConfig::Full, factor, HeadConfig::Adaptive { cutoffs }]
 }
 
-/// Each output layer as it is trained: the last is a full softmax trained on ten tokens a step.
+/// Each trained output layer; the last is a full softmax trained on ten samples per step.
 pub fn trained_heads(tiny: &Tiny) -> [Tiny; 4] {
     let [full, factor, adaptive] = heads(tiny.vocab_size).map(|head| Tiny { head, ..tiny.clone() });
     let sampled = Tiny { n_samples: Some(10), ..full.clone() };
     [full, factor, adaptive, sampled]
 }
 
-/// Every token is followed by itself times three, plus one, modulo the vocabulary.
+/// Text in which token x is followed by 3x + 1, modulo the vocabulary.
 pub struct Cycle(pub usize);
 
 impl SequenceSource for Cycle {
@@ -110,15 +110,15 @@ impl Tiny {
         }
     }
 
-    /// The table that training has.
+    /// Layout for training.
     pub fn layout(&self) -> Layout {
         Layout::for_training(&self.config(), self.n_samples).unwrap()
     }
 
-    /// Fresh parameters and zero moments, to be trained on `threads` threads.
+    /// A trainer of fresh parameters on `threads` threads.
     pub fn trainer(&self, threads: usize) -> Trainer {
         let layout = self.layout();
-        let options = AdamWOptions { idle_rows: self.idle_rows, ..AdamWOptions::default() };
+        let options = AdamWOptions { row_updates: self.row_updates, ..AdamWOptions::default() };
         self.trainer_of(self.params(&layout), Box::new(AdamW::new(&layout, options)), threads)
     }
 
@@ -142,12 +142,12 @@ impl Tiny {
         Trainer::new(TrainerSpec { layout, params, inputs, optimizer, lanes })
     }
 
-    /// What makes input vectors, with every word of [`Cycle`].
+    /// Input layer with every word of [`Cycle`].
     pub fn inputs(&self, layout: &Layout) -> InputLayer {
         InputLayer::new(layout, self.composer(), self.ngrams())
     }
 
-    /// Fresh parameters, and rows of parts and n-grams that are not zero as fresh ones would be.
+    /// Fresh parameters, except that rows of parts and n-grams are not zero.
     pub fn params(&self, layout: &Layout) -> AlignedVec<f32> {
         let mut params = init_params(layout, 1);
         for (i, span) in (0..).zip([layout.inputs.parts, layout.inputs.ngrams]) {
@@ -158,13 +158,13 @@ impl Tiny {
         params
     }
 
-    /// Finds n-grams: those of [`Cycle`] that come from half of all tokens.
+    /// N-grams of [`Cycle`], found in the text of half of all tokens.
     pub fn ngrams(&self) -> Option<Ngrams> {
         let text: Vec<u32> = (0..self.vocab_size / 2).flat_map(|token| self.text(token)).collect();
         self.has_ngrams.then(|| Ngrams::learn(&ngram_tables(24), &text, 2))
     }
 
-    /// The text of [`Cycle`] from a token on.
+    /// The text of [`Cycle`] from `token` on.
     fn text(&self, token: usize) -> Vec<u32> {
         let (mut tokens, mut targets) =
             (vec![0; 2 * self.vocab_size], vec![0; 2 * self.vocab_size]);
@@ -173,19 +173,19 @@ impl Tiny {
         tokens
     }
 
-    /// What composes the input vectors, without any word yet.
+    /// Composer without any word.
     pub fn fresh_composer(&self) -> Option<Composer> {
         self.composes.then(|| words::composer(self.vocab_size))
     }
 
-    /// The same with every word of [`Cycle`].
+    /// Composer with every word of [`Cycle`].
     pub fn composer(&self) -> Option<Composer> {
         let mut composer = self.fresh_composer()?;
         (0..self.vocab_size).for_each(|token| composer.add_words(&self.text(token)));
         Some(composer)
     }
 
-    /// Micro-batches that are cut smaller than they need be, so that there are several.
+    /// Micro-batches smaller than necessary, so that there are several.
     pub fn micro(&self) -> MicroShape {
         let usual = MicroShape::new(&self.config(), self.seq_len, self.micro_seqs, self.precision);
         MicroShape {
@@ -210,8 +210,8 @@ pub fn train(tiny: &Tiny, threads: usize, n_steps: u64) -> Trained {
     Trained { losses: losses.collect(), params: trainer.params().to_vec() }
 }
 
-/// Bits of everything that a step writes. What a lazy optimiser keeps of parameters is that only
-/// while they are shown up to date, and not looked at here.
+/// Bits of everything that a step writes, except the stored rows of a lazy optimiser, which are
+/// valid only while caught-up rows are shown.
 pub fn bits(trainer: &Trainer) -> Vec<u32> {
     let optimizer = trainer.optimizer();
     let state = optimizer.state(trainer.layout());
@@ -220,7 +220,7 @@ pub fn bits(trainer: &Trainer) -> Vec<u32> {
     numbers.map(|x| x.to_bits()).chain([optimizer.n_updates() as u32]).collect()
 }
 
-/// A trainer's state as a checkpoint has it.
+/// A trainer's state as in a checkpoint.
 #[derive(Clone)]
 pub struct Saved {
     pub params: Vec<f32>,

@@ -51,7 +51,7 @@ pub fn loss<S: Scalar>(
     }))
 }
 
-/// The loss of one token against candidates, of which those that are the target do not count.
+/// Loss of one token against candidates, except candidates that equal the target.
 fn estimated_loss<S: Scalar>(
     layout: &Layout,
     params: &[S],
@@ -110,7 +110,7 @@ fn output_rows(layout: &Layout) -> Span {
     named(layout, if is_tied { "model.embed_tokens.weight" } else { "lm_head.weight" })
 }
 
-/// The products of one input and each row of a matrix.
+/// Products of one input with each row of a matrix.
 fn rows<S: Scalar>(x: &[S], matrix: &[S]) -> Vec<S> {
     matrix.chunks_exact(x.len()).map(|row| dot(x, row)).collect()
 }

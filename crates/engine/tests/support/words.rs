@@ -5,18 +5,18 @@ use text::vocab::compose::Composer;
 use text::vocab::morphemes::Codes;
 use text::vocab::word_spans::WordSpans;
 
-/// Stems, of which tokens and words are made.
+/// Stems of tokens and words.
 const STEMS: [&str; 8] = ["aa", "bb", "cc", "dd", "ee", "ff", "gg", "hh"];
 
-/// Features behind the stems: one that is a part, and one that is not.
+/// Features after the stems: one that is a part, and one that is not.
 const JOINT: usize = STEMS.len();
 const TOKEN: usize = JOINT + 1;
 
 /// Rows of the table of parts.
 pub const N_PARTS: usize = JOINT + 1;
 
-/// Composes tokens that begin a word, go on with one, or are a mark: two, two and one of five. Only
-/// the first has no parts.
+/// Composer for tokens of which two in five begin a word, two continue one, and one is a comma.
+/// Only the first token has no parts.
 pub fn composer(vocab_size: usize) -> Composer {
     let mut features: Vec<_> = STEMS.iter().map(|stem| ("stem", *stem)).collect();
     features.extend([("joint", ""), ("token", ",")]);

@@ -148,7 +148,8 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     fn exp2(self, x: __m512) -> __m512 {
         // SAFETY: see above.
         unsafe {
-            // 2^-160 is 0 in f32; the bound keeps -inf away from the subtraction, and NaN goes on.
+            // 2^-160 is 0 in f32; the bound keeps -inf away from the subtraction, and NaN passes
+            // through.
             let x = _mm512_max_ps(_mm512_set1_ps(-160.0), x);
             let whole = _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT }>(x);
             let f = _mm512_sub_ps(x, whole);

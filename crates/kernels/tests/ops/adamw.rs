@@ -40,8 +40,8 @@ fn compare_update(random: &mut Random) -> Vec<Compared> {
 
     let (mut p0, mut m0, mut v0) = (wide(&p_old), wide(&m_old), wide(&v_old));
     naive::adamw_update(&mut p0, &mut m0, &mut v0, &wide(&g), &step);
-    // The scaled gradient, 1 - beta (as old a moment is, beta by idle), their product, a sum; for v
-    // one more of the first two each.
+    // The scaled gradient, 1 - beta (or beta * idle for the old moment), their product, a sum; for
+    // v one more of each of the first two.
     let m_terms = errors(n, |i| {
         let new = (1.0 - f64::from(beta1)) * f64::from(g[i] * grad_scale);
         f64::from(beta1 * idle1 * m_old[i]).abs() + new.abs() * (1.0 + 4.0 * U)

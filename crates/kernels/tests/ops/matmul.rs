@@ -147,21 +147,21 @@ pub fn compare_packing(
     let packed = Packed { words: &straight, precision, k, n };
     matmul(&mut product, Cells::new(&unit, precision).rows(), packed, Accum::Replace);
 
-    let [mut turned, mut parts, mut turned_parts] =
+    let [mut packed_transpose, mut parts, mut transpose_parts] =
         [(); 3].map(|()| vec![u32::MAX; straight.len()]);
-    pack_transposed(&mut turned, &w, k, n, precision);
+    pack_transposed(&mut packed_transpose, &w, k, n, precision);
     let len = panel_len(precision, k);
     for p in 0..n_panels(n) {
         let (at, panel) = (p * len..(p + 1) * len, p..p + 1);
         pack_straight_panels(&mut parts[at.clone()], &b, k, n, precision, panel.clone());
-        pack_transposed_panels(&mut turned_parts[at], &w, k, n, precision, panel);
+        pack_transposed_panels(&mut transpose_parts[at], &w, k, n, precision, panel);
     }
     let expected = words_of(&straight);
     vec![
         Compared::exact("pack_straight b", wide(&product), Cells::new(&b, precision).wide()),
-        Compared::exact("pack_transposed words", words_of(&turned), expected.clone()),
+        Compared::exact("pack_transposed words", words_of(&packed_transpose), expected.clone()),
         Compared::exact("pack_straight_panels words", words_of(&parts), expected.clone()),
-        Compared::exact("pack_transposed_panels words", words_of(&turned_parts), expected),
+        Compared::exact("pack_transposed_panels words", words_of(&transpose_parts), expected),
     ]
 }
 
@@ -257,15 +257,15 @@ fn bench_products(shape: MatmulShape, precision: Precision) -> [Line; 4] {
     let MatmulShape { m, n, k } = shape;
     let name = |what: &str| format!("{what} {} m{m} {k}x{n}", precision.name());
     let cost = [2 * m * n * k, bytes_of(shape, precision)];
-    let turned = MatmulShape { m, n: k, k: n };
+    let dgrad_shape = MatmulShape { m, n: k, k: n };
     [
         bench_product("matmul forward", shape, precision),
-        bench_product("matmul dgrad", turned, precision),
+        bench_product("matmul dgrad", dgrad_shape, precision),
         line(name("matmul_straight dgrad"), cost, move || {
             let (a, w) = (Cells::new(&numbers(m * n), precision), aligned(&numbers(n * k)));
             let mut c = AlignedVec::zeroed(m * k);
-            let mut scratch = AlignedVec::zeroed(straight_scratch_len(turned, precision));
-            move || matmul_straight(&mut c, a.rows(), &w, turned, Accum::Replace, &mut scratch)
+            let mut scratch = AlignedVec::zeroed(straight_scratch_len(dgrad_shape, precision));
+            move || matmul_straight(&mut c, a.rows(), &w, dgrad_shape, Accum::Replace, &mut scratch)
         }),
         line(name("matmul_wgrad"), cost, move || {
             let [dy, x] = [m * n, m * k].map(|n| Cells::new(&numbers(n), precision));

@@ -34,15 +34,15 @@ fn compare(random: &mut Random, precision: Precision) -> Vec<Compared> {
     let n = seq_len * random.between(0, 2) * heads.qkv_dim();
     let table = RopeTable::new(start_pos + seq_len, heads.head_dim, 10_000.0);
     let qkv = random.f32s(n, 3.0);
-    let (mut turned, mut back) = (qkv.clone(), qkv.clone());
-    rope_forward(&mut turned, &table, heads, seq_len, start_pos);
+    let (mut rotated, mut back) = (qkv.clone(), qkv.clone());
+    rope_forward(&mut rotated, &table, heads, seq_len, start_pos);
     rope_backward(&mut back, &table, heads, seq_len, start_pos);
     let to = Cells::written(n, precision, |dst| {
         rope_forward_to(dst, &qkv, &table, heads, seq_len, start_pos);
     });
 
-    let (mut turned0, mut back0) = (wide(&qkv), wide(&qkv));
-    naive::rope_forward(&mut turned0, &table, heads, seq_len, start_pos);
+    let (mut rotated0, mut back0) = (wide(&qkv), wide(&qkv));
+    naive::rope_forward(&mut rotated0, &table, heads, seq_len, start_pos);
     naive::rope_backward(&mut back0, &table, heads, seq_len, start_pos);
     // A product and a sum; |a cos| + |b sin| is no more than the length of (a, b), but for the
     // rounding of the table.
@@ -53,9 +53,9 @@ fn compare(random: &mut Random, precision: Precision) -> Vec<Compared> {
         if is_turned { gamma(3) * f64::from(qkv[i]).hypot(qkv[pair].into()) } else { 0.0 }
     });
     vec![
-        Compared::within("rope_forward qkv", &turned, turned0.clone(), error.clone()),
+        Compared::within("rope_forward qkv", &rotated, rotated0.clone(), error.clone()),
         Compared::within("rope_backward dqkv", &back, back0, error.clone()),
-        Compared::rounded("rope_forward_to qkv", &to, turned0, error),
+        Compared::rounded("rope_forward_to qkv", &to, rotated0, error),
     ]
 }
 

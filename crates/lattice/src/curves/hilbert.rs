@@ -19,7 +19,7 @@ pub fn position(order: u32, n: u64) -> (u32, u32) {
     for level in 0..order {
         let quarter = (n >> (2 * level) & 3) as u32;
         let (right, upper) = (quarter >> 1, (quarter >> 1) ^ (quarter & 1));
-        (x, y) = turned(level, right, upper, x, y);
+        (x, y) = mirrored(level, right, upper, x, y);
         x |= right << level;
         y |= upper << level;
     }
@@ -40,7 +40,7 @@ pub fn number(order: u32, x: u32, y: u32) -> u64 {
         // The quarters in the order of the curve: lower left, upper left, upper right, lower right.
         n = n << 2 | u64::from(right << 1 | (right ^ upper));
         (x, y) = (x & mask(level), y & mask(level));
-        (x, y) = turned(level, right, upper, x, y);
+        (x, y) = mirrored(level, right, upper, x, y);
     }
     n
 }
@@ -49,7 +49,7 @@ pub fn number(order: u32, x: u32, y: u32) -> u64 {
 ///
 /// The lower left quarter is mirrored at the diagonal, the lower right one at the antidiagonal.
 /// Both are their own inverses, so both directions use this function.
-fn turned(level: u32, right: u32, upper: u32, x: u32, y: u32) -> (u32, u32) {
+fn mirrored(level: u32, right: u32, upper: u32, x: u32, y: u32) -> (u32, u32) {
     match (right, upper) {
         (0, 0) => (y, x),
         (1, 0) => (mask(level) - y, mask(level) - x),
@@ -101,7 +101,7 @@ mod tests {
         for order in [0, 1, 2, 3, 4, 7, 10] {
             let points: Vec<(u32, u32)> =
                 (0..1 << (2 * order)).map(|n| position(order, n)).collect();
-            assert!(points == drawn(order), "the curve of order {order} is another");
+            assert!(points == drawn(order), "wrong curve of order {order}");
             assert!(points.windows(2).all(|p| is_step(p[0], p[1])), "a jump in order {order}");
             for (n, &(x, y)) in points.iter().enumerate() {
                 assert_eq!(number(order, x, y), n as u64);

@@ -93,7 +93,7 @@ pub fn other_kind(train: &[&str], held_out: &[&str]) -> Option<[f64; 2]> {
     let [inside, outside] =
         [pairs.bits(block(1)), pairs.bits(held_out.iter().map(|text| text.as_bytes()))];
     let ratio = outside / inside;
-    (ratio > RATIO_MAX || ratio < 1.0 / RATIO_MAX).then_some([inside, outside])
+    (!(1.0 / RATIO_MAX..=RATIO_MAX).contains(&ratio)).then_some([inside, outside])
 }
 
 /// Frequencies of bytes, and of bytes after each byte.

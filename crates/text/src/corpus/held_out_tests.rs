@@ -90,7 +90,7 @@ fn the_text_next_to_a_block_is_dropped_within_a_document_only() {
     let split = hold_out(&one, 0.05, None).unwrap();
     assert!(split.held_out.len() >= 10);
     for block in &split.held_out {
-        let before = split.train.iter().filter(|span| span.end <= block.start).next_back();
+        let before = split.train.iter().rfind(|span| span.end <= block.start);
         let after = split.train.iter().find(|span| span.start >= block.end);
         for (a, b) in
             [(before.map(|t| t.end), Some(block.start)), (Some(block.end), after.map(|t| t.start))]

@@ -52,7 +52,7 @@ pub fn story(seed: u64, number: u64) -> String {
 }
 
 /// Number of stories that a thread writes per batch.
-const LOT: usize = 64;
+const BATCH_LEN: usize = 64;
 
 /// Writes whole stories of `seed`, with a blank line between two, until there are at least
 /// `n_bytes`; returns how many bytes it wrote. The bytes do not depend on `threads`.
@@ -71,8 +71,8 @@ pub fn write_corpus(
     let threads = threads.max(1) as u64;
     let mut n_written = 0;
     for round in 0.. {
-        let first = round * threads * LOT as u64;
-        for story in lots(seed, first, threads).into_iter().flatten() {
+        let first = round * threads * BATCH_LEN as u64;
+        for story in story_batches(seed, first, threads).into_iter().flatten() {
             if n_written >= n_bytes {
                 return Ok(n_written);
             }
@@ -89,16 +89,18 @@ pub fn write_corpus(
 }
 
 /// The stories from number `first` on, a batch from each thread, in order.
-fn lots(seed: u64, first: u64, threads: u64) -> Vec<Vec<String>> {
-    let lot = |t: u64| {
-        let numbers = first + t * LOT as u64..first + (t + 1) * LOT as u64;
+fn story_batches(seed: u64, first: u64, threads: u64) -> Vec<Vec<String>> {
+    let batch = |t: u64| {
+        let numbers = first + t * BATCH_LEN as u64..first + (t + 1) * BATCH_LEN as u64;
         numbers.map(|number| story(seed, number)).collect()
     };
     std::thread::scope(|scope| {
-        let lot = &lot;
-        let writing: Vec<_> = (0..threads).map(|t| scope.spawn(move || lot(t))).collect();
+        let batch = &batch;
+        let writing: Vec<_> = (0..threads).map(|t| scope.spawn(move || batch(t))).collect();
         let results = writing.into_iter().map(|thread| thread.join());
-        results.map(|lot| lot.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        results
+            .map(|batch| batch.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
     })
 }
 

@@ -96,7 +96,7 @@ fn pronouns_refer_to_somebody_mentioned_before() {
     assert!(n_pronouns > 1000, "{n_pronouns}");
 }
 
-/// What a story says is lost, and only that, is found again.
+/// A story finds exactly the thing that it says was lost.
 #[test]
 fn what_was_lost_is_found() {
     let mut n_found = 0;

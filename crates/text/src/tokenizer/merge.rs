@@ -59,7 +59,7 @@ impl Merges {
     pub(super) fn apply(&self, symbols: &mut Vec<u32>, queue: &mut MergeQueue) {
         if self.pairs.is_empty() {
         } else if symbols.len() <= SHORT {
-            self.apply_by_looking(symbols);
+            self.apply_by_scanning(symbols);
         } else {
             self.apply_by_queue(symbols, queue);
         }
@@ -70,7 +70,7 @@ impl Merges {
     }
 
     /// Applies merges by the definition: scans all pairs after each merge.
-    fn apply_by_looking(&self, symbols: &mut Vec<u32>) {
+    fn apply_by_scanning(&self, symbols: &mut Vec<u32>) {
         loop {
             let pairs = symbols.windows(2).enumerate();
             let merges = pairs.filter_map(|(i, pair)| Some((i, self.get(pair[0], pair[1])?)));
@@ -240,7 +240,7 @@ mod tests {
         merges.push((0, 1), 11).unwrap();
         merges.push((0, 0), 12).unwrap();
         let mut symbols = vec![0, 1, 2, 0, 1, 0, 0, 0];
-        merges.apply_by_looking(&mut symbols);
+        merges.apply_by_scanning(&mut symbols);
         assert_eq!(symbols, [0, 10, 11, 12, 0]);
         assert!(merges.push((0, 0), 13).is_err(), "a second rank for a pair");
     }
@@ -255,7 +255,7 @@ mod tests {
         ) {
             let merges = merges_of(&choices);
             let (mut expected, mut found) = (symbols.clone(), symbols);
-            merges.apply_by_looking(&mut expected);
+            merges.apply_by_scanning(&mut expected);
             merges.apply_by_queue(&mut found, &mut MergeQueue::default());
             prop_assert_eq!(found, expected);
         }

@@ -14,7 +14,7 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// The parts that these codes are of.
+    /// The parts of these codes.
     pub fn new(codes: Codes) -> Parts {
         Parts { primes: PrimeCodes::new(&codes), codes }
     }
@@ -32,8 +32,7 @@ impl Parts {
     }
 }
 
-/// Features, for display: prefixes, stems and suffixes in the order that words have them, then what
-/// else there is to say.
+/// Features, for display: prefixes, stems and suffixes in the order of a word, then all others.
 pub fn all_shown<'a>(features: impl Iterator<Item = &'a Feature>) -> Vec<String> {
     let place = |feature: &&Feature| match feature.kind {
         FeatureKind::Prefix => 0,

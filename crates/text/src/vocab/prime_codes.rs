@@ -188,8 +188,8 @@ mod tests {
             paths.path(8),
             TokenPath { class: 2, member: 4, class_prime: 5, member_prime: 19 }
         );
-        // The class of one token has no second place; 2 * 3 are two classes; 23 is no prime of
-        // ours.
+        // The class of one token has no second member; 2 and 3 are both class primes; 23 is not
+        // used.
         for primes in [&[3, 11][..], &[2, 3], &[2, 23], &[2], &[2, 3, 7], &[7, 11]] {
             let code = FactorCode::new(primes.iter().copied()).unwrap();
             assert_eq!(paths.token(&code), None, "{primes:?}");

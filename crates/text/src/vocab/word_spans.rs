@@ -138,7 +138,7 @@ impl WordCounts {
         WordCounts { runs, counts }
     }
 
-    /// For every place of another text whether it is in a word counted fewer than `n` times.
+    /// For each position of another text, whether it is in a word counted fewer than `n` times.
     pub fn is_below(&self, n: u64, ids: &[u32]) -> Vec<bool> {
         let mut is_below = vec![false; ids.len()];
         for word in self.runs.words(ids) {
@@ -182,24 +182,24 @@ mod tests {
         assert_eq!(words(&word, " cat's Ab\n\nab-cd 12"), "| cat|'s| |A+b|\\n|\\n|a+b|-|c+d| |1|2");
     }
 
-    /// The first token of a sequence may be the middle of a word, and after half a character
-    /// nobody knows; a gap clears that.
+    /// The first token of a sequence may be inside a word, and after part of a character the word
+    /// is unknown, until the next gap.
     #[test]
-    fn nothing_is_said_of_words_whose_beginning_is_not_seen() {
+    fn words_with_an_unknown_beginning_have_no_span() {
         let word = tokenizer(TokenizerKind::Word, "the cat the cat");
         assert_eq!(words(&word, "ab cat"), "?a?b| cat");
         assert_eq!(words(&word, ",aéb,c"), "|,|a|\\xC3|\\xA9?b|,|c");
     }
 
     #[test]
-    fn an_endless_run_of_letters_is_no_word() {
+    fn a_very_long_run_of_letters_is_no_word() {
         let word = tokenizer(TokenizerKind::Word, "the cat the cat");
         let found = words(&word, &format!(",{}", "a".repeat(40)));
         assert_eq!(found, format!("|,|a{}{}", "+a".repeat(WORD_SPAN_MAX - 1), "?a".repeat(8)));
     }
 
     #[test]
-    fn words_of_pretokenised_text_are_apart() {
+    fn words_of_pretokenised_text_are_separate() {
         let split = tokenizer(TokenizerKind::Split, "the cat\nthe cat\n");
         assert_eq!(words(&split, "the cat\n"), "|the|cat|<eos>");
     }
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(at(below(1)), ".........xx");
     }
 
-    /// What is found from any place on is what is found from the beginning, or nothing.
+    /// Spans found from any position on equal those found from the beginning, or are unknown.
     #[test]
     fn a_window_agrees_with_the_whole() {
         let word = tokenizer(TokenizerKind::Word, "the cat the cat");

@@ -1,8 +1,8 @@
 //! Code comparison benchmark: prime codes against dot products, pair by pair and as a search.
 //!
-//! One thread. Every round measures each line once, in turn, so a temporary slow-down of the machine
-//! affects all of them; figures are medians over the rounds. Dot products are the engine's own, in
-//! their fastest forms: a packed table times one query, and times many at once.
+//! One thread. Every round measures each line once, in turn, so a temporary slow-down of the
+//! machine affects all of them; figures are medians over the rounds. Dot products are the engine's
+//! own, in their fastest forms: a packed table times one query, and times many at once.
 
 mod pairs;
 mod random;
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_take_turns_and_the_first_round_does_not_count() {
+    fn lines_alternate_and_the_first_round_does_not_count() {
         let order = std::cell::RefCell::new(String::new());
         let order_of = &order;
         let line = |c: char| Timed::new(c, 1, move || order_of.borrow_mut().push(c));

@@ -29,11 +29,11 @@ pub struct PairReport {
 
 /// A line that compares a query with each of `others`; the compiler may not skip the work.
 fn pairs<'a, T, R>(name: &str, others: &'a [T], compare: impl Fn(&T, &T) -> R + 'a) -> Timed<'a> {
-    let mut turn = 0;
+    let mut i = 0;
     Timed::new(name, others.len(), move || {
-        turn = (turn + 1) % others.len();
+        i = (i + 1) % others.len();
         for other in others {
-            black_box(compare(black_box(&others[turn]), other));
+            black_box(compare(black_box(&others[i]), other));
         }
     })
 }
@@ -42,10 +42,10 @@ fn pairs<'a, T, R>(name: &str, others: &'a [T], compare: impl Fn(&T, &T) -> R + 
 fn dots(name: String, dim: usize, n_queries: usize, precision: Precision) -> Timed<'static> {
     let rows = RandomCodes::new(2).rows(N_PAIRS, dim);
     let mut table = DotTable::new(&rows, dim, precision);
-    let mut turn = 0;
+    let mut i = 0;
     Timed::new(name, N_PAIRS * n_queries, move || {
-        turn = (turn + 1) % (N_PAIRS - n_queries);
-        black_box(table.products(black_box(&rows[turn * dim..][..n_queries * dim])));
+        i = (i + 1) % (N_PAIRS - n_queries);
+        black_box(table.products(black_box(&rows[i * dim..][..n_queries * dim])));
     })
 }
 

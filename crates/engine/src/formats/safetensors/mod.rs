@@ -1,4 +1,4 @@
-//! Safetensors files: named tensors of numbers, written as a stream and read without trust.
+//! Safetensors files: named tensors of numbers, written as a stream and validated on reading.
 //!
 //! The format: a little-endian u64 `n`; `n` bytes of JSON that give each tensor's dtype, shape and
 //! byte range; then the numbers, without gaps. See <https://github.com/huggingface/safetensors>.

@@ -50,8 +50,8 @@ impl Rules {
         self.settings.repetition_penalty.min(1.0)
     }
 
-    /// Turns the candidates' scores into probabilities, and applies top-p, then min-p; the
-    /// candidates have applied top-k already.
+    /// Turns the candidates' scores into probabilities, and applies top-p, then min-p. Top-k has
+    /// already been applied.
     pub fn narrow(&self, candidates: &mut Candidates) {
         candidates.softmax(self.temperature);
         if self.settings.top_p < 1.0 {

@@ -206,8 +206,8 @@ fn both_methods_keep_the_same_tokens() {
     }
 }
 
-/// A sampler that has drawn from a model draws from another, with as many classes of other sizes, as
-/// a new sampler does.
+/// A sampler used with one model draws from another, which has as many classes but of other sizes,
+/// exactly as a new sampler does.
 #[test]
 fn class_bounds_follow_a_change_of_model() {
     let mut pools = [Pool::new(1), Pool::new(1)];
@@ -291,7 +291,7 @@ fn draws_follow_the_distribution() {
         let mut counts = vec![0u32; VOCAB];
         (0..n).for_each(|i| counts[sampler.choose(&mut next, i) as usize] += 1);
         assert_eq!(far_off(&counts, &expected, n), None, "{settings:?}");
-        // Two exchanged tokens would be found.
+        // Exchanging two tokens is detected.
         counts.swap(expected[0].0 as usize, expected[1].0 as usize);
         let is_seen = far_off(&counts, &expected, n).is_some();
         assert!(is_seen || (expected[0].1 - expected[1].1).abs() < 0.1, "{settings:?}");

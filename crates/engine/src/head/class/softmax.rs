@@ -121,11 +121,11 @@ impl ClassSoftmax<'_> {
         &self,
         input: Rows<'x>,
         narrow: &'x mut [f32],
-        room: kernels::RowsMut<'x>,
+        buffer: kernels::RowsMut<'x>,
     ) -> Rows<'x> {
         let Some(matrix) = self.narrow else { return input };
         matmul(narrow, input, self.weights.packed.forward(matrix), Accum::Replace);
-        operand(narrow, room)
+        operand(narrow, buffer)
     }
 
     /// (R, members) logits.

@@ -115,8 +115,8 @@ impl SampledRows {
 fn block_of(table: Matrix, shape: &MicroShape, n_candidates: usize) -> usize {
     let n_out = n_candidates + 1;
     // A block fits into the buffer of the softmax over all tokens.
-    let room = SoftmaxBuffers::block_rows(table.n_out, shape) * table.n_out;
-    block_rows(n_out, shape.n_rows()).min(room / n_out).max(1)
+    let capacity = SoftmaxBuffers::block_rows(table.n_out, shape) * table.n_out;
+    block_rows(n_out, shape.n_rows()).min(capacity / n_out).max(1)
 }
 
 /// Moves each row's target logit to the end, and excludes sampled tokens that equal the target.

@@ -94,58 +94,58 @@ impl<'a> ProductRows<'a> {
         }
     }
 
-    /// Input vectors of the rows, (U, C): those of the positions, `x`, or computed again in `room`.
+    /// Input vectors of the rows, (U, C): `x`, those of the positions, or recomputed in `buffer`.
     pub fn vectors<'x>(
         self,
         layer: &InputLayer,
         params: &[f32],
         x: &'x [f32],
-        room: &'x mut [f32],
+        buffer: &'x mut [f32],
         dim: usize,
     ) -> &'x [f32] {
         match self {
             ProductRows::Positions => x,
             ProductRows::Distinct(distinct) => {
-                let room = &mut room[..distinct.ids().len() * dim];
-                layer.forward(room, params, Lookups::alone(distinct.ids()));
-                room
+                let buffer = &mut buffer[..distinct.ids().len() * dim];
+                layer.forward(buffer, params, Lookups::alone(distinct.ids()));
+                buffer
             }
         }
     }
 
-    /// Destination for rows that every position needs: directly `positions`, (N, W), or `room`,
+    /// Destination for rows that every position needs: directly `positions`, (N, W), or `buffer`,
     /// from which [`ProductRows::spread`] copies them.
     pub fn target<'x>(
         self,
         positions: &'x mut [f32],
-        room: &'x mut [f32],
+        buffer: &'x mut [f32],
         width: usize,
     ) -> &'x mut [f32] {
         match self {
             ProductRows::Positions => positions,
-            ProductRows::Distinct(distinct) => &mut room[..distinct.ids().len() * width],
+            ProductRows::Distinct(distinct) => &mut buffer[..distinct.ids().len() * width],
         }
     }
 
     /// Copies rows from the destination that [`ProductRows::target`] gave to all positions.
-    pub fn spread(self, positions: &mut [f32], room: &[f32], width: usize) {
+    pub fn spread(self, positions: &mut [f32], buffer: &[f32], width: usize) {
         if let ProductRows::Distinct(distinct) = self {
-            let rows = &room[..distinct.ids().len() * width];
+            let rows = &buffer[..distinct.ids().len() * width];
             embedding_forward(positions, rows, distinct.index());
         }
     }
 
-    /// Gradients of the rows from those of the positions, (N, W): unchanged, or summed in `room`.
+    /// Gradients of the rows from those of the positions, (N, W): unchanged, or summed in `buffer`.
     pub fn gather<'x>(
         self,
         positions: &'x mut [f32],
-        room: &'x mut [f32],
+        buffer: &'x mut [f32],
         width: usize,
     ) -> &'x mut [f32] {
         match self {
             ProductRows::Positions => positions,
             ProductRows::Distinct(distinct) => {
-                let sum = &mut room[..distinct.ids().len() * width];
+                let sum = &mut buffer[..distinct.ids().len() * width];
                 sum.fill(0.0);
                 embedding_backward(sum, positions, distinct.index());
                 sum

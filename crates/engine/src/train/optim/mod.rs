@@ -7,7 +7,7 @@
 mod adamw;
 mod pieces;
 
-pub use adamw::{AdamW, AdamWOptions, IdleRows};
+pub use adamw::{AdamW, AdamWOptions, RowUpdates};
 pub use pieces::Pieces;
 
 use crate::disk::LoadError;

@@ -2,7 +2,7 @@
 
 use super::error::RunError;
 use crate::model::{Layout, ModelConfig};
-use crate::train::IdleRows;
+use crate::train::RowUpdates;
 use crate::train::settings::{Settings, TrainConfig};
 
 fn refuse(field: &'static str, found: impl ToString, expected: &str) -> Result<(), RunError> {
@@ -64,11 +64,11 @@ pub(super) fn check_train(train: &TrainConfig, model: &ModelConfig) -> Result<()
         return refuse("train.optimizer.weight_decay", decay, "a number of at least 0");
     }
     let has_tables = Layout::new(model)?.shares_tables();
-    if optimizer.idle_rows == IdleRows::Lazy && !has_tables {
+    if optimizer.row_updates == RowUpdates::Lazy && !has_tables {
         let expected = "dense: a full output layer uses every row of its table (choose vocab.head = \"factor\")";
         return refuse("train.optimizer.idle_rows", "lazy", expected);
     }
-    if optimizer.idle_rows == IdleRows::Lazy && optimizer.beta1 >= optimizer.beta2 {
+    if optimizer.row_updates == RowUpdates::Lazy && optimizer.beta1 >= optimizer.beta2 {
         let expected = "a number below beta2 where idle_rows = \"lazy\"";
         return refuse("train.optimizer.beta1", optimizer.beta1, expected);
     }

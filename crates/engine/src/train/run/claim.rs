@@ -95,10 +95,10 @@ pub fn new_dir(parent: &Path, name: &str) -> Result<PathBuf, RunError> {
 /// # Errors
 /// [`RunError::Exists`] if there is a run in `dir`.
 pub(super) fn refuse_run(dir: &Path) -> Result<(), RunError> {
-    match dir.join(CONFIG_NAME).exists() {
-        true => Err(RunError::Exists { dir: dir.to_owned() }),
-        false => Ok(()),
+    if dir.join(CONFIG_NAME).exists() {
+        return Err(RunError::Exists { dir: dir.to_owned() });
     }
+    Ok(())
 }
 
 /// Removes optional files of a run, complete or partial: this run may not want held-out tokens or

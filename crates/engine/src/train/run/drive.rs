@@ -1,4 +1,4 @@
-//! Step loop of a run: train, evaluate, sample, save, and stop in order.
+//! Step loop of a run: train, evaluate, sample, save, and stop cleanly.
 
 use super::error::RunError;
 use super::open::{Machine, Run};

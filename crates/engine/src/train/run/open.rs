@@ -94,23 +94,23 @@ impl Machine {
         let batches = Batches::new(tokens.len(), model.seq_len, train.batch_seqs, train.seed)?;
         let tokenizer = Tokenizer::load(&dir.join(TOKENIZER_NAME))?;
         let valid_path = dir.join(VALID_NAME);
-        let valid = match valid_path.exists() {
-            true => {
-                let tokens = TokenFile::open(&valid_path)?;
-                let windows = EvalWindows::new(tokens.len(), model.seq_len)?;
-                let counts = TargetCounts::of(&tokens, &tokenizer, |_| true);
-                Some(ValidSource { tokens, n_taken: windows.n_windows(), windows, counts })
-            }
-            false => None,
+        let valid = if valid_path.exists() {
+            let tokens = TokenFile::open(&valid_path)?;
+            let windows = EvalWindows::new(tokens.len(), model.seq_len)?;
+            let counts = TargetCounts::of(&tokens, &tokenizer, |_| true);
+            Some(ValidSource { tokens, n_taken: windows.n_windows(), windows, counts })
+        } else {
+            None
         };
         let layout = Layout::for_training(model, config.vocab.n_samples)?;
         let hash = &tokens.origin().tokenizer_hash;
         let mut inputs = InputLayer::open(dir, &tokenizer, hash, &layout)?;
         let held_out = valid.as_ref().map(|valid| &valid.tokens);
         [Some(&tokens), held_out].into_iter().flatten().for_each(|text| inputs.add_words_of(text));
-        let token_counts = match layout.shares_tables() {
-            true => count_tokens(&tokens, model.vocab_size)?,
-            false => Vec::new(),
+        let token_counts = if layout.shares_tables() {
+            count_tokens(&tokens, model.vocab_size)?
+        } else {
+            Vec::new()
         };
         let mut params = init_params(&layout, train.seed);
         layout.head.init(&mut params, &token_counts);

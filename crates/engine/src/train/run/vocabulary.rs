@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_is_taken() {
+    fn given_settings_are_kept() {
         let model = ModelConfig::new(100, 64, 2, 2);
         let resolve = |given| resolve(&given, TokenizerKind::Word, &model, 1_000);
         let given = VocabSettings { n_classes: Some(7), ..VocabSettings::default() };

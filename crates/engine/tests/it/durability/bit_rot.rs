@@ -17,10 +17,10 @@ fn prepared() -> (SimFs, Vec<PathBuf>) {
     (fs.clone(), files.collect())
 }
 
-/// Panics unless step 1 is used and `file` is named as what is wrong with step 2.
+/// Panics unless step 1 is used and `file` is named as the damaged file of step 2.
 fn assert_falls_back(fs: &SimFs, file: &PathBuf, when: &str) {
     let found = newest(fs, &dir()).unwrap();
-    assert_eq!(found.manifest.facts.step, 1, "{when}: the damage was not seen");
+    assert_eq!(found.manifest.facts.step, 1, "{when}: the damage was not detected");
     assert_eq!(found.rejected.len(), 1, "{when}");
     let why = &found.rejected[0].why;
     let is_named = matches!(why, LoadError::Damaged { path, .. } if path == file);
@@ -28,7 +28,7 @@ fn assert_falls_back(fs: &SimFs, file: &PathBuf, when: &str) {
 }
 
 #[test]
-fn every_flipped_byte_is_seen_and_its_file_named() {
+fn every_flipped_byte_is_detected_and_its_file_named() {
     let (fs, files) = prepared();
     let mut n_cases = 0;
     for file in &files {
@@ -43,11 +43,11 @@ fn every_flipped_byte_is_seen_and_its_file_named() {
     }
     println!("{n_cases} flipped bytes");
     assert!(n_cases >= 64 * 1000, "{n_cases} cases");
-    assert_eq!(newest(&fs, &dir()).unwrap().manifest.facts.step, 2, "all is as before");
+    assert_eq!(newest(&fs, &dir()).unwrap().manifest.facts.step, 2, "everything is restored");
 }
 
 #[test]
-fn every_shorter_length_is_seen_and_its_file_named() {
+fn every_shorter_length_is_detected_and_its_file_named() {
     let (fs, files) = prepared();
     let mut n_cases = 0;
     for file in &files {
@@ -63,7 +63,7 @@ fn every_shorter_length_is_seen_and_its_file_named() {
 }
 
 #[test]
-fn longer_files_and_missing_files_are_seen() {
+fn longer_files_and_missing_files_are_detected() {
     let (fs, files) = prepared();
     for file in &files {
         fs.damage(file, |bytes| bytes.push(0));
@@ -94,9 +94,9 @@ fn no_sound_checkpoint_is_an_error_that_names_each() {
     }
 }
 
-/// Going back past a checkpoint of a newer program would throw its work away.
+/// Falling back to a checkpoint before that of a newer program would throw work away.
 #[test]
-fn a_newer_version_is_refused_and_not_passed_over() {
+fn a_newer_version_is_refused_and_not_skipped() {
     let (fs, _) = prepared();
     let file = dir().join(step_name(2)).join("manifest.json");
     fs.damage(&file, |bytes| {
@@ -112,9 +112,9 @@ fn a_newer_version_is_refused_and_not_passed_over() {
     assert!(fs.exists(&file).unwrap());
 }
 
-/// The harness must catch a loader that believes sizes and manifests alone.
+/// A loader that checked only sizes and manifests would miss the damage.
 #[test]
-fn a_loader_without_checksums_would_not_see_it() {
+fn a_loader_without_checksums_would_miss_the_damage() {
     let (fs, files) = prepared();
     let file = files.iter().find(|file| file.ends_with("model.safetensors")).unwrap();
     fs.damage(file, |bytes| *bytes.last_mut().unwrap() ^= 1);
@@ -122,9 +122,9 @@ fn a_loader_without_checksums_would_not_see_it() {
     assert_falls_back(&fs, file, "last byte");
 }
 
-/// Listing is quick and does not read the files, but sees what is missing from them.
+/// Listing does not read the files, but detects wrong sizes.
 #[test]
-fn a_shorter_file_is_seen_without_reading_it() {
+fn a_shorter_file_is_detected_without_reading_it() {
     let (fs, files) = prepared();
     for file in &files {
         fs.damage(file, |bytes| bytes.truncate(bytes.len() - 1));
@@ -133,7 +133,7 @@ fn a_shorter_file_is_seen_without_reading_it() {
     }
 }
 
-/// A folder that somebody renamed would otherwise continue another step than its own.
+/// Otherwise a renamed folder would continue from a wrong step.
 #[test]
 fn a_renamed_checkpoint_is_refused() {
     let (fs, _) = prepared();
@@ -144,9 +144,9 @@ fn a_renamed_checkpoint_is_refused() {
     assert!(message.contains("step is 1, expected 9"), "{message}");
 }
 
-/// A manifest with a right checksum that names files outside of its folder.
+/// A manifest with a correct checksum that names files outside its folder.
 #[test]
-fn a_manifest_cannot_lead_elsewhere() {
+fn a_manifest_cannot_name_files_elsewhere() {
     let (fs, _) = prepared();
     let folder = dir().join(step_name(2));
     let manifest = verify(&fs, &folder).unwrap();

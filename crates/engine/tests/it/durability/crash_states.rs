@@ -1,4 +1,4 @@
-//! Power cuts at random moments of a run, and every state they may leave (D3b).
+//! Power cuts at random moments of a run, and the states that they may leave (D3b).
 
 use super::faults::save_without_rename;
 use super::scenario::{SaveFn, State, assert_cleans, assert_sound, dir, disk_with, save};
@@ -13,7 +13,7 @@ const ROWS: &str = "/run/metrics.jsonl";
 /// Steps of the recorded run, a checkpoint at each.
 const N_STEPS: u64 = 5;
 
-/// A run from its empty folder on, recorded.
+/// A recorded run that starts with an empty folder.
 fn record(save: SaveFn, fs: SimFs) -> SimFs {
     fs.start_log();
     ensure_dir(&fs, &dir()).unwrap();
@@ -31,7 +31,7 @@ fn append_row(rows: &mut LineFile, step: u64) {
     rows.sync().unwrap();
 }
 
-/// Panics if a power cut lost anything acknowledged, or left something that looks right and is not.
+/// Panics if a power cut lost acknowledged data, or left wrong data that passes for valid.
 fn assert_recovers(fs: &SimFs, acknowledged: Option<u64>, when: &str) {
     if acknowledged.is_none() && !fs.exists(&dir()).unwrap() {
         return;
@@ -88,7 +88,7 @@ fn no_power_cut_during_recovery_loses_it_either() {
     }
 }
 
-/// A file that is replaced is the old one or the new one, and the new one once that was said.
+/// A replaced file has the old or the new content, and the new content once acknowledged.
 #[test]
 fn a_replaced_file_survives_any_power_cut() {
     let path = Path::new("/run/config.toml");
@@ -106,7 +106,7 @@ fn a_replaced_file_survives_any_power_cut() {
     }
 }
 
-/// The harness must catch writers that leave out one step each.
+/// Controls: the harness must catch writers that each omit one step.
 mod controls {
     use super::*;
 
@@ -134,10 +134,10 @@ mod controls {
         cut_power(save_without_rename, SimFs::new(), 500);
     }
 
-    /// Only the last sync, that of the folder around the checkpoint, is left out.
+    /// Only the last sync, that of the parent folder, is omitted.
     #[test]
     #[should_panic(expected = "newest is")]
-    fn no_sync_of_the_folder_around() {
+    fn no_sync_of_the_parent_folder() {
         fn save_half(
             fs: &dyn Fs,
             dir: &Path,
@@ -157,7 +157,7 @@ mod controls {
     }
 }
 
-/// What a run finds after a cut is what the run itself would have found: nothing in memory matters.
+/// After a power cut at its end, a run has lost nothing.
 #[test]
 fn a_finished_run_is_found_after_any_power_cut() {
     let run = record(save, disk_with(&[]));

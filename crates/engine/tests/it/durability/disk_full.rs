@@ -1,4 +1,4 @@
-//! Disk full at any byte of a save (D4): nothing is lost, and the message says what is needed.
+//! Full disk at any byte of a save (D4): nothing is lost, and the message says how much is needed.
 
 use super::scenario::{State, assert_sound, dir, disk_with, save};
 use super::sim_fs::SimFs;
@@ -13,7 +13,7 @@ fn state_of(bytes: usize) -> State {
     State::with_shapes(3, vec![vec![half / 4], vec![half / 2], vec![half - half / 4 - half / 2]])
 }
 
-/// Saves `state` onto a disk with room for `free_bytes`; returns whether it fitted.
+/// Saves `state` to a disk with `free_bytes` of space; returns whether it fitted.
 fn save_into(prepared: &SimFs, state: &State, free_bytes: u64, again: bool) -> bool {
     let fs = prepared.copy();
     fs.set_free_bytes(free_bytes);
@@ -69,7 +69,7 @@ fn the_message_names_path_needed_and_free_bytes() {
     }
 }
 
-/// Rows that did not fit are not there, not even by half, and those after them are whole.
+/// Rows that did not fit are entirely absent, and later rows are complete.
 #[test]
 fn every_byte_of_appended_rows() {
     let row = |step: u64| serde_json::json!({"step": step, "loss": 2.5});

@@ -1,4 +1,5 @@
-//! Faults: every file operation of every durable action fails or is the last one, in each way (D2).
+//! Faults: every file operation of every durable action fails, or is the last one, in every way
+//! (D2).
 //!
 //! After SQLite's method: run an action once to count its operations, then once for each of them.
 
@@ -11,13 +12,13 @@ use engine::disk::{
 use engine::formats::{FileContents, FileEntry, TensorRef};
 use std::path::Path;
 
-/// Something that must happen in full or not at all.
+/// An action that must be atomic.
 #[derive(Clone, Copy)]
 struct Action {
     name: &'static str,
     prepare: fn() -> SimFs,
     run: fn(&SimFs) -> Result<(), SaveError>,
-    /// Panics if something is lost; `is_done` says that `run` has succeeded.
+    /// Panics if something is lost; `is_done` says whether `run` has succeeded.
     check: fn(&SimFs, is_done: bool, when: &str),
 }
 
@@ -27,7 +28,7 @@ const KINDS: [Kind; 5] = [Kind::Abort, Kind::Eio, Kind::Enospc, Kind::Eintr, Kin
 fn fail_everywhere(action: Action) -> (usize, usize) {
     let prepared = (action.prepare)();
     let counted = prepared.copy();
-    (action.run)(&counted).expect("nothing goes wrong");
+    (action.run)(&counted).expect("no fault is set");
     let (n_ops, mut n_cases) = (counted.n_ops(), 0);
     for at in 0..n_ops {
         for (kind, sticky) in KINDS.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
@@ -46,7 +47,7 @@ fn fail_everywhere(action: Action) -> (usize, usize) {
                 let entries = [fs.list(&dir()).unwrap(), outer].concat();
                 assert!(entries.iter().all(|e| !e.name.contains(".tmp-")), "{when}: {entries:?}");
             }
-            // The next start, and the same again.
+            // The next start, and a second attempt.
             assert_cleans(&fs, &when);
             (action.check)(&fs, is_done, &when);
             if let Err(error) = (action.run)(&fs) {
@@ -70,7 +71,7 @@ const SAVE: Action = Action {
 };
 
 #[test]
-fn a_save_is_complete_or_not_there() {
+fn a_save_is_complete_or_absent() {
     let (n_ops, n_cases) = fail_everywhere(SAVE);
     assert!(n_ops > 40 && n_cases == 10 * n_ops, "{n_ops} operations, {n_cases} cases");
 }
@@ -142,7 +143,7 @@ fn pruning_removes_whole_checkpoints_and_never_the_newest() {
 }
 
 #[test]
-fn discarding_later_steps_keeps_the_one_gone_on_from() {
+fn discarding_later_steps_keeps_the_step_to_resume_from() {
     fail_everywhere(Action {
         name: "discard",
         prepare: || disk_with(&[4, 5]),
@@ -154,9 +155,9 @@ fn discarding_later_steps_keeps_the_one_gone_on_from() {
     });
 }
 
-/// The export has no manifest; it is whole if every file is.
+/// An export has no manifest; it is complete if every file is.
 #[test]
-fn an_export_is_complete_or_not_there() {
+fn an_export_is_complete_or_absent() {
     const WEIGHTS: [f32; 100] = [0.5; 100];
     fn files() -> Vec<FileEntry<'static>> {
         let tensor = TensorRef { name: "w".into(), shape: vec![10, 10], data: &WEIGHTS };
@@ -175,7 +176,7 @@ fn an_export_is_complete_or_not_there() {
         run: |fs| {
             let target = Path::new("/run/exported");
             match commit_folder(fs, target, &files(), None) {
-                Err(SaveError::Exists { .. }) => Ok(()), // it was complete: `check` has seen to it
+                Err(SaveError::Exists { .. }) => Ok(()), // it was complete, as `check` has verified
                 result => result.map(|_| ()),
             }
         },
@@ -208,7 +209,7 @@ fn a_replaced_file_is_the_old_one_or_the_new_one() {
     });
 }
 
-/// Rows acknowledged before stay, and the file never holds half a row after the next start.
+/// Acknowledged rows stay, and after the next start the file has no partial row.
 #[test]
 fn rows_are_appended_whole() {
     fn row(step: u64) -> serde_json::Value {
@@ -224,7 +225,7 @@ fn rows_are_appended_whole() {
             fs
         },
         run: |fs| {
-            // Goes on after step 3, as from a checkpoint; every row is tried a second time.
+            // Continues after step 3, as from a checkpoint; every row is tried a second time.
             let (mut file, _) = LineFile::resume(fs, Path::new("/run/metrics.jsonl"), 3)?;
             for step in 4..=5 {
                 file.append(&row(step)).or_else(|_| file.append(&row(step)))?;
@@ -252,13 +253,13 @@ fn a_writer_without_rename_is_caught() {
     });
 }
 
-/// Writes the right files, in the right order, synced, but in the place of the result.
+/// Writes the right files in the right order, synced, but directly under the final name.
 pub fn save_without_rename(
     fs: &dyn Fs,
     dir: &Path,
     checkpoint: &Checkpoint<'_>,
 ) -> Result<(), SaveError> {
-    // Made elsewhere in memory first, to get the same bytes.
+    // Saved to another simulated disk first, to get the same bytes.
     let elsewhere = disk_with(&[]);
     save(&elsewhere, dir, checkpoint)?;
     let folder = dir.join(step_name(checkpoint.facts.step));

@@ -1,4 +1,4 @@
-//! Hostile safetensors files: broken in every way that was ever published.
+//! Hostile safetensors files: all published attacks, and random mutations.
 
 use super::Rng;
 use super::cases;
@@ -17,7 +17,7 @@ fn open(bytes: &[u8]) -> Result<TensorFile, LoadError> {
     TensorFile::open(&fs, Path::new(PATH))
 }
 
-/// A file with this header and so many bytes of data.
+/// A file with this header and `data_bytes` bytes of data.
 fn file_of(header: &str, data_bytes: usize) -> Vec<u8> {
     let len = (header.len() as u64).to_le_bytes();
     [&len[..], header.as_bytes(), &vec![1; data_bytes]].concat()
@@ -77,7 +77,7 @@ fn unwritable_tensors_are_refused() {
     assert!(written(&[t("a", &[4]), t("b", &[2, 2])]).is_ok());
 }
 
-/// The order of the names in the header is free.
+/// Names may be in any order in the header.
 #[test]
 fn tensors_are_found_whatever_their_order() {
     let header = r#"{"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
@@ -92,7 +92,7 @@ fn tensors_are_found_whatever_their_order() {
     }
 }
 
-/// Each file breaks one rule; the error must come cleanly, before anything large is allocated.
+/// Each file breaks one rule and must be refused before anything large is allocated.
 #[test]
 fn every_published_attack_is_refused() {
     let t = |dtype: &str, shape: &str, from: u64, to: u64| {
@@ -172,7 +172,7 @@ fn lengths_of_the_header_are_checked_before_it_is_read() {
     for len in 0..8 {
         assert!(open(&vec![0; len]).is_err(), "a file of {len} bytes");
     }
-    // As long as it says, and longer than allowed.
+    // As long as declared, and longer than allowed.
     let header = format!("{{}}{}", " ".repeat(16 << 20));
     let error = open(&file_of(&header, 0)).err().unwrap();
     assert!(matches!(error, LoadError::TooLarge { limit: 16_777_216, .. }), "{error}");
@@ -184,7 +184,7 @@ fn lengths_of_the_header_are_checked_before_it_is_read() {
     assert!(open(&file_of(&format!("{{{}}}", many[..1000].join(",")), 0)).is_ok());
 }
 
-/// Whatever is done to a file: no panic, and nothing accepted that the reference refuses.
+/// Mutated files never cause a panic, and none is accepted that the reference refuses.
 #[test]
 fn mutations_are_never_accepted_where_the_reference_refuses() {
     let mut rng = Rng::new(90);

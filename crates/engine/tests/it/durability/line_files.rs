@@ -16,7 +16,7 @@ fn disk_of(content: &[u8]) -> SimFs {
     fs
 }
 
-/// Goes on after `step`; returns what is then in the file.
+/// Resumes after `step`; returns the contents of the file.
 fn resume(content: &[u8], step: u64) -> (Vec<u8>, Resumed) {
     let fs = disk_of(content);
     let (_, resumed) = LineFile::resume(&fs, Path::new(PATH), step).unwrap();
@@ -26,7 +26,7 @@ fn resume(content: &[u8], step: u64) -> (Vec<u8>, Resumed) {
 const ROWS: &str =
     "{\"step\":1}\n{\"step\":2}\n{\"step\":2,\"text\":\"a\\nb\"}\n{\"note\":1}\n{\"step\":5}\n";
 
-/// However much of the last write reached the disk, only whole rows stay.
+/// Only complete rows stay, whatever part of the last write reached the disk.
 #[test]
 fn every_torn_end_is_dropped() {
     for len in 0..=ROWS.len() {
@@ -66,7 +66,7 @@ fn garbage_at_the_end_is_dropped_and_garbage_in_the_middle_stays() {
 }
 
 #[test]
-fn a_resumed_file_goes_on_where_it_was_cut() {
+fn a_resumed_file_continues_where_it_was_cut() {
     let fs = disk_of(&ROWS.as_bytes()[..ROWS.len() - 3]);
     let (mut file, _) = LineFile::resume(&fs, Path::new(PATH), 1).unwrap();
     file.append(&serde_json::json!({"step": 2, "loss": f64::NAN})).unwrap();
@@ -74,14 +74,14 @@ fn a_resumed_file_goes_on_where_it_was_cut() {
     let text = read_file(&fs, Path::new(PATH), 1 << 20).unwrap();
     assert_eq!(text, b"{\"step\":1}\n{\"step\":2,\"loss\":null}\n");
     let (file, resumed) = LineFile::resume(&fs, Path::new("/run/new.jsonl"), 1).unwrap();
-    assert_eq!((file.n_rows(), resumed), (0, Resumed::default()), "a missing file is made");
+    assert_eq!((file.n_rows(), resumed), (0, Resumed::default()), "a missing file is created");
 }
 
 fn content(fs: &SimFs) -> String {
     String::from_utf8(read_file(fs, Path::new(PATH), 1 << 20).unwrap()).unwrap()
 }
 
-/// A row that fails is gone at once; if even that fails, before the next row.
+/// A failed row is cut off at once; if that fails too, before the next row.
 #[test]
 fn half_a_row_is_cut_off_at_once_or_before_the_next() {
     let row = |step: u64| serde_json::json!({"step": step});
@@ -101,7 +101,7 @@ fn half_a_row_is_cut_off_at_once_or_before_the_next() {
     }
 }
 
-/// Rows that were dropped stay away, even if the power is cut before the new ones are synced.
+/// Dropped rows do not return, even if the power is cut before the new ones are synced.
 #[test]
 fn no_power_cut_brings_dropped_rows_back() {
     let fs = disk_of(ROWS.as_bytes());

@@ -1,9 +1,9 @@
 //! Durability: saving, pruning, appending and loading under every failure of a simulated disk.
 //!
-//! Each test here also runs against a deliberately broken writer and must catch it. Random ones
+//! Each test also runs against a deliberately broken writer and must catch it. Random tests
 //! print their seed; `CRYSTALLINE_TEST_SEED` sets it, `CRYSTALLINE_TEST_CASES` multiplies counts.
 
-// A failed `unwrap` is how a test fails; clippy knows that only of functions marked as tests.
+// A panic is how a test fails; clippy allows it only in functions marked as tests.
 #![allow(clippy::unwrap_used)]
 
 mod bit_rot;
@@ -21,12 +21,12 @@ mod sim_fs;
 mod snapshot;
 mod sync_failures;
 
-/// A small generator of random numbers (Steele and others, "Fast splittable pseudorandom number
+/// Random number generator (Steele and others, "Fast splittable pseudorandom number
 /// generators", 2014).
 pub struct Rng(u64);
 
 impl Rng {
-    /// Starts from the seed in the environment, or the same one each time, and `stream`.
+    /// Seeded by the environment variable, or else by a constant, and by `stream`.
     fn new(stream: u64) -> Rng {
         let seed = std::env::var("CRYSTALLINE_TEST_SEED");
         let seed: u64 =
@@ -53,7 +53,7 @@ impl Rng {
     }
 }
 
-/// `n` cases, times `CRYSTALLINE_TEST_CASES` where that is set.
+/// `n` cases, times `CRYSTALLINE_TEST_CASES` if set.
 fn cases(n: usize) -> usize {
     let factor = std::env::var("CRYSTALLINE_TEST_CASES");
     n * factor.map_or(1, |f| f.parse().expect("CRYSTALLINE_TEST_CASES: a number"))

@@ -1,4 +1,4 @@
-//! `config.json` of a model folder: written for others, and read from anybody.
+//! `config.json` of a model folder: written for other programs, and read from any.
 
 use engine::disk::LoadError;
 use engine::formats::{TokenIds, config_json, generation_config_json, parse_config};
@@ -40,16 +40,16 @@ fn written(config: &ModelConfig) -> Value {
 }
 
 #[test]
-fn what_is_written_is_read_back() {
+fn written_configurations_are_read_back() {
     for (qk_norm, tie_embeddings) in [(false, true), (true, false)] {
         let config = ModelConfig { qk_norm, tie_embeddings, ..config() };
         assert_eq!(parse(&written(&config)).unwrap(), (config, ids()));
     }
 }
 
-/// Other programs must not take a model for a Llama whose input vectors they would get wrong.
+/// Other programs must not load a model as a Llama if they would compute wrong input vectors.
 #[test]
-fn a_model_of_composed_vectors_is_of_this_programs_own_type() {
+fn a_model_of_composed_vectors_has_a_type_of_its_own() {
     let config = ModelConfig { n_parts: 300, ..config() };
     let json = written(&config);
     assert_eq!((&json["model_type"], &json["n_parts"]), (&json!("crystalline"), &json!(300)));
@@ -60,9 +60,9 @@ fn a_model_of_composed_vectors_is_of_this_programs_own_type() {
     assert!(error.contains("n_parts"), "{error}");
 }
 
-/// Both generations of transformers find what they look for, with integers as integers.
+/// Old and new versions of transformers find their fields, with integers as integers.
 #[test]
-fn both_generations_of_readers_are_served() {
+fn old_and_new_readers_are_served() {
     let json = written(&config());
     assert_eq!(json["architectures"], json!(["LlamaForCausalLM"]));
     assert_eq!(json["rope_theta"], json!(10000.0));
@@ -77,7 +77,7 @@ fn both_generations_of_readers_are_served() {
     assert_eq!(generation["eos_token_id"], 2);
 }
 
-/// A config as others write it: defaults left out, several end tokens, unknown fields.
+/// A configuration of another program: omitted defaults, several end tokens, unknown fields.
 #[test]
 fn foreign_configs_are_read() {
     let json = json!({
@@ -148,7 +148,7 @@ fn the_base_of_the_rotary_frequencies_is_found_wherever_it_is() {
 }
 
 #[test]
-fn what_is_not_computed_here_is_refused_by_name() {
+fn unsupported_features_are_refused_by_name() {
     let unsupported = [
         ("model_type", json!("gpt2")),
         ("model_type", Value::Null),
@@ -265,7 +265,7 @@ fn impossible_numbers_are_refused_by_name() {
     }
 }
 
-/// Cut off anywhere, nested without end, or not JSON: an error, no panic.
+/// Truncated, deeply nested or invalid JSON is an error, not a panic.
 #[test]
 fn damaged_files_are_errors() {
     let text = config_json(&config(), &ids());

@@ -1,4 +1,4 @@
-//! Real disk: checks that the simulated one cannot make.
+//! Real disk: checks that are impossible on the simulated one.
 
 use super::scenario::{State, save};
 use engine::checkpoint::{discard_after, newest, step_name, verify};
@@ -6,7 +6,7 @@ use engine::disk::{Fs, LineFile, RealFs, clean, commit_file, ensure_dir};
 use std::fs;
 
 #[test]
-fn saves_prunes_cleans_and_finds() {
+fn checkpoints_are_saved_pruned_cleaned_and_found() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().join("run/checkpoints");
     ensure_dir(&RealFs, &dir).unwrap();
@@ -19,7 +19,7 @@ fn saves_prunes_cleans_and_finds() {
     let found = newest(&RealFs, &dir).unwrap();
     State::at(4).assert_is_in(&RealFs, &found.path);
 
-    // What a crash leaves, and what only looks like it.
+    // Leftovers of a crash, and names that only resemble them.
     for name in ["step-00000005.tmp-12-00000000000000ab", ".del-step-00000001-00000000000000ab"] {
         fs::create_dir_all(dir.join(name).join("deep")).unwrap();
         fs::write(dir.join(name).join("deep/file"), "x").unwrap();
@@ -36,7 +36,7 @@ fn saves_prunes_cleans_and_finds() {
     assert!(verify(&RealFs, &dir.join(step_name(3))).is_ok());
 }
 
-/// A link in a checkpoint leads nowhere when it is removed.
+/// Removal of a checkpoint does not follow links in it.
 #[cfg(unix)]
 #[test]
 fn removing_never_follows_a_link() {
@@ -72,7 +72,7 @@ fn files_are_replaced_and_rows_appended() {
     assert!(RealFs.free_bytes(temp.path()).unwrap() > 0);
 }
 
-/// Errors say what was tried, and where.
+/// Errors name the operation and the path.
 #[test]
 fn errors_name_the_path() {
     let temp = tempfile::tempdir().unwrap();
@@ -85,7 +85,7 @@ fn errors_name_the_path() {
     assert!(error.contains("holds none"), "{error}");
 }
 
-/// `/dev/full` says that there is no space, as a full disk does.
+/// `/dev/full` reports no space, like a full disk.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_system_s_full_disk_is_recognised() {

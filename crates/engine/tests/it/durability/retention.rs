@@ -1,4 +1,4 @@
-//! Random histories of saving, damage and pruning (D7): the last sound checkpoint always stays.
+//! Retention: random histories of saving, damage and pruning (D7) always keep a sound checkpoint.
 
 use super::scenario::{State, dir, disk_with};
 use super::sim_fs::SimFs;
@@ -11,7 +11,7 @@ use engine::disk::{Fs, SaveError, remove_tree};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What is known about a checkpoint without looking at the disk.
+/// Expected state of a checkpoint, independent of the disk.
 #[derive(Clone, Copy, Debug)]
 struct Known {
     loss: Option<f64>,
@@ -78,7 +78,7 @@ fn damage_one(fs: &SimFs, known: &mut BTreeMap<u64, Known>, rng: &mut Rng) {
     entry.has_sound_manifest = engine::checkpoint::read_manifest(fs, &folder).is_ok();
 }
 
-/// Checks what pruning left against the definition of [`Retention`], worked out from `known`.
+/// Checks the checkpoints left by pruning against the definition of [`Retention`], given `known`.
 fn assert_kept(fs: &SimFs, known: &mut BTreeMap<u64, Known>, retention: &Retention) {
     let on_disk: Vec<u64> = list(fs, &dir()).unwrap().iter().map(|listed| listed.step).collect();
     let listed: Vec<(u64, Known)> = known
@@ -153,7 +153,7 @@ fn the_best_is_the_lowest_recorded_loss_that_verifies() {
         save_at(&fs, step, loss, None);
     }
     let best_step = || best(&fs, &dir()).unwrap().manifest.facts.step;
-    assert_eq!(best_step(), 3, "the earlier of two equals");
+    assert_eq!(best_step(), 3, "the earlier one of a tie");
     for (step, next) in [(3, 4), (4, 1), (1, 5), (5, 2)] {
         fs.damage(&dir().join(step_name(step)).join("config.json"), |bytes| bytes[0] ^= 1);
         assert_eq!(best_step(), next, "step {step} is damaged");

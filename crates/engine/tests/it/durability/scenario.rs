@@ -1,5 +1,4 @@
-//! Scenario: a small run whose every checkpoint is a function of its step, so that any can be
-//! checked.
+//! Scenario: a small run in which each checkpoint is a function of its step and can be checked.
 
 use super::sim_fs::SimFs;
 use engine::checkpoint::{
@@ -70,10 +69,10 @@ impl State {
     }
 }
 
-/// How a checkpoint is saved: the real way, or a broken one that a test must catch.
+/// Function that saves a checkpoint: the real one, or a broken one that a test must catch.
 pub type SaveFn = fn(&dyn Fs, &Path, &Checkpoint<'_>) -> Result<(), SaveError>;
 
-/// Keeps the two newest.
+/// Saves a checkpoint and keeps the two newest.
 pub fn save(fs: &dyn Fs, dir: &Path, checkpoint: &Checkpoint<'_>) -> Result<(), SaveError> {
     let retention = Retention { keep_best: false, ..Retention::default() };
     match save_checkpoint(fs, dir, checkpoint, &retention)?.prune_error {
@@ -90,8 +89,8 @@ pub fn disk_with(steps: &[u64]) -> SimFs {
     fs
 }
 
-/// Panics unless everything that looks like a checkpoint is one, with the content of its step, and
-/// the newest is `at_least` that one. Returns its step.
+/// Panics unless every folder named like a checkpoint is one, with the content of its step, and the
+/// newest is not before step `at_least`. Returns the newest step.
 pub fn assert_sound(fs: &dyn Fs, at_least: Option<u64>, when: &str) -> Option<u64> {
     let mut newest_seen = None;
     let entries = fs.list(&dir()).unwrap_or_else(|error| panic!("{when}: no checkpoints: {error}"));
@@ -110,7 +109,7 @@ pub fn assert_sound(fs: &dyn Fs, at_least: Option<u64>, when: &str) -> Option<u6
     found
 }
 
-/// Panics unless the start of a program removes all that is temporary.
+/// Panics unless the start of the program removes all temporary files.
 pub fn assert_cleans(fs: &dyn Fs, when: &str) {
     clean(fs, &dir()).unwrap_or_else(|error| panic!("{when}: {error}"));
     let names = fs.list(&dir()).unwrap();

@@ -1,13 +1,12 @@
-//! Simulated disk as a record of operations, from which every state a power cut may leave can be
-//! built.
+//! Simulated disk as a log of operations, from which any state after a power cut can be built.
 //!
 //! After Pillai and others, "All file systems are not created equal" (OSDI 2014): synced data is
-//! there; of the rest any subset is, with writes torn at sectors, in any order.
+//! durable; of the rest any subset survives, in any order, with writes torn at sectors.
 
 use super::Rng;
 use std::collections::{BTreeMap, HashMap};
 
-/// The number of a file or folder, whatever its name; the root has 0.
+/// Number of a file or folder, independent of its name; the root has 0.
 pub type Ino = u64;
 
 /// One change, or a sync.
@@ -38,12 +37,12 @@ pub enum Op {
         ino: Ino,
         len: usize,
     },
-    /// A sync of a file or folder; one that fails loses what was not synced before.
+    /// A sync of a file or folder; a failed one loses unsynced changes.
     Sync {
         ino: Ino,
         ok: bool,
     },
-    /// Not a change: the program said here that this step was saved.
+    /// Not a change: the program reported this step as saved.
     Acknowledged(u64),
 }
 
@@ -60,9 +59,10 @@ impl Disk {
         match op.clone() {
             Op::Link { dir, name, ino, is_dir } => {
                 self.dirs.entry(dir).or_default().insert(name, ino);
-                match is_dir {
-                    true => drop(self.dirs.entry(ino).or_default()),
-                    false => drop(self.files.entry(ino).or_default()),
+                if is_dir {
+                    self.dirs.entry(ino).or_default();
+                } else {
+                    self.files.entry(ino).or_default();
                 }
             }
             Op::Unlink { dir, name, ino } => self.forget(dir, &name, ino),
@@ -80,7 +80,7 @@ impl Disk {
         }
     }
 
-    /// Removes an entry, unless something else has taken its name.
+    /// Removes an entry, unless its name now belongs to another file.
     fn forget(&mut self, dir: Ino, name: &str, ino: Ino) {
         let entries = self.dirs.entry(dir).or_default();
         if entries.get(name) == Some(&ino) {
@@ -97,10 +97,11 @@ enum Fate {
     Open,
 }
 
-/// A state that a power cut after the operations `log` may leave; `base` is older and durable.
+/// A possible state after a power cut that follows the operations `log` on the durable `base`.
 pub fn after_power_cut(base: &Disk, log: &[Op], rng: &mut Rng) -> Disk {
     let mut disk = base.clone();
-    // Whole styles first: with many open changes, all or none of them hardly ever comes by chance.
+    // A random share to keep: with many open changes, all or none would hardly ever occur by
+    // chance.
     let keep_percent = [0, 15, 50, 85, 100][rng.below(5)];
     for (op, fate) in log.iter().zip(fates(log)) {
         match fate {
@@ -111,7 +112,7 @@ pub fn after_power_cut(base: &Disk, log: &[Op], rng: &mut Rng) -> Disk {
             Fate::Open => {}
         }
     }
-    // Links to folders whose own entries were all lost lead to empty ones.
+    // Folders whose entries were all lost are empty.
     let linked: Vec<Ino> = disk.dirs.values().flat_map(|d| d.values().copied()).collect();
     let was_dir = |ino: &Ino| {
         log.iter().any(|op| matches!(op, Op::Link { ino: i, is_dir: true, .. } if i == ino))
@@ -126,7 +127,7 @@ pub fn after_power_cut(base: &Disk, log: &[Op], rng: &mut Rng) -> Disk {
     disk
 }
 
-/// Decides each operation by the first sync behind it of what it changed.
+/// The fate of each operation: that of the next sync of what it changed.
 fn fates(log: &[Op]) -> Vec<Fate> {
     let mut fates = vec![Fate::Open; log.len()];
     let mut pending: HashMap<Ino, Vec<usize>> = HashMap::new();
@@ -147,7 +148,7 @@ fn fates(log: &[Op]) -> Vec<Fate> {
     fates
 }
 
-/// Some of the sectors of a write, of either size in use; nothing of another operation.
+/// Random sectors (512 or 4,096 bytes) of a write; nothing of other operations.
 fn torn(op: &Op, rng: &mut Rng) -> Vec<Op> {
     let Op::Write { ino, at, bytes } = op else { return Vec::new() };
     let sector = [512, 4096][rng.below(2)];

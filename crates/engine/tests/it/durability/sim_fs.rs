@@ -1,4 +1,4 @@
-//! Simulated disk behind the [`Fs`] trait: counts operations, fails or stops at any of them.
+//! Simulated disk behind the [`Fs`] trait: counts operations, and fails or stops at any of them.
 
 use super::Rng;
 use super::sim_disk::{Disk, Ino, Op, after_power_cut};
@@ -7,27 +7,27 @@ use std::io::{self, Cursor};
 use std::path::{Component, Path};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// What goes wrong.
+/// Kind of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The program ends: this and everything after it does not happen; a write happens by half.
+    /// The program ends: this and all later operations have no effect; half of a write is done.
     Abort,
     Eio,
     Enospc,
     Eintr,
-    /// A write takes half of what it is given; other operations succeed.
+    /// A write accepts half of its bytes; other operations succeed.
     ShortWrite,
 }
 
-/// When it goes wrong.
+/// A fault and its time.
 #[derive(Clone, Copy, Debug)]
 pub struct Fault {
     pub kind: Kind,
-    /// At the operation of this number, from 0.
+    /// Number of the first operation that fails, from 0.
     pub at: usize,
-    /// And at every one after it.
+    /// Whether all later ones fail too.
     pub sticky: bool,
-    /// Syncs alone are counted and fail.
+    /// Whether only syncs are counted and fail.
     pub syncs_only: bool,
 }
 
@@ -35,13 +35,13 @@ pub struct Fault {
 #[derive(Clone)]
 pub struct SimFs {
     state: Arc<Mutex<State>>,
-    /// Whoever has this holds every operation of others back.
+    /// While locked, operations wait.
     gate: Arc<Mutex<()>>,
 }
 
 struct State {
     disk: Disk,
-    /// What `disk` was when the log was started.
+    /// `disk` at the start of the log.
     base: Disk,
     log: Option<Vec<Op>>,
     last_ino: Ino,
@@ -50,22 +50,22 @@ struct State {
     fault: Option<Fault>,
     is_dead: bool,
     free_bytes: u64,
-    /// Syncs of files, or of folders, do nothing: how a broken writer is made.
+    /// Whether syncs of files, and of folders, do nothing: simulates a broken writer.
     ignored_syncs: (bool, bool),
-    /// Files whose sync failed, and whether one of them was synced again.
+    /// Files whose sync failed, and whether one was synced again.
     given_up: Vec<Ino>,
     reused_after_failed_sync: bool,
     panics: bool,
 }
 
-/// What an operation is to do.
+/// Extent to which an operation is done.
 enum Verdict {
     Go,
     Half,
 }
 
 impl SimFs {
-    /// An empty disk without end.
+    /// An empty disk of unlimited size.
     pub fn new() -> SimFs {
         let mut disk = Disk::default();
         disk.dirs.entry(0).or_default();
@@ -97,11 +97,11 @@ impl SimFs {
         self.state.lock().unwrap()
     }
 
-    /// The state, to operate on: once nobody holds operations back.
+    /// The state, for an operation; waits while operations are held back.
     fn operate(&self) -> MutexGuard<'_, State> {
         drop(self.gate.lock().unwrap());
         let panics = std::mem::take(&mut self.state().panics);
-        assert!(!panics, "a panic that was asked for");
+        assert!(!panics, "a requested panic");
         self.state()
     }
 
@@ -115,7 +115,7 @@ impl SimFs {
         self.state().panics = true;
     }
 
-    /// Another disk with the same content, everything durable, nothing going wrong.
+    /// Another disk with the same content, all of it durable, and no fault.
     pub fn copy(&self) -> SimFs {
         SimFs::of(self.state().disk.clone())
     }
@@ -130,36 +130,36 @@ impl SimFs {
         self.state().n_syncs
     }
 
-    /// Lets something go wrong, counting from now; `None` puts the disk in order again, and a
-    /// program that was stopped may start again.
+    /// Sets a fault, counting operations from now; `None` repairs the disk, and a stopped program
+    /// may start again.
     pub fn set_fault(&self, fault: Option<Fault>) {
         let mut state = self.state();
         (state.fault, state.n_ops, state.n_syncs, state.is_dead) = (fault, 0, 0, false);
     }
 
-    /// Leaves room for this many bytes more.
+    /// Sets the free space in bytes.
     pub fn set_free_bytes(&self, free_bytes: u64) {
         self.state().free_bytes = free_bytes;
     }
 
-    /// Takes no notice of syncs of files, or of folders, from now on.
+    /// Ignores syncs of files, or of folders, from now on.
     pub fn ignore_syncs(&self, of_files: bool, of_dirs: bool) {
         self.state().ignored_syncs = (of_files, of_dirs);
     }
 
-    /// Whether a file was synced again after a sync of it had failed.
+    /// Whether a file was synced again after a failed sync.
     pub fn reused_after_failed_sync(&self) -> bool {
         self.state().reused_after_failed_sync
     }
 
-    /// Records every operation from now on; what is there now counts as durable.
+    /// Records every operation from now on; the current content counts as durable.
     pub fn start_log(&self) {
         let mut state = self.state();
         state.base = state.disk.clone();
         state.log = Some(Vec::new());
     }
 
-    /// Notes that the program has said that `step` is saved.
+    /// Records that the program reported `step` as saved.
     pub fn acknowledge(&self, step: u64) {
         self.state().log.iter_mut().for_each(|log| log.push(Op::Acknowledged(step)));
     }
@@ -169,8 +169,8 @@ impl SimFs {
         self.state().log.as_ref().map_or(0, Vec::len)
     }
 
-    /// A state that a power cut after `n` recorded operations may leave, and the last step that
-    /// was acknowledged before.
+    /// A possible state after a power cut after `n` recorded operations, and the last step
+    /// acknowledged before it.
     pub fn power_cut(&self, n: usize, rng: &mut Rng) -> (SimFs, Option<u64>) {
         let state = self.state();
         let log = &state.log.as_ref().expect("a log was started")[..n];
@@ -181,7 +181,7 @@ impl SimFs {
         (SimFs::of(after_power_cut(&state.base, log, rng)), acknowledged)
     }
 
-    /// Changes the content of a file behind everyone's back.
+    /// Changes the content of a file directly, without an operation.
     pub fn damage(&self, file: &Path, change: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state();
         let ino = state.resolve(file).unwrap();
@@ -190,7 +190,7 @@ impl SimFs {
 }
 
 impl State {
-    /// Counts an operation and says what becomes of it.
+    /// Counts an operation and decides its outcome.
     fn begin(&mut self, is_write: bool, is_sync: bool) -> io::Result<Verdict> {
         if self.is_dead {
             return Err(io::Error::other("the program has ended"));
@@ -199,11 +199,10 @@ impl State {
         self.n_ops += 1;
         self.n_syncs += usize::from(is_sync);
         let Some(fault) = self.fault else { return Ok(Verdict::Go) };
-        let number = match fault.syncs_only {
-            true if is_sync => n_syncs,
-            true => return Ok(Verdict::Go),
-            false => n,
-        };
+        if fault.syncs_only && !is_sync {
+            return Ok(Verdict::Go);
+        }
+        let number = if fault.syncs_only { n_syncs } else { n };
         if !(number == fault.at || fault.sticky && number > fault.at) {
             return Ok(Verdict::Go);
         }
@@ -235,7 +234,7 @@ impl State {
         Ok(ino)
     }
 
-    /// The folder that holds `path`, and its name there.
+    /// The parent folder of `path`, and its name there.
     fn place(&self, path: &Path) -> io::Result<(Ino, String)> {
         let dir = self.resolve(path.parent().expect("not the root"))?;
         Ok((dir, path.file_name().expect("not the root").to_str().unwrap().to_string()))
@@ -263,7 +262,7 @@ impl State {
         Ok(())
     }
 
-    /// A sync that fails loses what was not synced before it, for good.
+    /// A failed sync loses unsynced data for good.
     fn sync(&mut self, ino: Ino) -> io::Result<()> {
         let is_dir = self.disk.dirs.contains_key(&ino);
         let verdict = self.begin(false, true);

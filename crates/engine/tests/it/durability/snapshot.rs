@@ -1,4 +1,4 @@
-//! Snapshots of saves during training (D9): the disk holds the state at the step boundary.
+//! Snapshots of background saves (D9): the disk gets the state at the step boundary.
 
 use super::scenario::{dir, disk_with};
 use super::sim_fs::{Fault, Kind, SimFs};
@@ -50,7 +50,7 @@ fn change(params: &mut [f32], step: u64) {
     params.iter_mut().enumerate().for_each(|(i, x)| *x += (i as u64 * step % 7) as f32 + 0.125);
 }
 
-/// The writer is held back until the parameters have changed, 50 times.
+/// The writer is blocked until the parameters have changed 50 times.
 #[test]
 fn the_disk_has_the_state_of_the_step_boundary() {
     let fs = disk_with(&[]);
@@ -71,7 +71,7 @@ fn the_disk_has_the_state_of_the_step_boundary() {
     assert!(saver.finish().is_empty());
 }
 
-/// The harness must catch a saver that looks at the parameters only when it gets to write.
+/// The harness must catch a saver that reads the parameters only when it writes.
 #[test]
 #[should_panic(expected = "not the state of the boundary")]
 fn a_late_copy_is_caught() {
@@ -92,7 +92,7 @@ fn a_late_copy_is_caught() {
 }
 
 #[test]
-fn a_save_that_comes_too_soon_waits_for_the_one_before() {
+fn a_save_waits_for_the_previous_one() {
     let fs = disk_with(&[]);
     let mut saver = saver(&fs, SaveMode::Background { snapshot_len: N });
     let mut params = vec![0.5; N];
@@ -106,7 +106,7 @@ fn a_save_that_comes_too_soon_waits_for_the_one_before() {
 }
 
 #[test]
-fn both_modes_write_the_same_bytes_and_report_alike() {
+fn both_modes_write_the_same_bytes_and_report_the_same() {
     let params: Vec<f32> = (0..N).map(|i| i as f32).collect();
     let folders = [SaveMode::Inline, SaveMode::Background { snapshot_len: N }].map(|mode| {
         let fs = disk_with(&[]);
@@ -154,9 +154,9 @@ fn a_failed_save_is_a_value_and_the_next_one_succeeds() {
     }
 }
 
-/// The thread dies: the save is reported as failed, and later ones are made in place.
+/// If the thread dies, the save is reported as failed, and later ones are written in place.
 #[test]
-fn training_outlives_the_writer() {
+fn training_survives_the_writer() {
     let fs = disk_with(&[]);
     let mut saver = saver(&fs, SaveMode::Background { snapshot_len: N });
     let params = vec![1.0; N];
@@ -169,9 +169,9 @@ fn training_outlives_the_writer() {
     assert!(on_disk(&fs, 2) == params);
 }
 
-/// A program that ends in the ordinary way does not cut off its last save.
+/// A normal end of the program does not interrupt the last save.
 #[test]
-fn dropping_the_saver_finishes_the_save_under_way() {
+fn dropping_the_saver_finishes_the_save_in_progress() {
     let fs = disk_with(&[]);
     let mut saver = saver(&fs, SaveMode::Background { snapshot_len: N });
     saver.save(&checkpoint(1, &vec![2.0; N]));

@@ -38,23 +38,23 @@ fn fail_every_sync(save_new: SaveFn) -> usize {
     n_syncs
 }
 
-/// Three files, the manifest, the folder, the folder around it, and that again after pruning.
+/// Three files, the manifest, the folder, its parent, and the parent again after pruning.
 #[test]
 fn a_failed_sync_fails_the_save_and_the_next_one_uses_new_files() {
     assert_eq!(fail_every_sync(save), 7);
 }
 
-/// The harness must catch a writer that calls sync again when it fails.
+/// The harness must catch a writer that repeats a failed sync.
 #[test]
 #[should_panic(expected = "reported as saved")]
 fn a_writer_that_repeats_a_failed_sync_is_caught() {
     fail_every_sync(|fs, dir, checkpoint| save(&RepeatedSync(fs), dir, checkpoint));
 }
 
-/// Even if it then reports the failure and only the next save repeats it, it is caught.
+/// A writer that reports the failure, but repeats the sync in the next save, is caught too.
 #[test]
 #[should_panic(expected = "newest is Some(2), not Some(3)")]
-fn believing_a_second_sync_loses_data() {
+fn trusting_a_second_sync_loses_data() {
     let fs = disk_with(&[1, 2]);
     fs.start_log();
     let fault = Fault { kind: Kind::Eio, at: 5, sticky: false, syncs_only: true };
@@ -67,7 +67,7 @@ fn believing_a_second_sync_loses_data() {
     }
 }
 
-/// A file system on which a failed sync is called a second time.
+/// A file system that repeats a failed sync.
 struct RepeatedSync<'a>(&'a dyn Fs);
 
 struct RepeatedFile(Box<dyn WriteFile>);

@@ -15,7 +15,7 @@ fn names(at: &str, table: &Table) -> Vec<String> {
     table.iter().flat_map(of).collect()
 }
 
-/// Another value of the same kind, as likely to be accepted as the one that is there.
+/// Changes a setting to another value of the same type that is also valid.
 fn change(table: &mut Table, name: &str) {
     let (head, rest) = name.split_once('.').map_or((name, None), |(head, rest)| (head, Some(rest)));
     let value = table.get_mut(head).unwrap();
@@ -63,7 +63,7 @@ fn every_changed_setting_is_refused_by_name() {
         let message = refusal(&dir).to_string();
         assert!(message.contains(&name), "{name}: {message}");
     }
-    // Written by this test but not changed, it is accepted: the refusals were not of the form.
+    // Rewritten without a change, it is accepted: the refusals were not about the file's form.
     write(&dir, &original);
     stop_at(&dir, 6, 1);
 }

@@ -1,4 +1,4 @@
-//! Corpus of a run, known by its size and hash as of the start of the run.
+//! Corpus of a run, identified by its size and hash at the start of the run.
 
 use super::scene::{Scene, Watcher, end, finish, settings, stop_at, write_text};
 use engine::checkpoint::{CHECKPOINTS_NAME, newest};
@@ -32,7 +32,7 @@ fn a_manifest_holds_the_size_and_the_hash_of_the_text() {
     assert_eq!(dataset.blake3.len(), 64);
 }
 
-/// With and without a checkpoint: the run's tokens are of the old text in either case.
+/// With and without a checkpoint, since the run's tokens are those of the old text.
 #[test]
 fn a_changed_text_is_refused_by_name() {
     let scene = Scene::new(PrecisionName::F32);
@@ -52,19 +52,19 @@ fn a_changed_text_is_refused_by_name() {
     check(&new).unwrap();
 }
 
-/// Who goes on with a changed text goes on with the tokens of the old one.
+/// A run that continues despite a changed text uses the tokens of the old text.
 #[test]
 fn a_run_whose_text_changed_or_is_gone_still_ends_the_same() {
     let scene = Scene::new(PrecisionName::F32);
-    let straight = scene.straight();
+    let uninterrupted = scene.uninterrupted();
     let (changed, gone) = (scene.fresh(), scene.fresh());
     std::fs::write(scene.text(), "Another text.\n").unwrap();
     finish(&changed, 1);
-    assert_eq!(straight.difference(&end(&changed)), None);
+    assert_eq!(uninterrupted.difference(&end(&changed)), None);
     std::fs::remove_file(scene.text()).unwrap();
     check(&gone).unwrap();
     finish(&gone, 1);
-    assert_eq!(straight.difference(&end(&gone)), None);
+    assert_eq!(uninterrupted.difference(&end(&gone)), None);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_changed_validation_file_is_refused_by_name() {
     assert_refused(&dir, &valid);
 }
 
-/// An attempt that was interrupted leaves held-out tokens; a run without any must not use them.
+/// An interrupted attempt leaves held-out tokens; a run without held-out text must not use them.
 #[test]
 fn tokens_of_an_interrupted_attempt_are_not_used() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Evaluations on held-out text: losses that are compared are of the same tokens.
+//! Evaluations on held-out text: compared losses are on the same tokens.
 
 use super::scene::{EVAL_EVERY, N_STEPS, Scene, finish};
 use engine::checkpoint::{CHECKPOINTS_NAME, best, newest};
@@ -7,7 +7,7 @@ use engine::formats::{TensorFile, read_params};
 use engine::model::{InputLayer, Layout, MicroShape, OwnedModel};
 use engine::train::run::Run;
 use engine::train::settings::PrecisionName;
-use engine::train::{IdleRows, Lanes, SequenceSource};
+use engine::train::{Lanes, RowUpdates, SequenceSource};
 use kernels::Precision;
 use std::path::Path;
 use text::corpus::{EvalWindows, TokenFile, TokenSource};
@@ -21,7 +21,7 @@ impl SequenceSource for HeldOut {
     }
 }
 
-/// The loss of the model in a folder on all held-out text of the run in `dir`.
+/// Loss of the model in a folder on all held-out text of the run in `dir`.
 fn loss_of_folder(folder: &Path, dir: &Path) -> f64 {
     let config = Run::open(dir, 1).unwrap().config().model.clone();
     let layout = Layout::new(&config).unwrap();
@@ -37,17 +37,17 @@ fn loss_of_folder(folder: &Path, dir: &Path) -> f64 {
     sum.nats / sum.n_tok as f64
 }
 
-/// What is measured while rows are idle is what a reader of the checkpoint has: a model with every
-/// row up to date.
+/// Evaluations while rows are stale measure the model that a checkpoint's reader gets, with every
+/// row caught up.
 #[test]
 fn the_model_of_a_checkpoint_has_no_stale_rows() {
     for is_tied in [true, false] {
-        let scene = Scene::with_classes(PrecisionName::F32, is_tied, IdleRows::Lazy);
+        let scene = Scene::with_classes(PrecisionName::F32, is_tied, RowUpdates::Lazy);
         let dir = scene.fresh();
         let last = finish(&dir, 1).pop().unwrap();
         let folder = newest(&RealFs, &dir.join(CHECKPOINTS_NAME)).unwrap().path;
         assert_eq!(loss_of_folder(&folder, &dir), last.val_loss);
-        // There were some: the rows that the run goes on from are others.
+        // Some rows were stale: their stored values, which the run resumes from, differ.
         let name = "model.embed_tokens.weight";
         let read = |file: &str, name: &str| {
             let mut file = TensorFile::open(&RealFs, &folder.join(file)).unwrap();
@@ -62,7 +62,7 @@ fn the_model_of_a_checkpoint_has_no_stale_rows() {
 }
 
 #[test]
-fn evaluations_on_the_way_measure_the_same_tokens_and_the_last_all() {
+fn evaluations_measure_the_same_sample_and_the_last_one_all() {
     let scene = Scene::new(PrecisionName::F32);
     let dir = scene.fresh();
     let mut evaluations = finish(&dir, 1);
@@ -76,9 +76,9 @@ fn evaluations_on_the_way_measure_the_same_tokens_and_the_last_all() {
     assert!(last.bits_per_byte.is_some());
     assert_eq!(last.step, N_STEPS);
     let loss = |step| evaluations.iter().find(|e| e.step == step).map(|e| e.val_loss);
-    assert_ne!(loss(N_STEPS), Some(last.val_loss), "other tokens have another loss");
+    assert_ne!(loss(N_STEPS), Some(last.val_loss), "the loss on other tokens differs");
 
-    // The best checkpoint is the one of the lowest of the comparable losses.
+    // The best checkpoint has the lowest of the comparable losses.
     let lowest = evaluations.iter().min_by(|a, b| a.val_loss.total_cmp(&b.val_loss)).unwrap();
     let found = best(&RealFs, &dir.join(CHECKPOINTS_NAME)).unwrap();
     assert_eq!(found.manifest.facts.step, lowest.step);

@@ -1,4 +1,4 @@
-//! Resumed runs: byte for byte, they end as a run that never stopped.
+//! Resumed runs: they end with the same bytes as a run that never stopped.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 mod config;

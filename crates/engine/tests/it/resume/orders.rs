@@ -1,5 +1,5 @@
-//! Token orders of runs: the text is the same, resuming works, and runs older than this setting
-//! still open.
+//! Token orders of runs: the same text, exact resuming, and support for runs older than this
+//! setting.
 
 use super::scene::{Scene, end, finish, stop_at};
 use engine::head::{HeadConfig, HeadName};
@@ -22,7 +22,7 @@ fn config(dir: &Path) -> RunConfig {
     toml::from_str(&std::fs::read_to_string(dir.join(CONFIG_NAME)).unwrap()).unwrap()
 }
 
-/// The text that the tokens of a run stand for.
+/// The decoded tokens of a run.
 fn text(dir: &Path) -> String {
     let tokenizer = Tokenizer::load(&dir.join(TOKENIZER_NAME)).unwrap();
     let read = |name| {
@@ -34,7 +34,7 @@ fn text(dir: &Path) -> String {
     read(TRAIN_NAME) + &read(VALID_NAME)
 }
 
-/// The tokens of each class; of the full layer, all.
+/// The tokens of each class; all tokens under the full layer.
 fn classes(dir: &Path) -> Vec<Vec<String>> {
     let tokenizer = Tokenizer::load(&dir.join(TOKENIZER_NAME)).unwrap();
     let starts = match config(dir).model.head {
@@ -67,13 +67,13 @@ fn every_order_has_the_same_text_and_the_same_classes() {
                 ids.push(std::fs::read(ordered.join(TRAIN_NAME)).unwrap());
             }
             ids.dedup();
-            assert_eq!(ids.len(), TokenOrder::ALL.len(), "each is an order of its own");
+            assert_eq!(ids.len(), TokenOrder::ALL.len(), "all orders differ");
         }
     }
 }
 
 #[test]
-fn stopped_runs_go_on_in_every_order() {
+fn stopped_runs_resume_in_every_order() {
     for (head, order) in [
         (HeadName::Full, TokenOrder::Spiral),
         (HeadName::Factor, TokenOrder::Hilbert),
@@ -83,16 +83,16 @@ fn stopped_runs_go_on_in_every_order() {
         let dir = scene.fresh();
         stop_at(&dir, 25, 2);
         finish(&dir, 1);
-        assert_eq!(scene.straight().difference(&end(&dir)), None, "{order}");
+        assert_eq!(scene.uninterrupted().difference(&end(&dir)), None, "{order}");
     }
 }
 
-/// Before there was a choice, ids of a factored layer were by frequency and no file said so.
+/// Before this setting existed, ids of a factored layer were by frequency, and no file said so.
 #[test]
 fn runs_older_than_the_choice_of_order_still_open() {
     let full = scene(HeadName::Full, None, TokenizerKind::Char);
     let written = std::fs::read_to_string(full.fresh().join(CONFIG_NAME)).unwrap();
-    assert!(!written.contains("order ="), "an order is for those who chose: {written}");
+    assert!(!written.contains("order ="), "an order was written without being given: {written}");
 
     let factored = scene(HeadName::Factor, None, TokenizerKind::Char);
     let dir = factored.fresh();
@@ -103,6 +103,6 @@ fn runs_older_than_the_choice_of_order_still_open() {
     assert_eq!(config(&dir).vocab.order, None);
     stop_at(&dir, 25, 1);
     finish(&dir, 2);
-    let (expected, found) = (factored.straight(), end(&dir));
+    let (expected, found) = (factored.uninterrupted(), end(&dir));
     assert!(expected.model == found.model && expected.metrics == found.metrics);
 }

@@ -1,14 +1,13 @@
-//! Planted errors: the comparison finds a run resumed from another state, or one that forgets
-//! something.
+//! Planted errors: the comparison detects runs resumed from a changed or incomplete state.
 
 use super::scene::{Scene, end, finish, refusal, stop_at};
 use engine::checkpoint::{CHECKPOINTS_NAME, MANIFEST_NAME, Manifest, read_manifest, step_name};
 use engine::disk::RealFs;
-use engine::train::IdleRows;
+use engine::train::RowUpdates;
 use engine::train::settings::PrecisionName;
 use std::path::{Path, PathBuf};
 
-/// Changes a checkpoint and signs it anew, so that only what comes of it can tell.
+/// Changes a checkpoint and updates its checksums, so that only the results reveal the change.
 fn forge(
     folder: &Path,
     file: &str,
@@ -40,7 +39,7 @@ fn forged(
     dir
 }
 
-/// Goes on from a forged checkpoint; what differs then.
+/// Resumes from a forged checkpoint; returns the first part of the result that differs.
 fn difference(
     change: impl FnOnce(&mut Vec<u8>),
     facts: impl FnOnce(&mut Manifest),
@@ -48,13 +47,13 @@ fn difference(
     let scene = Scene::new(PrecisionName::F32);
     let dir = forged(&scene, change, facts);
     finish(&dir, 1);
-    scene.straight().difference(&end(&dir))
+    scene.uninterrupted().difference(&end(&dir))
 }
 
-/// What a number becomes, if there is something to change it to.
+/// New value of a number, or `None` to leave it unchanged.
 type Change = fn(f32) -> Option<f32>;
 
-/// Changes the first number of `tensor` for which there is something to change it to.
+/// Changes the first number of `tensor` for which `to` gives a new value.
 fn change_number(tensor: &'static str, to: Change) -> impl FnOnce(&mut Vec<u8>) {
     move |bytes| {
         let header_len = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
@@ -69,11 +68,11 @@ fn change_number(tensor: &'static str, to: Change) -> impl FnOnce(&mut Vec<u8>) 
     }
 }
 
-/// What is known of idle rows: each part of it matters.
+/// Each tensor of the state of stale rows affects the result.
 #[test]
-fn a_forgotten_part_of_the_lazy_state_is_found() {
-    let scene = Scene::with_classes(PrecisionName::F32, false, IdleRows::Lazy);
-    let straight = scene.straight();
+fn a_changed_part_of_the_lazy_state_is_detected() {
+    let scene = Scene::with_classes(PrecisionName::F32, false, RowUpdates::Lazy);
+    let uninterrupted = scene.uninterrupted();
     let fewer: Change = |n| (n > 1.0).then_some(n - 1.0);
     let larger: Change = |x| (x != 0.0).then_some(x * 1.01);
     for (tensor, to) in [
@@ -85,13 +84,13 @@ fn a_forgotten_part_of_the_lazy_state_is_found() {
     ] {
         let dir = forged(&scene, change_number(tensor, to), |_| ());
         finish(&dir, 1);
-        assert!(straight.difference(&end(&dir)).is_some(), "{tensor}");
+        assert!(uninterrupted.difference(&end(&dir)).is_some(), "{tensor}");
     }
 }
 
 #[test]
-fn impossible_counts_of_missed_updates_are_refused_by_name() {
-    let scene = Scene::with_classes(PrecisionName::F32, false, IdleRows::Lazy);
+fn impossible_counts_of_pending_updates_are_refused_by_name() {
+    let scene = Scene::with_classes(PrecisionName::F32, false, RowUpdates::Lazy);
     let wrong: [(_, Change); 4] = [
         ("idle.lm_head.weight", |_| Some(0.5)),
         ("idle.model.embed_tokens.weight", |_| Some(31.0)),
@@ -106,13 +105,13 @@ fn impossible_counts_of_missed_updates_are_refused_by_name() {
 }
 
 #[test]
-fn a_forged_checkpoint_that_is_the_same_makes_no_difference() {
+fn a_forged_checkpoint_without_a_change_makes_no_difference() {
     assert_eq!(difference(|_| (), |_| ()), None);
 }
 
 #[test]
-fn one_bit_of_one_moment_is_seen() {
-    // The last float is of a second moment; bit 20 is in its mantissa.
+fn one_bit_of_one_moment_is_detected() {
+    // The last float belongs to a second moment; bit 20 is in its mantissa.
     let flip = |bytes: &mut Vec<u8>| {
         let at = bytes.len() - 2;
         bytes[at] ^= 1 << 4;
@@ -121,13 +120,13 @@ fn one_bit_of_one_moment_is_seen() {
 }
 
 #[test]
-fn a_forgotten_count_of_updates_is_seen() {
+fn a_forgotten_count_of_updates_is_detected() {
     let forget = |manifest: &mut Manifest| manifest.facts.state.n_updates = 0;
     assert_eq!(difference(|_| (), forget), Some("model.safetensors"));
 }
 
 #[test]
-fn a_forgotten_count_of_tokens_is_seen() {
+fn a_forgotten_count_of_tokens_is_detected() {
     let forget = |manifest: &mut Manifest| manifest.facts.state.n_tok = 0;
     assert_eq!(difference(|_| (), forget), Some("manifest.json"));
 }

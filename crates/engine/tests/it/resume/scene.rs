@@ -1,28 +1,28 @@
-//! Run for tests, small enough to go from any step to its end in some milliseconds.
+//! Run for tests, small enough to finish from any step within milliseconds.
 
 use engine::checkpoint::{CHECKPOINTS_NAME, newest};
 use engine::disk::RealFs;
 use engine::head::HeadName;
-use engine::train::IdleRows;
+use engine::train::RowUpdates;
 use engine::train::events::{Evaluation, Event, Observer, Outcome};
 use engine::train::run::{Budget, Place, Run, RunError, prepare};
 use engine::train::settings::{OptimizerSettings, PrecisionName, Settings};
 use std::path::{Path, PathBuf};
 use text::stories;
 
-/// Three passes over the text and more, evaluations, samples and saves at steps that differ.
+/// More than three epochs; evaluations, samples and saves are due at different steps.
 pub const N_STEPS: u64 = 60;
 
 /// Steps between evaluations.
 pub const EVAL_EVERY: u64 = 23;
 
-/// A prepared run that is copied for each try, so that its text is made into tokens once.
+/// A prepared run that is copied for each attempt, so that its text is tokenised once.
 pub struct Scene {
     folder: tempfile::TempDir,
     n_tries: std::cell::Cell<u32>,
 }
 
-/// What a run leaves at its end; times are left out, which differ from run to run.
+/// Final state of a run, without times, which differ from run to run.
 #[derive(Debug, PartialEq)]
 pub struct End {
     pub model: Vec<u8>,
@@ -32,7 +32,7 @@ pub struct End {
     pub samples: Vec<u8>,
 }
 
-/// Stops a run after a step, and keeps what it is told.
+/// Observer that stops a run after a step and records its evaluations.
 #[derive(Default)]
 pub struct Watcher {
     pub stop_at: Option<u64>,
@@ -56,7 +56,7 @@ impl Observer for Watcher {
     }
 }
 
-/// Settings of the smallest model that has all parts, and dropout.
+/// Settings of the smallest model that has all components, with dropout.
 pub fn settings(text: &Path, precision: PrecisionName) -> Settings {
     let mut s = Settings::default();
     s.data.files = Some(vec![text.to_owned()]);
@@ -80,13 +80,13 @@ pub fn settings(text: &Path, precision: PrecisionName) -> Settings {
     s
 }
 
-/// A factored output layer of so many classes that a batch has not all of them.
-pub fn with_classes(settings: &mut Settings, is_tied: bool, idle_rows: IdleRows) {
+/// Sets a factored output layer with more classes than a batch uses.
+pub fn with_classes(settings: &mut Settings, is_tied: bool, row_updates: RowUpdates) {
     settings.vocab.head = Some(HeadName::Factor);
     settings.vocab.n_classes = Some(20);
     settings.model.tie_embeddings = Some(is_tied);
     settings.train.optimizer =
-        Some(OptimizerSettings { idle_rows: Some(idle_rows), ..Default::default() });
+        Some(OptimizerSettings { row_updates: Some(row_updates), ..Default::default() });
 }
 
 /// Writes the first `n_bytes` of the stories of a seed.
@@ -109,14 +109,14 @@ impl Scene {
     }
 
     /// With a factored output layer.
-    pub fn with_classes(precision: PrecisionName, is_tied: bool, idle_rows: IdleRows) -> Scene {
-        Scene::with(precision, |settings| with_classes(settings, is_tied, idle_rows))
+    pub fn with_classes(precision: PrecisionName, is_tied: bool, row_updates: RowUpdates) -> Scene {
+        Scene::with(precision, |settings| with_classes(settings, is_tied, row_updates))
     }
 
-    /// With other settings than the usual.
+    /// With changed settings.
     pub fn with(precision: PrecisionName, change: impl Fn(&mut Settings)) -> Scene {
-        // In memory, where the system has such a folder: what is compared here does not depend on a
-        // disk, and hundreds of saves to one take long.
+        // In memory if possible: the tests do not depend on a disk, and hundreds of saves to one
+        // take long.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let text = folder.path().join("stories.txt");
         write_text(&text, 1_200, 3);
@@ -133,12 +133,12 @@ impl Scene {
         self.folder.path().join("prepared")
     }
 
-    /// The text that the run was made from.
+    /// The text of the run.
     pub fn text(&self) -> PathBuf {
         self.folder.path().join("stories.txt")
     }
 
-    /// A folder of its own with a run that has not begun.
+    /// A new folder with a run before its first step.
     pub fn fresh(&self) -> PathBuf {
         let n = self.n_tries.replace(self.n_tries.get() + 1);
         let dir = self.folder.path().join(format!("try-{n}"));
@@ -146,23 +146,24 @@ impl Scene {
         dir
     }
 
-    /// The end of a run that is never stopped.
-    pub fn straight(&self) -> End {
+    /// The final state of a run that is never stopped.
+    pub fn uninterrupted(&self) -> End {
         let dir = self.fresh();
         finish(&dir, 1);
         end(&dir)
     }
 }
 
-/// Copies a folder and all in it.
+/// Copies a folder and its contents.
 pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &target),
-            false => drop(std::fs::copy(entry.path(), target).unwrap()),
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
         }
     }
 }
@@ -174,7 +175,7 @@ pub fn stop_at(dir: &Path, step: u64, threads: usize) {
     assert_eq!(outcome, Outcome::Stopped { step });
 }
 
-/// Opens the run and takes it to its end; returns what was measured.
+/// Opens the run and finishes it; returns its evaluations.
 pub fn finish(dir: &Path, threads: usize) -> Vec<Evaluation> {
     let watcher = &mut Watcher::default();
     let outcome = Run::open(dir, threads).unwrap().drive(watcher).unwrap();
@@ -182,12 +183,12 @@ pub fn finish(dir: &Path, threads: usize) -> Vec<Evaluation> {
     std::mem::take(&mut watcher.evaluations)
 }
 
-/// The error of opening a run that must not open.
+/// The error of opening a run that must be refused.
 pub fn refusal(dir: &Path) -> RunError {
     Run::open(dir, 1).err().expect("the run opened")
 }
 
-/// What the run left.
+/// The final state of the run.
 pub fn end(dir: &Path) -> End {
     let found = newest(&RealFs, &dir.join(CHECKPOINTS_NAME)).unwrap();
     let mut facts = serde_json::to_value(&found.manifest.facts).unwrap();
@@ -211,7 +212,7 @@ fn row_without_times(line: &str) -> serde_json::Value {
 }
 
 impl End {
-    /// The first part in which two ends differ.
+    /// The first part in which two final states differ.
     pub fn difference(&self, other: &End) -> Option<&'static str> {
         let parts = [
             ("model.safetensors", self.model == other.model),

@@ -56,7 +56,7 @@ impl Neighbours {
     }
 
     /// The same pairs, grouped by the other token.
-    fn turned(&self) -> Neighbours {
+    fn transposed(&self) -> Neighbours {
         let n = self.starts.len() - 1;
         let mut starts = starts_of(n, self.entries.iter().map(|(id, _)| *id));
         let mut entries = vec![(0, 0); self.entries.len()];
@@ -126,7 +126,7 @@ impl Bigrams {
             }
         }
         let successors = run_lengths(&put_back(slots), &by_first);
-        let predecessors = successors.turned();
+        let predecessors = successors.transposed();
         Ok(Bigrams { n_pairs: n_pairs as u64, successors, predecessors })
     }
 
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_are_those_of_a_map() {
+    fn counts_match_a_map() {
         for (len, vocab_size) in [(0, 1), (1, 1), (2, 3), (3, 1), (500, 7), (150_000, 90)] {
             let tokens = text(len, vocab_size);
             let bigrams = Bigrams::count(&tokens[..], vocab_size as usize).unwrap();
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_is_taken_in_pieces_from_end_to_end() {
+    fn a_long_text_is_sampled_in_pieces_from_end_to_end() {
         let len = 100 * PIECE_LEN + 17;
         let all = pieces(len, len);
         assert_eq!(all.iter().map(Range::len).sum::<usize>(), len - 1);

@@ -30,7 +30,7 @@ pub struct ClassBigrams<'a> {
     /// (C, C) pairs: row = class of the predecessor. The transpose is stored too, so that a column
     /// over all classes is also one contiguous row.
     pairs: Side,
-    pairs_turned: Side,
+    pairs_transposed: Side,
     /// (C) pairs by class of the predecessor, and by class of the successor.
     as_predecessor: Vec<u32>,
     as_successor: Vec<u32>,
@@ -115,13 +115,14 @@ impl<'a> ClassBigrams<'a> {
                 as_successor[next] += count;
             }
         }
-        let turned = (0..counts.len()).map(|i| counts[i % n_classes * n_classes + i / n_classes]);
-        let turned: Vec<u32> = turned.collect();
+        let transposed =
+            (0..counts.len()).map(|i| counts[i % n_classes * n_classes + i / n_classes]);
+        let transposed: Vec<u32> = transposed.collect();
         let side = |counts: Vec<u32>| {
             let gain_of_one = counts.iter().map(|n| gain_of_one(&f, *n)).collect();
             Side { counts, gain_of_one }
         };
-        let (pairs, pairs_turned) = (side(counts), side(turned));
+        let (pairs, pairs_transposed) = (side(counts), side(transposed));
         let sum = |counts: &[u32]| counts.iter().map(|n| f.at(*n)).sum::<f64>();
         let objective = sum(&pairs.counts) - sum(&as_predecessor) - sum(&as_successor);
         ClassBigrams {
@@ -131,7 +132,7 @@ impl<'a> ClassBigrams<'a> {
             class_of,
             sizes,
             pairs,
-            pairs_turned,
+            pairs_transposed,
             as_predecessor,
             as_successor,
             objective,
@@ -194,7 +195,7 @@ impl<'a> ClassBigrams<'a> {
         gains.clear();
         gains.resize(n, 0.0);
 
-        let sides = [(&around.right, &self.pairs_turned), (&around.left, &self.pairs)];
+        let sides = [(&around.right, &self.pairs_transposed), (&around.left, &self.pairs)];
         for (neighbours, side) in sides {
             for (class, count) in neighbours.iter() {
                 let row = class * n..(class + 1) * n;
@@ -306,13 +307,13 @@ impl<'a> ClassBigrams<'a> {
     }
 
     fn set(&mut self, (row, column): (usize, usize), count: u32) {
-        let (cell, turned) = (row * self.n_classes + column, column * self.n_classes + row);
+        let (cell, transposed) = (row * self.n_classes + column, column * self.n_classes + row);
         self.objective += self.f.at(count) - self.f.at(self.pairs.counts[cell]);
         let gain = gain_of_one(&self.f, count);
         self.pairs.counts[cell] = count;
         self.pairs.gain_of_one[cell] = gain;
-        self.pairs_turned.counts[turned] = count;
-        self.pairs_turned.gain_of_one[turned] = gain;
+        self.pairs_transposed.counts[transposed] = count;
+        self.pairs_transposed.gain_of_one[transposed] = gain;
     }
 }
 

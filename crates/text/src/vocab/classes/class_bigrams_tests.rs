@@ -34,7 +34,7 @@ fn log_likelihood(tokens: &[u32], class_of: &[u32]) -> f64 {
 }
 
 #[test]
-fn perplexity_is_that_of_the_definition() {
+fn perplexity_matches_the_definition() {
     let tokens = text(300);
     let bigrams = Bigrams::count(&tokens[..], VOCAB_SIZE).unwrap();
     for seed in 0..3 {
@@ -49,7 +49,7 @@ fn perplexity_is_that_of_the_definition() {
 
 /// Every word to every class: predicted gains, actual gains and a recount agree.
 #[test]
-fn gains_are_those_of_counting_anew() {
+fn gains_match_a_recount() {
     let tokens = text(3000);
     let bigrams = Bigrams::count(&tokens[..], VOCAB_SIZE).unwrap();
     let (mut around, mut scratch) = (Neighbourhood::default(), GainScratch::default());
@@ -72,9 +72,9 @@ fn gains_are_those_of_counting_anew() {
             assert!((anew.objective - at_first - found).abs() <= exact, "word {word} to {to}");
             assert!((gains[to as usize] - found).abs() <= exact + foretold, "word {word} to {to}");
             assert!(anew.pairs.counts == state.pairs.counts && anew.sizes == state.sizes);
-            assert_eq!(anew.pairs_turned.gain_of_one, state.pairs_turned.gain_of_one);
+            assert_eq!(anew.pairs_transposed.gain_of_one, state.pairs_transposed.gain_of_one);
             state.move_word(word, start[word as usize], &around);
         }
     }
-    assert!((5..35).contains(&n_following_themselves), "both kinds of words must be met");
+    assert!((5..35).contains(&n_following_themselves), "both kinds of words must occur");
 }

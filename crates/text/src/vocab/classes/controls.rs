@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn lots_make_classes_of_equal_size_that_depend_on_the_seed() {
+    fn random_classes_have_equal_sizes_and_depend_on_the_seed() {
         let classes = |seed| random_classes(1003, 10, &Rng::new(seed, Purpose::Test, 0));
         let sizes = sizes(&classes(1), 10);
         assert!(sizes.iter().all(|size| (100..=101).contains(size)), "{sizes:?}");

@@ -19,7 +19,7 @@ fn bigrams() -> Bigrams {
 }
 
 /// Words assigned to classes in turn, but not in the order of the latent ones.
-fn dealt() -> Vec<u32> {
+fn round_robin() -> Vec<u32> {
     (0..VOCAB_SIZE as u32).map(|word| word / 12 % 12).collect()
 }
 
@@ -35,14 +35,14 @@ fn first_rise(perplexities: &[f64]) -> Option<usize> {
 #[test]
 fn the_perplexity_never_rises() {
     let bigrams = bigrams();
-    let mut state = ClassBigrams::new(&bigrams, dealt(), LIMITS.n_classes);
+    let mut state = ClassBigrams::new(&bigrams, round_robin(), LIMITS.n_classes);
     let mut perplexities = vec![state.perplexity()];
     let mut pool = Pool::new(2);
     while sweep(&mut state, &words(), LIMITS.size_cap, &mut pool) > 0 {
         // Recounted, to detect an error in updating the sum.
         let anew = ClassBigrams::new(&bigrams, state.class_of().to_vec(), LIMITS.n_classes);
         perplexities.push(anew.perplexity());
-        assert!(perplexities.len() < 100, "it does not come to rest");
+        assert!(perplexities.len() < 100, "it does not converge");
     }
     assert_eq!(first_rise(&perplexities), None, "{perplexities:?}");
     assert!(perplexities.len() > 3 && perplexities[perplexities.len() - 1] < 0.8 * perplexities[0]);
@@ -64,14 +64,14 @@ fn caps_hold_and_threads_change_nothing() {
         let mut watch = Watch::new(N_SWEEPS_MAX, &mut goes_on);
         let limits = Limits { size_cap, ..LIMITS };
         let pool = &mut Pool::new(threads);
-        exchange(&bigrams, &words(), dealt(), limits, pool, &mut watch).unwrap()
+        exchange(&bigrams, &words(), round_robin(), limits, pool, &mut watch).unwrap()
     };
     // Assignment in turn gives classes of 48 and 60.
     for size_cap in [60, 64, 600] {
         let one = classes(size_cap, 1);
         let size = |class| one.iter().filter(|c| **c == class).count();
         assert!((0..12).all(|class| size(class) <= size_cap));
-        assert_ne!(one, dealt());
+        assert_ne!(one, round_robin());
         assert!([2, 3].iter().all(|threads| classes(size_cap, *threads) == one));
     }
 }

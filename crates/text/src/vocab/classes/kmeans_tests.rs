@@ -8,7 +8,7 @@ fn rng(seed: u64) -> Rng {
 }
 
 /// Points in `n` clusters around random directions, in turn.
-fn clumps(n: usize, n_points: usize) -> (Vec<f32>, Vec<f32>) {
+fn clusters(n: usize, n_points: usize) -> (Vec<f32>, Vec<f32>) {
     let mut directions = vec![0.0; n * WORD_DIM];
     rng(1).fill_normal(&mut directions, 0, 1.0);
     let mut vectors = vec![0.0; n_points * WORD_DIM];
@@ -29,8 +29,8 @@ fn run(points: Points, limits: Limits, threads: usize) -> Vec<u32> {
 }
 
 #[test]
-fn clumps_become_classes_on_any_number_of_threads() {
-    let (vectors, weights) = clumps(9, 5000);
+fn clusters_become_classes_on_any_number_of_threads() {
+    let (vectors, weights) = clusters(9, 5000);
     let points = Points { vectors: &vectors, weights: &weights };
     let limits = Limits { n_classes: 9, size_cap: 1000 };
     let class_of = run(points, limits, 1);
@@ -47,7 +47,7 @@ fn clumps_become_classes_on_any_number_of_threads() {
 
 #[test]
 fn points_go_to_the_nearest_centre_below_its_cap() {
-    let (vectors, weights) = clumps(4, 1500);
+    let (vectors, weights) = clusters(4, 1500);
     let points = Points { vectors: &vectors, weights: &weights };
     let centres = &vectors[..4 * WORD_DIM];
     for size_cap in [375, 400, 1500] {
@@ -58,10 +58,10 @@ fn points_go_to_the_nearest_centre_below_its_cap() {
         for (i, class) in class_of.iter().enumerate() {
             let cosine =
                 |c: u32| dot(points.vector(i), &centres[c as usize * WORD_DIM..][..WORD_DIM]);
-            let rooms = (0..4).filter(|c| sizes[*c as usize] < size_cap);
+            let not_full = (0..4).filter(|c| sizes[*c as usize] < size_cap);
             // The two sums of 64 products round differently: each by at most an epsilon a term.
             let bound = 2.0 * WORD_DIM as f32 * f32::EPSILON;
-            assert!(rooms.clone().all(|c| cosine(*class) >= cosine(c) - bound), "point {i}");
+            assert!(not_full.clone().all(|c| cosine(*class) >= cosine(c) - bound), "point {i}");
             sizes[*class as usize] += 1;
         }
         assert!(sizes.iter().all(|size| *size <= size_cap));
@@ -75,7 +75,7 @@ fn centres_are_weighted_mean_directions() {
     let points = Points { vectors: &vectors, weights: &[3.0, 4.0, 7.0] };
     let mut centres = vec![0.5; 3 * WORD_DIM];
     mean_directions(&mut centres, points, &[1, 1, 2]);
-    assert!(centres[..WORD_DIM].iter().all(|x| *x == 0.5), "no points: it stays");
+    assert!(centres[..WORD_DIM].iter().all(|x| *x == 0.5), "a centre without points does not move");
     assert_eq!(centres[WORD_DIM..WORD_DIM + 3], [0.6, 0.8, 0.0]);
     assert_eq!(centres[2 * WORD_DIM..2 * WORD_DIM + 3], [0.0, 0.0, 1.0]);
 }

@@ -37,7 +37,7 @@ use std::cmp::Reverse;
 use watch::Watch;
 
 /// Streams of random numbers, by use.
-const STREAM_LOTS: u64 = 0;
+const STREAM_RANDOM: u64 = 0;
 const STREAM_BASIS: u64 = 1;
 const STREAM_CENTRES: u64 = 2;
 
@@ -80,8 +80,9 @@ pub fn build<T: TokenSource + ?Sized>(
             spread(words, &controls::frequency_bins(&counts, limits), vocab_size)
         }
         ClassMethod::Random => {
-            let lots = controls::random_classes(words.len(), limits.n_classes, &rng(STREAM_LOTS));
-            spread(words, &lots, vocab_size)
+            let random =
+                controls::random_classes(words.len(), limits.n_classes, &rng(STREAM_RANDOM));
+            spread(words, &random, vocab_size)
         }
     };
     add_classes_for_unseen(&mut class_of, &by_count[words.len()..], limits);
@@ -137,11 +138,12 @@ fn fill_lightest(class_of: &mut [u32], words: &[u32], counts: &[u64], limits: Li
     }
     let mut by_mass: Vec<usize> = (0..limits.n_classes).collect();
     by_mass.sort_by_key(|class| classes[*class].0);
-    let room = |class: usize| std::iter::repeat_n(class as u32, limits.size_cap - classes[class].1);
-    let places = by_mass.into_iter().flat_map(room);
+    let free_slots =
+        |class: usize| std::iter::repeat_n(class as u32, limits.size_cap - classes[class].1);
+    let slots = by_mass.into_iter().flat_map(free_slots);
     let homeless = words.iter().filter(|word| class_of[**word as usize] == NO_CLASS);
     let homeless: Vec<u32> = homeless.copied().collect();
-    homeless.iter().zip(places).for_each(|(word, class)| class_of[*word as usize] = class);
+    homeless.iter().zip(slots).for_each(|(word, class)| class_of[*word as usize] = class);
 }
 
 /// Assigns tokens that never occur to separate classes of the largest allowed size.

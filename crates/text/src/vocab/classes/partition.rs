@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn expected_rows_are_those_of_a_token_of_the_text() {
+    fn expected_rows_are_the_mean_over_the_text() {
         let counts = [4, 2, 0, 5, 2, 5];
         assert_eq!(example().expected_rows(&counts), 3.0 + (9.0 * 2.0 + 9.0 * 3.0) / 18.0);
         assert_eq!(example().expected_rows(&[0; 6]), 3.0 + (2.0 * 2.0 + 3.0 * 3.0 + 1.0) / 6.0);

@@ -140,14 +140,14 @@ mod tests {
     #[test]
     fn transposing_swaps_rows_and_columns() {
         let (sparse, dense) = example(57, 23);
-        let turned = sparse.transposed();
-        assert_eq!((turned.n_rows(), turned.n_cols()), (23, 57));
+        let transpose = sparse.transposed();
+        assert_eq!((transpose.n_rows(), transpose.n_cols()), (23, 57));
         for row in 0..23 {
-            for &(column, value) in turned.row(row) {
+            for &(column, value) in transpose.row(row) {
                 assert_eq!(value, dense[column as usize * 23 + row]);
             }
         }
-        assert_eq!(turned.entries.len(), dense.iter().filter(|x| **x != 0.0).count());
-        assert_eq!(turned.transposed(), sparse);
+        assert_eq!(transpose.entries.len(), dense.iter().filter(|x| **x != 0.0).count());
+        assert_eq!(transpose.transposed(), sparse);
     }
 }

@@ -41,14 +41,14 @@ pub fn word_vectors(
     watch: &mut Watch,
 ) -> Result<Vec<f32>, ClassError> {
     let rows = mutual_information(bigrams, words);
-    let turned = rows.transposed();
+    let transpose = rows.transposed();
     let mut basis = vec![0.0; rows.n_cols() * WORD_DIM];
     let mut vectors = vec![0.0; words.len() * WORD_DIM];
     rng.fill_normal(&mut basis, 0, 1.0);
     orthonormalise(&mut basis);
     for _ in 0..N_PASSES {
         rows.multiply(&mut vectors, &basis, WORD_DIM, pool);
-        turned.multiply(&mut basis, &vectors, WORD_DIM, pool);
+        transpose.multiply(&mut basis, &vectors, WORD_DIM, pool);
         orthonormalise(&mut basis);
         watch.step()?;
     }

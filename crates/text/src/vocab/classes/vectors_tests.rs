@@ -26,12 +26,12 @@ fn columns_become_orthonormal_and_dependent_ones_zero() {
         matrix.chunks_exact_mut(WORD_DIM).for_each(|row| row[2] = 2.0 * row[0]);
         orthonormalise(&mut matrix);
         let (worst, n_held) = worst_angle(&matrix);
-        // Rounding of the sums of products, of numbers of size 1 in all.
+        // Rounding of sums of products with a total magnitude of 1.
         assert!(worst <= (n_rows + WORD_DIM) as f64 * f64::from(f32::EPSILON), "{worst}");
         assert_eq!(n_held, n_rows.min(WORD_DIM - 1), "{n_rows} rows");
         if let [first, ..] = &mut matrix[..] {
             *first += 0.01;
-            assert!(worst_angle(&matrix).0 > 1e-5, "a planted error is not seen");
+            assert!(worst_angle(&matrix).0 > 1e-5, "a planted error is not detected");
         }
     }
 }
@@ -46,7 +46,7 @@ fn dot_products_are_sums_of_products() {
 }
 
 #[test]
-fn mutual_information_is_that_of_the_counts() {
+fn mutual_information_matches_the_counts() {
     let tokens = [0, 1, 0, 1, 0, 1, 0, 2, 0];
     let bigrams = Bigrams::count(&tokens[..], 3).unwrap();
     let rows = mutual_information(&bigrams, &[0, 1, 2]);
@@ -54,7 +54,7 @@ fn mutual_information_is_that_of_the_counts() {
     let mut dense = vec![0.0; 18];
     let identity: Vec<f32> = (0..36).map(|i| f32::from(u8::from(i / 6 == i % 6))).collect();
     rows.multiply(&mut dense, &identity, 6, &mut Pool::new(1));
-    // Of 8 pairs 01 and 10 come three times, 02 and 20 once; 0 comes 4 times on either side.
+    // Of 8 pairs, 01 and 10 occur three times, 02 and 20 once; 0 occurs 4 times on either side.
     let information = |count: f64, word: f64, context: f64| (count * 8.0 / (word * context)).ln();
     let expected = [
         [0.0, information(3.0, 4.0, 3.0), information(1.0, 4.0, 1.0)],
@@ -89,5 +89,5 @@ fn words_of_similar_use_have_similar_vectors() {
             assert_eq!(cosine(a, b) > 0.5, a / 10 == b / 10, "words {a} and {b}");
         }
     }
-    assert_eq!(cosine(50, 50), 0.0, "a word that never comes says nothing");
+    assert_eq!(cosine(50, 50), 0.0, "a word that does not occur has no direction");
 }

@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_goes_on_where_it_ends() {
+    fn values_continue_beyond_the_table() {
         let table = XLnX::new(100);
         assert_eq!([0, 1].map(|x| table.at(x)), [0.0, 0.0]);
         for x in [2, 99, 100, 101, TABLE_LEN - 1, TABLE_LEN, u32::MAX] {

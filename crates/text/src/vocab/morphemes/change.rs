@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn changes_do_what_they_say() {
+    fn changes_are_applied_to_words() {
         for (word, change, expected) in [
             ("walk", Change::Keep, "walk"),
             ("run", Change::Double, "runn"),

@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn magnitudes_are_shares_of_what_occurs() {
+    fn magnitudes_are_shares_of_the_words() {
         let mut magnitudes = Magnitudes::default();
         assert_eq!(magnitudes.share(3, 9), 1.0);
         magnitudes.fit([(3, 5, 10.0), (4, 6, 10.0), (4, 4, 5.0)].into_iter());
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn bases_with_children_have_more() {
+    fn bases_of_other_words_are_more_productive() {
         let mut productivity = Productivity::new(1.0);
         assert!(productivity.of(4, 3.0) > 3.0 * productivity.of(4, 0.0));
         productivity.fit(1.0, [(2, 0.0), (2, 0.1), (2, 0.0), (5, 2.0), (5, 1.0)].into_iter());

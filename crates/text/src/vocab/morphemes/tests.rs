@@ -21,10 +21,10 @@ fn scores(language: &Language) -> (BoundaryScore, BoundaryScore) {
     (evaluate(found, gold.iter().copied()), evaluate(listed, gold.iter().copied()))
 }
 
-/// The page that has a table of how well boundaries are found.
+/// The page with a table of boundary scores.
 const PAGE: &str = include_str!("../../../../../docs/codes.md");
 
-/// Whether a page's line for a language has these figures, to a hundredth: different rounding on
+/// Whether a page's row for a language has these figures, to a hundredth: different rounding on
 /// another processor may decide a tie differently.
 fn says(page: &str, language: &str, figures: [f64; 4]) -> bool {
     let start = format!("| {language} |");
@@ -113,7 +113,7 @@ fn forms_of_a_word_share_its_stem() {
 }
 
 #[test]
-fn the_order_of_the_words_and_their_counts_may_be_missing() {
+fn the_order_of_words_does_not_matter_and_counts_may_be_missing() {
     let language = languages::stories();
     let mut words = language.counted();
     let forward = learn(&words);
@@ -128,7 +128,7 @@ fn the_order_of_the_words_and_their_counts_may_be_missing() {
 }
 
 #[test]
-fn any_words_are_cut_without_complaint() {
+fn any_words_can_be_segmented() {
     let long = "x".repeat(3000);
     let words: Vec<(&str, u64)> =
         [("", 3), ("a", 0), ("语", u64::MAX), (&long, 1), ("ab", 1), ("ab", 2), ("abс", 1)].into();

@@ -129,8 +129,8 @@ impl Marks {
         let centres: Vec<Mark> = (0..classes.n_classes()).map(|c| centre(&marks_of(c))).collect();
         let mut ordered = Classes { order: Vec::with_capacity(self.marks.len()), starts: vec![0] };
         for class in sort::sorted(order, &centres, self.seed, 0) {
-            let lot = u64::from(class) + 1;
-            let sorted = sort::sorted(order, &marks_of(class as usize), self.seed, lot);
+            let stream = u64::from(class) + 1;
+            let sorted = sort::sorted(order, &marks_of(class as usize), self.seed, stream);
             let members = members(class as usize);
             ordered.order.extend(sorted.iter().map(|i| members[*i as usize]));
             ordered.starts.push(ordered.order.len() as u32);
@@ -190,7 +190,7 @@ mod tests {
             found.push(ordered.order);
         }
         found.dedup();
-        assert_eq!(found.len(), TokenOrder::ALL.len(), "each is an order of its own");
+        assert_eq!(found.len(), TokenOrder::ALL.len(), "all orders differ");
         assert_ne!(
             sets(&Classes { order: marks.order(TokenOrder::Random), ..classes.clone() }),
             sets(&classes)

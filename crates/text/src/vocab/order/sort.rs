@@ -6,9 +6,9 @@ use kernels::rng::{Purpose, Rng};
 use lattice::curves::{hilbert, spiral};
 use std::cmp::Reverse;
 
-/// The indices of `marks` in an order; ties by ascending index. `lot` distinguishes the random
+/// The indices of `marks` in an order; ties by ascending index. `stream` distinguishes the random
 /// orders of one seed.
-pub fn sorted(order: TokenOrder, marks: &[Mark], seed: u64, lot: u64) -> Vec<u32> {
+pub fn sorted(order: TokenOrder, marks: &[Mark], seed: u64, stream: u64) -> Vec<u32> {
     let by_count = by_falling_count(marks);
     match order {
         TokenOrder::Frequency => by_count,
@@ -16,8 +16,9 @@ pub fn sorted(order: TokenOrder, marks: &[Mark], seed: u64, lot: u64) -> Vec<u32
         TokenOrder::Hilbert => along_hilbert(marks, by_count),
         TokenOrder::Random if marks.is_empty() => by_count,
         TokenOrder::Random => {
-            let lots = Permutation::new(marks.len() as u64, &Rng::new(seed, Purpose::Order, lot));
-            (0..marks.len() as u64).map(|i| lots.at(i) as u32).collect()
+            let permutation =
+                Permutation::new(marks.len() as u64, &Rng::new(seed, Purpose::Order, stream));
+            (0..marks.len() as u64).map(|i| permutation.at(i) as u32).collect()
         }
     }
 }
@@ -31,7 +32,7 @@ fn by_falling_count(marks: &[Mark]) -> Vec<u32> {
 /// Keeps each token on the ring of its frequency rank, and sorts each ring by direction.
 fn along_spiral(marks: &[Mark], by_count: Vec<u32>) -> Vec<u32> {
     let position = |(rank, index): (usize, u32)| {
-        (spiral::ring(rank as u64), turn(marks[index as usize].position), index)
+        (spiral::ring(rank as u64), ring_fraction(marks[index as usize].position), index)
     };
     let mut positions: Vec<_> = by_count.into_iter().enumerate().map(position).collect();
     positions.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
@@ -42,7 +43,7 @@ fn along_spiral(marks: &[Mark], by_count: Vec<u32>) -> Vec<u32> {
 /// begin and end at their lower right corner and run counter-clockwise.
 ///
 /// Angles would work too, but trigonometric functions differ between machines.
-fn turn([x, y]: [f64; 2]) -> f64 {
+fn ring_fraction([x, y]: [f64; 2]) -> f64 {
     let r = x.abs().max(y.abs());
     if r == 0.0 {
         return 0.0;

@@ -1,4 +1,4 @@
-//! Orders are permutations; the spiral goes outwards by frequency and round by direction; near
+//! Order tests: orders are permutations, the spiral sorts by frequency and then direction, and near
 //! positions have near ids along Hilbert's curve.
 
 use super::*;
@@ -21,8 +21,8 @@ fn seen(marks: &[Mark], order: TokenOrder) -> Vec<Mark> {
     sorted(order, marks, 1, 0).into_iter().map(|i| marks[i as usize]).collect()
 }
 
-/// The first id at which the spiral order is none: a token nearer to the centre than a more
-/// frequent one, or on its ring before one that comes earlier round it.
+/// The first id that violates the spiral order: a token nearer to the centre than a more frequent
+/// one, or before one of its ring with an earlier direction.
 fn fault_of_spiral(ordered: &[Mark]) -> Option<usize> {
     let mut counts: Vec<u64> = ordered.iter().map(|mark| mark.count).collect();
     counts.sort_by_key(|count| Reverse(*count));
@@ -34,13 +34,13 @@ fn fault_of_spiral(ordered: &[Mark]) -> Option<usize> {
     (0..ordered.len()).find(|&i| {
         let falls = i > 0
             && rings[i] == rings[i - 1]
-            && turn(ordered[i].position) < turn(ordered[i - 1].position);
+            && ring_fraction(ordered[i].position) < ring_fraction(ordered[i - 1].position);
         falls || !counts[of_ring(i)].contains(&ordered[i].count)
     })
 }
 
 #[test]
-fn every_order_has_each_token_once_and_is_the_same_again() {
+fn every_order_has_each_token_once_and_is_reproducible() {
     for n in [0, 1, 2, 3, 8, 9, 10, 25, 64, 100, 1000] {
         let marks = marks(n);
         for order in TokenOrder::ALL {
@@ -56,9 +56,9 @@ fn every_order_has_each_token_once_and_is_the_same_again() {
 }
 
 #[test]
-fn lots_differ_by_seed_and_by_use() {
+fn random_orders_differ_by_seed_and_stream() {
     let marks = marks(100);
-    let random = |seed, lot| sorted(TokenOrder::Random, &marks, seed, lot);
+    let random = |seed, stream| sorted(TokenOrder::Random, &marks, seed, stream);
     assert!(random(1, 0) != random(2, 0) && random(1, 0) != random(1, 1));
 }
 
@@ -73,11 +73,11 @@ fn frequency_falls_and_ties_keep_their_order() {
 }
 
 #[test]
-fn the_spiral_goes_outwards_by_frequency_and_round_by_direction() {
+fn the_spiral_sorts_by_frequency_and_then_direction() {
     for n in [1, 9, 10, 49, 1000] {
         let ordered = seen(&marks(n), TokenOrder::Spiral);
         assert_eq!(fault_of_spiral(&ordered), None);
-        // Up to the end of every ring the same tokens are in front as by frequency.
+        // Up to the end of every ring the tokens are the same as by frequency.
         let by_count = seen(&marks(n), TokenOrder::Frequency);
         let mass = |marks: &[Mark]| marks.iter().map(|mark| mark.count).sum::<u64>();
         for end in (0..).map(|r: usize| (2 * r + 1).pow(2)).take_while(|end| *end < n) {
@@ -97,15 +97,15 @@ fn the_check_of_the_spiral_finds_planted_faults() {
     assert!(fault_of_spiral(&seen(&marks(1000), TokenOrder::Frequency)).is_some());
 }
 
-/// The direction of each point of a ring is as far round it as the point is along it.
+/// The direction of each point of a ring gives its fraction of the ring.
 #[test]
-fn directions_go_round_as_the_spiral_does() {
-    assert_eq!(turn([0.0, 0.0]), 0.0);
+fn directions_agree_with_the_spiral() {
+    assert_eq!(ring_fraction([0.0, 0.0]), 0.0);
     for n in 1..2_000 {
         let (r, (x, y)) = (ring(n), position(n));
         let position = n - (2 * r - 1).pow(2) + 1;
         for scale in [1.0, 0.25, 3.0] {
-            let found = turn([x as f64 * scale, y as f64 * scale]);
+            let found = ring_fraction([x as f64 * scale, y as f64 * scale]);
             let expected = position as f64 / (8 * r) as f64;
             // Two roundings of numbers up to 4, then a quarter of them.
             assert!((found - expected).abs() <= 2.0 * f64::EPSILON, "{n}: {found}, {expected}");
@@ -122,8 +122,8 @@ fn mean_step(ordered: &[Mark]) -> f64 {
     ordered.windows(2).map(step).sum::<f64>() / (ordered.len() - 1) as f64
 }
 
-/// A thousand points of a square of side 2 are 2 / sqrt(1000) apart; steps along the curve are as
-/// short up to a small factor, where those of an order that knows no positions are a side's half.
+/// A thousand points of a square of side 2 are about 2 / sqrt(1000) apart. Steps along the curve
+/// are longer by a small factor; steps of an order that ignores positions are about half a side.
 #[test]
 fn close_positions_have_close_ids_along_hilberts_curve() {
     let marks = marks(1000);
@@ -133,7 +133,7 @@ fn close_positions_have_close_ids_along_hilberts_curve() {
     for order in [TokenOrder::Frequency, TokenOrder::Random] {
         assert!(mean_step(&seen(&marks, order)) > 0.8, "{order}");
     }
-    // Round a ring the direction is kept, if not the distance.
+    // Neighbours on a ring have similar directions, though not distances.
     assert!(occurring(TokenOrder::Spiral) < 0.8 * occurring(TokenOrder::Frequency));
 }
 

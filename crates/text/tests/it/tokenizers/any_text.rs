@@ -65,7 +65,7 @@ fn any_text() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..20).prop_map(|pieces| pieces.concat())
 }
 
-/// What `split` keeps of a text.
+/// The words and line ends of a text, which `split` keeps.
 fn words_and_lines(text: &str) -> String {
     let lines: Vec<String> = text
         .split('\n')
@@ -143,7 +143,7 @@ fn a_stream_gives_no_half_characters() {
     }
     assert_eq!(seen + &decoder.finish(), text);
 
-    // The last character is cut off: it is waited for, and given up at the end.
+    // The last character is incomplete: the decoder waits for the rest, and gives up at the end.
     let ids = tokenizer.encode("\u{10ffff}");
     assert!(ids.len() > 1);
     let mut decoder = StreamDecoder::new(tokenizer);

@@ -148,7 +148,7 @@ fn deep_nesting_does_not_overflow_a_small_stack() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_named() {
+fn a_missing_file_is_named() {
     let path = golden_folder().join("nowhere.json");
     let error = Tokenizer::load(&path).unwrap_err().to_string();
     assert!(error.contains("nowhere.json") && error.contains("Check the path"), "{error}");
@@ -156,7 +156,7 @@ fn a_file_that_is_not_there_is_named() {
     assert!(error.contains("train.txt") && error.contains("line 1"), "{error}");
 }
 
-/// One change to the bytes of a file: where, how many bytes go, and what comes instead.
+/// One change to a file: position, number of bytes removed, bytes inserted.
 type Change = (prop::sample::Index, usize, Vec<u8>);
 
 fn change() -> impl Strategy<Value = Change> {
@@ -183,7 +183,7 @@ fn change() -> impl Strategy<Value = Change> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// Whatever is read all the same must work.
+    /// A damaged file that is still accepted must work.
     #[test]
     fn damaged_files_are_refused_or_work(
         kind in prop::sample::select(TokenizerKind::ALL.to_vec()),

@@ -43,7 +43,7 @@ fn training_gives_the_committed_files() {
     }
 }
 
-/// Writes the committed files anew; the ids are the script's to write.
+/// Writes the committed files again; the script writes the ids.
 #[test]
 #[ignore = "writes into the source tree"]
 fn write_golden_files() {

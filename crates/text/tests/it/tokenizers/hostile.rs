@@ -3,7 +3,7 @@
 use std::time::Instant;
 use text::tokenizer::{Control, Tokenizer, TokenizerKind, TrainOptions};
 
-/// What the text repeats. No rule finds a boundary in most of them.
+/// Patterns that the text repeats. No rule finds a boundary in most of them.
 pub(super) const PATTERNS: [&str; 30] = [
     "a",
     "^",
@@ -37,10 +37,10 @@ pub(super) const PATTERNS: [&str; 30] = [
     "日本語テキスト",
 ];
 
-/// The stack that everything here runs on.
+/// Stack size of these tests, in bytes.
 const STACK_LEN: usize = 256 << 10;
 
-/// Trains on runs of the patterns, so that there are merges for them, the longest first.
+/// Trains on repetitions of the patterns, longest first, so that merges for them are learnt.
 pub(super) fn trained_on_patterns(kind: TokenizerKind) -> Tokenizer {
     let runs: Vec<String> = PATTERNS.iter().map(|p| format!("{} ", p.repeat(50))).collect();
     let text = runs.concat().repeat(2);
@@ -54,9 +54,9 @@ fn seconds_of(tokenizer: &Tokenizer, text: &str) -> f64 {
     start.elapsed().as_secs_f64()
 }
 
-/// Whether twice the text takes at most 2.3 times as long. Other programs can slow down one
-/// measurement but never speed one up, so that a bad ratio is measured again; with quadratic time
-/// it would be 4 each time.
+/// Whether twice the text takes at most 2.3 times as long. Other programs can slow down a
+/// measurement but not speed it up, so a bad ratio is measured again; with quadratic time it would
+/// be 4 each time.
 fn is_linear(tokenizer: &Tokenizer, pattern: &str, len: usize) -> bool {
     let half = pattern.repeat(len / 2 / pattern.len());
     let whole = pattern.repeat(len / pattern.len());
@@ -106,9 +106,9 @@ fn hostile_text_is_decoded_losslessly_on_a_small_stack() {
     }
 }
 
-/// No token, and no time, grows beyond measure when hostile text is learnt from.
+/// Training on hostile text takes bounded time and gives tokens of bounded length.
 #[test]
-fn hostile_text_can_be_learnt_from() {
+fn hostile_text_can_be_trained_on() {
     for kind in TokenizerKind::ALL {
         for pattern in ["a", "ab", "語", " ", "\u{301}"] {
             let text = pattern.repeat((1 << 20) / pattern.len());

@@ -4,7 +4,7 @@
 //! folder with `tinyshakespeare.txt` and `wikitext-2/{train,valid}.txt`. Without it they say
 //! "skipped".
 
-// A failed `unwrap` is how a test fails; clippy knows that only of functions marked as tests.
+// A panic is how a test fails; clippy allows it only in functions marked as tests.
 #![allow(clippy::unwrap_used)]
 
 mod any_text;

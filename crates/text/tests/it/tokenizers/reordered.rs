@@ -6,7 +6,7 @@ use text::corpus::permutation::inverse;
 use text::tokenizer::{Tokenizer, TokenizerKind};
 use text::vocab::order::{Marks, TokenOrder};
 
-/// What the reordered tokeniser does otherwise than the given one, other than with other ids.
+/// The first difference of the reordered tokeniser from the given one, apart from its ids.
 fn fault(
     tokenizer: &Tokenizer,
     reordered: &Tokenizer,

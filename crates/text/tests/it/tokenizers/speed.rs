@@ -1,4 +1,4 @@
-//! Speeds, to be read rather than tested: `cargo test --release -p crystalline-text --test
+//! Speeds, printed but not tested: `cargo test --release -p crystalline-text --test
 //! tokenizers -- --ignored --nocapture speeds`.
 
 use super::corpus;

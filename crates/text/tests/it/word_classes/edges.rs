@@ -6,7 +6,7 @@ use kernels::rng::{Purpose, Rng};
 use text::vocab::classes::{ClassError, ClassMethod, ClassOptions, build};
 
 #[test]
-fn next_to_no_text_still_gives_every_token_a_class() {
+fn a_tiny_text_still_gives_every_token_a_class() {
     for method in ClassMethod::ALL {
         for (tokens, vocab_size) in
             [(&[][..], 0), (&[][..], 1), (&[0][..], 1), (&[0, 0, 0][..], 1), (&[][..], 20)]
@@ -25,7 +25,7 @@ fn next_to_no_text_still_gives_every_token_a_class() {
 
 #[test]
 fn tokens_that_never_occur_have_separate_classes_at_the_end() {
-    // Even ids come, odd ones do not.
+    // Even ids occur, odd ones do not.
     let rng = Rng::new(1, Purpose::Test, 0);
     let tokens: Vec<u32> = (0..5000).map(|i| 2 * rng.below_at(i, 50) as u32).collect();
     for method in ClassMethod::ALL {
@@ -41,7 +41,7 @@ fn tokens_that_never_occur_have_separate_classes_at_the_end() {
 }
 
 #[test]
-fn equal_counts_are_no_obstacle() {
+fn equal_counts_are_supported() {
     // Every ordered pair of 30 words about equally often: nothing to find, and many ties.
     let tokens: Vec<u32> = (0..30u32).flat_map(|a| (0..30).flat_map(move |b| [a, b])).collect();
     for method in ClassMethod::ALL {

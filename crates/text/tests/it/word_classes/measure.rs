@@ -1,4 +1,4 @@
-//! Times and perplexities, to be read rather than tested: `cargo test --release -p
+//! Times and perplexities, printed but not tested: `cargo test --release -p
 //! crystalline-text --test it word_classes -- --ignored --nocapture`.
 //!
 //! `CRYSTALLINE_TEST_DATA` names a folder with `wikitext-2/{train,valid}.txt`.
@@ -26,8 +26,8 @@ fn ids_of(text: &str) -> HashMap<&str, u32> {
     by_count.iter().enumerate().map(|(i, (word, _))| (*word, i as u32)).collect()
 }
 
-/// Perplexity of the class bigram of `train` on other text, the classes that follow one smoothed by
-/// the method of Witten and Bell. What classes learnt by heart does not help here.
+/// Perplexity of the class bigram of `train` on other text, with successors of a class smoothed by
+/// the method of Witten and Bell. Memorised pairs do not help here.
 fn held_out_perplexity(train: &[u32], other: &[u32], class_of: &[u32]) -> f64 {
     let n_classes = class_of.iter().max().unwrap() + 1;
     let class = |id: &u32| class_of[*id as usize];

@@ -3,7 +3,7 @@
 //!
 //! `measure.rs` prints speeds and perplexities on a real corpus, on request.
 
-// A failed `unwrap` is how a test fails; clippy knows that only of functions marked as tests.
+// A panic is how a test fails; clippy allows it only in functions marked as tests.
 #![allow(clippy::unwrap_used)]
 
 mod edges;

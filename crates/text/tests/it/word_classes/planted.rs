@@ -12,7 +12,7 @@ fn planted(id: u32) -> usize {
     id as usize % N_CLASSES
 }
 
-/// Text in which three classes may follow each, and words of a class fall in frequency.
+/// Text in which each class is followed by one of three, and words of a class differ in frequency.
 fn text(len: usize, seed: u64) -> Vec<u32> {
     let mut draws = Rng::new(seed, Purpose::Test, 0).draws();
     let n_words = (VOCAB_SIZE / N_CLASSES) as u64;
@@ -41,9 +41,9 @@ fn found(method: ClassMethod, tokens: &[u32], threads: usize) -> Classes {
     classes(tokens, VOCAB_SIZE, &options(method, N_CLASSES), threads)
 }
 
-/// The rarest words come about eight times, which k-means now and then finds too few.
+/// The rarest words occur about eight times, sometimes too few for k-means.
 #[test]
-fn planted_classes_are_found_and_lots_do_not_find_them() {
+fn planted_classes_are_found_except_by_random_classes() {
     let tokens = text(100_000, 1);
     for method in [ClassMethod::Exchange, ClassMethod::Kmeans] {
         let purity = purity(&found(method, &tokens, 2));
@@ -67,7 +67,7 @@ fn perplexity_tells_good_classes_from_bad_ones() {
         let class_of: Vec<u32> = new_ids.iter().map(|new| classes.class_of(*new) as u32).collect();
         class_bigram_perplexity(&bigrams, &class_of)
     };
-    // Fitted to the text, exchange does about as well as the truth; lots learn nothing.
+    // Fitted to the text, exchange does about as well as the truth; random classes learn nothing.
     assert!(perplexity(ClassMethod::Exchange) <= 1.01 * truth);
     assert!(perplexity(ClassMethod::Random) >= 1.5 * truth);
 }
@@ -88,10 +88,10 @@ fn threads_change_nothing_and_seeds_do() {
 }
 
 #[test]
-fn caps_hold_even_where_words_would_rather_not() {
+fn caps_hold_against_the_likelihood() {
     let tokens = text(30_000, 4);
     for method in ClassMethod::ALL {
-        // No more room than there are words; and a little.
+        // Exactly as many slots as words, and a few more.
         for size_cap in [40, 44] {
             let mut options = options(method, N_CLASSES);
             options.size_cap = Some(size_cap);

@@ -15,10 +15,12 @@ impl Cholesky {
             for j in 0..=i {
                 let dot: f64 = (0..j).map(|k| a[i * n + k] * a[j * n + k]).sum();
                 let rest = a[i * n + j] - dot;
-                a[i * n + j] = match i == j {
-                    true if rest > 0.0 => rest.sqrt(),
-                    true => return None,
-                    false => rest / a[j * n + j],
+                a[i * n + j] = if i != j {
+                    rest / a[j * n + j]
+                } else if rest > 0.0 {
+                    rest.sqrt()
+                } else {
+                    return None;
                 };
             }
         }

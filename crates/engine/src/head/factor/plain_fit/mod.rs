@@ -51,7 +51,7 @@ pub struct PlainFit<'a> {
     class_log_p: AlignedVec<f32>,
     /// (classes) excess of the full layer's loss over the factored one's, summed over tokens.
     excess: Vec<f32>,
-    rooms: Vec<Room>,
+    scratches: Vec<FitScratch>,
 }
 
 /// Factored layer that the fit learns from.
@@ -83,7 +83,7 @@ struct Cuts {
 
 /// Scratch of a thread.
 #[derive(Debug)]
-struct Room {
+struct FitScratch {
     /// (R, members) the factored layer's logits.
     teacher: AlignedVec<f32>,
     /// (R)
@@ -149,7 +149,9 @@ impl<'a> PlainFit<'a> {
             total: vec![0.0; n_most],
             class_log_p: AlignedVec::zeroed(n_classes * n_most),
             excess: vec![0.0; n_classes],
-            rooms: (0..threads).map(|_| Room::new(n_most, largest, c, precision)).collect(),
+            scratches: (0..threads)
+                .map(|_| FitScratch::new(n_most, largest, c, precision))
+                .collect(),
             cuts,
         }
     }
@@ -192,9 +194,9 @@ impl<'a> PlainFit<'a> {
         let (teacher, cuts) = (self.teacher, &self.cuts);
         let n = inputs.len() / self.model_dim();
         let cut = [(&mut self.lse[..], &cuts.lse[..])];
-        pool.for_each_cut(&mut self.rooms, cut, |class, room, [lse]| {
-            room.teach(teacher, class, inputs, n, cuts.ids[class].len());
-            lse[..n].copy_from_slice(&room.lse[..n]);
+        pool.for_each_cut(&mut self.scratches, cut, |class, scratch, [lse]| {
+            scratch.teach(teacher, class, inputs, n, cuts.ids[class].len());
+            lse[..n].copy_from_slice(&scratch.lse[..n]);
         });
     }
 
@@ -215,14 +217,14 @@ impl<'a> PlainFit<'a> {
             (&mut self.grads[..], &cuts.rows[..]),
             (&mut self.excess[..], &cuts.ones[..]),
         ];
-        pool.for_each_cut(&mut self.rooms, cut, |class, room, [logits, grads, excess]| {
+        pool.for_each_cut(&mut self.scratches, cut, |class, scratch, [logits, grads, excess]| {
             let ids = cuts.ids[class].clone();
-            room.teach(teacher, class, batch.rows, n, ids.len());
-            for (r, lse) in room.lse[..n].iter_mut().enumerate() {
+            scratch.teach(teacher, class, batch.rows, n, ids.len());
+            for (r, lse) in scratch.lse[..n].iter_mut().enumerate() {
                 *lse -= class_log_p[r * n_classes + class];
             }
-            excess[0] = room.excess(logits, total, batch.targets, ids.clone());
-            room.gradient(grads, logits, total, batch.rows, ids.len(), accum);
+            excess[0] = scratch.excess(logits, total, batch.targets, ids.clone());
+            scratch.gradient(grads, logits, total, batch.rows, ids.len(), accum);
         });
         self.excess.iter().map(|x| *x as f64).sum()
     }
@@ -232,7 +234,7 @@ impl<'a> PlainFit<'a> {
         let c = self.model_dim();
         let (words, cuts, precision) = (&self.words, &self.cuts, inputs.precision());
         let cut = [(&mut self.logits[..], &cuts.logits[..]), (&mut self.lse[..], &cuts.lse[..])];
-        pool.for_each_cut(&mut self.rooms, cut, |class, _, [logits, lse]| {
+        pool.for_each_cut(&mut self.scratches, cut, |class, _, [logits, lse]| {
             let members = cuts.ids[class].len();
             let words = &words[cuts.words[class].clone()];
             let logits = &mut logits[..n * members];
@@ -265,10 +267,10 @@ impl<'a> PlainFit<'a> {
     }
 }
 
-impl Room {
-    fn new(n_most: usize, members: usize, c: usize, precision: Precision) -> Room {
+impl FitScratch {
+    fn new(n_most: usize, members: usize, c: usize, precision: Precision) -> FitScratch {
         let shape = MatmulShape { m: n_most, n: members, k: c };
-        Room {
+        FitScratch {
             teacher: AlignedVec::zeroed(n_most * members),
             lse: vec![0.0; n_most],
             p: vec![0.0; members],
@@ -310,7 +312,7 @@ impl Room {
         accum: Accum,
     ) {
         let (n, precision) = (total.len(), inputs.precision());
-        let Room { teacher, lse, p, q, difference, words } = self;
+        let FitScratch { teacher, lse, p, q, difference, words } = self;
         let (p, q) = (&mut p[..members], &mut q[..members]);
         let mut difference = rows_mut(difference, n * members, precision);
         for r in 0..n {

@@ -36,14 +36,14 @@ pub struct AdamWOptions {
     pub weight_decay: f32,
     /// Treatment of the rows that a batch does not use. Absent from files older than this setting,
     /// whose runs were dense.
-    #[serde(default, skip_serializing_if = "IdleRows::is_dense")]
-    pub idle_rows: IdleRows,
+    #[serde(default, rename = "idle_rows", skip_serializing_if = "RowUpdates::is_dense")]
+    pub row_updates: RowUpdates,
 }
 
 /// Treatment of table rows that the batch does not use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum IdleRows {
+pub enum RowUpdates {
     /// Every update writes them, with zero gradient.
     #[default]
     Dense,
@@ -51,30 +51,30 @@ pub enum IdleRows {
     Lazy,
 }
 
-impl fmt::Display for IdleRows {
+impl fmt::Display for RowUpdates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            IdleRows::Dense => "dense",
-            IdleRows::Lazy => "lazy",
+            RowUpdates::Dense => "dense",
+            RowUpdates::Lazy => "lazy",
         })
     }
 }
 
-impl IdleRows {
+impl RowUpdates {
     /// Choice for a model: lazy if input tokens or n-grams have tables of their own, because a
     /// batch uses few of their rows. A batch uses nearly all rows of a table that is also the
     /// output layer's.
-    pub fn auto(model: &ModelConfig) -> IdleRows {
+    pub fn auto(model: &ModelConfig) -> RowUpdates {
         let uses_nearly_all = model.tie_embeddings && model.ngrams.is_empty();
         if model.head.shares_tables() && !uses_nearly_all {
-            IdleRows::Lazy
+            RowUpdates::Lazy
         } else {
-            IdleRows::Dense
+            RowUpdates::Dense
         }
     }
 
     fn is_dense(&self) -> bool {
-        *self == IdleRows::Dense
+        *self == RowUpdates::Dense
     }
 }
 
@@ -85,7 +85,7 @@ impl Default for AdamWOptions {
             beta2: 0.95,
             eps: 1e-8,
             weight_decay: 0.1,
-            idle_rows: IdleRows::Dense,
+            row_updates: RowUpdates::Dense,
         }
     }
 }
@@ -135,7 +135,7 @@ pub struct AdamW {
 impl AdamW {
     /// AdamW with zero moments for the parameters of `layout`.
     pub fn new(layout: &Layout, options: AdamWOptions) -> AdamW {
-        let tables = LazyTables::new(layout, options.idle_rows == IdleRows::Lazy);
+        let tables = LazyTables::new(layout, options.row_updates == RowUpdates::Lazy);
         let n_stored = if tables.is_lazy() { layout.len - layout.lane_len } else { 0 };
         AdamW {
             options,
@@ -184,7 +184,7 @@ impl Optimizer for AdamW {
     }
 
     fn has_pending(&self) -> bool {
-        self.options.idle_rows == IdleRows::Lazy
+        self.options.row_updates == RowUpdates::Lazy
     }
 
     /// Parameters are checked too, because a step may use only some of them: a NaN in the row of a

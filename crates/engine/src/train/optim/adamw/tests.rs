@@ -44,7 +44,7 @@ type State = [Vec<f64>; 3];
 
 /// The optimiser's state after random gradients of the rows in use, before and after its rows catch
 /// up, and the state by the definition.
-fn optimised(tie_embeddings: bool, idle_rows: IdleRows) -> (State, State, State) {
+fn optimised(tie_embeddings: bool, row_updates: RowUpdates) -> (State, State, State) {
     let layout = layout(tie_embeddings);
     let spec = LanesSpec {
         shape: MicroShape::new(&layout.config, SEQ_LEN, 1, Precision::F32),
@@ -57,7 +57,7 @@ fn optimised(tie_embeddings: bool, idle_rows: IdleRows) -> (State, State, State)
     let mut lanes = Lanes::new(&layout, &spec);
     let (mut active, inputs) = (ActiveRows::new(&layout), InputLayer::new(&layout, None, None));
     let mut params = init_params(&layout, 1);
-    let options = AdamWOptions { idle_rows, eps: EPS, ..AdamWOptions::default() };
+    let options = AdamWOptions { row_updates, eps: EPS, ..AdamWOptions::default() };
     let mut optim = AdamW::new(&layout, options);
     let wide = |x: &[f32]| x.iter().map(|x| *x as f64).collect::<Vec<_>>();
     let mut expected = [wide(&params), vec![0.0; layout.len], vec![0.0; layout.len]];
@@ -148,11 +148,11 @@ fn worst(found: &State, expected: &State) -> f64 {
 #[test]
 fn lazy_rows_equal_densely_updated_rows() {
     for tie_embeddings in [true, false] {
-        let (behind, lazy, expected) = optimised(tie_embeddings, IdleRows::Lazy);
+        let (behind, lazy, expected) = optimised(tie_embeddings, RowUpdates::Lazy);
         assert!(worst(&lazy, &expected) <= 1.0, "{}", worst(&lazy, &expected));
         // Rows that have not caught up are far off.
         assert!(worst(&behind, &expected) > 10.0);
-        let (behind, dense, expected) = optimised(tie_embeddings, IdleRows::Dense);
+        let (behind, dense, expected) = optimised(tie_embeddings, RowUpdates::Dense);
         assert!(worst(&dense, &expected) <= 1.0, "{}", worst(&dense, &expected));
         assert_eq!(behind, dense);
     }
