@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fixture runs of tiny models that the tests resume: crates/app/tests/program/fixtures/KIND/.
+"""Fixture runs of tiny models that the tests resume: crates/app/tests/it/program/fixtures/KIND/.
 
 A folder with a settings.toml and without a run gets both: `run`, as the given program left it when
 stopped halfway, and `expected.json`, the results of the same program after it resumed that run. An
@@ -21,7 +21,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-FIXTURES = Path(__file__).resolve().parent.parent / "crates/app/tests/program/fixtures"
+FIXTURES = Path(__file__).resolve().parent.parent / "crates/app/tests/it/program/fixtures"
 TEXTS = ["text.txt", "valid.txt"]
 STOP_AT = 6  # of 12 steps, as the settings files have it
 # Generates text with the finished model; the test uses the same arguments.

@@ -4,8 +4,7 @@
 //! tasks, and a worker that the system has descheduled takes none and is not waited for. The result
 //! of a task depends on its number alone, never on the thread, so results do not depend on timing.
 //! Workers spin between calls, because waking a parked thread costs tens of microseconds. They park
-//! after
-//! `SPIN_LIMIT` tries, because an idle program must not keep a core busy.
+//! after `SPIN_LIMIT` tries, because an idle program must not keep a core busy.
 //!
 //! Threads share one word, which opens a call and hands out its tasks, and one count of finished
 //! tasks. On nearby cores a call costs a fifth of a microsecond in addition to its tasks.
@@ -248,9 +247,8 @@ impl Pool {
         self.for_each(items, |i, item| f(i, item, unsafe { cut.parts(i) }));
     }
 
-    /// Runs `f(i, scratch, parts)` for every task. `parts` holds the task's range of each slice
-    /// (every slice has its own ranges); `scratch` is the item of `scratches` for the thread that
-    /// runs it.
+    /// Runs `f(i, scratch, parts)` for every task. `parts` holds the task's range of each slice,
+    /// which has its own ranges; `scratch` is the thread's item of `scratches`.
     ///
     /// The contents of `scratch` depend on the tasks that the thread ran before.
     ///

@@ -74,7 +74,7 @@ impl VocabularyError {
 
 /// A class of the output layer.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Class {
+pub struct OutputClass {
     /// Its prime.
     pub prime: u64,
     /// Its tokens, by decreasing frequency.
@@ -106,9 +106,10 @@ impl Vocabulary {
         let layout = folder.layout()?;
         let tokenizer = folder.tokenizer_for(&layout)?;
         let tokens = path.join(TRAIN_NAME);
-        let counts = match tokens.is_file() {
-            true => Some(count_tokens(&TokenFile::open(&tokens)?, tokenizer.vocab_size())?),
-            false => None,
+        let counts = if tokens.is_file() {
+            Some(count_tokens(&TokenFile::open(&tokens)?, tokenizer.vocab_size())?)
+        } else {
+            None
         };
         let (mut parts, mut parts_learnt_in) = (None, None);
         if tokenizer.kind().is_word_level() {
@@ -152,7 +153,7 @@ impl Vocabulary {
     }
 
     /// The classes of the output layer, in order; none unless it is factored.
-    pub fn classes(&self) -> impl Iterator<Item = Class> {
+    pub fn classes(&self) -> impl Iterator<Item = OutputClass> {
         let total = self.counts.iter().flatten().sum::<u64>().max(1) as f64;
         self.paths.iter().flat_map(move |paths| {
             (0..paths.n_classes()).map(move |class| {
@@ -162,7 +163,7 @@ impl Vocabulary {
                     let count: u64 = counts[ids.start as usize..ids.end as usize].iter().sum();
                     count as f64 / total
                 });
-                Class { prime, ids, share }
+                OutputClass { prime, ids, share }
             })
         })
     }

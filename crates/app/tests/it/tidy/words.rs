@@ -1,8 +1,8 @@
 //! Misplaced words: rule that `unsafe` stays in `kernels`, printing and sockets in `app`, and that
 //! no unfinished work is marked.
 
-use crate::repo::{Repo, assert_caught, assert_none, crate_of, is_test_file};
-use crate::rust_text::{code_of, has_word, line_of, test_items};
+use crate::tidy::repo::{Repo, assert_caught, assert_none, crate_of, is_test_file};
+use crate::tidy::rust_text::{code_of, has_word, line_of, test_items};
 
 /// Counting allocations needs a custom allocator, which needs `unsafe`.
 const MAY_BE_UNSAFE: &str = "no_alloc.rs";

@@ -1,7 +1,7 @@
 //! Killed runs: after a kill at any moment a run resumes from its checkpoint, with the same result.
 
-use crate::process::Ended;
-use crate::scene::{Scene, last_saved};
+use crate::program::process::Ended;
+use crate::program::scene::{Scene, last_saved};
 use std::process::Command;
 use std::time::{Duration, Instant};
 

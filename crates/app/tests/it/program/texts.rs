@@ -1,7 +1,7 @@
 //! Unusable text files: refused by name with advice; unusual but valid ones are trained on.
 
-use crate::process::{Ended, program, run, unprivileged};
-use crate::scene::Scene;
+use crate::program::process::{Ended, program, run, unprivileged};
+use crate::program::scene::Scene;
 use std::path::Path;
 
 const GZIP: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x4b\x4c";

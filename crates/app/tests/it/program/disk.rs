@@ -1,7 +1,7 @@
 //! Full disks: the program reports the error, and a run resumes from its earlier checkpoints.
 
-use crate::process::{Ended, program, unprivileged};
-use crate::scene::Scene;
+use crate::program::process::{Ended, program, unprivileged};
+use crate::program::scene::Scene;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;

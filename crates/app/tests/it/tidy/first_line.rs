@@ -1,6 +1,6 @@
 //! First lines: rule that a file begins with `//!` and a noun that one would search for.
 
-use crate::repo::{Repo, assert_caught, assert_none};
+use crate::tidy::repo::{Repo, assert_caught, assert_none};
 
 fn without_sentence(repo: &Repo) -> Vec<String> {
     repo.rust_files()

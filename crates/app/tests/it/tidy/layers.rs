@@ -1,14 +1,14 @@
 //! Layers: rule that crates, and the folders of the engine, depend on lower layers only.
 
-use crate::repo::{Repo, assert_caught, assert_none, crate_of};
-use crate::rust_text::{code_of, has_word};
+use crate::tidy::repo::{Repo, assert_caught, assert_none, crate_of};
+use crate::tidy::rust_text::{code_of, has_word};
 
 /// Crates from bottom to top; crates of one layer must not depend on each other.
 const LAYERS: [(&str, u32); 5] =
     [("kernels", 0), ("lattice", 0), ("text", 1), ("engine", 2), ("app", 3)];
 
 /// Folders of the engine from bottom to top; folders of one layer may import each other.
-const FOLDERS: [(&str, u32); 8] = [
+const FOLDERS: [(&str, u32); 9] = [
     ("disk", 0),
     ("head", 1),
     ("model", 1),
@@ -17,6 +17,7 @@ const FOLDERS: [(&str, u32); 8] = [
     ("generate", 3),
     ("train", 4),
     ("convert", 5),
+    ("vocabulary", 5),
 ];
 
 fn layer(name: &str) -> Option<u32> {
@@ -118,13 +119,19 @@ fn catches_upward_imports() {
         upward_imports(&Repo::of(&[(&format!("crates/engine/src/{path}"), text)]))
     };
     let forward = "model/forward.rs";
-    assert_none(check(forward, "use crate::head; // crate::train is above\nfn train() {}\n"));
-    assert_none(check("train/run/save.rs", "use crate::{disk, checkpoint};\n"));
-    assert_none(check("lib.rs", "pub use crate::train::Run;\n"));
-    assert_caught(&check(forward, "use crate::train::AdamW;\n"), "forward.rs:1");
-    assert_caught(&check(forward, "\nuse crate::{head, train};\n"), "forward.rs:2");
-    assert_caught(&check("disk/fs.rs", "use crate::formats::TensorRef;\n"), "import `formats`");
-    assert_caught(&check("formats/folder.rs", "use crate::checkpoint::best;\n"), "`checkpoint`");
-    assert_caught(&check("checkpoint/scan.rs", "use crate::train::Run;\n"), "import `train`");
+    assert_none(check(forward, "use crate::tidy::head; // crate::train is above\nfn train() {}\n"));
+    assert_none(check("train/run/save.rs", "use crate::tidy::{disk, checkpoint};\n"));
+    assert_none(check("lib.rs", "pub use crate::tidy::train::Run;\n"));
+    assert_caught(&check(forward, "use crate::tidy::train::AdamW;\n"), "forward.rs:1");
+    assert_caught(&check(forward, "\nuse crate::tidy::{head, train};\n"), "forward.rs:2");
+    assert_caught(
+        &check("disk/fs.rs", "use crate::tidy::formats::TensorRef;\n"),
+        "import `formats`",
+    );
+    assert_caught(
+        &check("formats/folder.rs", "use crate::tidy::checkpoint::best;\n"),
+        "`checkpoint`",
+    );
+    assert_caught(&check("checkpoint/scan.rs", "use crate::tidy::train::Run;\n"), "import `train`");
     assert_caught(&check("attic/mod.rs", "\n"), "`attic` has no layer");
 }

@@ -1,7 +1,7 @@
 //! Output layers: the default choice of a run, and every layer under every tokeniser.
 
-use crate::process::{Ended, run};
-use crate::scene::Scene;
+use crate::program::process::{Ended, run};
+use crate::program::scene::Scene;
 
 /// A training of two steps into the folder `out`.
 fn train(scene: &Scene, out: &str, flags: &str) -> Ended {

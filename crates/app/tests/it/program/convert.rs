@@ -1,7 +1,7 @@
 //! `convert` command: a factored model becomes a plain Llama that evaluates and generates; refusals.
 
-use crate::process::{Ended, run};
-use crate::scene::Scene;
+use crate::program::process::{Ended, run};
+use crate::program::scene::Scene;
 
 /// A scene with a finished factored run in `run`.
 fn scene() -> Scene {

@@ -1,10 +1,10 @@
 //! Settings files of earlier programs: every key and name that they used is still accepted.
 
-use crate::process::{Ended, program};
+use crate::program::process::{Ended, program};
 use std::path::Path;
 use toml::{Table, Value};
 
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/program/fixtures");
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/program/fixtures");
 const TEXTS: [&str; 2] = ["text.txt", "valid.txt"];
 /// Keys that belong to other output layers than the file's, so a run does not keep them.
 const NOT_KEPT: [&str; 2] = ["vocab.cutoffs", "vocab.n_samples"];

@@ -1,6 +1,6 @@
 //! Pages: rules that the README is short and lists every crate, and that links and paths exist.
 
-use crate::repo::{Repo, assert_caught, assert_none, crate_of};
+use crate::tidy::repo::{Repo, assert_caught, assert_none, crate_of};
 use std::collections::BTreeSet;
 
 const README: &str = "README.md";

@@ -1,7 +1,7 @@
 //! Type names: rule that no two types of the workspace have the same one.
 
-use crate::repo::{Repo, assert_caught, assert_none};
-use crate::rust_text::{code_of, has_word, line_of, test_items};
+use crate::tidy::repo::{Repo, assert_caught, assert_none};
+use crate::tidy::rust_text::{code_of, has_word, line_of, test_items};
 use std::collections::BTreeMap;
 
 /// Conventional names that several files may define.

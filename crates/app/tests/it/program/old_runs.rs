@@ -3,7 +3,7 @@
 //! `scripts/make_old_runs.py` made them on the portable instruction path, so every x86-64 processor
 //! gets the same bits under Linux. On other systems the losses must be close.
 
-use crate::process::{Ended, program};
+use crate::program::process::{Ended, program};
 use engine::checkpoint::newest;
 use engine::disk::RealFs;
 use serde_json::Value;
@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A folder for each kind of run, and the texts that all of them were trained on.
-const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/program/fixtures");
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/program/fixtures");
 const TEXTS: [&str; 2] = ["text.txt", "valid.txt"];
 /// Command that generates the expected text from the finished model.
 const GENERATE: &str = "generate run Once --seed 7 --max-tokens 24";

@@ -1,7 +1,7 @@
 //! Variants of an option: rule that they are named in its own folder and one settings file only.
 
-use crate::repo::{Repo, assert_caught, assert_none};
-use crate::rust_text::{code_of, line_of, test_items};
+use crate::tidy::repo::{Repo, assert_caught, assert_none};
+use crate::tidy::rust_text::{code_of, line_of, test_items};
 
 /// An option: its enums, the folder that knows its variants, and the file that resolves settings.
 struct Choice {

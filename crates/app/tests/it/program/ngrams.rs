@@ -1,7 +1,7 @@
 //! N-gram models, with rows of n-grams in their input vectors: training, resuming, generation.
 
-use crate::process::{Ended, run};
-use crate::scene::Scene;
+use crate::program::process::{Ended, run};
+use crate::program::scene::Scene;
 use std::path::{Path, PathBuf};
 
 /// A run in `out` that stops cleanly after step 5.

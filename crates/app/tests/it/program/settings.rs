@@ -1,10 +1,10 @@
 //! Settings: the help of `train`, the flags that became settings, and docs/settings.md.
 
-use crate::process::{Ended, program, run};
-use crate::scene::Scene;
+use crate::program::process::{Ended, program, run};
+use crate::program::scene::Scene;
 use toml::{Table, Value};
 
-const PAGE: &str = include_str!("../../../../docs/settings.md");
+const PAGE: &str = include_str!("../../../../../docs/settings.md");
 const ALL: &str = include_str!("fixtures/all_settings.toml");
 
 #[test]

@@ -1,7 +1,7 @@
 //! Composed models, whose input vectors come from parts of words: training, evaluation, generation.
 
-use crate::process::{Ended, run};
-use crate::scene::Scene;
+use crate::program::process::{Ended, run};
+use crate::program::scene::Scene;
 use serde_json::Value;
 
 #[test]

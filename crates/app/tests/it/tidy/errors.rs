@@ -1,8 +1,8 @@
 //! Errors: rule that the libraries name no flag and no command, and that `docs/errors.md` lists
 //! the codes of their errors.
 
-use crate::repo::{Repo, assert_caught, assert_none};
-use crate::rust_text::without_comments;
+use crate::tidy::repo::{Repo, assert_caught, assert_none};
+use crate::tidy::rust_text::without_comments;
 use std::collections::BTreeSet;
 
 /// Crates that any front end may use.

@@ -1,7 +1,7 @@
 //! Held-out text and beginnings: what a run is measured on says how well it writes, and what it
 //! writes begins as its text does.
 
-use crate::process::{Ended, run};
+use crate::program::process::{Ended, run};
 use std::fmt::Write;
 use std::path::Path;
 use text::stories;

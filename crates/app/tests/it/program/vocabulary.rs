@@ -1,7 +1,7 @@
 //! Vocabulary commands: codes of a run's words, similar words, and factoring of numbers.
 
-use crate::process::{Ended, run};
-use crate::scene::Scene;
+use crate::program::process::{Ended, run};
+use crate::program::scene::Scene;
 use engine::checkpoint::{newest, parse_step_name};
 use engine::disk::RealFs;
 use std::path::PathBuf;

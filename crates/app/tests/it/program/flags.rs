@@ -1,7 +1,7 @@
 //! Invalid flags and settings: each is refused by name before any file is written.
 
-use crate::process::{Ended, run};
-use crate::scene::Scene;
+use crate::program::process::{Ended, run};
+use crate::program::scene::Scene;
 
 #[test]
 fn absurd_flags_are_refused_by_name() {
@@ -103,7 +103,7 @@ fn unknown_commands_are_refused() {
     }
     let ended = run(scene.path(), &["train"]);
     assert_eq!(ended.complaint(1, &["no text given", "crystalline train book.txt"]), None);
-    let ended: Ended = crate::process::program(scene.path())
+    let ended: Ended = crate::program::process::program(scene.path())
         .args(["inspect", "x"])
         .env("CRYSTALLINE_ISA", "avx1024")
         .output()

@@ -1,8 +1,8 @@
 //! Sizes: rule that a file has at most 500 lines, a function 70; tests and the two passes may take
 //! 120.
 
-use crate::repo::{Repo, assert_caught, assert_none, is_test_file};
-use crate::rust_text::{code_of, functions};
+use crate::tidy::repo::{Repo, assert_caught, assert_none, is_test_file};
+use crate::tidy::rust_text::{code_of, functions};
 
 const FILE_LINES: usize = 500;
 const FUNCTION_LINES: usize = 70;

@@ -1,6 +1,6 @@
 //! Test scene: a folder with a small text, and a run on it that takes about a second.
 
-use crate::process::{Ended, program, run};
+use crate::program::process::{Ended, program, run};
 use engine::checkpoint::{list, newest, verify};
 use engine::disk::RealFs;
 use std::path::{Path, PathBuf};

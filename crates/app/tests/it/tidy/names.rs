@@ -1,7 +1,7 @@
 //! File names: rule that no file or folder has a meaningless name such as `util`, and that the root
 //! holds three pages only.
 
-use crate::repo::{Repo, assert_caught, assert_none};
+use crate::tidy::repo::{Repo, assert_caught, assert_none};
 
 const EMPTY_NAMES: [&str; 11] =
     ["util", "utils", "common", "helper", "helpers", "misc", "old", "new", "v2", "final", "stuff"];

@@ -1,7 +1,7 @@
 //! Mirror: rule that each step `// F7` of the forward pass has its `// B7`, in reverse order, and
 //! that decoding has the same steps in the same order as forward.
 
-use crate::repo::{Repo, assert_caught, assert_none};
+use crate::tidy::repo::{Repo, assert_caught, assert_none};
 
 const FORWARD: &str = "crates/engine/src/model/forward.rs";
 const BACKWARD: &str = "crates/engine/src/model/backward.rs";

@@ -1,7 +1,7 @@
 //! Run locks: a second trainer of a run is refused and told which process holds the lock.
 
-use crate::process::{read_until, run};
-use crate::scene::Scene;
+use crate::program::process::{read_until, run};
+use crate::program::scene::Scene;
 use engine::disk::RunLock;
 
 #[test]
@@ -39,7 +39,7 @@ fn a_folder_in_which_a_run_is_being_created_is_refused() {
     let scene = Scene::new();
     std::fs::create_dir(scene.path().join("run")).unwrap();
     let _lock = RunLock::take(&scene.path().join("run")).unwrap();
-    let refused: crate::process::Ended = scene.train("run", "").output().unwrap().into();
+    let refused: crate::program::process::Ended = scene.train("run", "").output().unwrap().into();
     let owner = format!("process {}", std::process::id());
     assert_eq!(refused.complaint(1, &["run is being trained by", &owner]), None);
 }

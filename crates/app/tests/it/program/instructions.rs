@@ -1,8 +1,8 @@
 //! Instruction path changes: a run resumed on another path reports it and ends with nearly the same
 //! loss.
 
-use crate::process::Ended;
-use crate::scene::Scene;
+use crate::program::process::Ended;
+use crate::program::scene::Scene;
 use kernels::Isa;
 
 /// Rounding differs in the last of 24 bits and grows over 60 steps; a wrong kernel shows in the

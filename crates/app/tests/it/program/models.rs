@@ -1,7 +1,7 @@
 //! Unusable runs and models: refused by name; usable checkpoints are still used.
 
-use crate::process::{Ended, run};
-use crate::scene::Scene;
+use crate::program::process::{Ended, run};
+use crate::program::scene::Scene;
 
 #[test]
 fn paths_without_a_model_are_refused_by_name() {

@@ -1,7 +1,7 @@
 //! Signals: Ctrl-C and SIGTERM stop a run cleanly; a second signal stops it at once.
 
-use crate::process::{Ended, read_until, send};
-use crate::scene::Scene;
+use crate::program::process::{Ended, read_until, send};
+use crate::program::scene::Scene;
 use rustix::process::Signal;
 use std::io::Read;
 use std::process::Command;
