@@ -68,10 +68,14 @@ struct RopeParameters {
     rope_theta: f32,
 }
 
+/// Whether other programs compute this model.
+pub(super) fn is_plain(config: &ModelConfig) -> bool {
+    config.head.is_plain() && config.n_parts == 0 && config.ngrams.is_empty()
+}
+
 /// Text of `config.json`.
 pub fn config_json(config: &ModelConfig, ids: &TokenIds) -> String {
-    let is_plain = config.head.is_plain() && config.n_parts == 0 && config.ngrams.is_empty();
-    let (architecture, model_type) = match (is_plain, config.qk_norm) {
+    let (architecture, model_type) = match (is_plain(config), config.qk_norm) {
         (false, _) => ("CrystallineForCausalLM", ModelType::Own),
         (true, false) => ("LlamaForCausalLM", ModelType::Llama),
         (true, true) => ("Qwen3ForCausalLM", ModelType::Qwen3),

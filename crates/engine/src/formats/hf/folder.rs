@@ -1,6 +1,6 @@
 //! Files of a Hugging Face model folder: their names, the constant ones, and the parameters.
 
-use super::config::{CONFIG_BYTES_MAX, config_json, parse_config};
+use super::config::{CONFIG_BYTES_MAX, config_json, is_plain, parse_config};
 use super::generation_config::{TokenIds, generation_config_json, parse_generation_config};
 use super::param_files::{PARAMS_NAME, ParamFiles};
 use crate::disk::{LoadError, RealFs, read_file};
@@ -24,6 +24,15 @@ pub const TOKENIZER_NAME: &str = "tokenizer.json";
 const GENERATION_CONFIG_NAME: &str = "generation_config.json";
 const TOKENIZER_CONFIG_NAME: &str = "tokenizer_config.json";
 
+const README_NAME: &str = "README.md";
+/// What a folder says that transformers refuses with the advice to upgrade transformers.
+const README: &str = "\
+This model is of type `crystalline`: its output layer or its input vectors are such that only the
+program Crystalline computes them. No version of transformers reads it, so upgrading transformers
+does not help. Crystalline can convert a model with a factored output layer into a plain Llama, which
+other programs read.
+";
+
 /// Files of a model folder that training does not change: all but the parameters.
 pub struct ConstantFiles {
     files: Vec<(&'static str, Arc<[u8]>)>,
@@ -45,8 +54,11 @@ impl ConstantFiles {
             (CONFIG_NAME, config_json(model, &ids).into_bytes().into()),
             (GENERATION_CONFIG_NAME, generation_config_json(&ids).into_bytes().into()),
             (TOKENIZER_NAME, json.into()),
-            (TOKENIZER_CONFIG_NAME, tokenizer.config_json().into()),
+            (TOKENIZER_CONFIG_NAME, tokenizer.config_json(Some(model.seq_len)).into()),
         ];
+        if !is_plain(model) {
+            files.push((README_NAME, README.as_bytes().into()));
+        }
         files.extend(codes.map(|codes| (CODES_NAME, codes_json(codes, tokenizer).into())));
         let side_files = inputs.side_files(hash.as_bytes());
         files.extend(side_files.map(|(name, bytes)| (name, bytes.into())));
