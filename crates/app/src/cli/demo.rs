@@ -14,6 +14,7 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use text::corpus::{Input, TextRules};
 
 /// Train a model on built-in stories for a minute, then give it prompts.
 #[derive(Debug, clap::Args)]
@@ -78,8 +79,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut pool = kernels::Pool::new(threads);
     let precision = PrecisionArg::Auto.resolve();
     let opened = model::open(&dir, precision, &mut pool)?;
-    let text = std::fs::read_to_string(&corpus)
-        .with_context(|| format!("cannot read {}", corpus.display()))?;
+    let text = Input::open(&corpus)?.text(TextRules::default())?.text;
     let grade = grade_stories(&opened.model, &opened.tokenizer, &text, args.seed, &mut pool)?;
     say!("{grade}");
     writeln!(std::io::stdout(), "{}", dir.display())?;

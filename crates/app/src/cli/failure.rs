@@ -17,11 +17,12 @@ use text::vocab::morphemes::MorphemeError;
 use text::vocab::{CodeFileError, NgramFileError};
 
 /// Errors that no retry can fix: the settings or their inputs must change.
-const REFUSED: [&str; 13] = [
+const REFUSED: [&str; 14] = [
     "classes-refused",
     "corpus-changed",
     "file-mismatch",
     "holdout-refused",
+    "ids-refused",
     "model-too-large",
     "run-exists",
     "sampling-refused",

@@ -319,3 +319,18 @@ fn a_difference_is_found() {
     assert!(difference(&[(3, 0.5), (9, 0.3), (1, 0.2)], &whole).is_some());
     assert!(difference(&[(3, 0.501), (1, 0.299), (9, 0.2)], &whole).is_some());
 }
+
+#[test]
+fn forbidden_tokens_are_never_chosen() {
+    for settings in [all(), Sampling { temperature: 0.0, ..all() }, Sampling { top_k: 2, ..all() }]
+    {
+        let mut sampler = Sampler::new(settings, 5).unwrap();
+        sampler.forbid(|token| token != 3 && token != 2);
+        let mut choose = |i| sampler.choose(&mut Distribution::Whole(&LOGITS), i);
+        assert!((0..500).all(|i| [2, 3].contains(&choose(i))), "{settings:?}");
+        // Nothing is left to choose from.
+        sampler.forbid(|_| true);
+        let chosen = sampler.choose(&mut Distribution::Whole(&LOGITS), 0);
+        assert!(settings.temperature > 0.0 || chosen == 4);
+    }
+}
