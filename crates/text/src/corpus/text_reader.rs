@@ -166,8 +166,16 @@ impl<'a> TextReader<'a> {
             self.read_more(seen)?;
         }
         let is_nfc = self.rules.normal_form == NormalForm::Nfc;
-        self.n_given =
-            if self.n_left == 0 { self.text.len() } else { cut_point(&self.text, is_nfc) };
+        self.n_given = loop {
+            if self.n_left == 0 {
+                break self.text.len();
+            }
+            let must_cut = !is_nfc || self.text.len() >= 2 * self.piece_bytes.max(CUT_SEARCH_BYTES);
+            match cut_point(&self.text, is_nfc, must_cut) {
+                Some(at) => break at,
+                None => self.read_more(seen)?,
+            }
+        };
         let piece = &self.text[..self.n_given];
         if is_nfc && may_be_decomposed(piece) {
             self.composed = piece.nfc().collect();
@@ -324,8 +332,9 @@ fn complete_len(bytes: &[u8]) -> usize {
 }
 
 /// Position at which to cut `text` when more follows; never right after a carriage return, whose
-/// line feed may be next.
-fn cut_point(text: &str, is_nfc: bool) -> usize {
+/// line feed may be next, nor, if `is_nfc`, before a character that combines with the one before;
+/// `None` if there is no such position, unless it `must_cut`.
+fn cut_point(text: &str, is_nfc: bool, must_cut: bool) -> Option<usize> {
     let bytes = text.as_bytes();
     let first = bytes.len().saturating_sub(CUT_SEARCH_BYTES);
     let is_solid = |c: Option<char>| c.is_some_and(|c| !c.is_whitespace());
@@ -335,15 +344,15 @@ fn cut_point(text: &str, is_nfc: bool) -> usize {
     let last_lone =
         |blank: u8| (first..bytes.len()).rev().find(|i| bytes[*i] == blank && is_lone(*i));
     if let Some(i) = last_lone(b'\n') {
-        return i + 1;
+        return Some(i + 1);
     }
     if let Some(i) = last_lone(b' ') {
-        return i;
+        return Some(i);
     }
     let mut last = text.char_indices().rev().take(CUT_SEARCH_CHARS).filter(|(at, _)| *at > 0);
-    let at_last = last.clone().next();
-    let between = if is_nfc { last.find(|(_, c)| stands_alone(*c)).or(at_last) } else { at_last };
-    between.map_or(text.len(), |(at, _)| at)
+    let at_last = last.clone().next().map_or(text.len(), |(at, _)| at);
+    let alone = last.find(|(_, c)| is_nfc && stands_alone(*c)).map(|(at, _)| at);
+    alone.or(must_cut.then_some(at_last))
 }
 
 #[cfg(test)]

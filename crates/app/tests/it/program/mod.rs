@@ -4,6 +4,7 @@
 mod compose;
 mod convert;
 mod disk;
+mod doors;
 mod flags;
 mod heads;
 mod held_out;
@@ -15,6 +16,7 @@ mod ngrams;
 mod old_runs;
 mod old_settings;
 mod process;
+mod prompts;
 mod scene;
 mod settings;
 mod signals;

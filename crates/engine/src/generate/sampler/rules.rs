@@ -72,6 +72,10 @@ impl Rules {
     /// Turns the candidates' scores into probabilities, and applies top-p, then min-p. Top-k has
     /// already been applied.
     pub fn narrow(&self, candidates: &mut Candidates) {
+        if self.forbids_some() {
+            // Not even rounding may choose one.
+            candidates.all().retain(|candidate| candidate.score > f32::NEG_INFINITY);
+        }
         candidates.softmax(self.temperature);
         if self.settings.top_p < 1.0 {
             candidates.keep_top_p(self.settings.top_p as f64);
