@@ -1,6 +1,8 @@
 //! Tokens of a text file.
 
-use crate::corpus::{self, Corpus, Split, TextRules, TextSpan, TokenSource, hide, hold_out};
+use crate::corpus::{
+    self, Corpus, Excerpt, Input, Split, TextRules, TextSpan, TokenSource, hide, hold_out,
+};
 use crate::tokenizer::{Control, EncodedText, TextError, Tokenizer, documents};
 use std::path::Path;
 
@@ -28,7 +30,7 @@ impl FileTokensError {
 /// How a text is read and cut into documents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DocumentRules {
-    /// Bytes that are not UTF-8, and line ends.
+    /// Bytes that are not UTF-8, line ends, and decomposed characters.
     pub text: TextRules,
     /// What stands between documents in a file.
     pub separator: Option<String>,
@@ -36,18 +38,22 @@ pub struct DocumentRules {
     pub reads_specials: bool,
 }
 
-/// The tokens of a file, as a run has them that is trained on it.
+/// The tokens of a text, as a run has them that is trained on it.
 ///
 /// # Errors
-/// [`FileTokensError`] if the file cannot be read as text.
-pub fn file_tokens(
-    path: &Path,
+/// [`FileTokensError`] if the input cannot be read as text, or is empty.
+pub fn input_tokens(
+    input: Input,
     tokenizer: &Tokenizer,
     rules: &DocumentRules,
     threads: usize,
 ) -> Result<EncodedText, FileTokensError> {
-    let corpus = Corpus::open(&[path.to_owned()], rules.text)?;
-    tokens_of(&corpus, &[corpus.all()], tokenizer, rules, threads)
+    let path = input.name().to_owned();
+    let text = input.text(rules.text)?.text;
+    if text.is_empty() {
+        return Err(corpus::Error::Empty { path }.into());
+    }
+    encode(&[Excerpt { text, ends: true }], tokenizer, rules, threads)
 }
 
 /// The tokens of a file in two parts, of which the second is `fraction` of it, held out as in a run.
@@ -74,8 +80,16 @@ fn tokens_of(
     rules: &DocumentRules,
     threads: usize,
 ) -> Result<EncodedText, FileTokensError> {
-    let excerpts = corpus.excerpts(spans)?;
-    let documents = documents(&excerpts, rules.separator.as_deref());
+    encode(&corpus.excerpts(spans)?, tokenizer, rules, threads)
+}
+
+fn encode(
+    excerpts: &[Excerpt],
+    tokenizer: &Tokenizer,
+    rules: &DocumentRules,
+    threads: usize,
+) -> Result<EncodedText, FileTokensError> {
+    let documents = documents(excerpts, rules.separator.as_deref());
     let control = &mut Control::threads(threads);
     Ok(tokenizer.encode_all(&documents, rules.reads_specials, control)?)
 }

@@ -21,5 +21,5 @@ pub mod tokenizer;
 pub mod vocab;
 
 pub use digits::thousands;
-pub use file_tokens::{DocumentRules, FileTokensError, file_tokens, split_file_tokens};
+pub use file_tokens::{DocumentRules, FileTokensError, input_tokens, split_file_tokens};
 pub use target_counts::TargetCounts;

@@ -1,6 +1,6 @@
 //! Token order benchmark: table rows gathered, scattered into and updated, under each order of ids.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use kernels::adamw::{AdamwStep, adamw_update};
 use kernels::embedding::{embedding_backward, embedding_forward};
 use kernels::reduce::sum_squares;
@@ -11,8 +11,8 @@ use std::hint::black_box;
 use std::ops::Range;
 use std::path::Path;
 use std::time::Instant;
-use text::corpus::Batches;
 use text::corpus::permutation::inverse;
+use text::corpus::{Batches, Input, TextRules};
 use text::tokenizer::{Control, Tokenizer, TokenizerKind, TrainOptions};
 use text::vocab::classes::{self, ClassMethod, ClassOptions, count_tokens};
 use text::vocab::order::{Marks, TokenOrder};
@@ -117,7 +117,7 @@ pub struct Options {
 
 /// Measures orders on the vocabularies of a text.
 pub fn measure(path: &Path, options: Options) -> Result<Report> {
-    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let text = Input::open(path)?.text(TextRules::default())?.text;
     let vocabulary = |(kind, size)| vocabulary(&text, kind, size, options);
     Ok(Report {
         isa: Isa::active().name(),

@@ -1,15 +1,17 @@
 //! `crystalline chat`: a terminal loop; the model continues each line of the user.
 
+use super::generate::{say_ended_at_once, say_left_out};
+use super::lines::read_line;
 use super::model;
-use super::options::SamplingArgs;
-use super::options::threads;
+use super::options::{SamplingArgs, threads};
 use super::say::say;
 use super::signals::Signals;
 use anyhow::Result;
 use engine::formats::LoadedModel;
-use engine::generate::{Request, Session, Written, generate};
+use engine::generate::{Prompt, Request, Session, Written, generate};
+use engine::train::run::prompt_rules;
 use kernels::Pool;
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -39,7 +41,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
 
 /// Reads lines until the input ends and prints a continuation of each.
 ///
-/// A base model continues text, so each line starts a new text with an empty context.
+/// A base model continues text, so each line starts a new text with an empty context. A line that is
+/// no text is passed over.
 pub fn talk(opened: &LoadedModel, mut request: Request, pool: &mut Pool) -> Result<ExitCode> {
     let signals = Signals::listen()?;
     let is_person = std::io::stdin().is_terminal();
@@ -49,32 +52,44 @@ pub fn talk(opened: &LoadedModel, mut request: Request, pool: &mut Pool) -> Resu
     let precision = opened.model.model().packed.precision();
     let max_len = opened.model.max_len();
     let mut session = Session::new(opened.model.layout(), precision, max_len, pool.threads());
-    let mut line = String::new();
-    loop {
+    let rules = prompt_rules(&opened.folder)?;
+    let mut is_last = false;
+    while !is_last {
         if is_person {
             eprint!("> ");
         }
-        line.clear();
-        if signals.came() || std::io::stdin().lock().read_line(&mut line)? == 0 {
-            return Ok(ExitCode::SUCCESS);
+        if signals.came() {
+            break;
         }
-        let prompt = line.trim_end();
-        if prompt.is_empty() {
-            continue;
-        }
+        let Some(line) = read_line(&mut std::io::stdin().lock(), rules)? else { break };
+        is_last = line.is_last;
+        let text = match line.text {
+            Ok(text) if text.trim().is_empty() => continue,
+            Ok(text) => text,
+            Err(error) => {
+                say!("{error}; the line is passed over");
+                continue;
+            }
+        };
         let mut out = std::io::stdout().lock();
-        write!(out, "{prompt}")?;
+        write!(out, "{text}")?;
         session.rewind(0);
-        let ids = opened.tokenizer.encode_ordinary(prompt);
+        let prompt = Prompt::new(&opened.tokenizer, &text);
+        say_left_out(&prompt, max_len);
+        request.owes_blank = prompt.owes_blank;
         let mut result = Ok(());
         let mut report = |written: Written| {
             result = write!(out, "{}", written.text()).and_then(|()| out.flush());
             result.is_ok() && !signals.came()
         };
         let model = opened.model.model();
-        generate(&mut session, model, pool, &opened.tokenizer, &ids, &request, &mut report)?;
+        let tokenizer = &opened.tokenizer;
+        let usage =
+            generate(&mut session, model, pool, tokenizer, &prompt.ids, &request, &mut report)?;
         result?;
         writeln!(out)?;
+        say_ended_at_once(&usage);
         request.sampling.seed = request.sampling.seed.wrapping_add(1);
     }
+    Ok(ExitCode::SUCCESS)
 }

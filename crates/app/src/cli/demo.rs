@@ -6,7 +6,7 @@ use super::quantity::parse_time;
 use super::say::say;
 use super::signals::Signals;
 use super::{chat, data, model, train};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use engine::generate::{Request, Sampling, grade_stories};
 use engine::train::run::{Budget, Claim, Place, STORIES_NAME, prepare_in};
 use engine::train::settings::Settings;
@@ -14,6 +14,7 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use text::corpus::{Input, TextRules};
 
 /// Train a model on built-in stories for a minute, then give it prompts.
 #[derive(Debug, clap::Args)]
@@ -76,8 +77,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut pool = kernels::Pool::new(threads);
     let precision = PrecisionArg::Auto.resolve();
     let opened = model::open(&dir, precision, &mut pool)?;
-    let text = std::fs::read_to_string(&corpus)
-        .with_context(|| format!("cannot read {}", corpus.display()))?;
+    let text = Input::open(&corpus)?.text(TextRules::default())?.text;
     let grade = grade_stories(&opened.model, &opened.tokenizer, &text, args.seed, &mut pool)?;
     say!("{grade}");
     writeln!(std::io::stdout(), "{}", dir.display())?;

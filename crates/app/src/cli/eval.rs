@@ -2,7 +2,7 @@
 
 use super::options::{PrecisionArg, threads};
 use super::output::Force;
-use super::{logits, model};
+use super::{input, logits, model};
 use anyhow::{Result, bail};
 use engine::formats::LoadedModel;
 use engine::train::run::{TRAIN_NAME, rules_of_run};
@@ -12,7 +12,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use text::corpus::{TokenFile, TokenSource};
-use text::file_tokens;
+use text::input_tokens;
 use text::vocab::word_spans::{WordCounts, WordSpans};
 
 /// Measure a model on a text: loss, perplexity, bits per byte.
@@ -23,7 +23,7 @@ use text::vocab::word_spans::{WordCounts, WordSpans};
 pub struct Args {
     /// A run's folder or a model folder.
     model: PathBuf,
-    /// A text file.
+    /// A text file; - is standard input.
     file: PathBuf,
     /// Number format of matrix products.
     #[arg(long, value_name = "FORMAT", default_value = "auto")]
@@ -52,7 +52,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let precision = args.precision.resolve();
     let mut pool = Pool::new(threads);
     let mut opened = model::open_any(&args.model, precision, &mut pool, args.nonfinite)?;
-    let tokens = file_tokens(&args.file, &opened.tokenizer, &rules_of_run(&args.model)?, threads)?;
+    let (rules, input) = (rules_of_run(&args.model)?, input::open(&args.file, "the text")?);
+    let tokens = input_tokens(input, &opened.tokenizer, &rules, threads)?;
     if tokens.ids.len() < 2 {
         bail!("{}: too short to measure, it has {} tokens", args.file.display(), tokens.ids.len());
     }

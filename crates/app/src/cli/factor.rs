@@ -2,7 +2,7 @@
 
 use super::columns::fit;
 use super::quantity::{parse_time, show_time};
-use super::vocabulary;
+use super::{input, vocabulary};
 use anyhow::{Result, anyhow, bail};
 use engine::vocabulary::Vocabulary;
 use lattice::numbers::factorise::{Unfinished, factor_big};
@@ -57,7 +57,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let vocabulary = vocabulary::open(Path::new(&args.first))?;
     match number(what)? {
         Some(n) if !args.word => explain_number(&mut out, &vocabulary, &n, args.time)?,
-        _ => explain_word(&mut out, &vocabulary, what)?,
+        _ => {
+            let word = input::as_model_reads(vocabulary.folder.path(), what)?;
+            explain_word(&mut out, &vocabulary, &word)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -17,13 +17,14 @@ use text::vocab::morphemes::MorphemeError;
 use text::vocab::{CodeFileError, NgramFileError};
 
 /// Errors that no retry can fix: the settings or their inputs must change.
-const REFUSED: [&str; 15] = [
+const REFUSED: [&str; 16] = [
     "classes-refused",
     "corpus-changed",
     "file-exists",
     "file-mismatch",
     "folder-not-empty",
     "holdout-refused",
+    "ids-refused",
     "model-too-large",
     "run-exists",
     "sampling-refused",

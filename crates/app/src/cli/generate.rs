@@ -1,28 +1,33 @@
 //! `crystalline generate`: continues a prompt.
 
-use super::model;
 use super::options::{SamplingArgs, threads};
 use super::say::say;
+use super::{input, model};
 use anyhow::Result;
-use engine::generate::{Request, Session, Written, generate};
+use engine::generate::{Finish, Prompt, Request, Session, Usage, Written, generate};
+use engine::train::run::NEW_TEXT;
 use kernels::Pool;
 use serde_json::json;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
+use text::corpus::STANDARD_INPUT;
 
 /// Continue a text with a model.
 #[derive(Debug, clap::Args)]
 #[command(
-    before_help = "Examples:\n  crystalline generate runs/book \"Once upon a time\"\n  crystalline generate runs/book \"The\" --temperature 0 --max-tokens 50"
+    before_help = "Examples:\n  crystalline generate runs/book \"Once upon a time\"\n  crystalline generate runs/book \"The\" --temperature 0 --max-tokens 50\n  crystalline generate runs/book --prompt-file start.txt"
 )]
 pub struct Args {
     /// A run's folder or a model folder.
     model: PathBuf,
-    /// The text to continue.
+    /// The text to continue; - reads it from standard input.
     #[arg(default_value = "")]
     prompt: String,
+    /// File with the text to continue; a line end at its end is left out.
+    #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
+    prompt_file: Option<PathBuf>,
     #[command(flatten)]
     sampling: SamplingArgs,
     /// Print a line of JSON per token instead of the text: id, token, and the natural logarithm of
@@ -36,22 +41,58 @@ pub struct Args {
     verbose: bool,
 }
 
+/// The text to continue, before the model's rules of reading.
+fn prompt(args: &Args) -> Result<String> {
+    let what = "the text to continue";
+    let input = match &args.prompt_file {
+        Some(path) => input::open(path, what)?,
+        None if args.prompt == STANDARD_INPUT => input::standard_input(what),
+        None => return Ok(args.prompt.clone()),
+    };
+    let text = input.text(NEW_TEXT)?.text;
+    // What ends the last line begins no other.
+    Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
+}
+
+/// Says what the model does not see of a prompt.
+pub fn say_left_out(prompt: &Prompt, max_len: usize) {
+    let n = prompt.n_left_out(max_len);
+    if n > 0 {
+        say!(
+            "the prompt has {} tokens, the model's context holds {max_len}: the first {n} are left \
+             out",
+            prompt.ids.len()
+        );
+    }
+}
+
+/// Says that the model took the prompt for a whole text, if so.
+pub fn say_ended_at_once(usage: &Usage) {
+    if usage.new_tokens == 0 && usage.finish == Finish::EndOfText {
+        say!("the model ended the text at once; to have it go on, add --ignore-end");
+    }
+}
+
 pub fn run(args: Args) -> Result<ExitCode> {
+    let given = prompt(&args)?;
     let threads = threads(args.sampling.threads);
     let mut pool = Pool::new(threads);
     let precision = args.sampling.precision.resolve();
     let opened = model::open_any(&args.model, precision, &mut pool, args.nonfinite)?;
     let max_len = opened.model.max_len();
     let mut session = Session::new(opened.model.layout(), precision, max_len, threads);
-    let ids = opened.tokenizer.encode_ordinary(&args.prompt);
+    let given = input::as_model_reads(&opened.folder, &given)?;
+    let prompt = Prompt::new(&opened.tokenizer, &given);
     let request = args.sampling.request(&opened.text_ends)?;
-    let request = Request { log_probs: args.log_probs, ..request };
+    let (log_probs, owes_blank) = (args.log_probs, prompt.owes_blank);
+    let request = Request { log_probs, owes_blank, ..request };
+    say_left_out(&prompt, max_len);
     if args.sampling.draws_seed() {
         say!("seed {}", request.sampling.seed);
     }
     let mut out = std::io::stdout().lock();
     if !args.log_probs {
-        write!(out, "{}", args.prompt)?;
+        write!(out, "{given}")?;
     }
     let began = Instant::now();
     let mut result = Ok(());
@@ -60,7 +101,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         opened.model.model(),
         &mut pool,
         &opened.tokenizer,
-        &ids,
+        &prompt.ids,
         &request,
         &mut |written| {
             result = match written {
@@ -78,6 +119,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if !args.log_probs {
         writeln!(out)?;
     }
+    say_ended_at_once(&usage);
     if args.verbose {
         let seconds = began.elapsed().as_secs_f64();
         say!(

@@ -3,6 +3,9 @@
 use engine::train::events::Notice;
 use text::thousands;
 
+/// Number of files that are named.
+const SHOWN: usize = 3;
+
 /// One or two sentences: what was found, and what to do about it.
 pub fn words(notice: &Notice) -> String {
     match notice {
@@ -44,6 +47,21 @@ pub fn words(notice: &Notice) -> String {
             "{name:?} stands in the text {} times and is read as ordinary text; if it separates \
              documents, give --separator {name:?}",
             thousands(*n)
+        ),
+        Notice::EmptyFiles { files } => {
+            let first: Vec<String> =
+                files.iter().take(SHOWN).map(|file| file.display().to_string()).collect();
+            let more = if files.len() > SHOWN { ", ..." } else { "" };
+            let n = thousands(files.len());
+            format!("left out {n} without text: {}{more}", first.join(", "))
+        }
+        Notice::LineEnds { n } => format!(
+            "{} line ends of other systems (CR or CR LF) are read as line feeds",
+            thousands(*n as usize)
+        ),
+        Notice::Composed { n } => format!(
+            "{} characters written as a letter and its accents are read as one character each (NFC)",
+            thousands(*n as usize)
         ),
         _ => format!("{notice:?}"),
     }

@@ -55,10 +55,10 @@ pub struct SamplingArgs {
     /// Random seed; the same seed gives the same text [default: a new one each time].
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// String that ends the text; may be repeated.
-    #[arg(long, value_name = "TEXT")]
+    /// String that ends the text; may be repeated. \n is a line end, \t a tab, \\ a backslash.
+    #[arg(long, value_name = "TEXT", value_parser = parse_stop)]
     stop: Vec<String>,
-    /// Continue after an end-of-text token.
+    /// Never choose a token that ends the text: write on up to the maximum.
     #[arg(long)]
     ignore_end: bool,
     /// Number format of matrix products.
@@ -93,10 +93,33 @@ impl SamplingArgs {
             sampling,
             max_tokens: self.max_tokens,
             stop: self.stop.clone(),
-            ends: if self.ignore_end { Vec::new() } else { text_ends.to_vec() },
-            log_probs: false,
+            ends: text_ends.to_vec(),
+            forbidden: if self.ignore_end { text_ends.to_vec() } else { Vec::new() },
+            ..Request::default()
         })
     }
+}
+
+/// Parses `--stop`. Shells pass a backslash and an n on as they are.
+fn parse_stop(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("expected at least one character".to_owned());
+    }
+    let (mut stop, mut chars) = (String::new(), text.chars());
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            stop.push(c);
+            continue;
+        }
+        stop.push(match chars.next() {
+            Some('n') => '\n',
+            Some('r') => '\r',
+            Some('t') => '\t',
+            Some('\\') => '\\',
+            _ => return Err(r"after a backslash, expected n, r, t or a second one".to_owned()),
+        });
+    }
+    Ok(stop)
 }
 
 /// A seed from the clock, short enough to be typed again.
@@ -116,4 +139,19 @@ pub fn parse_name<T: DeserializeOwned>(name: &str) -> Result<T, serde::de::value
 pub fn threads(given: Option<usize>) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, |n| n.get());
     given.unwrap_or_else(cores).clamp(1, 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stop_strings_may_be_written_with_backslashes() {
+        for (given, meant) in [("END", "END"), (r"\n\n", "\n\n"), (r"a\tb\\n\r", "a\tb\\n\r")] {
+            assert_eq!(parse_stop(given).as_deref(), Ok(meant));
+        }
+        for bad in ["", r"\", r"\d", r"a\ b"] {
+            assert!(parse_stop(bad).is_err(), "{bad}");
+        }
+    }
 }

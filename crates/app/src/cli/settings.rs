@@ -4,6 +4,7 @@
 //! Each group of flags serialises to a section of a settings file, its fields renamed to the keys there,
 //! and is merged over the file. So no second list maps flags to settings.
 
+use super::input;
 use super::options::{PrecisionArg, parse_name};
 use anyhow::{Context, Result};
 use engine::head::HeadName;
@@ -236,8 +237,7 @@ pub fn read(
 
 /// Reads a settings file and checks its keys and types; values are checked after merging.
 fn read_file(path: &Path) -> Result<Table> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read the settings {}", path.display()))?;
+    let text = input::settings(path)?;
     let checked = toml::from_str::<Settings>(&text).and_then(|_| text.parse());
     checked.map_err(|error| {
         let (path, message) = (path.to_owned(), error.to_string());

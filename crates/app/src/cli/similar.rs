@@ -3,7 +3,7 @@
 use super::columns::fit;
 use super::quantity::show_time;
 use super::say::say;
-use super::vocabulary;
+use super::{input, vocabulary};
 use anyhow::{Result, bail};
 use engine::vocabulary::{ByCode, ByEmbedding, Query, Vocabulary};
 use serde::Serialize;
@@ -48,7 +48,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         bail!("no word given; name one, as in `crystalline similar runs/book running`");
     }
     let vocabulary = vocabulary::open(&args.model)?;
-    let query = vocabulary.query(&args.word);
+    let query = vocabulary.query(&input::as_model_reads(vocabulary.folder.path(), &args.word)?);
     let by_code = by_code(&vocabulary, &query, args.top);
     let by_embedding = by_embedding(&vocabulary, &query, args.top)?;
     let Query { word, id, code, parts } = query;

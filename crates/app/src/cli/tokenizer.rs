@@ -1,15 +1,18 @@
 //! `crystalline tokenizer`: trains a tokeniser and applies it to text.
 
-use super::model;
 use super::options::{parse_name, threads};
 use super::output::Force;
 use super::say::say;
-use anyhow::{Context, Result};
+use super::{input, model, notices};
+use anyhow::Result;
 use engine::disk::{RealFs, commit_file};
-use std::io::{Read, Write};
+use engine::train::events::Notice;
+use engine::train::run::NEW_TEXT;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use text::tokenizer::{Control, Tokenizer, TokenizerKind, TrainOptions};
+use text::corpus::{Error, InputText, TextRules};
+use text::tokenizer::{Control, TextError, Tokenizer, TokenizerKind, TrainOptions};
 use text::vocab::{CODES_NAME, codes_json, learn_codes};
 
 /// Train a tokeniser and apply it to text.
@@ -20,8 +23,8 @@ use text::vocab::{CODES_NAME, codes_json, learn_codes};
 pub enum Command {
     /// Learn a vocabulary from text files.
     Train {
-        /// Text files.
-        #[arg(required = true)]
+        /// Text files; - is standard input.
+        #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
         /// Tokeniser: word, split, bpe or char.
         #[arg(long, default_value = "word", value_parser = parse_name::<TokenizerKind>)]
@@ -38,25 +41,27 @@ pub enum Command {
         #[command(flatten)]
         force: Force,
     },
-    /// Print the token ids of a text, given or from stdin.
+    /// Print the token ids of a text.
     Encode {
         /// A tokenizer.json, a run's folder or a model folder.
         tokenizer: PathBuf,
-        /// The text.
-        text: Option<String>,
+        /// The text; - reads it from standard input.
+        #[arg(default_value = "-")]
+        text: String,
     },
     /// Print the text of token ids.
     Decode {
         /// A tokenizer.json, a run's folder or a model folder.
         tokenizer: PathBuf,
-        /// Token ids.
-        ids: Vec<u32>,
+        /// Token ids; - reads them from standard input.
+        #[arg(default_value = "-")]
+        ids: Vec<String>,
     },
     /// Print the tokens of a text, one per line; without a text, the kind and the vocabulary size.
     Show {
         /// A tokenizer.json, a run's folder or a model folder.
         tokenizer: PathBuf,
-        /// The text.
+        /// The text; - reads it from standard input.
         text: Option<String>,
     },
 }
@@ -73,11 +78,16 @@ pub fn run(command: Command) -> Result<ExitCode> {
             train(&files, &options, &path)?;
         }
         Command::Encode { tokenizer, text } => {
-            let ids = load(&tokenizer)?.encode(&text_or_stdin(text)?);
+            let ids = load(&tokenizer)?.encode(&text_of(&text)?);
             let ids: Vec<_> = ids.iter().map(u32::to_string).collect();
             writeln!(out, "{}", ids.join(" "))?;
         }
-        Command::Decode { tokenizer, ids } => writeln!(out, "{}", load(&tokenizer)?.decode(&ids))?,
+        Command::Decode { tokenizer, ids } => {
+            let tokenizer = load(&tokenizer)?;
+            let ids = parse_ids(&ids)?;
+            tokenizer.check_ids(&ids)?;
+            writeln!(out, "{}", tokenizer.decode(&ids))?;
+        }
         Command::Show { tokenizer, text } => {
             let tokenizer = load(&tokenizer)?;
             match text {
@@ -88,7 +98,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
                     tokenizer.vocab_size()
                 )?,
                 Some(text) => {
-                    for id in tokenizer.encode(&text) {
+                    for id in tokenizer.encode(&text_of(&text)?) {
                         writeln!(out, "{id:>7}  {}", tokenizer.token_text(id))?;
                     }
                 }
@@ -99,10 +109,26 @@ pub fn run(command: Command) -> Result<ExitCode> {
 }
 
 fn train(files: &[PathBuf], options: &TrainOptions, path: &Path) -> Result<()> {
-    let read = |path: &PathBuf| {
-        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-    };
-    let texts: Vec<String> = files.iter().map(read).collect::<Result<_>>()?;
+    let (mut texts, mut empty) = (Vec::new(), Vec::new());
+    let (mut n_line_ends, mut n_composed) = (0, 0);
+    for file in files {
+        let InputText { text, changes } = input::open(file, "the text")?.text(NEW_TEXT)?;
+        if text.is_empty() {
+            empty.push(file.clone());
+        } else {
+            texts.push(text);
+        }
+        n_line_ends += changes.n_line_ends;
+        n_composed += changes.n_composed;
+    }
+    if texts.is_empty() {
+        return Err(Error::Empty { path: empty.swap_remove(0) }.into());
+    }
+    let mut notices = Vec::new();
+    notices.extend((!empty.is_empty()).then_some(Notice::EmptyFiles { files: empty }));
+    notices.extend((n_line_ends > 0).then_some(Notice::LineEnds { n: n_line_ends }));
+    notices.extend((n_composed > 0).then_some(Notice::Composed { n: n_composed }));
+    notices.iter().for_each(|notice| say!("{}", notices::words(notice)));
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let mut control = Control::threads(threads(None));
     let tokenizer = Tokenizer::train(options, &texts, &mut control)?;
@@ -139,11 +165,20 @@ fn load(path: &Path) -> Result<Tokenizer> {
     Ok(model::folder(path)?.tokenizer()?)
 }
 
-fn text_or_stdin(text: Option<String>) -> Result<String> {
-    if let Some(text) = text {
-        return Ok(text);
-    }
-    let mut text = String::new();
-    std::io::stdin().lock().read_to_string(&mut text).context("cannot read stdin as UTF-8")?;
-    Ok(text)
+/// A text given or from standard input, as it is.
+fn text_of(given: &str) -> Result<String> {
+    input::text_or_standard_input(given, "the text", TextRules::default())
+}
+
+/// Parses ids given or from standard input.
+fn parse_ids(given: &[String]) -> Result<Vec<u32>> {
+    let read: Vec<String> = given
+        .iter()
+        .map(|part| input::text_or_standard_input(part, "token ids", TextRules::default()))
+        .collect::<Result<_>>()?;
+    let words = read.iter().flat_map(|part| part.split_whitespace());
+    let parse = |(word, position): (&str, usize)| {
+        word.parse().map_err(|_| TextError::NoId { found: word.to_owned(), position })
+    };
+    Ok(words.zip(1..).map(parse).collect::<Result<_, TextError>>()?)
 }

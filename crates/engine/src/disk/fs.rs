@@ -8,6 +8,7 @@ use super::error::LoadError;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek};
 use std::path::Path;
+use text::corpus::open_regular;
 
 /// Consecutive interrupted system calls after which a write gives up.
 const INTERRUPTIONS_MAX: u32 = 100;
@@ -20,7 +21,7 @@ pub trait Fs: Send + Sync {
     fn create(&self, file: &Path) -> io::Result<Box<dyn WriteFile>>;
     /// Opens a file for appending; creates it if missing.
     fn append(&self, file: &Path) -> io::Result<Box<dyn WriteFile>>;
-    /// Opens a file for reading.
+    /// Opens a regular file for reading; anything else is refused before it is opened.
     fn open(&self, file: &Path) -> io::Result<Box<dyn ReadFile>>;
     /// Renames a file or folder atomically, replacing a file of that name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
@@ -179,7 +180,7 @@ impl Fs for RealFs {
     }
 
     fn open(&self, file: &Path) -> io::Result<Box<dyn ReadFile>> {
-        Ok(Box::new(File::open(file)?))
+        Ok(Box::new(open_regular(file)?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

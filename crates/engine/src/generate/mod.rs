@@ -1,5 +1,6 @@
 //! Generation: prefill, decoding with a KV cache, sampling and stopping.
 
+mod prompt;
 mod sampler;
 mod session;
 mod stop;
@@ -8,6 +9,7 @@ mod workspace;
 mod writer;
 
 pub use crate::model::{ContextFull, NewTokens, Sequence};
+pub use prompt::Prompt;
 pub use sampler::{Sampler, SamplerError, Sampling};
 pub use session::Session;
 pub use stop::StopScanner;

@@ -1,6 +1,7 @@
 //! Text writer: continues a prompt token by token until a limit, a stop string or the end of the
 //! text.
 
+use super::prompt::window;
 use super::sampler::{Sampler, SamplerError, Sampling};
 use super::session::Session;
 use super::stop::StopScanner;
@@ -19,6 +20,11 @@ pub struct Request {
     pub stop: Vec<String>,
     /// Tokens that end the text; they are not part of it. None of them: it goes on to another end.
     pub ends: Vec<u32>,
+    /// Tokens that are never chosen.
+    pub forbidden: Vec<u32>,
+    /// Whether the first token must begin with a blank, which the prompt has already
+    /// ([`Prompt::owes_blank`](super::Prompt::owes_blank)); it is not reported again.
+    pub owes_blank: bool,
     /// Whether to report every chosen token.
     pub log_probs: bool,
 }
@@ -75,7 +81,8 @@ pub struct Usage {
 /// continue.
 ///
 /// The session's text so far is continued. A text longer than the model's context is written too:
-/// whenever the context is full, its older half is dropped.
+/// whenever the context is full, its older half is dropped. Of a prompt that does not fit at first,
+/// all but the last token of the context is used.
 ///
 /// # Errors
 /// [`SamplerError`] if a sampling setting is invalid; nothing is then written.
@@ -100,6 +107,13 @@ pub fn generate(
     }
     let mut next = 0;
     let (mut new_tokens, mut finish) = (0, Finish::Length);
+    let is_banned = |token: u32| request.forbidden.contains(&token);
+    let mut owes_blank = request.owes_blank;
+    if owes_blank {
+        sampler.forbid(|token| is_banned(token) || !tokenizer.begins_with_blank(token));
+    } else if !request.forbidden.is_empty() {
+        sampler.forbid(is_banned);
+    }
     while new_tokens < request.max_tokens {
         make_space(session, &history, &mut next);
         let mut following = match session.feed_next(model, pool, &history[next..]) {
@@ -117,7 +131,12 @@ pub fn generate(
         history.push(token);
         let mut should_continue = !request.log_probs
             || report(Written::Token { id: token, log_p: following.log_p(token) });
-        let (text, stopped) = stops.push(&decoder.push(token));
+        let mut text = decoder.push(token);
+        if std::mem::take(&mut owes_blank) {
+            text = text.strip_prefix(' ').map(str::to_owned).unwrap_or(text);
+            sampler.forbid(is_banned);
+        }
+        let (text, stopped) = stops.push(&text);
         should_continue &= text.is_empty() || report(Written::Text(&text));
         if stopped || !should_continue {
             finish = if stopped { Finish::Stop } else { Finish::Cancelled };
@@ -134,10 +153,13 @@ pub fn generate(
     Ok(Usage { prompt_tokens: prompt.len(), new_tokens, finish })
 }
 
-/// If the tokens not yet fed no longer fit, drops all but the later half of the context.
+/// If the tokens not yet fed no longer fit, drops all but the later half of the context; of a prompt,
+/// of which nothing was fed, what does not fit.
 fn make_space(session: &mut Session, history: &[u32], next: &mut usize) {
-    if session.len() + history.len() - *next > session.max_len() {
+    let max_len = session.max_len();
+    if session.len() + history.len() - *next > max_len {
         session.rewind(0);
-        *next = history.len() - history.len().min(session.max_len().div_ceil(2));
+        let kept = if *next == 0 { window(max_len) } else { max_len.div_ceil(2) };
+        *next = history.len() - history.len().min(kept);
     }
 }

@@ -55,6 +55,21 @@ pub enum Notice {
         /// Bytes of the text.
         n_bytes: u64,
     },
+    /// Files without text, which are left out.
+    EmptyFiles {
+        /// The files.
+        files: Vec<PathBuf>,
+    },
+    /// Line ends of other systems became line feeds.
+    LineEnds {
+        /// How many.
+        n: u64,
+    },
+    /// Characters written as letter and accent became one.
+    Composed {
+        /// How many.
+        n: u64,
+    },
     /// Two files have the same text.
     SameText {
         /// The first of them.

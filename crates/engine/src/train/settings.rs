@@ -9,6 +9,7 @@ use crate::model::{Layout, ModelConfig, default_ffn_dim};
 use kernels::Precision;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use text::corpus::{LineEnds, NormalForm};
 use text::tokenizer::TokenizerKind;
 use text::vocab::classes::ClassMethod;
 use text::vocab::ngrams::NgramTable;
@@ -39,6 +40,8 @@ pub struct DataSettings {
     pub valid: Option<PathBuf>,
     pub holdout: Option<f64>,
     pub replace_invalid_utf8: Option<bool>,
+    pub line_ends: Option<LineEnds>,
+    pub normal_form: Option<NormalForm>,
     pub separator: Option<String>,
     pub reads_specials: Option<bool>,
 }
@@ -191,6 +194,12 @@ pub struct DataConfig {
     pub holdout: f64,
     /// Whether bytes that are not UTF-8 are read as U+FFFD instead of refused.
     pub replace_invalid_utf8: bool,
+    /// Treatment of line ends of other systems; older runs keep them.
+    #[serde(default)]
+    pub line_ends: LineEnds,
+    /// Treatment of decomposed characters; older runs keep them.
+    #[serde(default)]
+    pub normal_form: NormalForm,
     /// What stands between documents in a file; without it each file is one document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub separator: Option<String>,

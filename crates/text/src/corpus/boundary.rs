@@ -1,7 +1,7 @@
 //! Boundary of a text: the best place for a cut near a position of a corpus.
 
+use super::input::open_regular;
 use super::{Corpus, Error, TextPosition};
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
 /// A place to cut.
@@ -40,7 +40,7 @@ pub(super) fn find_boundary(
             }
             let unreadable = |source| Error::Unreadable { path: report.path.clone(), source };
             let mut bytes = vec![0; (window.end - window.start) as usize];
-            let mut source = File::open(&report.path).map_err(unreadable)?;
+            let mut source = open_regular(&report.path).map_err(unreadable)?;
             source.seek(SeekFrom::Start(window.start)).map_err(unreadable)?;
             source.read_exact(&mut bytes).map_err(unreadable)?;
             let (cut, begins_document) =

@@ -22,7 +22,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// A path is a pipe, a device or a socket.
-    #[error("{path}: this is not a regular file; save the text to a file first", path = path.display())]
+    #[error("{path}: this is not a regular file but a pipe, a device or a socket; save the text to a file first", path = path.display())]
     NotRegular {
         /// The path given.
         path: PathBuf,
@@ -41,11 +41,53 @@ pub enum Error {
         /// The path given.
         path: PathBuf,
     },
-    /// A file is in a two-byte encoding.
-    #[error("{path}: the file is UTF-16; convert it first: iconv -f UTF-16 -t UTF-8", path = path.display())]
-    Utf16 {
+    /// A file is made by the system while it is read, so that no two readings are the same.
+    #[error("{path}: the system makes this file while it is read; copy it to a file of its own first", path = path.display())]
+    Generated {
         /// The path given.
         path: PathBuf,
+    },
+    /// A file of settings, or a text from a pipe, that is longer than any of its kind.
+    #[error("{path}: more than {limit} bytes; save a text as a file, or check that this is the right one", path = path.display())]
+    TooLong {
+        /// The path given.
+        path: PathBuf,
+        /// Most bytes that are read.
+        limit: u64,
+    },
+    /// A file is in another encoding of Unicode.
+    #[error("{path}: the file is {name}; convert it first: iconv -f {name} -t UTF-8", path = path.display())]
+    OtherEncoding {
+        /// The path given.
+        path: PathBuf,
+        /// Name of the encoding.
+        name: &'static str,
+    },
+    /// A file whose invalid bytes may be replaced has so many that no text would be left.
+    #[error(
+        "{path}: {:.0} % of it is not UTF-8 text; it is a binary file or in another encoding, \
+         which iconv converts",
+        100.0 * share, path = path.display()
+    )]
+    MostlyInvalid {
+        /// The path given.
+        path: PathBuf,
+        /// Share of invalid sequences and zero bytes, from 0 to 1.
+        share: f64,
+    },
+    /// A file had another length at the end of reading it than at the beginning.
+    #[error(
+        "{path}: it went from {before} to {after} bytes while it was read; wait until no other \
+         program writes it",
+        path = path.display()
+    )]
+    ChangedInReading {
+        /// The path given.
+        path: PathBuf,
+        /// Bytes before.
+        before: u64,
+        /// Bytes read.
+        after: u64,
     },
     /// A byte that is not valid UTF-8 at that position.
     #[error(
@@ -154,10 +196,13 @@ impl Error {
             Error::NotRegular { .. } => "text-not-regular",
             Error::Unreadable { .. } => "text-unreadable",
             Error::Empty { .. } => "text-empty",
-            Error::Utf16 { .. } => "text-utf16",
+            Error::Generated { .. } => "text-not-regular",
+            Error::TooLong { .. } => "file-too-large",
+            Error::OtherEncoding { .. } => "text-utf16",
+            Error::MostlyInvalid { .. } => "text-mostly-invalid",
             Error::NotUtf8 { .. } => "text-not-utf8",
             Error::ZeroByte { .. } => "text-binary",
-            Error::Changed { .. } => "text-changed",
+            Error::Changed { .. } | Error::ChangedInReading { .. } => "text-changed",
             Error::TooFewTokens { .. } => "text-too-few-tokens",
             Error::BadFraction { .. } => "holdout-refused",
             Error::TooShortToSplit { .. } => "text-too-short-to-split",

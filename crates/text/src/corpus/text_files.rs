@@ -1,8 +1,8 @@
 //! Text files of a corpus: checked, measured and fingerprinted once, then read repeatedly.
 
-use super::text_reader::TextReader;
-pub use super::text_reader::{InvalidBytes, LineEnds, TextRules};
-use super::{Error, TextPosition, TextSpan};
+use super::input::{open_regular, refused};
+use super::text_reader::{NormalForm, TextChanges, TextReader, TextRules};
+use super::{Error, STANDARD_INPUT, TextPosition, TextSpan};
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,36 @@ pub struct FileFingerprint {
     pub bytes: u64,
     /// BLAKE3 of all bytes, in lower-case hexadecimal.
     pub blake3: String,
+}
+
+impl FileFingerprint {
+    /// That of the file at `path`, whatever it contains.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Folder`], [`Error::NotRegular`], [`Error::Unreadable`].
+    pub fn of(path: &Path) -> Result<FileFingerprint, Error> {
+        let file = open_regular(path).map_err(|source| refused(path, source))?;
+        let mut hasher = blake3::Hasher::new();
+        let hashed = hasher.update_reader(file);
+        hashed.map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
+        Ok(FileFingerprint {
+            bytes: hasher.count(),
+            blake3: hasher.finalize().to_hex().to_string(),
+        })
+    }
+
+    /// Checks that the file at `path` still is the one with this fingerprint.
+    ///
+    /// # Errors
+    /// [`Error::Changed`], or as [`FileFingerprint::of`].
+    pub fn check(&self, path: &Path) -> Result<(), Error> {
+        let found = FileFingerprint::of(path)?;
+        if found == *self {
+            return Ok(());
+        }
+        let (expected, found) = (self.to_string(), found.to_string());
+        Err(Error::Changed { path: path.to_owned(), expected, found })
+    }
 }
 
 impl std::fmt::Display for FileFingerprint {
@@ -33,6 +63,17 @@ pub struct FileReport {
     pub n_lines: u64,
     /// Number of invalid byte sequences, each replaced by U+FFFD.
     pub n_replaced: u64,
+    /// Number of line ends that became line feeds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub n_line_ends: u64,
+    /// Number of characters that became composed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub n_composed: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// A piece of a corpus, in reading order.
@@ -51,22 +92,37 @@ pub enum Piece<'a> {
 #[derive(Clone, Debug)]
 pub struct Corpus {
     files: Vec<FileReport>,
+    empty: Vec<PathBuf>,
     rules: TextRules,
 }
 
 impl Corpus {
-    /// Reads all of `paths` once, to check and fingerprint them.
+    /// Reads all of `paths` once, to check and fingerprint them. Empty files are left out.
     ///
     /// # Errors
-    /// [`Error::NoFiles`], or the error of the first unusable file: missing, a folder, not a
-    /// regular file, unreadable, empty, UTF-16, or (unless `rules` replace them) with bytes that
-    /// are zero or not UTF-8.
+    /// [`Error::NoFiles`], [`Error::Empty`] if all are empty, or the error of the first unusable
+    /// file: missing, a folder, not a regular file, unreadable, in another encoding, or (unless
+    /// `rules` replace a few of them) with bytes that are zero or not UTF-8.
     pub fn open(paths: &[PathBuf], rules: TextRules) -> Result<Corpus, Error> {
         if paths.is_empty() {
             return Err(Error::NoFiles);
         }
-        let files = paths.iter().map(|p| examine(p, rules)).collect::<Result<_, _>>()?;
-        Ok(Corpus { files, rules })
+        let (mut files, mut empty) = (Vec::new(), Vec::new());
+        for path in paths {
+            match examine(path, rules)? {
+                Some(report) => files.push(report),
+                None => empty.push(path.clone()),
+            }
+        }
+        if files.is_empty() {
+            return Err(Error::Empty { path: empty.swap_remove(0) });
+        }
+        Ok(Corpus { files, empty, rules })
+    }
+
+    /// The files that were left out, since there is no text in them.
+    pub fn empty(&self) -> &[PathBuf] {
+        &self.empty
     }
 
     /// Reports on the files.
@@ -83,6 +139,10 @@ impl Corpus {
     pub fn hash(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&[self.rules.invalid_bytes as u8, self.rules.line_ends as u8]);
+        // Hashes of older corpora know no form.
+        if self.rules.normal_form != NormalForm::Keep {
+            hasher.update(&[self.rules.normal_form as u8]);
+        }
         for file in &self.files {
             hasher.update(&file.fingerprint.bytes.to_le_bytes());
             hasher.update(file.fingerprint.blake3.as_bytes());
@@ -177,44 +237,44 @@ impl Corpus {
     }
 }
 
-/// The size of the regular file at `path`, or why there is none.
-fn regular_file_size(path: &Path) -> Result<u64, Error> {
-    let path_buf = || path.to_owned();
-    // Before opening: opening a named pipe would block until a writer comes.
-    let metadata = std::fs::metadata(path).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => Error::Missing { path: path_buf() },
-        _ => Error::Unreadable { path: path_buf(), source },
-    })?;
-    if metadata.is_dir() {
-        return Err(Error::Folder { path: path_buf() });
+/// Reads the file at `path` to its end, checking and counting; `None` if it has no text.
+fn examine(path: &Path, rules: TextRules) -> Result<Option<FileReport>, Error> {
+    if path.as_os_str() == STANDARD_INPUT && !path.exists() {
+        // A corpus is read more than once.
+        return Err(Error::NotRegular { path: "standard input".into() });
     }
-    if !metadata.is_file() {
-        return Err(Error::NotRegular { path: path_buf() });
-    }
-    Ok(metadata.len())
-}
-
-/// Reads the file at `path` to its end, checking and counting.
-fn examine(path: &Path, rules: TextRules) -> Result<FileReport, Error> {
-    let bytes = regular_file_size(path)?;
-    let mut reader = TextReader::open(path, 0..bytes, rules)?;
+    let file = open_regular(path).map_err(|source| refused(path, source))?;
+    let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
+    let before = file.metadata().map_err(unreadable)?.len();
+    let mut reader = TextReader::of(path, Box::new(file), rules);
     let mut hasher = blake3::Hasher::new();
-    let (mut n_lines, mut n_chars_bytes) = (0, 0);
+    let (mut n_lines, mut n_text_bytes) = (0, 0);
     while let Some(text) = reader.next_piece(&mut |raw| {
         hasher.update(raw);
     })? {
         n_lines += text.bytes().filter(|b| *b == b'\n').count() as u64;
-        n_chars_bytes += text.len() as u64;
+        n_text_bytes += text.len() as u64;
     }
-    if n_chars_bytes == 0 {
-        return Err(Error::Empty { path: path.to_owned() });
+    let bytes = hasher.count();
+    match (before, bytes == before) {
+        (0, false) => return Err(Error::Generated { path: path.to_owned() }),
+        (before, false) => {
+            let path = path.to_owned();
+            return Err(Error::ChangedInReading { path, before, after: bytes });
+        }
+        _ if n_text_bytes == 0 => return Ok(None),
+        _ => reader.check_share()?,
     }
     let fingerprint = FileFingerprint { bytes, blake3: hasher.finalize().to_hex().to_string() };
-    Ok(FileReport { path: path.to_owned(), fingerprint, n_lines, n_replaced: reader.n_replaced })
+    let TextChanges { n_replaced, n_line_ends, n_composed } = reader.changes;
+    let path = path.to_owned();
+    Ok(Some(FileReport { path, fingerprint, n_lines, n_replaced, n_line_ends, n_composed }))
 }
 
 fn check_size(file: &FileReport) -> Result<(), Error> {
-    let (expected, found) = (file.fingerprint.bytes, regular_file_size(&file.path)?);
+    let open = open_regular(&file.path).and_then(|opened| opened.metadata());
+    let metadata = open.map_err(|source| refused(&file.path, source))?;
+    let (expected, found) = (file.fingerprint.bytes, metadata.len());
     if found == expected {
         return Ok(());
     }

@@ -1,6 +1,7 @@
 //! Text file tests: unusable files are refused, and usable ones are read as specified.
 
 use super::*;
+use crate::corpus::{InvalidBytes, LineEnds};
 
 fn write(folder: &tempfile::TempDir, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
     let path = folder.path().join(name);
@@ -92,18 +93,72 @@ fn a_sparse_file_of_zeros_is_refused_at_its_first_byte() {
     assert!(matches!(open(file.path()), Err(Error::ZeroByte { offset: 0, .. })));
 }
 
+const LATER: &[u8] = b"three\xff\xff\rcafe\xcc\x81, twenty-three\n";
+
+#[test]
+fn empty_files_among_others_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths =
+        ["", "one", "\u{feff}", "two"].map(|text| write(&folder, &format!("f{text}"), text));
+    let corpus = Corpus::open(&paths, TextRules::default()).unwrap();
+    assert_eq!(text(&corpus).unwrap(), "one|two|");
+    assert_eq!(corpus.empty(), [paths[0].clone(), paths[2].clone()]);
+    let none = Corpus::open(&paths[..1], TextRules::default());
+    assert!(matches!(none, Err(Error::Empty { .. })));
+}
+
+#[test]
+fn bytes_that_are_no_text_are_refused_even_if_some_may_be_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = TextRules { invalid_bytes: InvalidBytes::Replace, ..TextRules::default() };
+    let open = |name: &str, bytes: &[u8]| Corpus::open(&[write(&folder, name, bytes)], rules);
+    let random: Vec<u8> =
+        (0..5000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let utf16: Vec<u8> =
+        "Some text. ".repeat(9).encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (name, bytes) in [("random", &random), ("utf 16", &utf16)] {
+        let error = open(name, bytes).unwrap_err();
+        assert_eq!(error.code(), "text-mostly-invalid");
+        assert!(error.to_string().contains(" % of it is not UTF-8"), "{error}");
+    }
+    let latin = "Les \u{fffd}t\u{fffd}s pass\u{fffd}s au bord de la mer, et les hivers ailleurs. ";
+    let latin: Vec<u8> = latin.chars().map(|c| if c.is_ascii() { c as u8 } else { 0xe9 }).collect();
+    assert_eq!(open("latin", &latin).unwrap().files()[0].n_replaced, 3);
+}
+
+/// What the system makes while it is read has no size beforehand, and is another one next time.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_of_the_system_is_not_called_empty() {
+    let error = open(Path::new("/proc/self/status")).unwrap_err();
+    assert!(matches!(error, Error::Generated { .. }), "{error}");
+    let input = crate::corpus::Input::open(Path::new("/proc/self/status")).unwrap();
+    assert!(input.text(TextRules::default()).unwrap().text.contains("Pid:"));
+}
+
+#[test]
+fn a_corpus_is_not_read_from_standard_input() {
+    assert!(matches!(open(Path::new("-")), Err(Error::NotRegular { .. })));
+}
+
 #[test]
 fn files_are_read_in_order_and_reported() {
     let folder = tempfile::tempdir().unwrap();
     let first = write(&folder, "a file with blanks", "\u{feff}one\r\ntwo\r\n");
-    let second = write(&folder, "второй", b"three\xff\xff\n");
-    let rules = TextRules { invalid_bytes: InvalidBytes::Replace, line_ends: LineEnds::Unify };
+    let second = write(&folder, "второй", LATER);
+    let rules = TextRules {
+        invalid_bytes: InvalidBytes::Replace,
+        line_ends: LineEnds::Unify,
+        normal_form: NormalForm::Nfc,
+    };
     let corpus = Corpus::open(&[first, second], rules).unwrap();
-    assert_eq!(text(&corpus).unwrap(), "one\ntwo\n|three\u{fffd}\u{fffd}\n|");
-    let counts: Vec<_> = corpus.files().iter().map(|f| (f.n_lines, f.n_replaced)).collect();
-    assert_eq!(counts, [(2, 0), (1, 2)]);
-    assert_eq!(corpus.n_bytes(), 13 + 8);
-    let hash = blake3::hash(b"three\xff\xff\n").to_hex();
+    let end = "café, twenty-three\n|";
+    assert_eq!(text(&corpus).unwrap(), format!("one\ntwo\n|three\u{fffd}\u{fffd}\n{end}"));
+    let counts = |f: &FileReport| (f.n_lines, f.n_replaced, f.n_line_ends, f.n_composed);
+    let counts: Vec<_> = corpus.files().iter().map(counts).collect();
+    assert_eq!(counts, [(2, 0, 2, 0), (2, 2, 1, 1)]);
+    assert_eq!(corpus.n_bytes(), 13 + 29);
+    let hash = blake3::hash(LATER).to_hex();
     assert_eq!(corpus.files()[1].fingerprint.blake3, hash.as_str());
 }
 

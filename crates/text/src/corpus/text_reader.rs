@@ -5,10 +5,12 @@
 //! mapped, because a user may truncate one while it is being read.
 
 use super::Error;
-use std::fs::File;
+use super::input::{open_regular, refused};
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
+use unicode_normalization::char::canonical_combining_class;
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 /// Bytes per read, and the approximate size of a piece.
 const PIECE_BYTES: usize = 1 << 20;
@@ -16,7 +18,22 @@ const PIECE_BYTES: usize = 1 << 20;
 /// Pieces are cut at whitespace if any lies within this many bytes of the end.
 const CUT_SEARCH_BYTES: usize = 1 << 16;
 
+/// Characters looked at for a place where normalisation may be cut.
+const CUT_SEARCH_CHARS: usize = 256;
+
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// Byte order marks of other encodings; that of UTF-32 begins as one of UTF-16 does.
+const OTHER_MARKS: [(&[u8], &str); 4] = [
+    (b"\xFF\xFE\0\0", "UTF-32"),
+    (b"\0\0\xFE\xFF", "UTF-32"),
+    (b"\xFF\xFE", "UTF-16"),
+    (b"\xFE\xFF", "UTF-16"),
+];
+
+/// Share of bytes that are invalid or zero above which no text is left once they are replaced.
+/// French in Latin-1 has a twentieth; compressed and random bytes have more than a third.
+const BAD_SHARE_MAX: f64 = 0.1;
 
 /// Treatment of bytes that are not UTF-8 and of zero bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -37,8 +54,19 @@ pub enum LineEnds {
     /// Leave them as they are.
     #[default]
     Keep,
-    /// Remove each carriage return before a line feed.
+    /// Read a carriage return, with or without a line feed after it, as a line feed.
     Unify,
+}
+
+/// Treatment of characters that can be written in several ways, such as é and e with an accent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NormalForm {
+    /// Leave them as they are.
+    #[default]
+    Keep,
+    /// Compose them: normalisation form C of the Unicode standard (annex 15).
+    Nfc,
 }
 
 /// Rules for reading text files. A byte order mark at the start of a file is always dropped.
@@ -46,27 +74,48 @@ pub enum LineEnds {
 pub struct TextRules {
     /// Bytes that are not UTF-8.
     pub invalid_bytes: InvalidBytes,
-    /// Carriage returns before line feeds.
+    /// Carriage returns.
     pub line_ends: LineEnds,
+    /// Decomposed characters.
+    pub normal_form: NormalForm,
+}
+
+/// What reading a text changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TextChanges {
+    /// Number of invalid byte sequences, each replaced by U+FFFD.
+    pub n_replaced: u64,
+    /// Number of line ends that became line feeds.
+    pub n_line_ends: u64,
+    /// Number of characters that became composed.
+    pub n_composed: u64,
 }
 
 /// A stream of text pieces from one file.
 pub(super) struct TextReader<'a> {
     path: &'a Path,
-    file: File,
+    source: Box<dyn Read + 'a>,
     rules: TextRules,
     /// At least 2, so that a piece can always end before a carriage return.
     piece_bytes: usize,
-    /// Raw bytes not read yet, and the file offset of the first byte not decoded.
+    /// Raw bytes not read yet; `u64::MAX` while the end is not known.
     n_left: u64,
+    /// Whether the source must have as many bytes as were asked for.
+    is_bounded: bool,
+    /// File offset of the first byte not decoded.
     offset: u64,
     /// Bytes read but not decoded: the start of a character cut by the read.
     raw: Vec<u8>,
     /// Decoded text; its first `n_given` bytes have been returned.
     text: String,
     n_given: usize,
-    /// Invalid sequences replaced so far.
-    pub n_replaced: u64,
+    /// The last piece, if normalising changed it.
+    composed: String,
+    /// Whether the last character was a carriage return, whose line feed may follow.
+    is_after_return: bool,
+    n_zeros: u64,
+    /// What was changed so far.
+    pub changes: TextChanges,
 }
 
 impl<'a> TextReader<'a> {
@@ -77,22 +126,32 @@ impl<'a> TextReader<'a> {
         range: Range<u64>,
         rules: TextRules,
     ) -> Result<TextReader<'a>, Error> {
+        let mut file = open_regular(path).map_err(|source| refused(path, source))?;
         let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
-        let mut file = File::open(path).map_err(unreadable)?;
         file.seek(SeekFrom::Start(range.start)).map_err(unreadable)?;
         let n_left = range.end.saturating_sub(range.start);
-        Ok(TextReader {
+        let reader = TextReader::of(path, Box::new(file), rules);
+        Ok(TextReader { n_left, offset: range.start, is_bounded: true, ..reader })
+    }
+
+    /// Reads `source`, known as `path`, to its end.
+    pub fn of(path: &'a Path, source: Box<dyn Read + 'a>, rules: TextRules) -> TextReader<'a> {
+        TextReader {
             path,
-            file,
+            source,
             rules,
             piece_bytes: PIECE_BYTES,
-            n_left,
-            offset: range.start,
+            n_left: u64::MAX,
+            is_bounded: false,
+            offset: 0,
             raw: Vec::new(),
             text: String::new(),
             n_given: 0,
-            n_replaced: 0,
-        })
+            composed: String::new(),
+            is_after_return: false,
+            n_zeros: 0,
+            changes: TextChanges::default(),
+        }
     }
 
     /// The next piece, or `None` at the end. `seen` receives the raw bytes in order.
@@ -106,8 +165,39 @@ impl<'a> TextReader<'a> {
         while self.n_left > 0 && self.text.len() < self.piece_bytes {
             self.read_more(seen)?;
         }
-        self.n_given = if self.n_left == 0 { self.text.len() } else { cut_point(&self.text) };
+        let is_nfc = self.rules.normal_form == NormalForm::Nfc;
+        self.n_given = loop {
+            if self.n_left == 0 {
+                break self.text.len();
+            }
+            let must_cut = !is_nfc || self.text.len() >= 2 * self.piece_bytes.max(CUT_SEARCH_BYTES);
+            match cut_point(&self.text, is_nfc, must_cut) {
+                Some(at) => break at,
+                None => self.read_more(seen)?,
+            }
+        };
+        let piece = &self.text[..self.n_given];
+        if is_nfc && may_be_decomposed(piece) {
+            self.composed = piece.nfc().collect();
+            if self.composed != piece {
+                let [before, after] = [piece, &self.composed].map(|text| text.chars().count());
+                self.changes.n_composed += before.saturating_sub(after).max(1) as u64;
+                return Ok(Some(&self.composed));
+            }
+        }
         Ok((self.n_given > 0).then(|| &self.text[..self.n_given]))
+    }
+
+    /// Checks that replacing left a text.
+    ///
+    /// # Errors
+    /// [`Error::MostlyInvalid`].
+    pub fn check_share(&self) -> Result<(), Error> {
+        let share = (self.changes.n_replaced + self.n_zeros) as f64 / self.offset.max(1) as f64;
+        if share > BAD_SHARE_MAX {
+            return Err(Error::MostlyInvalid { path: self.path.to_owned(), share });
+        }
+        Ok(())
     }
 
     /// Reads once and decodes the complete characters.
@@ -115,15 +205,21 @@ impl<'a> TextReader<'a> {
         let n_carried = self.raw.len();
         let n_wanted = usize::try_from(self.n_left).unwrap_or(usize::MAX).min(self.piece_bytes);
         self.raw.resize(n_carried + n_wanted, 0);
-        let read = self.file.read(&mut self.raw[n_carried..]);
+        let read = self.source.read(&mut self.raw[n_carried..]);
         let n_read = match read {
-            Ok(0) => Err(std::io::ErrorKind::UnexpectedEof.into()),
+            Ok(0) if self.is_bounded => Err(std::io::ErrorKind::UnexpectedEof.into()),
+            Ok(0) => {
+                self.n_left = 0;
+                Ok(0)
+            }
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => Ok(0),
             other => other,
         }
         .map_err(|source| Error::Unreadable { path: self.path.to_owned(), source })?;
         self.raw.truncate(n_carried + n_read);
-        self.n_left -= n_read as u64;
+        if self.is_bounded {
+            self.n_left -= n_read as u64;
+        }
         seen(&self.raw[n_carried..]);
         let raw = std::mem::take(&mut self.raw);
         self.raw = self.decode(raw)?;
@@ -134,10 +230,11 @@ impl<'a> TextReader<'a> {
     fn decode(&mut self, raw: Vec<u8>) -> Result<Vec<u8>, Error> {
         let mut rest = &raw[..];
         if self.offset == 0 {
-            if self.n_left > 0 && rest.len() < BYTE_ORDER_MARK.len() {
+            let longest_mark = OTHER_MARKS[0].0.len();
+            if self.n_left > 0 && rest.len() < longest_mark {
                 return Ok(raw);
             }
-            self.refuse_utf16(rest)?;
+            self.refuse_other_encodings(rest)?;
             rest = rest.strip_prefix(BYTE_ORDER_MARK).unwrap_or(rest);
         }
         let n_decodable = if self.n_left == 0 { rest.len() } else { complete_len(rest) };
@@ -150,8 +247,9 @@ impl<'a> TextReader<'a> {
                     let (path, offset) = (self.path.to_owned(), self.offset);
                     return Err(Error::NotUtf8 { path, offset, byte });
                 }
-                self.n_replaced += 1;
+                self.changes.n_replaced += 1;
                 self.text.push(char::REPLACEMENT_CHARACTER);
+                self.is_after_return = false;
                 self.offset += chunk.invalid().len() as u64;
             }
         }
@@ -160,11 +258,12 @@ impl<'a> TextReader<'a> {
 
     /// Appends valid text according to the rules.
     fn append(&mut self, valid: &str) -> Result<(), Error> {
-        if self.rules.invalid_bytes == InvalidBytes::Refuse
-            && let Some(at) = valid.find('\0')
-        {
-            let (path, offset) = (self.path.to_owned(), self.offset + at as u64);
-            return Err(Error::ZeroByte { path, offset });
+        if let Some(at) = valid.find('\0') {
+            if self.rules.invalid_bytes == InvalidBytes::Refuse {
+                let (path, offset) = (self.path.to_owned(), self.offset + at as u64);
+                return Err(Error::ZeroByte { path, offset });
+            }
+            self.n_zeros += valid.bytes().filter(|byte| *byte == 0).count() as u64;
         }
         self.offset += valid.len() as u64;
         match self.rules.line_ends {
@@ -174,26 +273,43 @@ impl<'a> TextReader<'a> {
         Ok(())
     }
 
-    /// Appends `valid` with "\r\n" replaced by "\n", also across two reads.
+    /// Appends `valid` with a line feed for each carriage return, which takes the line feed after it
+    /// along, also across two reads.
     fn append_unified(&mut self, valid: &str) {
-        if valid.starts_with('\n') && self.text.ends_with('\r') {
-            self.text.pop();
+        for (i, mut part) in valid.split('\r').enumerate() {
+            if i > 0 {
+                self.text.push('\n');
+                self.changes.n_line_ends += 1;
+                self.is_after_return = true;
+            }
+            if self.is_after_return && !part.is_empty() {
+                part = part.strip_prefix('\n').unwrap_or(part);
+                self.is_after_return = false;
+            }
+            self.text.push_str(part);
         }
-        let mut rest = valid;
-        while let Some(at) = rest.find("\r\n") {
-            self.text.push_str(&rest[..at]);
-            rest = &rest[at + 1..];
-        }
-        self.text.push_str(rest);
     }
 
-    fn refuse_utf16(&self, start: &[u8]) -> Result<(), Error> {
-        let is_utf16 = start.starts_with(b"\xFF\xFE") || start.starts_with(b"\xFE\xFF");
-        if is_utf16 && self.rules.invalid_bytes == InvalidBytes::Refuse {
-            return Err(Error::Utf16 { path: self.path.to_owned() });
+    fn refuse_other_encodings(&self, start: &[u8]) -> Result<(), Error> {
+        let found = OTHER_MARKS.iter().find(|(mark, _)| start.starts_with(mark));
+        match found {
+            Some((_, name)) if self.rules.invalid_bytes == InvalidBytes::Refuse => {
+                Err(Error::OtherEncoding { path: self.path.to_owned(), name })
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
+}
+
+/// Whether normalising might change `text`. Bytes below 0xCC spell characters below U+0300, which
+/// are all composed.
+fn may_be_decomposed(text: &str) -> bool {
+    text.bytes().any(|byte| byte >= 0xCC) && is_nfc_quick(text.chars()) != IsNormalized::Yes
+}
+
+/// Whether `c` never combines with what stands before it.
+fn stands_alone(c: char) -> bool {
+    canonical_combining_class(c) == 0 && is_nfc_quick(std::iter::once(c)) == IsNormalized::Yes
 }
 
 /// Number of bytes that can be decoded without more input: all but an incomplete character at the
@@ -216,8 +332,9 @@ fn complete_len(bytes: &[u8]) -> usize {
 }
 
 /// Position at which to cut `text` when more follows; never right after a carriage return, whose
-/// line feed may be next.
-fn cut_point(text: &str) -> usize {
+/// line feed may be next, nor, if `is_nfc`, before a character that combines with the one before;
+/// `None` if there is no such position, unless it `must_cut`.
+fn cut_point(text: &str, is_nfc: bool, must_cut: bool) -> Option<usize> {
     let bytes = text.as_bytes();
     let first = bytes.len().saturating_sub(CUT_SEARCH_BYTES);
     let is_solid = |c: Option<char>| c.is_some_and(|c| !c.is_whitespace());
@@ -227,15 +344,15 @@ fn cut_point(text: &str) -> usize {
     let last_lone =
         |blank: u8| (first..bytes.len()).rev().find(|i| bytes[*i] == blank && is_lone(*i));
     if let Some(i) = last_lone(b'\n') {
-        return i + 1;
+        return Some(i + 1);
     }
     if let Some(i) = last_lone(b' ') {
-        return i;
+        return Some(i);
     }
-    match text.char_indices().next_back() {
-        Some((at, _)) if at > 0 => at,
-        _ => text.len(),
-    }
+    let mut last = text.char_indices().rev().take(CUT_SEARCH_CHARS).filter(|(at, _)| *at > 0);
+    let at_last = last.clone().next().map_or(text.len(), |(at, _)| at);
+    let alone = last.find(|(_, c)| is_nfc && stands_alone(*c)).map(|(at, _)| at);
+    alone.or(must_cut.then_some(at_last))
 }
 
 #[cfg(test)]

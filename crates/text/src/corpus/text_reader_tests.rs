@@ -3,10 +3,16 @@
 use super::*;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
-const REPLACE: TextRules =
-    TextRules { invalid_bytes: InvalidBytes::Replace, line_ends: LineEnds::Keep };
-const UNIFY: TextRules =
-    TextRules { invalid_bytes: InvalidBytes::Refuse, line_ends: LineEnds::Unify };
+const REPLACE: TextRules = TextRules {
+    invalid_bytes: InvalidBytes::Replace,
+    line_ends: LineEnds::Keep,
+    normal_form: NormalForm::Keep,
+};
+const UNIFY: TextRules = TextRules {
+    invalid_bytes: InvalidBytes::Refuse,
+    line_ends: LineEnds::Unify,
+    normal_form: NormalForm::Nfc,
+};
 
 /// All pieces of a file with these bytes, and the number of replacements.
 fn read(bytes: &[u8], rules: TextRules, piece_bytes: usize) -> Result<(Vec<String>, u64), Error> {
@@ -19,7 +25,7 @@ fn read(bytes: &[u8], rules: TextRules, piece_bytes: usize) -> Result<(Vec<Strin
         pieces.push(piece.to_owned());
     }
     assert_eq!(raw, bytes, "the raw bytes are shown in order");
-    Ok((pieces, reader.n_replaced))
+    Ok((pieces, reader.changes.n_replaced))
 }
 
 /// Bytes in which valid and invalid UTF-8, blanks and line ends meet often.
@@ -28,6 +34,8 @@ fn hostile_bytes() -> impl Strategy<Value = Vec<u8>> {
         Just(b"\r\n".to_vec()),
         Just(b"\r".to_vec()),
         Just(b"a b".to_vec()),
+        Just("e\u{301}\u{323}".as_bytes().to_vec()),
+        Just("\u{1100}\u{1161}\u{11a8}".as_bytes().to_vec()),
         Just("é\u{20ac}\u{10348}".as_bytes().to_vec()),
         Just(b"\xE2\x82".to_vec()),
         Just(b"\xF0\x90\x80".to_vec()),
@@ -49,7 +57,11 @@ proptest! {
 
         let unify = TextRules { line_ends: LineEnds::Unify, ..REPLACE };
         let (pieces, _) = read(&bytes, unify, piece).unwrap();
-        prop_assert_eq!(pieces.concat(), whole.replace("\r\n", "\n"));
+        prop_assert_eq!(pieces.concat(), whole.replace("\r\n", "\n").replace('\r', "\n"));
+
+        let nfc = TextRules { normal_form: NormalForm::Nfc, ..REPLACE };
+        let (pieces, _) = read(&bytes, nfc, piece).unwrap();
+        prop_assert_eq!(pieces.concat(), whole.nfc().collect::<String>());
     }
 
     #[test]
@@ -66,7 +78,7 @@ proptest! {
             Err(Error::ZeroByte { offset, .. }) => {
                 prop_assert_eq!(offset, (zero.unwrap() + skipped) as u64);
             }
-            Err(Error::Utf16 { .. }) => prop_assert!(bytes[0] >= 0xFE),
+            Err(Error::OtherEncoding { .. }) => prop_assert!([0, 0xFE, 0xFF].contains(&bytes[0])),
             Err(other) => panic!("{other}"),
         }
     }

@@ -22,6 +22,7 @@
 //!
 //! Version 1 ends with the tokens.
 
+use super::input::{open_regular, refused};
 use super::token_source::{TokenSource, hide};
 use super::{Error, TokenFileWriter};
 use std::fs::File;
@@ -92,19 +93,12 @@ impl TokenFile {
     /// Opens the file at `path` and verifies all of it: sizes, both hashes, every id.
     ///
     /// # Errors
-    /// [`Error::Missing`], [`Error::NotRegular`], [`Error::Unreadable`], or [`Error::TokenFile`]
-    /// naming the wrong field.
+    /// [`Error::Missing`], [`Error::Folder`], [`Error::NotRegular`], [`Error::Unreadable`], or
+    /// [`Error::TokenFile`] naming the wrong field.
     pub fn open(path: &Path) -> Result<TokenFile, Error> {
-        let unreadable = |source: std::io::Error| match source.kind() {
-            std::io::ErrorKind::NotFound => Error::Missing { path: path.to_owned() },
-            _ => Error::Unreadable { path: path.to_owned(), source },
-        };
-        // Before opening: opening a named pipe would block until a writer comes.
-        let metadata = std::fs::metadata(path).map_err(unreadable)?;
-        if !metadata.is_file() {
-            return Err(Error::NotRegular { path: path.to_owned() });
-        }
-        let (file, size) = (File::open(path).map_err(unreadable)?, metadata.len());
+        let unreadable = |source: std::io::Error| refused(path, source);
+        let file = open_regular(path).map_err(unreadable)?;
+        let size = file.metadata().map_err(unreadable)?.len();
         let Verified { origin, n_tokens, beginnings } =
             verify(&file, size).map_err(|wrong| match wrong {
                 Wrong::Io(source) => unreadable(source),

@@ -145,7 +145,7 @@ fn forged_headers_are_refused_by_the_field_that_is_wrong() {
 fn missing_files_and_folders_are_refused() {
     let (folder, path) = folder();
     assert!(matches!(TokenFile::open(&path), Err(Error::Missing { .. })));
-    assert!(matches!(TokenFile::open(folder.path()), Err(Error::NotRegular { .. })));
+    assert!(matches!(TokenFile::open(folder.path()), Err(Error::Folder { .. })));
 }
 
 /// Files whose hashes are correct, and whose beginnings are not.

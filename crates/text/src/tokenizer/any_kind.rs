@@ -8,6 +8,7 @@ use super::specials::{Specials, TextPart};
 use super::split::WordList;
 use super::stream::StreamDecoder;
 use super::{bpe_train, chars, count, format, json_read, json_write, split, word};
+use crate::corpus::open_regular;
 use crate::corpus::permutation::inverse;
 use std::io::Read;
 use std::path::Path;
@@ -94,7 +95,7 @@ impl Tokenizer {
     /// [`TextError::Read`].
     pub fn load(path: &Path) -> Result<Tokenizer, TextError> {
         let failed = |source| TextError::Read { path: path.to_owned(), source };
-        let file = std::fs::File::open(path).map_err(failed)?;
+        let file = open_regular(path).map_err(failed)?;
         let mut json = Vec::new();
         // One byte more than allowed, to detect a file that is too long.
         let limit = json_read::FILE_LEN_MAX as u64 + 1;
@@ -252,6 +253,32 @@ impl Tokenizer {
             },
         )?;
         Ok(all)
+    }
+
+    /// Checks that all ids are below the size of the vocabulary.
+    ///
+    /// # Errors
+    /// [`TextError::UnknownId`] with the first that is not.
+    pub fn check_ids(&self, ids: &[u32]) -> Result<(), TextError> {
+        let limit = self.vocab_size();
+        match ids.iter().zip(1..).find(|(id, _)| **id as usize >= limit) {
+            Some((&id, position)) => Err(TextError::UnknownId { id, position, limit }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether words stand after a blank that is part of their token, or that decoding puts there:
+    /// a blank at the end of a text is then part of what comes next.
+    pub fn owns_blanks(&self) -> bool {
+        self.kind != TokenizerKind::Char
+    }
+
+    /// Whether the token may follow a blank that was left to it (see [`Tokenizer::owns_blanks`]).
+    pub fn begins_with_blank(&self, id: u32) -> bool {
+        match &self.model {
+            VocabularyModel::Bytes(_) => !self.is_special(id) && self.token(id).starts_with(b" "),
+            VocabularyModel::Words(_) => true,
+        }
     }
 
     /// The text of ids. Special tokens become their names, unknown ids are skipped, and bytes that

@@ -91,6 +91,28 @@ pub enum TextError {
         found: String,
     },
 
+    /// An id that no token has.
+    #[error(
+        "id {id}, number {position} of the ids: expected less than {limit}, the size of the vocabulary"
+    )]
+    UnknownId {
+        /// The id.
+        id: u32,
+        /// Its place among the ids, from 1.
+        position: usize,
+        /// The size of the vocabulary.
+        limit: usize,
+    },
+
+    /// A word that is no id.
+    #[error("{found:?}, number {position} of the ids: expected a whole number from 0")]
+    NoId {
+        /// The word.
+        found: String,
+        /// Its place among the ids, from 1.
+        position: usize,
+    },
+
     /// The cancellation flag was set.
     #[error("cancelled")]
     Cancelled,
@@ -108,6 +130,7 @@ impl TextError {
             TextError::Option { .. } => "tokenizer-refused",
             TextError::NoWords { .. } => "text-without-words",
             TextError::Learn { .. } => "tokenizer-bug",
+            TextError::UnknownId { .. } | TextError::NoId { .. } => "ids-refused",
             TextError::Cancelled => "cancelled",
         }
     }

@@ -5,6 +5,7 @@
 use super::compose::Composer;
 use super::morphemes::{Codes, MorphemeError, Token};
 use super::word_spans::WordSpans;
+use crate::corpus::open_regular;
 use crate::tokenizer::{Control, Tokenizer};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -135,7 +136,7 @@ pub fn read_composer(
 
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes)?;
+    open_regular(path)?.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

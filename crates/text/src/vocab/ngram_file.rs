@@ -5,7 +5,8 @@
 //! refer, the hashes (8 bytes each), ascending, and the BLAKE3 of everything before it (32 bytes).
 
 use super::ngrams::{NgramTable, Ngrams};
-use std::io::ErrorKind;
+use crate::corpus::open_regular;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 /// Name of the file, next to `tokenizer.json`.
@@ -91,7 +92,7 @@ pub fn read_ngrams(
         return Ok(None);
     }
     let path = folder.join(NGRAMS_NAME);
-    let bytes = match std::fs::read(&path) {
+    let bytes = match read(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             return Err(NgramFileError::Missing { path });
@@ -102,6 +103,12 @@ pub fn read_ngrams(
         Ok(known) => Ok(Some(Ngrams::new(tables, known.into_iter().collect()))),
         Err((found, expected)) => Err(NgramFileError::Content { path, found, expected }),
     }
+}
+
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_regular(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The hashes, or the found and the expected value.

@@ -4,6 +4,7 @@
 mod compose;
 mod convert;
 mod disk;
+mod doors;
 mod flags;
 mod heads;
 mod held_out;
@@ -16,6 +17,7 @@ mod old_runs;
 mod old_settings;
 mod places;
 mod process;
+mod prompts;
 mod read_back;
 mod scene;
 mod settings;

@@ -8,6 +8,7 @@ mod first_line;
 mod layers;
 mod mirror;
 mod names;
+mod opened;
 mod readme;
 mod repo;
 mod rust_text;

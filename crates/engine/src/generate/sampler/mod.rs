@@ -56,6 +56,12 @@ impl Sampler {
         self.rules.note(token);
     }
 
+    /// Forbids the tokens that `is_forbidden` names from now on, and allows all others. Where all
+    /// are forbidden, none is.
+    pub fn forbid(&mut self, is_forbidden: impl Fn(u32) -> bool) {
+        self.rules.forbid(is_forbidden);
+    }
+
     /// Chooses the token at `position` of the text; NaN logits are never chosen while others are.
     pub fn choose(&mut self, next: &mut Distribution, position: usize) -> u32 {
         let Sampler { rules, candidates, bounds, whole_rng, by_class_rng } = self;

@@ -197,9 +197,14 @@ fn both_methods_keep_the_same_tokens() {
                 let Distribution::ByClass(mut classes) = next else {
                     panic!("the layer is factored")
                 };
-                let found = shares(lazy.factored_distribution(&mut classes));
-                let expected = shares(whole.distribution(&log_p));
-                assert_eq!(difference(&found, &expected), None, "{settings:?}");
+                for is_forbidden in [|_| false, |token| token % 3 == 0 || token < 40] {
+                    lazy.forbid(is_forbidden);
+                    whole.forbid(is_forbidden);
+                    let found = shares(lazy.factored_distribution(&mut classes));
+                    let expected = shares(whole.distribution(&log_p));
+                    assert_eq!(difference(&found, &expected), None, "{settings:?}");
+                    assert!(found.iter().all(|(token, _)| !is_forbidden(*token)));
+                }
                 token = (token * 7 + 3) % VOCAB as u32;
             }
         }
@@ -286,6 +291,8 @@ fn draws_follow_the_distribution() {
     for settings in cases {
         let mut sampler = Sampler::new(settings, VOCAB).unwrap();
         SEEN.iter().for_each(|seen| sampler.note(*seen));
+        let likeliest = sampler.distribution(&log_p)[0].token;
+        sampler.forbid(|token| settings.top_p < 1.0 && token == likeliest);
         let expected = shares(sampler.distribution(&log_p));
         let n = 10_000;
         let mut counts = vec![0u32; VOCAB];
@@ -318,4 +325,19 @@ fn a_difference_is_found() {
     assert!(difference(&whole[..2], &whole).is_some());
     assert!(difference(&[(3, 0.5), (9, 0.3), (1, 0.2)], &whole).is_some());
     assert!(difference(&[(3, 0.501), (1, 0.299), (9, 0.2)], &whole).is_some());
+}
+
+#[test]
+fn forbidden_tokens_are_never_chosen() {
+    for settings in [all(), Sampling { temperature: 0.0, ..all() }, Sampling { top_k: 2, ..all() }]
+    {
+        let mut sampler = Sampler::new(settings, 5).unwrap();
+        sampler.forbid(|token| token != 3 && token != 2);
+        let mut choose = |i| sampler.choose(&mut Distribution::Whole(&LOGITS), i);
+        assert!((0..500).all(|i| [2, 3].contains(&choose(i))), "{settings:?}");
+        // Nothing is left to choose from.
+        sampler.forbid(|_| true);
+        let chosen = sampler.choose(&mut Distribution::Whole(&LOGITS), 0);
+        assert!(settings.temperature > 0.0 || chosen == 4);
+    }
 }

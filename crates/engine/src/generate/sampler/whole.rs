@@ -13,7 +13,7 @@ pub(super) fn draw(rules: &Rules, candidates: &mut Candidates, logits: &[f32], u
 /// probabilities.
 pub(super) fn keep(rules: &Rules, candidates: &mut Candidates, logits: &[f32]) {
     candidates.begin(rules.settings.k());
-    if rules.has_penalty() {
+    if rules.changes_scores() {
         for (token, logit) in logits.iter().enumerate() {
             let score = rules.score(*logit, token);
             candidates.push(Candidate { score, token: token as u32 });

@@ -6,6 +6,7 @@ use crate::head::{HeadConfig, HeadName};
 use crate::model::{Layout, ModelConfig};
 use crate::train::RowUpdates;
 use crate::train::settings::{Settings, TrainConfig};
+use text::corpus::STANDARD_INPUT;
 use text::tokenizer::{Tokenizer, TokenizerKind, TrainOptions};
 
 fn refuse(field: &'static str, found: impl ToString, expected: &str) -> Result<(), RunError> {
@@ -26,6 +27,12 @@ pub fn check_settings(settings: &Settings, given: Option<&Tokenizer>) -> Result<
     let mut paths = data.files.iter().flatten().chain(&data.valid).chain(tokenizer);
     if let Some(path) = paths.find(|path| path.to_str().is_none()) {
         return refuse("data.files", path.display(), "a name in UTF-8; rename the file");
+    }
+    let mut paths = data.files.iter().flatten().chain(&data.valid);
+    if paths.any(|path| path.as_os_str() == STANDARD_INPUT) {
+        let expected = "the name of a file: text is read more than once, and standard input only \
+                        once; save it to a file first";
+        return refuse("data.files", STANDARD_INPUT, expected);
     }
     let counts = [
         ("train.n_steps", train.n_steps),

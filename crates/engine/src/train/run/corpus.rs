@@ -1,10 +1,8 @@
 //! Corpus record of a run: sizes and hashes of its text files, to detect later changes.
 
 use super::error::RunError;
-use super::texts::document_rules;
 use crate::checkpoint::CorpusFingerprint;
 use crate::disk::{RealFs, commit_file, read_file};
-use crate::train::settings::DataConfig;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use text::corpus::{Corpus, FileReport, TokenFile};
@@ -53,11 +51,10 @@ impl CorpusRecord {
     ///
     /// A run continues from its tokens and does not need its text. A missing file is therefore
     /// accepted; a changed file is not, because the user may expect training on the new text.
-    pub fn check(&self, data: &DataConfig) -> Result<(), RunError> {
+    pub fn check(&self) -> Result<(), RunError> {
         for file in self.train.iter().chain(&self.valid).filter(|file| file.path.exists()) {
-            Corpus::open(std::slice::from_ref(&file.path), document_rules(data).text)
-                .and_then(|now| now.check_same(std::slice::from_ref(&file.fingerprint)))
-                .map_err(|source| RunError::CorpusChanged { source })?;
+            let checked = file.fingerprint.check(&file.path);
+            checked.map_err(|source| RunError::CorpusChanged { source })?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::error::RunError;
 use super::open::{Machine, Run};
 use crate::disk::SaveError;
-use crate::generate::{Request, Sampling, Written, generate};
+use crate::generate::{Prompt, Request, Sampling, Written, generate};
 use crate::model::Layout;
 use crate::train::StepError;
 use crate::train::events::{Evaluation, Event, Metrics, Observer, Outcome, Started};
@@ -203,8 +203,9 @@ impl Run {
         let prompt = &config.train.sample_prompt;
         let sampling = Sampling { seed: config.train.seed ^ self.step, ..Sampling::default() };
         let ends = self.tokenizer.text_end().into_iter().collect();
-        let request = Request { sampling, max_tokens: SAMPLE_TOKENS, ends, ..Request::default() };
-        let ids = self.tokenizer.encode_ordinary(prompt);
+        let Prompt { ids, owes_blank } = Prompt::new(&self.tokenizer, prompt);
+        let max_tokens = SAMPLE_TOKENS;
+        let request = Request { sampling, max_tokens, ends, owes_blank, ..Request::default() };
         let mut text = String::new();
         let mut write = |written: Written| {
             text.push_str(written.text());

@@ -20,9 +20,9 @@ mod vocabulary;
 pub use check::check_settings;
 pub use claim::{Claim, Place};
 pub use error::RunError;
-pub use open::Run;
+pub use open::{CONFIG_BYTES_MAX, Run};
 pub use prepare::{Budget, prepare, prepare_in};
-pub use texts::rules_of_run;
+pub use texts::{NEW_TEXT, prompt_rules, rules_of_run};
 
 /// File name of the resolved configuration in a run's folder.
 pub const CONFIG_NAME: &str = "config.toml";

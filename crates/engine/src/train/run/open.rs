@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 use text::TargetCounts;
-use text::corpus::{Batches, EvalWindows, TokenFile, TokenSource};
+use text::corpus::{Batches, EvalWindows, Input, TokenFile, TokenSource};
 use text::tokenizer::Tokenizer;
 use text::vocab::classes::count_tokens;
 use text::vocab::read_codes;
@@ -33,6 +33,9 @@ const EVALS_NAME: &str = "evals.jsonl";
 /// Largest state that is copied before a save; a larger one is written in place while training
 /// waits.
 const SNAPSHOT_BYTES_MAX: usize = 256 << 20;
+
+/// Largest configuration that is read; the longest parts are the names of a large corpus's files.
+pub const CONFIG_BYTES_MAX: u64 = 64 << 20;
 
 /// Configuration, trainer, data and sample session of a run.
 pub(super) struct Machine {
@@ -266,7 +269,7 @@ impl Run {
     /// # Errors
     /// [`RunError::CorpusChanged`] with the first file that differs.
     pub fn check_corpus(&self) -> Result<(), RunError> {
-        self.corpus.check(&self.machine.config.data)
+        self.corpus.check()
     }
 
     /// Steps taken.
@@ -343,6 +346,7 @@ fn snapshot_len(trainer: &Trainer) -> usize {
 /// The configuration in a run's folder.
 pub(super) fn read_config(dir: &Path) -> Result<RunConfig, RunError> {
     let path = dir.join(CONFIG_NAME);
-    let text = std::fs::read_to_string(&path).map_err(RunError::io("read", &path))?;
+    let bytes = Input::open(&path)?.bytes(CONFIG_BYTES_MAX)?;
+    let text = String::from_utf8_lossy(&bytes);
     toml::from_str(&text).map_err(|error| RunError::ConfigFile { path, message: error.to_string() })
 }

@@ -7,7 +7,7 @@ use super::claim::{Claim, Place, check_free};
 use super::error::RunError;
 use super::ngrams;
 use super::open::Machine;
-use super::texts::Texts;
+use super::texts::{NEW_TEXT, Texts};
 use super::tokenizer;
 use super::vocabulary::{self, Arranged};
 use super::{CONFIG_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME};
@@ -162,6 +162,8 @@ fn data_config(settings: &Settings) -> DataConfig {
         valid: data.valid.clone(),
         holdout: data.holdout.unwrap_or(0.05),
         replace_invalid_utf8: data.replace_invalid_utf8.unwrap_or(false),
+        line_ends: data.line_ends.unwrap_or(NEW_TEXT.line_ends),
+        normal_form: data.normal_form.unwrap_or(NEW_TEXT.normal_form),
         separator: data.separator.clone(),
         reads_specials: data.reads_specials.unwrap_or(false),
     }

@@ -103,6 +103,12 @@ pub(super) fn check_config(stored: &serde_json::Value, now: &RunConfig) -> Resul
     // Older files do not name the full softmax, once the only output layer.
     if let Some(tables) = stored.as_object_mut() {
         tables.entry("vocab").or_insert_with(|| serde_json::json!({ "head": HeadName::default() }));
+        // They read text as it is.
+        if let Some(data) = tables.get_mut("data").and_then(|data| data.as_object_mut()) {
+            for rule in ["line_ends", "normal_form"] {
+                data.entry(rule).or_insert_with(|| "keep".into());
+            }
+        }
     }
     match first_difference("", &stored, &now) {
         None => Ok(()),
@@ -139,6 +145,7 @@ fn first_difference(
 mod tests {
     use super::*;
     use crate::train::settings::{DataConfig, Settings, TokenizerConfig, VocabConfig};
+    use text::corpus::{LineEnds, NormalForm};
     use text::tokenizer::TokenizerKind;
 
     fn config() -> RunConfig {
@@ -152,6 +159,8 @@ mod tests {
                 replace_invalid_utf8: false,
                 separator: None,
                 reads_specials: false,
+                line_ends: LineEnds::Unify,
+                normal_form: NormalForm::Nfc,
             },
             tokenizer: TokenizerConfig {
                 kind: TokenizerKind::Word,
@@ -176,7 +185,22 @@ mod tests {
         let old: RunConfig = toml::from_str(&table.to_string()).unwrap();
         check_config(&stored, &old).unwrap();
         let vocab = VocabConfig { head: HeadName::Factor, ..VocabConfig::default() };
-        let fault = check_config(&stored, &RunConfig { vocab, ..old }).unwrap_err().to_string();
+        let fault =
+            check_config(&stored, &RunConfig { vocab, ..old.clone() }).unwrap_err().to_string();
         assert!(fault.contains("vocab.head = \"factor\""), "{fault}");
+    }
+
+    #[test]
+    fn a_run_older_than_rules_for_line_ends_and_forms_keeps_them() {
+        let mut table: toml::Table = toml::to_string(&config()).unwrap().parse().unwrap();
+        let mut stored = config_value(&config());
+        for rule in ["line_ends", "normal_form"] {
+            assert!(table["data"].as_table_mut().unwrap().remove(rule).is_some());
+            assert!(stored["data"].as_object_mut().unwrap().remove(rule).is_some());
+        }
+        let old: RunConfig = toml::from_str(&table.to_string()).unwrap();
+        assert_eq!((old.data.line_ends, old.data.normal_form), Default::default());
+        check_config(&stored, &old).unwrap();
+        assert!(check_config(&stored, &config()).is_err());
     }
 }

@@ -6,10 +6,13 @@ use super::open::read_config;
 use crate::checkpoint::CHECKPOINTS_NAME;
 use crate::train::events::{Event, Notice, Observer};
 use crate::train::settings::{DataConfig, Settings};
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use text::DocumentRules;
 use text::corpus::compare::{other_kind, repeated_share};
-use text::corpus::{self, Corpus, Excerpt, InvalidBytes, Split, TextRules, hold_out};
+use text::corpus::{
+    self, Corpus, Excerpt, InvalidBytes, LineEnds, NormalForm, Split, TextRules, hold_out,
+};
 use text::tokenizer::{Document, END_OF_TEXT, documents};
 
 /// Share of held-out text that is repeated from which on it is reported.
@@ -94,10 +97,11 @@ impl Texts {
         let [train, held_out] = [&train, &held_out]
             .map(|documents| documents.iter().map(|d| d.text).collect::<Vec<&str>>());
         let mut notices: Vec<Notice> = self.notice.iter().cloned().collect();
-        for (i, file) in self.corpus.files().iter().enumerate() {
-            let earlier = &self.corpus.files()[..i];
-            if let Some(first) = earlier.iter().find(|e| e.fingerprint == file.fingerprint) {
-                let [first, second] = [first, file].map(|file| file.path.clone());
+        notices.extend(self.reading_notices());
+        let mut known: HashMap<&str, &Path> = HashMap::new();
+        for file in self.corpus.files() {
+            if let Some(first) = known.insert(&file.fingerprint.blake3, &file.path) {
+                let [first, second] = [first, &file.path].map(Path::to_owned);
                 notices.push(Notice::SameText { first, second });
                 break;
             }
@@ -119,6 +123,47 @@ impl Texts {
     }
 }
 
+impl Texts {
+    /// What was left out or changed as the files were read.
+    fn reading_notices(&self) -> Vec<Notice> {
+        let corpora = || [Some(&self.corpus), self.valid.as_ref()].into_iter().flatten();
+        let files = || corpora().flat_map(|corpus| corpus.files());
+        let mut notices = Vec::new();
+        let empty: Vec<PathBuf> = corpora().flat_map(|corpus| corpus.empty()).cloned().collect();
+        if !empty.is_empty() {
+            notices.push(Notice::EmptyFiles { files: empty });
+        }
+        let n: u64 = files().map(|file| file.n_line_ends).sum();
+        if n > 0 {
+            notices.push(Notice::LineEnds { n });
+        }
+        let n: u64 = files().map(|file| file.n_composed).sum();
+        if n > 0 {
+            notices.push(Notice::Composed { n });
+        }
+        notices
+    }
+}
+
+/// The rules by which new runs read text, but for settings.
+pub const NEW_TEXT: TextRules = TextRules {
+    invalid_bytes: InvalidBytes::Refuse,
+    line_ends: LineEnds::Unify,
+    normal_form: NormalForm::Nfc,
+};
+
+/// The rules for prompts and words that a model is given: those of its run. A folder without a run
+/// does not say how its text was read, which is then taken to be as most text is.
+///
+/// # Errors
+/// [`RunError`] if the run's configuration cannot be read.
+pub fn prompt_rules(path: &Path) -> Result<TextRules, RunError> {
+    let rules =
+        run_around(path).map(|dir| Ok::<_, RunError>(document_rules(&read_config(dir)?.data)));
+    let rules = rules.transpose()?.map_or(NEW_TEXT, |rules| rules.text);
+    Ok(TextRules { invalid_bytes: InvalidBytes::Refuse, ..rules })
+}
+
 /// The rules by which the run of a model reads its text, so that another text is measured as the
 /// run's own is. `path` is the run's folder or one of its checkpoints; the default rules anywhere
 /// else.
@@ -126,10 +171,15 @@ impl Texts {
 /// # Errors
 /// [`RunError`] if the run's configuration cannot be read.
 pub fn rules_of_run(path: &Path) -> Result<DocumentRules, RunError> {
+    let dir = run_around(path);
+    dir.map_or(Ok(DocumentRules::default()), |dir| Ok(document_rules(&read_config(dir)?.data)))
+}
+
+/// The run's folder, of itself or of one of its checkpoints.
+fn run_around(path: &Path) -> Option<&Path> {
     let checkpoints = path.parent().filter(|dir| dir.ends_with(CHECKPOINTS_NAME));
     let dirs = [Some(path), checkpoints.and_then(Path::parent)];
-    let dir = dirs.into_iter().flatten().find(|dir| dir.join(super::CONFIG_NAME).is_file());
-    dir.map_or(Ok(DocumentRules::default()), |dir| Ok(document_rules(&read_config(dir)?.data)))
+    dirs.into_iter().flatten().find(|dir| dir.join(super::CONFIG_NAME).is_file())
 }
 
 /// Rules for reading the files of a run.
@@ -139,7 +189,7 @@ pub(super) fn document_rules(data: &DataConfig) -> DocumentRules {
         false => InvalidBytes::Refuse,
     };
     DocumentRules {
-        text: TextRules { invalid_bytes, ..TextRules::default() },
+        text: TextRules { invalid_bytes, line_ends: data.line_ends, normal_form: data.normal_form },
         separator: data.separator.clone(),
         reads_specials: data.reads_specials,
     }

@@ -102,8 +102,9 @@ impl ClassBounds {
         for (((lower, upper), even), size) in bounds.zip(&self.sizes) {
             let one = *upper;
             (*lower, *upper) = (one * even.min(1.0), one * even.max(1.0));
-            // The penalty may lower each weight to 0, or raise it up to its own bound.
-            if penalty > 1.0 {
+            // The penalty or a ban may lower each weight to 0; a penalty may raise it up to its
+            // own bound.
+            if penalty > 1.0 || (penalty == 1.0 && rules.forbids_some()) {
                 *lower = 0.0;
             } else if penalty < 1.0 {
                 (*lower, *upper) = (0.0, one * *size as f32);
@@ -209,7 +210,7 @@ impl ClassBounds {
             let scores = &mut self.scores[ids.clone()];
             let weights = &mut self.weights[ids.clone()];
             scores.copy_from_slice(classes.log_p(class));
-            if rules.has_penalty() {
+            if rules.changes_scores() {
                 let tokens = scores.iter_mut().zip(ids.clone());
                 tokens.for_each(|(score, token)| *score = rules.score(*score, token));
             }
