@@ -1,7 +1,7 @@
 //! Input of commands: files, `-` for standard input, and texts given as they are.
 
 use super::say::say;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use engine::train::RunError;
 use engine::train::run::{CONFIG_BYTES_MAX, prompt_rules};
 use std::io::{Cursor, IsTerminal};
@@ -43,7 +43,8 @@ pub fn as_model_reads(folder: &Path, text: &str) -> Result<String> {
 /// # Errors
 /// [`Error`] if it cannot be read, [`RunError::ConfigFile`] if it is no text.
 pub fn settings(path: &Path) -> Result<String> {
-    let bytes = open(path, "the settings")?.bytes(CONFIG_BYTES_MAX)?;
+    let read = open(path, "the settings").and_then(|input| input.bytes(CONFIG_BYTES_MAX));
+    let bytes = read.context("cannot read the settings")?;
     let name = path.display().to_string();
     let text = Input::stream(&name, Cursor::new(bytes)).text(TextRules::default());
     let no_text = |error: Error| {

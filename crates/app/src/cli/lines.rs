@@ -8,7 +8,7 @@ const LINE_BYTES_MAX: u64 = 1 << 20;
 
 /// A line of input.
 #[derive(Debug)]
-pub struct Line {
+pub struct TypedLine {
     /// Its text without the line end, or why it cannot be one.
     pub text: std::result::Result<String, Error>,
     /// Whether the input ended within it, as by Ctrl-D.
@@ -19,7 +19,7 @@ pub struct Line {
 ///
 /// # Errors
 /// What the system says.
-pub fn read_line(input: &mut impl BufRead, rules: TextRules) -> Result<Option<Line>> {
+pub fn read_line(input: &mut impl BufRead, rules: TextRules) -> Result<Option<TypedLine>> {
     let mut bytes = Vec::new();
     if input.take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes)? == 0 {
         return Ok(None);
@@ -29,13 +29,13 @@ pub fn read_line(input: &mut impl BufRead, rules: TextRules) -> Result<Option<Li
         // Nothing of a line end is left to skip only if the input ends here.
         is_last = input.skip_until(b'\n')? == 0;
         let (path, limit) = ("the line".into(), LINE_BYTES_MAX);
-        return Ok(Some(Line { text: Err(Error::TooLong { path, limit }), is_last }));
+        return Ok(Some(TypedLine { text: Err(Error::TooLong { path, limit }), is_last }));
     }
     while bytes.ends_with(b"\n") || bytes.ends_with(b"\r") {
         bytes.pop();
     }
     let text = Input::stream("the line", Cursor::new(bytes)).text(rules);
-    Ok(Some(Line { text: text.map(|read| read.text), is_last }))
+    Ok(Some(TypedLine { text: text.map(|read| read.text), is_last }))
 }
 
 #[cfg(test)]

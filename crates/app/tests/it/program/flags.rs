@@ -87,7 +87,7 @@ fn a_settings_file_that_makes_no_sense_is_refused_by_name() {
         assert_eq!(ended.complaint(2, parts), None, "{settings}");
         assert!(!scene.path().join("run/config.toml").exists(), "{settings}");
     }
-    for (name, part) in [("missing.toml", "missing.toml"), (".", "settings .")] {
+    for (name, part) in [("missing.toml", "missing.toml"), (".", "settings: .: ")] {
         let ended: Ended = scene.train("run", &format!("--config {name}")).output().unwrap().into();
         assert_eq!(ended.complaint(1, &["cannot read", part]), None, "{name}");
     }

@@ -71,7 +71,7 @@ fn fault(text: &str) -> Option<String> {
 fn a_file_with_any_single_key_is_read() {
     let all = all_settings();
     let entries = entries(&all);
-    assert_eq!(entries.len(), 52);
+    assert_eq!(entries.len(), 54);
     let file = |(section, key, value): (&str, &str, &Value)| {
         let only = Table::from_iter([(key.to_string(), value.clone())]);
         Table::from_iter([(section.to_string(), Value::Table(only))]).to_string()

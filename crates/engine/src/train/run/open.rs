@@ -347,6 +347,8 @@ fn snapshot_len(trainer: &Trainer) -> usize {
 pub(super) fn read_config(dir: &Path) -> Result<RunConfig, RunError> {
     let path = dir.join(CONFIG_NAME);
     let bytes = Input::open(&path)?.bytes(CONFIG_BYTES_MAX)?;
-    let text = String::from_utf8_lossy(&bytes);
+    let text = String::from_utf8(bytes)
+        .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error))
+        .map_err(RunError::io("read", &path))?;
     toml::from_str(&text).map_err(|error| RunError::ConfigFile { path, message: error.to_string() })
 }

@@ -34,6 +34,7 @@ fn change(table: &mut Table, name: &str) {
             "f32" => "bf16".to_string(),
             "char" => "word".to_string(),
             "full" => "factor".to_string(),
+            "unify" | "nfc" => "keep".to_string(),
             _ => format!("{text}x"),
         }),
         other => panic!("{name} is {other}"),
