@@ -1,11 +1,11 @@
 //! `crystalline tokenizer`: trains a tokeniser and applies it to text.
 
-use super::model;
 use super::options::{parse_name, threads};
 use super::output::Force;
 use super::say::say;
 use anyhow::{Context, Result};
 use engine::disk::{RealFs, commit_file};
+use engine::formats::ModelFolder;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -129,14 +129,7 @@ fn codes_path(path: &Path) -> PathBuf {
 
 /// Loads a tokenizer.json, or that of a run's folder or model folder.
 fn load(path: &Path) -> Result<Tokenizer> {
-    if !path.is_dir() {
-        return Ok(Tokenizer::load(path)?);
-    }
-    let file = path.join("tokenizer.json");
-    if file.is_file() {
-        return Ok(Tokenizer::load(&file)?);
-    }
-    Ok(model::folder(path)?.tokenizer()?)
+    Ok(ModelFolder::tokenizer_at(path)?)
 }
 
 fn text_or_stdin(text: Option<String>) -> Result<String> {

@@ -1,0 +1,88 @@
+//! Bit rot in a run's folder: whatever a run is computed from is compared before it goes on.
+
+use super::scene::{Scene, copy, end, finish, refusal, stop_at};
+use engine::disk::RealFs;
+use engine::train::settings::PrecisionName;
+use std::fs;
+use std::path::Path;
+use text::tokenizer::TokenizerKind;
+
+/// Changed bytes of a file that are tried, spread over it.
+const N_CASES: usize = 120;
+
+/// A run with all kinds of files, stopped at step 5.
+fn scene() -> (Scene, std::path::PathBuf) {
+    let scene = Scene::with(PrecisionName::F32, |settings| {
+        settings.tokenizer.kind = Some(TokenizerKind::Word);
+        settings.tokenizer.vocab_size = Some(400);
+        settings.vocab.compose = Some(true);
+        settings.vocab.ngram_rows = Some(64);
+        settings.vocab.ngram_min_count = Some(1);
+    });
+    let dir = scene.fresh();
+    stop_at(&dir, 5, 1);
+    (scene, dir)
+}
+
+#[test]
+fn a_changed_byte_in_any_file_of_a_run_is_noticed_and_the_file_named() {
+    let (_scene, dir) = scene();
+    let names = [
+        "config.toml",
+        "tokenizer.json",
+        "codes.json",
+        "ngrams.bin",
+        "corpus.json",
+        "train.tokens",
+        "valid.tokens",
+    ];
+    for name in names {
+        let path = dir.join(name);
+        let good = fs::read(&path).unwrap();
+        for i in (0..good.len()).step_by(good.len().div_ceil(N_CASES)) {
+            let mut bad = good.clone();
+            bad[i] ^= 1 << (i % 8);
+            fs::write(&path, bad).unwrap();
+            let why = refusal(&dir).to_string();
+            assert!(why.contains(name), "byte {i} of {name}: {why}");
+        }
+        for len in [0, 1, good.len() / 2, good.len() - 1] {
+            fs::write(&path, &good[..len]).unwrap();
+            let why = refusal(&dir).to_string();
+            assert!(why.contains(name), "{name} cut to {len}: {why}");
+        }
+        fs::remove_file(&path).unwrap();
+        refusal(&dir);
+        fs::write(path, good).unwrap();
+    }
+    stop_at(&dir, 6, 1);
+}
+
+/// Runs begun before have no such record: they go on as they did, to the same end.
+#[test]
+fn a_checkpoint_without_the_record_is_resumed_unchecked() {
+    let (scene, dir) = scene();
+    let straight = scene.uninterrupted();
+    forget_record(&dir);
+    let copied = dir.with_extension("old");
+    copy(&dir, &copied);
+    finish(&copied, 1);
+    assert_eq!(straight.difference(&end(&copied)), None);
+    // The damage that only the record shows: the control of the test above.
+    let codes = dir.join("codes.json");
+    let text = fs::read_to_string(&codes).unwrap();
+    fs::write(&codes, text.replacen("\"join_nats\":", "\"join_nats\" :", 1)).unwrap();
+    stop_at(&dir, 6, 1);
+}
+
+/// Takes the record out of the manifests, as in checkpoints of earlier programs.
+fn forget_record(dir: &Path) {
+    for listed in engine::checkpoint::list(&RealFs, &dir.join("checkpoints")).unwrap() {
+        let mut manifest = listed.manifest.unwrap();
+        assert_eq!(manifest.facts.run_files.len(), 6);
+        manifest.facts.run_files.clear();
+        let bytes = manifest.to_bytes();
+        assert!(!String::from_utf8_lossy(&bytes).contains("run_files"));
+        fs::write(listed.path.join("manifest.json"), bytes).unwrap();
+    }
+}
