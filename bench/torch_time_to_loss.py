@@ -155,10 +155,11 @@ def main():
     trainer = Trainer(model, s.lr, is_bf16, is_compiled, s.weight_decay, betas)
     generator = torch.Generator().manual_seed(s.seed)
     tokens, targets = windows(valid, valid_is_target, s.seq_len, IGNORE)
+    positions = torch.arange(len(train))
 
     def batch():
-        tokens, targets = random_batch(torch.arange(len(train)), shape, generator)
-        return train[tokens], train[targets].where(train_is_target[targets], IGNORE)
+        inputs, outputs = random_batch(positions, shape, generator)
+        return train[inputs], train[outputs].where(train_is_target[outputs], IGNORE)
 
     print(json.dumps(dict(program=f"torch {torch.__version__}", **vars(s)), default=str))
 

@@ -52,7 +52,7 @@ struct DataFlags {
 #[derive(Debug, clap::Args, Serialize)]
 #[command(next_help_heading = "Text")]
 struct TokenizerFlags {
-    /// Tokeniser: word, split, bpe, char or a FILE [default: word, or char below 20 kB].
+    /// Tokeniser: word, split, bpe, char or a FILE [default: word or char].
     #[arg(long, value_name = "KIND", value_parser = parse_tokenizer)]
     #[serde(skip)] // a kind or a path, two settings; `read` sets them
     tokenizer: Option<TokenizerArg>,

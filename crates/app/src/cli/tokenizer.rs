@@ -3,9 +3,10 @@
 use super::options::{parse_name, threads};
 use super::output::Force;
 use super::say::say;
-use super::{input, model, notices};
+use super::{input, notices};
 use anyhow::Result;
 use engine::disk::{RealFs, commit_file};
+use engine::formats::ModelFolder;
 use engine::train::events::Notice;
 use engine::train::run::NEW_TEXT;
 use std::io::Write;
@@ -155,14 +156,7 @@ fn codes_path(path: &Path) -> PathBuf {
 
 /// Loads a tokenizer.json, or that of a run's folder or model folder.
 fn load(path: &Path) -> Result<Tokenizer> {
-    if !path.is_dir() {
-        return Ok(Tokenizer::load(path)?);
-    }
-    let file = path.join("tokenizer.json");
-    if file.is_file() {
-        return Ok(Tokenizer::load(&file)?);
-    }
-    Ok(model::folder(path)?.tokenizer()?)
+    Ok(ModelFolder::tokenizer_at(path)?)
 }
 
 /// A text given or from standard input, as it is.

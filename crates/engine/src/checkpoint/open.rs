@@ -2,10 +2,11 @@
 
 use super::CHECKPOINTS_NAME;
 use super::manifest::{MANIFEST_BYTES_MAX, MANIFEST_NAME, is_foreign};
-use super::scan::{Found, best, verify};
+use super::scan::{Found, best, list, verify};
 use crate::disk::{LoadError, RealFs, read_file};
-use crate::formats::{ModelFolder, ModelFolderError};
+use crate::formats::{ModelFolder, ModelFolderError, TOKENIZER_NAME};
 use std::path::Path;
+use text::tokenizer::Tokenizer;
 
 impl ModelFolder {
     /// Opens the model folder at `path`: the folder itself, or the best checkpoint of the run in
@@ -24,6 +25,34 @@ impl ModelFolder {
             verify(&RealFs, path)?;
         }
         ModelFolder::of_verified(path, Vec::new())
+    }
+
+    /// The tokeniser at `path`: a tokenizer.json, or that of a run's folder or a model folder. That
+    /// of a run is compared with its checkpoints, without reading these.
+    ///
+    /// # Errors
+    /// [`ModelFolderError`] if there is none, or it is damaged.
+    pub fn tokenizer_at(path: &Path) -> Result<Tokenizer, ModelFolderError> {
+        if !path.is_dir() {
+            return Ok(Tokenizer::load(path)?);
+        }
+        let file = path.join(TOKENIZER_NAME);
+        if !file.is_file() || is_checkpoint(path)? {
+            return Ok(ModelFolder::open(path)?.tokenizer()?);
+        }
+        let tokenizer = Tokenizer::load(&file)?;
+        let checkpoints = path.join(CHECKPOINTS_NAME);
+        let listed = if checkpoints.is_dir() { list(&RealFs, &checkpoints)? } else { Vec::new() };
+        let found = tokenizer.hash().to_hex();
+        let mut sound = listed.iter().filter_map(|listed| listed.manifest.as_ref().ok());
+        match sound.find(|manifest| manifest.facts.tokenizer_blake3 != found.as_str()) {
+            Some(manifest) => {
+                let expected =
+                    format!("{}, as in the checkpoints", manifest.facts.tokenizer_blake3);
+                Err(LoadError::damaged(&file, "BLAKE3", found, expected).into())
+            }
+            None => Ok(tokenizer),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod safetensors;
 
 pub use file::{FileContents, FileEntry};
 pub use folder::{LoadedModel, ModelFolder, ModelFolderError};
+pub(crate) use hf::TOKENIZER_NAME;
 pub use hf::{
     CONFIG_BYTES_MAX, ConstantFiles, TokenIds, config_json, generation_config_json, params_file,
     parse_config, read_any_params, read_params,

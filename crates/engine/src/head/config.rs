@@ -67,6 +67,11 @@ impl HeadName {
         }
     }
 
+    /// Whether the embeddings can serve as its rows.
+    pub fn can_be_tied(self) -> bool {
+        self != HeadName::Adaptive
+    }
+
     /// The name in flags and files.
     pub fn name(self) -> &'static str {
         match self {

@@ -51,5 +51,8 @@ fn missing_files_of_a_composed_model_are_named() {
     assert_eq!(ended.complaint(1, &["moved", "needs the run"]), None);
     std::fs::remove_file(moved.join("codes.json")).unwrap();
     let ended = run(scene.path(), &["generate", "moved", "Once"]);
+    assert_eq!(ended.complaint(1, &["moved/codes.json", "No such file"]), None);
+    std::fs::remove_file(moved.join("manifest.json")).unwrap(); // it would be missed as before
+    let ended = run(scene.path(), &["generate", "moved", "Once"]);
     assert_eq!(ended.complaint(1, &["moved/codes.json", "no such file"]), None);
 }

@@ -55,7 +55,7 @@ fn invalid_conversions_are_refused_by_name() {
         (&["full", "--out", "new"], 1, &["full/checkpoints", "full already"]),
         (&["text.txt", "--out", "new"], 1, &["text.txt", "no model here"]),
         (&[step, "--out", "new"], 1, &["step-00000060", "--text FILE"]),
-        (&["run", "--out", "full"], 1, &["full already exists"]),
+        (&["run", "--out", "full"], 2, &["full exists already"]),
         (&["run", "--text", "none.txt", "--out", "new"], 1, &["none.txt", "no such file"]),
         (&["run", "--text", "short.txt", "--out", "new"], 2, &["give more text"]),
     ];

@@ -81,6 +81,12 @@ fn a_run_whose_files_changed_does_not_go_on() {
         assert_eq!(ended.complaint(1, &[name, "missing"]), None, "{name} removed");
         fs::write(&path, &good).unwrap();
     }
+    let tokenizer = scene.path().join("run/tokenizer.json");
+    let good = fs::read_to_string(&tokenizer).unwrap();
+    fs::write(&tokenizer, good.replacen("the\"", "thf\"", 1)).unwrap();
+    let ended = run(scene.path(), &["tokenizer", "encode", "run", "the"]);
+    assert_eq!(ended.complaint(1, &["run/tokenizer.json", "as in the checkpoints"]), None);
+    fs::write(&tokenizer, good).unwrap();
     let metrics = scene.path().join("run/metrics.jsonl");
     fs::remove_file(&metrics).unwrap();
     let ended = run(scene.path(), &["resume", "run", "--stop-at", "15"]);

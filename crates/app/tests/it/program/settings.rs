@@ -138,7 +138,12 @@ fn faults(page: &str, all: &Table) -> Vec<String> {
 #[test]
 fn the_page_of_settings_has_every_key_with_its_type() {
     // `old_settings.rs` tests that the file has every key.
-    let all: Table = ALL.parse().unwrap();
+    let mut all: Table = ALL.parse().unwrap();
+    // That file trains a tokeniser, and these two name one.
+    let tokenizer = all["tokenizer"].as_table_mut().unwrap();
+    for key in ["file", "blake3"] {
+        tokenizer.insert(key.to_owned(), Value::String("tokenizer.json".to_owned()));
+    }
     assert_eq!(faults(PAGE, &all), Vec::<String>::new());
     let without = PAGE.replace("| `seq_len` |", "| `length` |");
     let found = faults(&without, &all);

@@ -2,7 +2,6 @@
 
 use super::error::RunError;
 use super::vocabulary;
-use crate::head::{HeadConfig, HeadName};
 use crate::model::{Layout, ModelConfig};
 use crate::train::RowUpdates;
 use crate::train::settings::{Settings, TrainConfig};
@@ -73,10 +72,9 @@ fn check_shape(settings: &Settings, given_tokenizer: Option<&Tokenizer>) -> Resu
     model.check()?;
     let kind = kind.unwrap_or(TokenizerKind::Word);
     let vocab = vocabulary::resolve(&settings.vocab, kind, &model, ANY_TOKENS)?;
-    if vocab.head == HeadName::Adaptive && given.tie_embeddings == Some(true) {
-        let cutoffs = vocab.cutoffs.unwrap_or_default();
-        model.head = HeadConfig::Adaptive { cutoffs };
-        model.check()?;
+    if given.tie_embeddings == Some(true) && !vocab.head.can_be_tied() {
+        let expected = format!("false: the output layer {} has its own rows", vocab.head);
+        return refuse("model.tie_embeddings", true, &expected);
     }
     check_numbers(&settings.train.resolve(&model, 1, 1, ANY_TOKENS))
 }

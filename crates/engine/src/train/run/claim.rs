@@ -45,7 +45,7 @@ const OWN_NAMES: [&str; 10] = [
 ];
 
 /// A locked folder without a run. What was made in it is removed if it is dropped before
-/// [`Claim::keep`].
+/// it is kept.
 #[derive(Debug)]
 pub struct Claim {
     dir: PathBuf,

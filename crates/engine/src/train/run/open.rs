@@ -204,6 +204,7 @@ impl Run {
         let found = newest_or_none(&checkpoints)?;
         let run_files = files::record(dir)?;
         if let Some(Found { manifest, .. }) = &found {
+            save::check_config(&manifest.facts.config, &config)?;
             files::check(dir, &manifest.facts.run_files, &run_files)?;
         }
         let tokenizer = Tokenizer::load(&dir.join(TOKENIZER_NAME))?;
@@ -218,7 +219,6 @@ impl Run {
         let mut val_loss_nats = None;
         if let Some(Found { path, manifest, rejected: why }) = found {
             manifest.check_inputs(&path, &dataset, files.tokenizer_blake3())?;
-            save::check_config(&manifest.facts.config, &config)?;
             save::load_state(&path, &mut machine.trainer, manifest.facts.state.n_updates)?;
             val_loss_nats = manifest.facts.val_loss_nats;
             (at, step, rejected) = (manifest.facts.state, manifest.facts.step, why);

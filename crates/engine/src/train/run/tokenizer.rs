@@ -5,7 +5,6 @@ use super::prepare::with_control;
 use crate::formats::ModelFolder;
 use crate::train::events::Observer;
 use crate::train::settings::{Settings, TokenizerConfig, TokenizerSettings};
-use std::path::{Path, PathBuf};
 use text::tokenizer::{Document, Tokenizer, TokenizerKind, TrainOptions};
 
 /// Texts shorter than this many bytes have only single characters often enough for tokens.
@@ -23,7 +22,7 @@ pub(super) fn load(given: &TokenizerSettings) -> Result<Option<Tokenizer>, RunEr
             None => Ok(None),
         };
     };
-    let tokenizer = Tokenizer::load(&file_of(path)?)?;
+    let tokenizer = ModelFolder::tokenizer_at(path)?;
     let (kind, vocab_size) = (tokenizer.kind(), tokenizer.vocab_size());
     if let Some(other) = given.kind.filter(|given| *given != kind) {
         return refuse("tokenizer.kind", other, &format!("{kind}, as the given tokeniser is"));
@@ -46,18 +45,6 @@ pub(super) fn load(given: &TokenizerSettings) -> Result<Option<Tokenizer>, RunEr
 
 fn refuse<T>(field: &'static str, found: impl ToString, expected: &str) -> Result<T, RunError> {
     Err(RunError::Setting { field, found: found.to_string(), expected: expected.to_string() })
-}
-
-/// The tokenizer.json at a path: the file itself, or that of a run's or model's folder.
-fn file_of(path: &Path) -> Result<PathBuf, RunError> {
-    if !path.is_dir() {
-        return Ok(path.to_owned());
-    }
-    let of_run = path.join(super::TOKENIZER_NAME);
-    if path.join(super::CONFIG_NAME).is_file() && of_run.is_file() {
-        return Ok(of_run);
-    }
-    Ok(ModelFolder::open(path)?.path().join(super::TOKENIZER_NAME))
 }
 
 /// The given tokeniser, or one trained on the documents; and its entry in the configuration.
