@@ -3,7 +3,7 @@
 use super::model;
 use super::options::SamplingArgs;
 use super::options::threads;
-use super::say::say;
+use super::say::{out, prompt as say_prompt, say};
 use super::signals::Signals;
 use anyhow::Result;
 use engine::formats::LoadedModel;
@@ -48,7 +48,7 @@ pub fn talk(opened: &LoadedModel, mut request: Request, pool: &mut Pool) -> Resu
     let mut line = String::new();
     loop {
         if is_person {
-            eprint!("> ");
+            say_prompt("> ");
         }
         line.clear();
         if signals.came() || std::io::stdin().lock().read_line(&mut line)? == 0 {
@@ -58,7 +58,7 @@ pub fn talk(opened: &LoadedModel, mut request: Request, pool: &mut Pool) -> Resu
         if prompt.is_empty() {
             continue;
         }
-        let mut out = std::io::stdout().lock();
+        let mut out = out();
         write!(out, "{prompt}")?;
         session.rewind(0);
         let ids = opened.tokenizer.encode_ordinary(prompt);

@@ -1,6 +1,7 @@
 //! `crystalline eval`: measures loss, perplexity and bits per byte of a model on a text.
 
 use super::options::{PrecisionArg, threads};
+use super::say::lines;
 use super::{logits, model};
 use anyhow::{Result, bail};
 use engine::formats::LoadedModel;
@@ -11,8 +12,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use text::corpus::{TokenFile, TokenSource};
-use text::file_tokens;
 use text::vocab::word_spans::{WordCounts, WordSpans};
+use text::{counted, file_tokens};
 
 /// Measure a model on a text: loss, perplexity, bits per byte.
 #[derive(Debug, clap::Args)]
@@ -48,7 +49,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut opened = model::open(&args.model, precision, &mut pool)?;
     let tokens = file_tokens(&args.file, &opened.tokenizer, &rules_of_run(&args.model)?, threads)?;
     if tokens.ids.len() < 2 {
-        bail!("{}: too short to measure, it has {} tokens", args.file.display(), tokens.ids.len());
+        let n = counted(tokens.ids.len(), "token");
+        bail!("{}: the text has {n}, too few to measure; give at least two", args.file.display());
     }
     let is_rare = args.rare_below.map(|n| is_rare(&args.model, &opened, n, &tokens.ids));
     let is_rare = is_rare.transpose()?;
@@ -88,7 +90,7 @@ fn is_rare(path: &Path, opened: &LoadedModel, n: u64, tokens: &[u32]) -> Result<
 }
 
 fn report(args: &Args, folder: &Path, all: &Measured, rare: Option<&Measured>) -> Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = lines();
     let (loss, bits, unknown) = (all.loss(), all.bits_per_byte(), all.counts.unknown_share());
     if args.json {
         let mut report = serde_json::json!({

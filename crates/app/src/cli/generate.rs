@@ -2,15 +2,16 @@
 
 use super::model;
 use super::options::{SamplingArgs, threads};
-use super::say::say;
+use super::say::{out, say};
 use anyhow::Result;
-use engine::generate::{Request, Session, Written, generate};
+use engine::generate::{Finish, Request, Session, Written, generate};
 use kernels::Pool;
 use serde_json::json;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
+use text::counted;
 
 /// Continue a text with a model.
 #[derive(Debug, clap::Args)]
@@ -44,7 +45,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let ids = opened.tokenizer.encode_ordinary(&args.prompt);
     let request = args.sampling.request(&opened.text_ends)?;
     let request = Request { log_probs: args.log_probs, ..request };
-    let mut out = std::io::stdout().lock();
+    let mut out = out();
     if !args.log_probs {
         write!(out, "{}", args.prompt)?;
     }
@@ -76,13 +77,23 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if args.verbose {
         let seconds = began.elapsed().as_secs_f64();
         say!(
-            "{} prompt tokens, {} generated, {:.0} tokens/s, {:?}, from {}",
-            usage.prompt_tokens,
-            usage.new_tokens,
+            "{} in the prompt, {} written, {:.0} tokens/s; {}; model {}",
+            counted(usage.prompt_tokens, "token"),
+            counted(usage.new_tokens, "token"),
             (usage.prompt_tokens + usage.new_tokens) as f64 / seconds,
-            usage.finish,
+            ended(usage.finish),
             opened.folder.display()
         );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why a text ends there.
+fn ended(finish: Finish) -> &'static str {
+    match finish {
+        Finish::Length => "ended at the limit of --max-tokens or of the context",
+        Finish::Stop => "ended before a --stop string",
+        Finish::EndOfText => "the model ended the text",
+        Finish::Cancelled => "interrupted",
+    }
 }

@@ -4,6 +4,7 @@
 mod compose;
 mod convert;
 mod disk;
+mod examples;
 mod flags;
 mod heads;
 mod held_out;
@@ -18,5 +19,6 @@ mod process;
 mod scene;
 mod settings;
 mod signals;
+mod terminal;
 mod texts;
 mod vocabulary;

@@ -1,6 +1,7 @@
 //! Checks of a run's settings, beyond those of a model's shape.
 
 use super::error::RunError;
+use super::needs::check_needs;
 use crate::model::{Layout, ModelConfig};
 use crate::train::RowUpdates;
 use crate::train::settings::{Settings, TrainConfig};
@@ -33,7 +34,7 @@ pub fn check_settings(settings: &Settings) -> Result<(), RunError> {
     ];
     match counts.into_iter().find(|(_, n)| *n == Some(0)) {
         Some((field, _)) => refuse(field, 0, "at least 1"),
-        None => Ok(()),
+        None => check_needs(settings),
     }
 }
 

@@ -4,6 +4,7 @@ use super::error::RunError;
 use super::open::{Machine, Run};
 use crate::disk::SaveError;
 use crate::generate::{Request, Sampling, Written, generate};
+use crate::head::HeadConfig;
 use crate::model::Layout;
 use crate::train::StepError;
 use crate::train::events::{Evaluation, Event, Metrics, Observer, Outcome, Started};
@@ -254,5 +255,15 @@ impl Run {
 /// One line about the output layer of a run, with the method that found its classes.
 fn describe_output(layout: &Layout, vocab: &VocabConfig) -> String {
     let found_by = vocab.classes.map_or(String::new(), |by| format!(", classes by {by}"));
-    layout.head.describe(&layout.config) + &found_by
+    let n_found = match &layout.config.head {
+        HeadConfig::Factor { class_starts } => class_starts.len().saturating_sub(1),
+        _ => 0,
+    };
+    let n_added = n_found.saturating_sub(vocab.n_classes.unwrap_or(n_found));
+    let added = match n_added {
+        0 => String::new(),
+        1 => ", 1 of them for tokens that the text lacks".to_owned(),
+        n => format!(", {n} of them for tokens that the text lacks"),
+    };
+    layout.head.describe(&layout.config) + &found_by + &added
 }

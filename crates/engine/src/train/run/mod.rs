@@ -8,6 +8,7 @@ mod claim;
 mod corpus;
 mod drive;
 mod error;
+mod needs;
 mod ngrams;
 mod open;
 mod prepare;
