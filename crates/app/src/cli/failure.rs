@@ -123,7 +123,7 @@ mod tests {
         let io = || std::io::Error::from_raw_os_error(27);
         let save = SaveError::Io { doing: "write", path: PathBuf::from("run/x"), source: io() };
         let text = reasons(&anyhow::Error::from(RunError::Save(save)));
-        assert_eq!(text, format!("write run/x: {}", io()));
+        assert_eq!(text, format!("cannot write run/x: {}", io()));
         assert_eq!(text.matches("os error 27").count(), 1);
         let with_context = anyhow::Error::from(io()).context("cannot write run/x");
         assert_eq!(reasons(&with_context), format!("cannot write run/x: {}", io()));

@@ -98,17 +98,17 @@ impl Write for Out {
 }
 
 /// Standard output by lines, on a terminal each broken between words.
-pub struct Lines {
+pub struct WrappedOut {
     out: Out,
     begun: Vec<u8>,
 }
 
 /// Locks standard output, to write lines.
-pub fn lines() -> Lines {
-    Lines { out: out(), begun: Vec::new() }
+pub fn lines() -> WrappedOut {
+    WrappedOut { out: out(), begun: Vec::new() }
 }
 
-impl Write for Lines {
+impl Write for WrappedOut {
     fn write(&mut self, bytes: &[u8]) -> Result<usize> {
         let Some(width) = columns::stdout_width() else { return self.out.write(bytes) };
         self.begun.extend_from_slice(bytes);

@@ -1,4 +1,4 @@
-//! The script `check`: it tells of skipped tests, passes on failures, and hides what passing tests print.
+//! Script `check`: it tells of skipped tests, passes on failures, and hides what passing tests print.
 
 use std::path::Path;
 use std::process::{Command, Output};

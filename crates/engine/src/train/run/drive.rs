@@ -2,13 +2,11 @@
 
 use super::error::RunError;
 use super::open::{Machine, Run};
+use super::vocabulary;
 use crate::disk::SaveError;
 use crate::generate::{Request, Sampling, Written, generate};
-use crate::head::HeadConfig;
-use crate::model::Layout;
 use crate::train::StepError;
 use crate::train::events::{Evaluation, Event, Metrics, Observer, Outcome, Started};
-use crate::train::settings::VocabConfig;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 use text::corpus::TokenSource;
@@ -78,7 +76,7 @@ impl Run {
         observer.event(&Event::Started(Started {
             dir: &self.dir,
             config: &machine.config,
-            output_layer: describe_output(layout, &machine.config.vocab),
+            output_layer: vocabulary::describe_output(layout, &machine.config.vocab),
             n_params: layout.n_params(),
             n_tokens: (machine.train.tokens.len(), n_valid),
             step: self.step,
@@ -250,20 +248,4 @@ impl Run {
         }
         failed
     }
-}
-
-/// One line about the output layer of a run, with the method that found its classes.
-fn describe_output(layout: &Layout, vocab: &VocabConfig) -> String {
-    let found_by = vocab.classes.map_or(String::new(), |by| format!(", classes by {by}"));
-    let n_found = match &layout.config.head {
-        HeadConfig::Factor { class_starts } => class_starts.len().saturating_sub(1),
-        _ => 0,
-    };
-    let n_added = n_found.saturating_sub(vocab.n_classes.unwrap_or(n_found));
-    let added = match n_added {
-        0 => String::new(),
-        1 => ", 1 of them for tokens that the text lacks".to_owned(),
-        n => format!(", {n} of them for tokens that the text lacks"),
-    };
-    layout.head.describe(&layout.config) + &found_by + &added
 }

@@ -1,28 +1,8 @@
 //! Needs: settings that have an effect only beside another setting; one that would be ignored is refused.
 
 use super::error::RunError;
-use crate::head::HeadName;
-use crate::train::settings::{Settings, VocabSettings};
-
-/// A setting that only one output layer has.
-struct OfHead {
-    field: &'static str,
-    /// The value given, if one was.
-    found: Option<String>,
-    head: HeadName,
-}
-
-/// The settings of single output layers. Without a given layer, the first of them chooses it.
-fn of_heads(vocab: &VocabSettings) -> [OfHead; 4] {
-    let of = |field, found, head| OfHead { field, found, head };
-    let cutoffs = vocab.cutoffs.as_ref().map(|cutoffs| format!("{cutoffs:?}"));
-    [
-        of("vocab.cutoffs", cutoffs, HeadName::Adaptive),
-        of("vocab.n_samples", vocab.n_samples.map(|n| n.to_string()), HeadName::Sampled),
-        of("vocab.classes", vocab.classes.map(|by| by.to_string()), HeadName::Factor),
-        of("vocab.n_classes", vocab.n_classes.map(|n| n.to_string()), HeadName::Factor),
-    ]
-}
+use super::vocabulary::{OfHead, of_heads};
+use crate::train::settings::Settings;
 
 /// Refuses a setting that another one makes ineffective.
 ///
