@@ -80,17 +80,24 @@ def settings(options):
 
 
 def read_tokens(path):
-    """The ids in a token file; see crates/text/src/corpus/token_file.rs."""
+    """The ids in a token file, and whether each is a target: the mark of a text's beginning is none.
+
+    See docs/format.md. Version 1 has no marks.
+    """
     import numpy as np
     import torch
 
     data = path.read_bytes()
     magic, version, width, _, n_tokens = struct.unpack_from("<8sIIQQ", data)
-    if magic != b"crystok\0" or version != 1:
+    if magic != b"crystok\0" or version not in (1, 2):
         sys.exit(f"{path}: not a token file that this script knows")
     kind = {2: np.uint16, 4: np.uint32}[width]
     ids = np.frombuffer(data, kind, count=n_tokens, offset=160)
-    return torch.from_numpy(ids.astype(np.int64))
+    is_target = torch.ones(n_tokens, dtype=torch.bool)
+    if version == 2:
+        positions = np.frombuffer(data, "<u8", offset=160 + width * n_tokens + 8)
+        is_target[torch.from_numpy(positions.astype(np.int64))] = False
+    return torch.from_numpy(ids.astype(np.int64)), is_target
 
 
 def by_frequency(ids, others, vocab_size):
@@ -103,14 +110,14 @@ def by_frequency(ids, others, vocab_size):
     return rank[ids], rank[others]
 
 
-def windows(ids, seq_len, ignore):
-    """Tokens and targets, each (windows, T): every token but the first is a target once."""
+def windows(ids, is_target, seq_len, ignore):
+    """Tokens and targets, each (windows, T): every token but the first and marks is a target once."""
     import torch
 
     n_windows = -(-(len(ids) - 1) // seq_len)
     tokens = torch.zeros(n_windows * seq_len, dtype=torch.int64)
     targets = torch.full_like(tokens, ignore)
-    tokens[: len(ids) - 1], targets[: len(ids) - 1] = ids[:-1], ids[1:]
+    tokens[: len(ids) - 1], targets[: len(ids) - 1] = ids[:-1], ids[1:].where(is_target[1:], ignore)
     return tokens.view(n_windows, seq_len), targets.view(n_windows, seq_len)
 
 
@@ -136,7 +143,9 @@ def main():
     except ImportError as missing:
         sys.exit(f"{missing}. Install with: pip install -r bench/requirements.txt")
     set_up(s.threads, s.seed)
-    train, valid = (read_tokens(s.run / f"{name}.tokens") for name in ("train", "valid"))
+    (train, train_is_target), (valid, valid_is_target) = (
+        read_tokens(s.run / f"{name}.tokens") for name in ("train", "valid")
+    )
     shape = Shape(s.vocab_size, s.model_dim, s.layers, s.heads, s.seq_len, s.batch)
     if s.head == "adaptive":
         train, valid = by_frequency(train, valid, s.vocab_size)
@@ -145,11 +154,16 @@ def main():
     is_bf16, is_compiled = s.precision == "bf16", s.mode == "compile"
     trainer = Trainer(model, s.lr, is_bf16, is_compiled, s.weight_decay, betas)
     generator = torch.Generator().manual_seed(s.seed)
-    tokens, targets = windows(valid, s.seq_len, IGNORE)
+    tokens, targets = windows(valid, valid_is_target, s.seq_len, IGNORE)
+
+    def batch():
+        tokens, targets = random_batch(torch.arange(len(train)), shape, generator)
+        return train[tokens], train[targets].where(train_is_target[targets], IGNORE)
+
     print(json.dumps(dict(program=f"torch {torch.__version__}", **vars(s)), default=str))
 
     for _ in range(2):  # compiles, and leaves the parameters as they were
-        trainer.backward(*random_batch(train, shape, generator))
+        trainer.backward(*batch())
         trainer.optimiser.zero_grad(set_to_none=True)
     seconds, step, due = 0.0, 0, s.seconds / s.evals
     while seconds < s.seconds:
@@ -157,7 +171,7 @@ def main():
         warm = (step + 1) / max(1, s.warmup_steps)
         start = time.perf_counter()
         trainer.set_lr(s.lr * min(1.0, warm, left / max(s.decay, 1e-9)))
-        trainer.step(*random_batch(train, shape, generator))
+        trainer.step(*batch())
         seconds += time.perf_counter() - start
         step += 1
         if seconds >= min(due, s.seconds):

@@ -30,7 +30,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut pool = Pool::new(threads);
     let precision = args.sampling.precision.resolve();
     let opened = model::open(&args.model, precision, &mut pool)?;
-    talk(&opened, args.sampling.request(&opened.text_ends)?, &mut pool)
+    let request = args.sampling.request(&opened.text_ends)?;
+    if args.sampling.draws_seed() {
+        say!("seed {} for the first text, one more for each after it", request.sampling.seed);
+    }
+    talk(&opened, request, &mut pool)
 }
 
 /// Reads lines until the input ends and prints a continuation of each.

@@ -2,6 +2,7 @@
 
 use super::model;
 use super::options::{PrecisionArg, threads};
+use super::output::Force;
 use super::progress::duration;
 use super::quantity::parse_time;
 use super::say::{out, say};
@@ -93,9 +94,7 @@ impl TokenSource for Tokens {
 pub fn run(args: Args) -> Result<ExitCode> {
     let HeadArg::Full = args.head;
     let signals = Signals::listen()?;
-    if args.out.exists() {
-        bail!("{} already exists; choose another name or remove it", args.out.display());
-    }
+    Force::default().check(&args.out)?;
     let mut pool = Pool::new(threads(args.threads));
     let opened = model::open(&args.model, args.precision.resolve(), &mut pool)?;
     if opened.model.layout().config.head.is_plain() {

@@ -1,6 +1,7 @@
 //! `crystalline data`: generates training text, without a download.
 
 use super::options::threads;
+use super::output::Force;
 use super::progress;
 use super::quantity::parse_size;
 use super::say::{out, say};
@@ -33,6 +34,8 @@ pub struct StoriesArgs {
     /// Output file [default: standard output].
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    force: Force,
     /// Threads; their number does not change the text [default: one per core].
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -43,7 +46,10 @@ pub fn run(command: Command) -> Result<ExitCode> {
     let signals = Signals::listen()?;
     let threads = threads(args.threads);
     let is_complete = match &args.out {
-        Some(path) => write_stories(path, args.size, args.seed, threads, &signals)?,
+        Some(path) => {
+            args.force.check(path)?;
+            write_stories(path, args.size, args.seed, threads, &signals)?
+        }
         None => {
             let mut out = BufWriter::new(out());
             let mut keep_going = |_| !signals.came();
@@ -65,7 +71,7 @@ pub fn write_stories(
 ) -> Result<bool> {
     let bar = progress::bar(size, "writing stories  {bytes} of {total_bytes}");
     let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
+    partial.push(format!(".tmp-{}", std::process::id()));
     let partial = PathBuf::from(partial);
     let mut keep_going = |written: u64| {
         if let Some(bar) = &bar {
@@ -74,7 +80,7 @@ pub fn write_stories(
         !signals.came()
     };
     let written = (|| {
-        let mut out = BufWriter::new(std::fs::File::create(&partial)?);
+        let mut out = BufWriter::new(std::fs::File::create_new(&partial)?);
         let written = stories::write_corpus(size, seed, threads, &mut out, &mut keep_going)?;
         out.into_inner()?.sync_all()?;
         Ok::<u64, std::io::Error>(written)

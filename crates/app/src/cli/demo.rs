@@ -8,7 +8,7 @@ use super::signals::Signals;
 use super::{chat, data, model, train};
 use anyhow::{Context, Result};
 use engine::generate::{Request, Sampling, grade_stories};
-use engine::train::run::{Budget, Place, new_dir};
+use engine::train::run::{Budget, Claim, Place, STORIES_NAME, prepare_in};
 use engine::train::settings::Settings;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -50,12 +50,12 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let began = Instant::now();
     let signals = Signals::listen()?;
     let threads = threads(args.threads);
-    let dir = match &args.out {
-        Some(dir) => dir.clone(),
-        None => new_dir(Path::new(train::RUNS), "demo")?,
-    };
-    std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    let corpus = dir.join("stories.txt");
+    let claim = Claim::new(match &args.out {
+        Some(dir) => Place::At(dir),
+        None => Place::New { parent: Path::new(train::RUNS), name: "demo" },
+    })?;
+    let dir = claim.dir().to_owned();
+    let corpus = dir.join(STORIES_NAME);
     if !data::write_stories(&corpus, CORPUS_BYTES, args.seed, threads, &signals)? {
         return Ok(signals.exit_code());
     }
@@ -65,10 +65,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
         None => Budget::TimeAndSteps(began, DEFAULT_TIME, LEAST_STEPS),
     };
     let settings = settings(corpus.clone(), args.seed);
-    let Some(mut run) = train::begin(Place::At(&dir), &settings, budget, threads, &mut progress)?
-    else {
-        return Ok(signals.exit_code());
-    };
+    let prepared = prepare_in(claim, &settings, budget, threads, &mut progress);
+    let Some(mut run) = train::open(prepared, threads)? else { return Ok(signals.exit_code()) };
     run.sample(&mut progress)?;
     if !train::finish(&mut run, progress)? {
         return Ok(signals.exit_code());

@@ -1,6 +1,7 @@
 //! `crystalline eval`: measures loss, perplexity and bits per byte of a model on a text.
 
 use super::options::{PrecisionArg, threads};
+use super::output::Force;
 use super::say::lines;
 use super::{logits, model};
 use anyhow::{Result, bail};
@@ -34,19 +35,24 @@ pub struct Args {
     /// Also measure on words that occur fewer than N times in the training text.
     #[arg(long, value_name = "N")]
     rare_below: Option<u64>,
+    #[command(flatten)]
+    nonfinite: model::NonFinite,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
     /// Also write the logits of the text's first tokens to a safetensors file.
     #[arg(long, value_name = "FILE")]
     dump_logits: Option<PathBuf>,
+    #[command(flatten)]
+    force: Force,
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
+    args.dump_logits.iter().try_for_each(|path| args.force.check(path))?;
     let threads = threads(args.threads);
     let precision = args.precision.resolve();
     let mut pool = Pool::new(threads);
-    let mut opened = model::open(&args.model, precision, &mut pool)?;
+    let mut opened = model::open_any(&args.model, precision, &mut pool, args.nonfinite)?;
     let tokens = file_tokens(&args.file, &opened.tokenizer, &rules_of_run(&args.model)?, threads)?;
     if tokens.ids.len() < 2 {
         let n = counted(tokens.ids.len(), "token");

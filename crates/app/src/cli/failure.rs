@@ -17,10 +17,12 @@ use text::vocab::morphemes::MorphemeError;
 use text::vocab::{CodeFileError, NgramFileError};
 
 /// Errors that no retry can fix: the settings or their inputs must change.
-const REFUSED: [&str; 13] = [
+const REFUSED: [&str; 15] = [
     "classes-refused",
     "corpus-changed",
+    "file-exists",
     "file-mismatch",
+    "folder-not-empty",
     "holdout-refused",
     "model-too-large",
     "run-exists",

@@ -30,6 +30,8 @@ pub struct Args {
     /// its probability, before temperature and the other sampling settings.
     #[arg(long)]
     log_probs: bool,
+    #[command(flatten)]
+    nonfinite: model::NonFinite,
     /// Print token counts and speed on stderr.
     #[arg(short, long)]
     verbose: bool,
@@ -39,12 +41,15 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let threads = threads(args.sampling.threads);
     let mut pool = Pool::new(threads);
     let precision = args.sampling.precision.resolve();
-    let opened = model::open(&args.model, precision, &mut pool)?;
+    let opened = model::open_any(&args.model, precision, &mut pool, args.nonfinite)?;
     let max_len = opened.model.max_len();
     let mut session = Session::new(opened.model.layout(), precision, max_len, threads);
     let ids = opened.tokenizer.encode_ordinary(&args.prompt);
     let request = args.sampling.request(&opened.text_ends)?;
     let request = Request { log_probs: args.log_probs, ..request };
+    if args.sampling.draws_seed() {
+        say!("seed {}", request.sampling.seed);
+    }
     let mut out = out();
     if !args.log_probs {
         write!(out, "{}", args.prompt)?;

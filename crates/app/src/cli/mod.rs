@@ -17,6 +17,7 @@ pub mod model;
 mod moved;
 mod notices;
 mod options;
+mod output;
 mod progress;
 mod quantity;
 mod remedies;

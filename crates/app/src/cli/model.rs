@@ -6,6 +6,14 @@ use engine::formats::{LoadedModel, ModelFolder};
 use kernels::{Pool, Precision};
 use std::path::Path;
 
+/// `--allow-nonfinite`.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct NonFinite {
+    /// Use a model even if it holds NaN or infinity, to look at it.
+    #[arg(long)]
+    allow_nonfinite: bool,
+}
+
 /// Opens the model folder of `path`: a run's folder or a model folder.
 pub fn folder(path: &Path) -> Result<ModelFolder> {
     let folder = ModelFolder::open(path)?;
@@ -13,6 +21,16 @@ pub fn folder(path: &Path) -> Result<ModelFolder> {
         say!("skipped checkpoint {}: {}", one.path.display(), one.why);
     }
     Ok(folder)
+}
+
+/// Loads the model of `path` into memory, whatever its numbers if that is allowed.
+pub fn open_any(
+    path: &Path,
+    precision: Precision,
+    pool: &mut Pool,
+    allowed: NonFinite,
+) -> Result<LoadedModel> {
+    Ok(folder(path)?.allow_nonfinite(allowed.allow_nonfinite).load(precision, pool)?)
 }
 
 /// Loads the model of `path` into memory.

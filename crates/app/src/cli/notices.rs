@@ -1,7 +1,7 @@
 //! Notices about the text of a run, in words.
 
 use engine::train::events::Notice;
-use text::counted;
+use text::{counted, thousands};
 
 /// One or two sentences: what was found, and what to do about it.
 pub fn words(notice: &Notice) -> String {
@@ -26,6 +26,20 @@ pub fn words(notice: &Notice) -> String {
              bits per byte by the frequencies of its letter pairs there, the training text \
              {train_bits:.2}): its loss says little about the training text"
         ),
+        Notice::BeginsAgain { n_rows } => format!(
+            "no checkpoint was saved: the run begins again, and the {} rows of steps that it took are \
+             dropped",
+            thousands(*n_rows as usize)
+        ),
+        Notice::RowsMissing { file, found, expected } => format!(
+            "{file} has {} rows of at least {} that were written: rows of earlier steps are missing, \
+             which does not change the training",
+            thousands(*found as usize),
+            thousands(*expected as usize)
+        ),
+        Notice::HeldOutTextMissing => {
+            "valid.tokens is missing: held-out text is no longer measured".to_owned()
+        }
         Notice::SpecialNames { name, n } => format!(
             "{name:?} stands in the text {} and is read as ordinary text; if it separates \
              documents, give --separator {name:?}",

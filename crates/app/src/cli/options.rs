@@ -71,6 +71,11 @@ pub struct SamplingArgs {
 }
 
 impl SamplingArgs {
+    /// Whether the text depends on a seed that the user does not know and has to be told.
+    pub fn draws_seed(&self) -> bool {
+        self.seed.is_none() && self.temperature > 0.0
+    }
+
     /// The generation request of these flags, to a model whose texts end at `text_ends`.
     ///
     /// # Errors
@@ -89,7 +94,7 @@ impl SamplingArgs {
         let ignored = self.ignored();
         if !ignored.is_empty() {
             say!(
-                "note: --temperature 0 always takes the most likely token, so {} changes nothing",
+                "note: --temperature 0 always takes the most likely token, so these change nothing: {}",
                 ignored.join(", ")
             );
         }
@@ -117,10 +122,12 @@ impl SamplingArgs {
     }
 }
 
-/// A seed from the clock.
+/// A seed from the clock, short enough to be typed again.
 pub fn fresh_seed() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.map_or(0, |time| time.as_nanos() as u64)
+    let nanos = now.map_or(0, |time| time.as_nanos() as u64);
+    // The upper half of a product by an odd constant depends on all lower digits.
+    nanos.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
 }
 
 /// Parses a value by its serde name; the error lists the valid names.

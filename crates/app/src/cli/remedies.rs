@@ -6,6 +6,13 @@ pub fn remedy(code: &str, command: &str) -> Option<&'static str> {
         ("corpus-changed", _) => {
             "to continue with the text as it was when the run began, add --allow-changed-corpus"
         }
+        ("file-exists", "tokenizer" | "data" | "eval") => {
+            "to have an existing file replaced, add --force"
+        }
+        ("folder-not-empty", _) => "choose another --out",
+        ("not-finite", "generate" | "eval") => {
+            "to use it as it is, to look at it, add --allow-nonfinite"
+        }
         ("run-exists", _) => "continue it with `crystalline resume`, or choose another --out",
         ("no-run", _) => "give the folder that `crystalline train` printed",
         ("diverged", _) => "try a lower --lr",

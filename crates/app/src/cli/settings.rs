@@ -8,7 +8,7 @@ use super::options::{PrecisionArg, parse_name};
 use anyhow::{Context, Result};
 use engine::head::HeadName;
 use engine::train::RunError;
-use engine::train::settings::Settings;
+use engine::train::settings::{Settings, TokenizerSettings};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use text::tokenizer::TokenizerKind;
@@ -51,10 +51,10 @@ struct DataFlags {
 #[derive(Debug, clap::Args, Serialize)]
 #[command(next_help_heading = "Text")]
 struct TokenizerFlags {
-    /// Tokeniser: word, split, bpe, char [default: word, or char below 20 kB].
-    #[arg(long, value_name = "KIND", value_parser = parse_name::<TokenizerKind>)]
-    #[serde(rename = "kind")]
-    tokenizer: Option<TokenizerKind>,
+    /// Tokeniser: word, split, bpe, char or a FILE [default: word, or char below 20 kB].
+    #[arg(long, value_name = "KIND", value_parser = parse_tokenizer)]
+    #[serde(skip)] // a kind or a path, two settings; `read` sets them
+    tokenizer: Option<TokenizerArg>,
     /// Maximum vocabulary size [default: from the size of the text].
     #[arg(long, value_name = "N")]
     #[serde(rename = "vocab_size")]
@@ -134,6 +134,25 @@ struct TrainFlags {
     sample_every: Option<u64>,
 }
 
+/// `--tokenizer`: a kind to train, or a tokeniser to use.
+#[derive(Clone, Debug)]
+enum TokenizerArg {
+    Kind(TokenizerKind),
+    File(PathBuf),
+}
+
+/// Parses `--tokenizer`. A name of a kind is that kind; a file of that name is `./word`.
+fn parse_tokenizer(name: &str) -> Result<TokenizerArg, String> {
+    let path = Path::new(name);
+    match parse_name::<TokenizerKind>(name) {
+        Ok(kind) => Ok(TokenizerArg::Kind(kind)),
+        Err(_) if path.exists() => Ok(TokenizerArg::File(path.to_owned())),
+        Err(error) => Err(format!(
+            "{error}, or the path of a tokenizer.json or of a folder with one; there is no such file"
+        )),
+    }
+}
+
 /// Parses `--head`, which offers two of the output layers; the others are research settings.
 fn parse_head(name: &str) -> Result<HeadName, String> {
     match name {
@@ -192,6 +211,22 @@ pub fn read(
     let mut settings: Settings = all.try_into()?;
     if !files.is_empty() {
         settings.data.files = Some(files.to_vec());
+    }
+    // A tokeniser is one thing: what the flag says replaces all that a file says of it.
+    let tokenizer = &mut settings.tokenizer;
+    match &flags.tokenizer.tokenizer {
+        None => {}
+        Some(TokenizerArg::Kind(kind)) => {
+            (tokenizer.kind, tokenizer.file, tokenizer.blake3) = (Some(*kind), None, None);
+        }
+        Some(TokenizerArg::File(file)) => {
+            let vocab_size = flags.tokenizer.vocab;
+            *tokenizer = TokenizerSettings {
+                file: Some(file.clone()),
+                vocab_size,
+                ..TokenizerSettings::default()
+            };
+        }
     }
     if flags.data.valid.is_some() {
         settings.data.valid.clone_from(&flags.data.valid);

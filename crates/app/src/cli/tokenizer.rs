@@ -2,6 +2,7 @@
 
 use super::model;
 use super::options::{parse_name, threads};
+use super::output::Force;
 use super::say::{out, say, shown_on_line};
 use anyhow::{Context, Result};
 use engine::disk::{RealFs, commit_file};
@@ -32,9 +33,11 @@ pub enum Command {
         /// Occurrences that a word or character needs for a token of its own.
         #[arg(long)]
         min_count: Option<u64>,
-        /// Output file.
+        /// Output file; parts of words go to codes.json beside it, or to NAME.codes.json.
         #[arg(long, default_value = "tokenizer.json")]
         out: PathBuf,
+        #[command(flatten)]
+        force: Force,
     },
     /// Print the token ids of a text, given or from stdin.
     Encode {
@@ -62,7 +65,9 @@ pub enum Command {
 pub fn run(command: Command) -> Result<ExitCode> {
     let mut out = out();
     match command {
-        Command::Train { files, kind, vocab, min_count, out: path } => {
+        Command::Train { files, kind, vocab, min_count, out: path, force } => {
+            let codes = kind.is_word_level().then(|| codes_path(&path));
+            [Some(&path), codes.as_ref()].into_iter().flatten().try_for_each(|p| force.check(p))?;
             let mut options = TrainOptions::new(kind);
             options.vocab_size = vocab.unwrap_or(options.vocab_size);
             options.min_count = min_count.unwrap_or(options.min_count);
@@ -105,12 +110,21 @@ fn train(files: &[PathBuf], options: &TrainOptions, path: &Path) -> Result<()> {
     if tokenizer.kind().is_word_level() {
         let counts = tokenizer.count_words(&texts, &mut control)?;
         let codes = learn_codes(&tokenizer, Some(&counts), &mut control)?;
-        let path = path.with_file_name(CODES_NAME);
+        let path = codes_path(path);
         commit_file(&RealFs, &path, &codes_json(&codes, &tokenizer))?;
         let n_parts = counted(codes.features().len(), "part");
         say!("{n_parts} of words, written to {}", path.display());
     }
     Ok(())
+}
+
+/// Where the codes of a tokeniser's words go: beside `tokenizer.json` under the name that they have
+/// in a model folder, otherwise under a name of the tokeniser's own.
+fn codes_path(path: &Path) -> PathBuf {
+    if path.file_name().is_some_and(|name| name == "tokenizer.json") {
+        return path.with_file_name(CODES_NAME);
+    }
+    path.with_extension(CODES_NAME)
 }
 
 /// Loads a tokenizer.json, or that of a run's folder or model folder.

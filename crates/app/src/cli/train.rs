@@ -9,7 +9,6 @@ use super::signals::Signals;
 use anyhow::{Result, bail};
 use engine::train::events::Outcome;
 use engine::train::run::{Budget, Place, Run, RunError, prepare};
-use engine::train::settings::Settings;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -82,21 +81,16 @@ pub fn run(args: Args) -> Result<ExitCode> {
     };
     let mut progress = Progress::new(signals.clone());
     progress.stop_at = args.stop_at;
-    match begin(place, &settings, budget, threads, &mut progress)? {
+    match open(prepare(place, &settings, budget, threads, &mut progress), threads)? {
         Some(mut run) => drive(&mut run, progress, &signals),
         None => Ok(signals.exit_code()),
     }
 }
 
-/// Makes a run and opens it; if that was cancelled, prints so and returns `None`. Shared with `demo`.
-pub fn begin(
-    place: Place<'_>,
-    settings: &Settings,
-    budget: Budget,
-    threads: usize,
-    progress: &mut Progress,
-) -> Result<Option<Run>> {
-    match prepare(place, settings, budget, threads, progress) {
+/// Opens a run that was just made; if that was cancelled, prints so and returns `None`. Shared with
+/// `demo`.
+pub fn open(prepared: Result<PathBuf, RunError>, threads: usize) -> Result<Option<Run>> {
+    match prepared {
         Err(error @ RunError::Cancelled) => {
             say!("{error}");
             Ok(None)

@@ -47,6 +47,9 @@ pub struct Facts {
     pub tokenizer_blake3: String,
     /// State of the run.
     pub state: RunState,
+    /// The files of the run's folder that it is computed from; empty in older checkpoints.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub run_files: Vec<FileRecord>,
     /// The resolved configuration of the run.
     pub config: serde_json::Value,
 }
@@ -180,6 +183,14 @@ impl Manifest {
             None => Ok(()),
         }
     }
+}
+
+/// Whether the bytes of a `manifest.json` are of another program: a JSON object without both of the
+/// marks of a manifest, which no small damage takes away together.
+pub(super) fn is_foreign(bytes: &[u8]) -> bool {
+    let has = |mark: &str| bytes.windows(mark.len()).any(|at| at == mark.as_bytes());
+    let object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(bytes);
+    object.is_ok() && !has(FORMAT) && !has(CHECKSUM_BEFORE)
 }
 
 /// Last entry of a manifest whose text before it is `body`.

@@ -1,14 +1,11 @@
 //! Choice of a checkpoint by the contents of the folders, never by a stored pointer.
 
 use super::manifest::{MANIFEST_BYTES_MAX, MANIFEST_NAME, Manifest};
-use crate::disk::{FileRecord, Fs, LoadError, Rejected, is_plain_name, read_file};
+use crate::disk::{FileRecord, Fs, LoadError, Rejected, hash_file, is_plain_name, read_file};
 use rustc_hash::FxHashSet;
 use std::cmp::Reverse;
 use std::io::SeekFrom;
 use std::path::{Path, PathBuf};
-
-/// Files are hashed in pieces of this many bytes.
-const PIECE_BYTES: usize = 128 << 10;
 
 /// A checkpoint whose files were all read and match the checksums of its manifest.
 #[derive(Debug)]
@@ -154,28 +151,12 @@ pub fn read_manifest(fs: &dyn Fs, folder: &Path) -> Result<Manifest, LoadError> 
 
 /// Compares the content of every file with its checksum.
 fn verify_files(fs: &dyn Fs, folder: &Path, manifest: &Manifest) -> Result<(), LoadError> {
-    let mut piece = vec![0; PIECE_BYTES];
-    manifest.files.iter().try_for_each(|file| verify_file(fs, folder, file, &mut piece))
+    manifest.files.iter().try_for_each(|file| verify_file(fs, folder, file))
 }
 
-fn verify_file(
-    fs: &dyn Fs,
-    folder: &Path,
-    file: &FileRecord,
-    piece: &mut [u8],
-) -> Result<(), LoadError> {
+fn verify_file(fs: &dyn Fs, folder: &Path, file: &FileRecord) -> Result<(), LoadError> {
     let path = folder.join(&file.name);
-    let mut open = fs.open(&path).map_err(LoadError::io("open", &path))?;
-    let mut hasher = blake3::Hasher::new();
-    loop {
-        match open.read(piece) {
-            Ok(0) => break,
-            Ok(n) => hasher.update(&piece[..n]),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(LoadError::io("read", &path)(error)),
-        };
-    }
-    let found = hasher.finalize().to_hex();
+    let found = hash_file(fs, &path)?.1.to_hex();
     if found.as_str() != file.blake3 {
         return Err(LoadError::damaged(&path, "BLAKE3", found, &file.blake3));
     }

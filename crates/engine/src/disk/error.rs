@@ -182,6 +182,23 @@ pub enum LoadError {
         /// Values supported.
         supported: String,
     },
+    /// A tensor of the file holds NaN or infinity, so that nothing computed from it means anything.
+    #[error(
+        "{path}: tensor {tensor} holds {count} values of {len} that are NaN or infinite{others}",
+        path = path.display(), others = Others(*n_others)
+    )]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// Name of the tensor.
+        tensor: String,
+        /// Number of values that are NaN or infinite.
+        count: usize,
+        /// Number of values.
+        len: usize,
+        /// Number of other tensors with such values.
+        n_others: usize,
+    },
     /// The file was written by a later version of this program.
     #[error(
         "{path} has format version {found}; this program reads versions up to {newest}: \
@@ -214,6 +231,7 @@ impl LoadError {
             LoadError::Mismatch { .. } => "file-mismatch",
             LoadError::TooLarge { .. } => "file-too-large",
             LoadError::Unsupported { .. } => "file-unsupported",
+            LoadError::NotFinite { .. } => "not-finite",
             LoadError::NewerVersion { .. } => "file-of-newer-version",
             LoadError::NoCheckpoint { .. } => "no-checkpoint",
         }
@@ -230,7 +248,9 @@ impl LoadError {
     /// network that failed is an I/O error like any other), and falling back would throw away work.
     pub fn blames_files(&self) -> bool {
         match self {
-            LoadError::Damaged { .. } | LoadError::Mismatch { .. } => true,
+            LoadError::Damaged { .. }
+            | LoadError::Mismatch { .. }
+            | LoadError::NotFinite { .. } => true,
             LoadError::Io { source, .. } => matches!(
                 source.kind(),
                 io::ErrorKind::NotFound
@@ -280,6 +300,18 @@ pub struct Rejected {
     pub path: PathBuf,
     /// Reason.
     pub why: LoadError,
+}
+
+struct Others(usize);
+
+impl fmt::Display for Others {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            1 => f.write_str(", and so does 1 other tensor"),
+            n => write!(f, ", and so do {n} other tensors"),
+        }
+    }
 }
 
 struct Free(Option<u64>);

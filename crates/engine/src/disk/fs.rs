@@ -107,6 +107,26 @@ pub fn read_file(fs: &dyn Fs, path: &Path, bytes_max: u64) -> Result<Vec<u8>, Lo
     Ok(bytes)
 }
 
+/// Files are hashed in pieces of this many bytes.
+const HASH_BYTES: usize = 128 << 10;
+
+/// Size and BLAKE3 of a file.
+///
+/// # Errors
+/// [`LoadError::Io`].
+pub fn hash_file(fs: &dyn Fs, path: &Path) -> Result<(u64, blake3::Hash), LoadError> {
+    let mut file = fs.open(path).map_err(LoadError::io("open", path))?;
+    let (mut hasher, mut piece) = (blake3::Hasher::new(), vec![0; HASH_BYTES]);
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok((hasher.count(), hasher.finalize())),
+            Ok(n) => hasher.update(&piece[..n]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(LoadError::io("read", path)(error)),
+        };
+    }
+}
+
 /// Creates `dir` and its missing parents, each made durable in its own parent.
 pub fn ensure_dir(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = dir

@@ -21,7 +21,8 @@ pub(crate) use commit::is_plain_name;
 pub use commit::{FileRecord, LastFile, NewFile, commit_file, commit_folder};
 pub use error::{LoadError, Rejected, SaveError};
 pub use fs::{
-    Entry, Fs, ReadFile, RealFs, WriteFile, ensure_dir, read_file, remove_tree, write_all,
+    Entry, Fs, ReadFile, RealFs, WriteFile, ensure_dir, hash_file, read_file, remove_tree,
+    write_all,
 };
 pub use lock::{LOCK_NAME, LockError, Owner, RunLock};
 pub use remove::{clean, remove_folders};

@@ -1,11 +1,11 @@
 //! Model folder: configuration, parameters, tokeniser and side files, each read on demand.
 //!
-//! [`ModelFolder::at`] takes the folder itself. The layout of a run's folder is known to the
-//! checkpoints: `ModelFolder::open`, in [`crate::checkpoint`], takes any path that a user may give.
+//! `ModelFolder::open` is the one way in. It is in [`crate::checkpoint`], because it takes any path
+//! that a user may give and verifies what has a manifest.
 
 use super::file::FileEntry;
 use super::hf::{
-    CONFIG_NAME, ConstantFiles, TOKENIZER_NAME, params_file, read_config, read_params,
+    CONFIG_NAME, ConstantFiles, TOKENIZER_NAME, params_file, read_any_params, read_config,
     read_text_ends,
 };
 use crate::disk::{LoadError, RealFs, Rejected, SaveError, commit_folder};
@@ -23,6 +23,7 @@ use text::vocab::{CodeFileError, read_codes};
 pub struct ModelFolder {
     path: PathBuf,
     rejected: Vec<Rejected>,
+    allows_nonfinite: bool,
 }
 
 /// A model in memory, its tokeniser, and its folder.
@@ -97,21 +98,27 @@ impl ModelFolderError {
 }
 
 impl ModelFolder {
-    /// The model folder `path`.
+    /// The folder `path`, which was verified if it has a manifest, chosen after the `rejected`
+    /// checkpoints.
     ///
     /// # Errors
     /// [`ModelFolderError::NoModel`] if it has no configuration.
-    pub fn at(path: &Path) -> Result<ModelFolder, ModelFolderError> {
+    pub(crate) fn of_verified(
+        path: &Path,
+        rejected: Vec<Rejected>,
+    ) -> Result<ModelFolder, ModelFolderError> {
         if path.join(CONFIG_NAME).is_file() {
-            Ok(ModelFolder::of_checkpoint(path.to_owned(), Vec::new()))
+            Ok(ModelFolder { path: path.to_owned(), rejected, allows_nonfinite: false })
         } else {
             Err(ModelFolderError::NoModel { path: path.to_owned() })
         }
     }
 
-    /// Folder of a verified checkpoint, chosen after the `rejected` ones.
-    pub(crate) fn of_checkpoint(path: PathBuf, rejected: Vec<Rejected>) -> ModelFolder {
-        ModelFolder { path, rejected }
+    /// The same folder, whose parameters may be NaN or infinite if `allows` is set: only to look at
+    /// such a model.
+    #[must_use]
+    pub fn allow_nonfinite(self, allows: bool) -> ModelFolder {
+        ModelFolder { allows_nonfinite: allows, ..self }
     }
 
     /// The folder.
@@ -183,9 +190,11 @@ impl ModelFolder {
     /// The parameters, laid out by the table.
     ///
     /// # Errors
-    /// [`LoadError`] with the first tensor that is missing or has another shape.
+    /// [`LoadError`] with the first tensor that is missing, has another shape, or holds NaN or
+    /// infinity that is not allowed.
     pub fn params(&self, layout: &Layout) -> Result<AlignedVec<f32>, LoadError> {
-        read_params(&self.path, layout)
+        let (params, not_finite) = read_any_params(&self.path, layout)?;
+        not_finite.filter(|_| !self.allows_nonfinite).map_or(Ok(params), Err)
     }
 
     /// The input layer.

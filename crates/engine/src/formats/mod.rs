@@ -13,7 +13,7 @@ pub use file::{FileContents, FileEntry};
 pub use folder::{LoadedModel, ModelFolder, ModelFolderError};
 pub use hf::{
     CONFIG_BYTES_MAX, ConstantFiles, TokenIds, config_json, generation_config_json, params_file,
-    parse_config, read_params,
+    parse_config, read_any_params, read_params,
 };
 pub use safetensors::{
     TensorFile, TensorInfo, TensorLimits, TensorRef, tensors_file_len, write_tensors,

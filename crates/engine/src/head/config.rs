@@ -84,6 +84,9 @@ impl fmt::Display for HeadName {
     }
 }
 
+/// Numbers of a list that an error shows.
+const SHOWN_MAX: usize = 8;
+
 impl HeadConfig {
     /// A factored layer of `n_classes` classes of equal size; the first classes get one more if the
     /// size does not divide evenly.
@@ -169,9 +172,12 @@ impl HeadConfig {
         if is_right {
             return Ok(());
         }
-        let found = starts.len();
-        let expected = format!("numbers that rise {expected} {vocab_size}, the size of vocabulary");
-        Err(ConfigError { field, found, expected })
+        let shown = if starts.len() > SHOWN_MAX { ", ..." } else { "" };
+        let first: Vec<String> = starts.iter().take(SHOWN_MAX).map(u32::to_string).collect();
+        let found = format!("[{}{shown}]", first.join(", "));
+        let expected =
+            format!("numbers that rise {expected} {vocab_size}, the size of the vocabulary");
+        Err(ConfigError::new(field, found, expected))
     }
 }
 

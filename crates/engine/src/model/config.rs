@@ -4,6 +4,7 @@ use super::config_error::ConfigError;
 use crate::head::HeadConfig;
 use lattice::numbers::primality::is_prime;
 use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
 use text::vocab::ngrams::{N_ROWS_MAX, NGRAM_MAX, NgramTable};
 
 /// Shape and constants of a decoder; its tensors and passes follow from these.
@@ -55,16 +56,22 @@ pub(crate) const N_PARTS_MAX: usize = 1 << 21;
 /// Largest number of n-gram tables.
 const N_NGRAM_TABLES_MAX: usize = 16;
 
-/// Upper bounds for sizes in a file, so that no size computed from them overflows.
-const LIMITS: [(&str, usize); 7] = [
+/// Largest value of each size, so that no number computed from them overflows. Settings, files of
+/// this program and files of others are all checked by this list.
+pub(crate) const SIZES_MAX: [(&str, usize); 8] = [
     ("vocab_size", 1 << 20),
     ("model_dim", 1 << 16),
     ("n_layers", 512),
     ("n_heads", 1024),
     ("n_kv_heads", 1024),
+    ("head_dim", 1024),
     ("ffn_dim", 1 << 18),
     ("seq_len", 1 << 20),
 ];
+
+/// Range of each constant, likewise.
+const CONSTANTS: [(&str, RangeInclusive<f32>); 2] =
+    [("rope_theta", 1.0..=1e9), ("norm_eps", 1e-12..=1e-1)];
 
 impl ModelConfig {
     /// A model of width `model_dim` with the usual proportions: attention heads of 32 or 64, and an
@@ -110,7 +117,7 @@ impl ModelConfig {
     /// The first invalid field, with the valid values.
     pub fn check(&self) -> Result<(), ConfigError> {
         let bad = |field, found, expected: &str| {
-            Err(ConfigError { field, found, expected: expected.to_string() })
+            Err(ConfigError::new(field, found, format!("expected {expected}")))
         };
         let values = [
             self.vocab_size,
@@ -118,32 +125,40 @@ impl ModelConfig {
             self.n_layers,
             self.n_heads,
             self.n_kv_heads,
+            self.head_dim,
             self.ffn_dim,
             self.seq_len,
         ];
-        for ((field, limit), found) in LIMITS.into_iter().zip(values) {
+        for ((field, limit), found) in SIZES_MAX.into_iter().zip(values) {
             if found == 0 || found > limit {
-                return bad(field, found, &format!("expected 1 to {limit}"));
+                return bad(field, found, &format!("1 to {limit}"));
             }
         }
         for (field, found) in [("model_dim", self.model_dim), ("ffn_dim", self.ffn_dim)] {
             if !found.is_multiple_of(2) {
-                return bad(field, found, "expected an even number, best a multiple of 32");
+                return bad(field, found, "an even number, best a multiple of 32");
             }
         }
-        if self.head_dim == 0 || !self.head_dim.is_multiple_of(2) || self.head_dim > 1024 {
-            return bad("head_dim", self.head_dim, "expected an even number up to 1024");
+        if !self.head_dim.is_multiple_of(2) {
+            return bad("head_dim", self.head_dim, "an even number up to 1024");
+        }
+        for ((field, range), found) in CONSTANTS.into_iter().zip([self.rope_theta, self.norm_eps]) {
+            if !range.contains(&found) {
+                let expected = format!("expected {:e} to {:e}", range.start(), range.end());
+                return Err(ConfigError::new(field, found, expected));
+            }
         }
         if !self.n_heads.is_multiple_of(self.n_kv_heads) {
-            return bad("n_kv_heads", self.n_kv_heads, "expected a divisor of n_heads");
+            return bad("n_kv_heads", self.n_kv_heads, "a divisor of n_heads");
         }
         if self.n_parts > N_PARTS_MAX {
-            return bad("n_parts", self.n_parts, &format!("expected 0 to {N_PARTS_MAX}"));
+            return bad("n_parts", self.n_parts, &format!("0 to {N_PARTS_MAX}"));
         }
         check_ngrams(&self.ngrams)?;
         self.head.check(self.vocab_size)?;
         if self.tie_embeddings && !self.head.can_be_tied() {
-            return bad("tie_embeddings", 1, "expected false: an adaptive layer has its own rows");
+            let expected = "expected false: an adaptive layer has its own rows";
+            return Err(ConfigError::new("tie_embeddings", true, expected));
         }
         Ok(())
     }
@@ -154,8 +169,8 @@ impl ModelConfig {
 ///
 /// # Errors
 /// `ngrams` with the invalid size or number.
-pub(crate) fn check_ngrams(heads: &[NgramTable]) -> Result<(), ConfigError> {
-    let bad = |found, expected: String| Err(ConfigError { field: "ngrams", found, expected });
+fn check_ngrams(heads: &[NgramTable]) -> Result<(), ConfigError> {
+    let bad = |found: usize, expected: String| Err(ConfigError::new("ngrams", found, expected));
     if heads.len() > N_NGRAM_TABLES_MAX {
         return bad(heads.len(), format!("at most {N_NGRAM_TABLES_MAX} tables"));
     }
@@ -208,6 +223,9 @@ mod tests {
             (ModelConfig { head_dim: 15, ..good.clone() }, "head_dim"),
             (ModelConfig { n_layers: 100_000, ..good.clone() }, "n_layers"),
             (ModelConfig { n_parts: 1 << 30, ..good.clone() }, "n_parts"),
+            (ModelConfig { rope_theta: 0.5, ..good.clone() }, "rope_theta"),
+            (ModelConfig { rope_theta: f32::NAN, ..good.clone() }, "rope_theta"),
+            (ModelConfig { norm_eps: 0.5, ..good.clone() }, "norm_eps"),
             (with_ngrams(&[(2, 100)]), "ngrams"),
             (with_ngrams(&[(2, 97), (3, 97)]), "ngrams"),
             (with_ngrams(&[(1, 97)]), "ngrams"),

@@ -36,7 +36,7 @@ pub use active_rows::{ActiveRows, RowsUsed};
 pub(crate) use backward::operand;
 pub use backward::{add_input_gradient, backward};
 pub use config::{ModelConfig, default_ffn_dim};
-pub(crate) use config::{N_PARTS_MAX, check_ngrams};
+pub(crate) use config::{N_PARTS_MAX, SIZES_MAX};
 pub use config_error::ConfigError;
 pub(crate) use decode::DecodeBuffers;
 pub use decode::NewTokens;

@@ -74,6 +74,22 @@ pub enum Notice {
         /// Bits per byte of held-out text, from the same counts.
         held_out_bits: f64,
     },
+    /// The run has no checkpoint, but rows of steps: it begins again.
+    BeginsAgain {
+        /// Number of rows, which are dropped.
+        n_rows: u64,
+    },
+    /// Rows of earlier steps are missing from a file; the run goes on without them.
+    RowsMissing {
+        /// Name of the file in the run's folder.
+        file: &'static str,
+        /// Number of rows in it.
+        found: u64,
+        /// Number of rows that were written, or at least that.
+        expected: u64,
+    },
+    /// The run was measured on held-out text, which is no longer there.
+    HeldOutTextMissing,
     /// The text has the name of a special token in it, which is read as ordinary text.
     SpecialNames {
         /// The name.

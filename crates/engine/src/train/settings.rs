@@ -51,6 +51,8 @@ pub struct TokenizerSettings {
     pub kind: Option<TokenizerKind>,
     pub vocab_size: Option<usize>,
     pub min_count: Option<u64>,
+    pub file: Option<PathBuf>,
+    pub blake3: Option<String>,
 }
 
 /// Settings of the vocabulary.
@@ -205,8 +207,20 @@ pub struct TokenizerConfig {
     pub kind: TokenizerKind,
     /// Largest number of tokens.
     pub vocab_size: usize,
-    /// Fewest occurrences of a word or character with a token of its own.
+    /// Fewest occurrences of a word or character with a token of its own; absent if the tokeniser
+    /// was given.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub min_count: u64,
+    /// The tokeniser that was given: a tokenizer.json, or a folder with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// BLAKE3 of that tokeniser as this program writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blake3: Option<String>,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// The vocabulary of a run.

@@ -11,6 +11,7 @@ mod golden;
 mod gradients;
 mod lazy_rows;
 mod memory;
+mod model_files;
 mod nonfinite;
 mod precision_pairs;
 mod resume;

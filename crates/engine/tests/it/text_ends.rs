@@ -45,7 +45,7 @@ impl Folder {
     }
 
     fn load(&self) -> Result<LoadedModel, ModelFolderError> {
-        ModelFolder::at(&self.path())?.load(Precision::F32, &mut Pool::new(1))
+        ModelFolder::open(&self.path())?.load(Precision::F32, &mut Pool::new(1))
     }
 }
 

@@ -115,9 +115,9 @@ impl Tokenizer {
         json_write::write(self)
     }
 
-    /// The bytes of tokenizer_config.json.
-    pub fn config_json(&self) -> Vec<u8> {
-        let config = format::config(self.kind, self.eos_id().is_some());
+    /// The bytes of tokenizer_config.json, for a model of this context length.
+    pub fn config_json(&self, seq_len: Option<usize>) -> Vec<u8> {
+        let config = format::config(self.kind, self.eos_id().is_some(), seq_len);
         let mut written =
             serde_json::to_vec_pretty(&config).expect("a JSON value is always written");
         written.push(b'\n');

@@ -63,12 +63,15 @@ pub(super) fn end_name(kind: TokenizerKind) -> &'static str {
 
 /// Contents of tokenizer_config.json. Without the input names, transformers would also pass
 /// `token_type_ids` to a model that takes none.
-pub(super) fn config(kind: TokenizerKind, has_end: bool) -> Value {
+pub(super) fn config(kind: TokenizerKind, has_end: bool, seq_len: Option<usize>) -> Value {
     let mut config = json!({
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": false,
         "model_input_names": ["input_ids", "attention_mask"],
     });
+    if let Some(seq_len) = seq_len {
+        config["model_max_length"] = seq_len.into();
+    }
     if has_end {
         config["bos_token"] = end_name(kind).into();
         config["eos_token"] = end_name(kind).into();

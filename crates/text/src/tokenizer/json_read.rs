@@ -137,10 +137,27 @@ fn kind_of(file: &File) -> Result<TokenizerKind, TextError> {
         return Err(TextError::format("decoder", decoder, expected.decoder["type"].to_string()));
     }
     let post = section("post_processor", file.post_processor)?;
-    if !post.is_null() && post["type"] != "ByteLevel" {
-        return Err(TextError::format("post_processor", post, "null or ByteLevel"));
+    if !adds_nothing(&post) {
+        let expected = "null, ByteLevel, or a template that adds no token";
+        return Err(TextError::format("post_processor", post, expected));
     }
     Ok(kind)
+}
+
+/// Whether a post-processor leaves the ids of a text as they are. transformers writes such a
+/// template into every file that it saves.
+fn adds_nothing(post: &Value) -> bool {
+    let of_type = |name: &str| post["type"] == name;
+    if of_type("Sequence") {
+        let parts = post["processors"].as_array();
+        return parts.is_some_and(|parts| {
+            parts.iter().all(|part| part["type"] != "Sequence" && adds_nothing(part))
+        });
+    }
+    let is_text = |part: &Value| part["Sequence"]["id"] == "A";
+    let is_identity =
+        || matches!(post["single"].as_array().map(Vec::as_slice), Some([one]) if is_text(one));
+    post.is_null() || of_type("ByteLevel") || of_type("TemplateProcessing") && is_identity()
 }
 
 /// Parses a section, without the fields that concern only offsets.

@@ -97,7 +97,7 @@ impl TrainOptions {
     ///
     /// # Errors
     /// [`TextError::Option`], naming the field.
-    pub(super) fn check(&self) -> Result<(), TextError> {
+    pub fn check(&self) -> Result<(), TextError> {
         let names = self.special_names();
         for (i, name) in names.iter().enumerate() {
             specials::check_name(name)?;

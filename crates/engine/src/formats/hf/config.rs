@@ -12,7 +12,7 @@ use super::model_type::{ModelType, NORM_EPS, ROPE_THETA};
 use super::pretty;
 use crate::disk::LoadError;
 use crate::head::HeadConfig;
-use crate::model::{ConfigError, ModelConfig, N_PARTS_MAX, check_ngrams};
+use crate::model::{ConfigError, ModelConfig, N_PARTS_MAX, SIZES_MAX};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -68,10 +68,14 @@ struct RopeParameters {
     rope_theta: f32,
 }
 
+/// Whether other programs compute this model.
+pub(super) fn is_plain(config: &ModelConfig) -> bool {
+    config.head.is_plain() && config.n_parts == 0 && config.ngrams.is_empty()
+}
+
 /// Text of `config.json`.
 pub fn config_json(config: &ModelConfig, ids: &TokenIds) -> String {
-    let is_plain = config.head.is_plain() && config.n_parts == 0 && config.ngrams.is_empty();
-    let (architecture, model_type) = match (is_plain, config.qk_norm) {
+    let (architecture, model_type) = match (is_plain(config), config.qk_norm) {
         (false, _) => ("CrystallineForCausalLM", ModelType::Own),
         (true, false) => ("LlamaForCausalLM", ModelType::Llama),
         (true, true) => ("Qwen3ForCausalLM", ModelType::Qwen3),
@@ -112,17 +116,24 @@ pub fn config_json(config: &ModelConfig, ids: &TokenIds) -> String {
     })
 }
 
-/// Upper bounds of accepted values, so that no size computed from them overflows.
-const LIMITS: [(&str, u64); 8] = [
-    ("vocab_size", 1 << 20),
-    ("hidden_size", 1 << 16),
-    ("num_hidden_layers", 512),
-    ("num_attention_heads", 1024),
-    ("num_key_value_heads", 1024),
-    ("head_dim", 1024),
-    ("intermediate_size", 1 << 18),
-    ("max_position_embeddings", 1 << 20),
+/// Names of the sizes in the order of [`SIZES_MAX`], which has their limits.
+const SIZES: [&str; 8] = [
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "intermediate_size",
+    "max_position_embeddings",
 ];
+
+/// Name in this file of a field of [`ModelConfig`].
+fn name_of(field: &'static str) -> &'static str {
+    let sizes = SIZES_MAX.into_iter().map(|(own, _)| own).zip(SIZES);
+    let others = [("norm_eps", "rms_norm_eps"), ("tie_embeddings", "tie_word_embeddings")];
+    sizes.chain(others).find(|(own, _)| *own == field).map_or(field, |(_, name)| name)
+}
 
 /// Relevant fields of a foreign `config.json`. Null is the same as absent, except where the type
 /// has a default of its own.
@@ -183,10 +194,10 @@ pub fn parse_config(bytes: &[u8], path: &Path) -> Result<(ModelConfig, TokenIds)
     let [vocab_size, model_dim, n_layers, n_heads, n_kv_heads, head_dim, ffn_dim, seq_len] =
         reader.sizes(&read)?;
     reader.check_window(&read, seq_len)?;
-    let (rope_theta, norm_eps) = reader.constants(&read)?;
-    let head = reader.head(&read, vocab_size)?;
+    let rope_theta = reader.rope_theta(&read)?;
+    let norm_eps = read.rms_norm_eps.unwrap_or(NORM_EPS);
+    let head = reader.head(&read)?;
     let n_parts = reader.n_parts(&read)?;
-    let ngrams = reader.ngrams(&read)?;
     let config = ModelConfig {
         vocab_size,
         model_dim,
@@ -202,9 +213,13 @@ pub fn parse_config(bytes: &[u8], path: &Path) -> Result<(ModelConfig, TokenIds)
         tie_embeddings: read.tie_word_embeddings.unwrap_or(false),
         qk_norm,
         n_parts,
-        ngrams,
+        ngrams: read.ngrams.unwrap_or_default(),
         head,
     };
+    config.check().map_err(|ConfigError { field, found, expected }| {
+        let expected = expected.strip_prefix("expected ").unwrap_or(&expected);
+        LoadError::damaged(path, name_of(field), found, expected)
+    })?;
     let defaults = model_type.defaults();
     let or = |field: Option<Option<TokenField>>, default: Option<i64>| {
         field.unwrap_or(default.map(TokenField::One)).unwrap_or_default()
@@ -297,7 +312,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Sizes in the order of [`LIMITS`], within their limits and consistent.
+    /// Sizes in the order of [`SIZES`], within their limits.
     fn sizes(&self, read: &Read) -> Result<[usize; 8], LoadError> {
         let n_heads = read.num_attention_heads;
         let defaults = self.model_type.defaults();
@@ -316,7 +331,10 @@ impl Reader<'_> {
             read.max_position_embeddings.or(defaults.seq_len),
         ];
         let mut sizes = [0; 8];
-        for (((field, limit), found), size) in LIMITS.into_iter().zip(found).zip(&mut sizes) {
+        let limits = SIZES_MAX.into_iter().map(|(_, limit)| limit as u64);
+        for (((field, limit), found), size) in
+            SIZES.into_iter().zip(limits).zip(found).zip(&mut sizes)
+        {
             *size = match found {
                 None | Some(0) => {
                     let found = found.map_or("missing", |_| "0");
@@ -334,49 +352,26 @@ impl Reader<'_> {
                 Some(found) => usize::try_from(found).expect("the limits fit in 32 bits"),
             };
         }
-        let [_, _, _, n_heads, n_kv_heads, head_dim, ..] = sizes;
-        if !n_heads.is_multiple_of(n_kv_heads) {
-            let expected = format!("a divisor of the {n_heads} query heads");
-            return Err(LoadError::damaged(self.path, "num_key_value_heads", n_kv_heads, expected));
-        }
-        if !head_dim.is_multiple_of(2) {
-            return Err(LoadError::damaged(self.path, "head_dim", head_dim, "an even number"));
-        }
         Ok(sizes)
     }
 
-    /// Base of the rotary frequencies, and epsilon of the norms.
-    fn constants(&self, read: &Read) -> Result<(f32, f32), LoadError> {
+    /// Base of the rotary frequencies, the same wherever the file has it.
+    fn rope_theta(&self, read: &Read) -> Result<f32, LoadError> {
         let in_tables = rope_tables(read).filter_map(|(_, rope)| rope.get("rope_theta"));
         let in_tables = in_tables.map(|theta| theta.as_f64().unwrap_or(f64::NAN));
         let mut thetas = in_tables.chain(read.rope_theta).map(|theta| theta as f32);
         let rope_theta = thetas.next().unwrap_or(ROPE_THETA);
-        let norm_eps = read.rms_norm_eps.unwrap_or(NORM_EPS);
-        for (field, found, low, high) in
-            [("rope_theta", rope_theta, 1.0, 1e9), ("rms_norm_eps", norm_eps, 1e-12, 1e-1)]
-        {
-            if !(low..=high).contains(&found) {
-                let expected = format!("{low:e} to {high:e}");
-                return Err(LoadError::damaged(self.path, field, found, expected));
-            }
-        }
         if let Some(other) = thetas.find(|theta| *theta != rope_theta) {
             let expected = format!("{rope_theta} as elsewhere in the file");
             return Err(LoadError::damaged(self.path, "rope_theta", other, expected));
         }
-        Ok((rope_theta, norm_eps))
+        Ok(rope_theta)
     }
 
     /// Output layer; only a model of this program's own type names one.
-    fn head(&self, read: &Read, vocab_size: usize) -> Result<HeadConfig, LoadError> {
+    fn head(&self, read: &Read) -> Result<HeadConfig, LoadError> {
         match (&read.head, self.model_type) {
-            (Some(head), ModelType::Own) => {
-                let wrong = |error: ConfigError| {
-                    LoadError::damaged(self.path, error.field, error.found, error.expected)
-                };
-                head.check(vocab_size).map_err(wrong)?;
-                Ok(head.clone())
-            }
+            (Some(head), ModelType::Own) => Ok(head.clone()),
             (None, ModelType::Own) => {
                 Err(LoadError::damaged(self.path, "head", "missing", "an output layer"))
             }
@@ -392,15 +387,6 @@ impl Reader<'_> {
             Ok(n_parts) if found <= limit => Ok(n_parts),
             _ => Err(LoadError::TooLarge { path: self.path.to_owned(), field, found, limit }),
         }
-    }
-
-    /// N-gram tables.
-    fn ngrams(&self, read: &Read) -> Result<Vec<NgramTable>, LoadError> {
-        let heads = read.ngrams.clone().unwrap_or_default();
-        let wrong = |error: ConfigError| {
-            LoadError::damaged(self.path, error.field, error.found, error.expected)
-        };
-        check_ngrams(&heads).map(|()| heads).map_err(wrong)
     }
 
     fn unsupported(&self, field: &str, found: &str, supported: &str) -> LoadError {

@@ -1,10 +1,11 @@
 //! Files of a Hugging Face model folder: their names, the constant ones, and the parameters.
 
-use super::config::{CONFIG_BYTES_MAX, config_json, parse_config};
+use super::config::{CONFIG_BYTES_MAX, config_json, is_plain, parse_config};
 use super::generation_config::{TokenIds, generation_config_json, parse_generation_config};
+use super::param_files::{PARAMS_NAME, ParamFiles};
 use crate::disk::{LoadError, RealFs, read_file};
 use crate::formats::file::{FileContents, FileEntry};
-use crate::formats::safetensors::{TensorFile, TensorRef};
+use crate::formats::safetensors::TensorRef;
 use crate::model::{InputLayer, Layout, Model, ModelConfig, Tensor};
 use kernels::AlignedVec;
 use std::io::ErrorKind;
@@ -22,7 +23,15 @@ pub const TOKENIZER_NAME: &str = "tokenizer.json";
 
 const GENERATION_CONFIG_NAME: &str = "generation_config.json";
 const TOKENIZER_CONFIG_NAME: &str = "tokenizer_config.json";
-const PARAMS_NAME: &str = "model.safetensors";
+
+const README_NAME: &str = "README.md";
+/// What a folder says that transformers refuses with the advice to upgrade transformers.
+const README: &str = "\
+This model is of type `crystalline`: its output layer or its input vectors are such that only the
+program Crystalline computes them. No version of transformers reads it, so upgrading transformers
+does not help. Crystalline can convert a model with a factored output layer into a plain Llama, which
+other programs read.
+";
 
 /// Files of a model folder that training does not change: all but the parameters.
 pub struct ConstantFiles {
@@ -45,8 +54,11 @@ impl ConstantFiles {
             (CONFIG_NAME, config_json(model, &ids).into_bytes().into()),
             (GENERATION_CONFIG_NAME, generation_config_json(&ids).into_bytes().into()),
             (TOKENIZER_NAME, json.into()),
-            (TOKENIZER_CONFIG_NAME, tokenizer.config_json().into()),
+            (TOKENIZER_CONFIG_NAME, tokenizer.config_json(Some(model.seq_len)).into()),
         ];
+        if !is_plain(model) {
+            files.push((README_NAME, README.as_bytes().into()));
+        }
         files.extend(codes.map(|codes| (CODES_NAME, codes_json(codes, tokenizer).into())));
         let side_files = inputs.side_files(hash.as_bytes());
         files.extend(side_files.map(|(name, bytes)| (name, bytes.into())));
@@ -79,18 +91,41 @@ pub fn params_file(model: Model<'_>) -> FileEntry<'_> {
     FileEntry { name: PARAMS_NAME.to_string(), contents: FileContents::Tensors(tensors) }
 }
 
-/// Reads the parameters of a model folder.
+/// Reads the parameters of a model folder, all of them finite.
+///
+/// # Errors
+/// [`LoadError`] with the first tensor that is missing, has another shape than in the table, or
+/// holds NaN or infinity.
+pub fn read_params(folder: &Path, layout: &Layout) -> Result<AlignedVec<f32>, LoadError> {
+    let (params, not_finite) = read_any_params(folder, layout)?;
+    not_finite.map_or(Ok(params), Err)
+}
+
+/// Reads the parameters of a model folder whatever their values. If some are NaN or infinite, also
+/// returns the error of [`read_params`].
 ///
 /// # Errors
 /// [`LoadError`] with the first tensor that is missing or has another shape than in the table.
-pub fn read_params(folder: &Path, layout: &Layout) -> Result<AlignedVec<f32>, LoadError> {
+pub fn read_any_params(
+    folder: &Path,
+    layout: &Layout,
+) -> Result<(AlignedVec<f32>, Option<LoadError>), LoadError> {
+    let mut files = ParamFiles::open(folder)?;
+    files.expect_exactly(&layout.tensors)?;
     let mut params = AlignedVec::zeroed(layout.len);
-    let mut file = TensorFile::open(&RealFs, &folder.join(PARAMS_NAME))?;
-    file.expect_exactly(layout.tensors.iter().map(|t| (t.name.as_str(), &t.shape[..])))?;
-    for t in &layout.tensors {
-        file.read(&t.name, &t.shape, t.span.of_mut(&mut params))?;
+    let mut bad = Vec::new();
+    for tensor in &layout.tensors {
+        let count = files.read(tensor, tensor.span.of_mut(&mut params))?;
+        bad.extend((count > 0).then_some((tensor, count)));
     }
-    Ok(params)
+    let not_finite = bad.first().map(|(tensor, count)| LoadError::NotFinite {
+        path: files.path_of(tensor).to_owned(),
+        tensor: tensor.name.clone(),
+        count: *count,
+        len: tensor.span.len(),
+        n_others: bad.len() - 1,
+    });
+    Ok((params, not_finite))
 }
 
 /// Reads the configuration of a model folder.

@@ -5,10 +5,11 @@ mod folder;
 mod foreign;
 mod generation_config;
 mod model_type;
+mod param_files;
 
 pub use config::{CONFIG_BYTES_MAX, config_json, parse_config};
 pub(super) use folder::{CONFIG_NAME, TOKENIZER_NAME, read_config, read_text_ends};
-pub use folder::{ConstantFiles, params_file, read_params};
+pub use folder::{ConstantFiles, params_file, read_any_params, read_params};
 pub use generation_config::{TokenIds, generation_config_json};
 use serde::Serialize;
 

@@ -2,24 +2,29 @@
 
 use super::error::RunError;
 use super::needs::check_needs;
+use super::vocabulary;
+use crate::head::{HeadConfig, HeadName};
 use crate::model::{Layout, ModelConfig};
 use crate::train::RowUpdates;
 use crate::train::settings::{Settings, TrainConfig};
+use text::tokenizer::{Tokenizer, TokenizerKind, TrainOptions};
 
 fn refuse(field: &'static str, found: impl ToString, expected: &str) -> Result<(), RunError> {
     Err(RunError::Setting { field, found: found.to_string(), expected: expected.to_string() })
 }
 
-/// Checks settings as given, before anything is read or written.
+/// Checks settings as given, before any text is read or anything written; `given` is the tokeniser
+/// that they name, if they name one.
 ///
 /// # Errors
 /// [`RunError::Setting`] with the first invalid setting.
-pub fn check_settings(settings: &Settings) -> Result<(), RunError> {
+pub fn check_settings(settings: &Settings, given: Option<&Tokenizer>) -> Result<(), RunError> {
     let (data, train) = (&settings.data, &settings.train);
     if let Some(holdout) = data.holdout.filter(|share| !(0.0..1.0).contains(share)) {
         return refuse("data.holdout", holdout, "a share from 0 to below 1");
     }
-    let mut paths = data.files.iter().flatten().chain(&data.valid);
+    let tokenizer = &settings.tokenizer.file;
+    let mut paths = data.files.iter().flatten().chain(&data.valid).chain(tokenizer);
     if let Some(path) = paths.find(|path| path.to_str().is_none()) {
         return refuse("data.files", path.display(), "a name in UTF-8; rename the file");
     }
@@ -32,17 +37,47 @@ pub fn check_settings(settings: &Settings) -> Result<(), RunError> {
         ("train.save_every", train.save_every),
         ("train.sample_every", train.sample_every),
     ];
-    match counts.into_iter().find(|(_, n)| *n == Some(0)) {
-        Some((field, _)) => refuse(field, 0, "at least 1"),
-        None => check_needs(settings),
+    if let Some((field, _)) = counts.into_iter().find(|(_, n)| *n == Some(0)) {
+        return refuse(field, 0, "at least 1");
     }
+    check_needs(settings)?;
+    check_shape(settings, given)
 }
 
-/// Checks the resolved training settings of `model`.
-///
-/// # Errors
-/// [`RunError::Config`], or [`RunError::Setting`] with the first number out of range.
-pub(super) fn check_train(train: &TrainConfig, model: &ModelConfig) -> Result<(), RunError> {
+/// Stand-ins for what only the text tells: a vocabulary that every setting fits, and a length.
+const ANY_VOCAB: usize = 1 << 20;
+const ANY_TOKENS: usize = 1_000;
+
+/// Checks what can be known of the tokeniser, the model and the training before the text is read.
+/// All of it is checked again once the text has given the rest.
+fn check_shape(settings: &Settings, given_tokenizer: Option<&Tokenizer>) -> Result<(), RunError> {
+    let (given, tokenizer) = (&settings.model, &settings.tokenizer);
+    let kind = given_tokenizer.map(Tokenizer::kind).or(tokenizer.kind);
+    if let (Some(kind), None) = (kind, given_tokenizer) {
+        let mut options = TrainOptions::new(kind);
+        options.vocab_size = tokenizer.vocab_size.unwrap_or(options.vocab_size);
+        options.check()?;
+    }
+    let vocab_size = given_tokenizer.map_or(ANY_VOCAB, Tokenizer::vocab_size);
+    let mut model = given.resolve(vocab_size, ANY_TOKENS, false);
+    if given.model_dim.is_none() && given.head_dim.is_none() {
+        model.head_dim = 2; // follows from the width, which the text gives
+    } else {
+        check_heads(settings, &model)?;
+    }
+    model.check()?;
+    let kind = kind.unwrap_or(TokenizerKind::Word);
+    let vocab = vocabulary::resolve(&settings.vocab, kind, &model, ANY_TOKENS)?;
+    if vocab.head == HeadName::Adaptive && given.tie_embeddings == Some(true) {
+        let cutoffs = vocab.cutoffs.unwrap_or_default();
+        model.head = HeadConfig::Adaptive { cutoffs };
+        model.check()?;
+    }
+    check_numbers(&settings.train.resolve(&model, 1, 1, ANY_TOKENS))
+}
+
+/// Checks the numbers of the resolved training settings.
+fn check_numbers(train: &TrainConfig) -> Result<(), RunError> {
     let optimizer = &train.optimizer;
     let positive = [
         ("train.lr", train.lr),
@@ -64,14 +99,24 @@ pub(super) fn check_train(train: &TrainConfig, model: &ModelConfig) -> Result<()
     if !(decay >= 0.0 && decay.is_finite()) {
         return refuse("train.optimizer.weight_decay", decay, "a number of at least 0");
     }
+    if optimizer.row_updates == RowUpdates::Lazy && optimizer.beta1 >= optimizer.beta2 {
+        let expected = "a number below beta2 where idle_rows = \"lazy\"";
+        return refuse("train.optimizer.beta1", optimizer.beta1, expected);
+    }
+    Ok(())
+}
+
+/// Checks the resolved training settings of `model`.
+///
+/// # Errors
+/// [`RunError::Config`], or [`RunError::Setting`] with the first number out of range.
+pub(super) fn check_train(train: &TrainConfig, model: &ModelConfig) -> Result<(), RunError> {
+    check_numbers(train)?;
+    let optimizer = &train.optimizer;
     let has_tables = Layout::new(model)?.shares_tables();
     if optimizer.row_updates == RowUpdates::Lazy && !has_tables {
         let expected = "dense: a full output layer uses every row of its table (choose vocab.head = \"factor\")";
         return refuse("train.optimizer.idle_rows", "lazy", expected);
-    }
-    if optimizer.row_updates == RowUpdates::Lazy && optimizer.beta1 >= optimizer.beta2 {
-        let expected = "a number below beta2 where idle_rows = \"lazy\"";
-        return refuse("train.optimizer.beta1", optimizer.beta1, expected);
     }
     Ok(())
 }
@@ -85,11 +130,7 @@ pub(super) fn check_model(
     model: &ModelConfig,
     n_lanes: usize,
 ) -> Result<(), RunError> {
-    let is_cut_even = model.n_heads == 0 || model.model_dim.is_multiple_of(model.n_heads);
-    if settings.model.head_dim.is_none() && !is_cut_even {
-        let expected = format!("a divisor of model_dim, {}", model.model_dim);
-        return refuse("model.n_heads", model.n_heads, &expected);
-    }
+    check_heads(settings, model)?;
     model.check()?;
     // Parameters, two moments, and the gradients of each lane; other buffers come on top.
     let floats = (3 + n_lanes as u64).saturating_mul(Layout::new(model)?.len as u64);
@@ -100,6 +141,16 @@ pub(super) fn check_model(
         }
         _ => Ok(()),
     }
+}
+
+/// Checks that the heads divide the width, where that gives their own width.
+fn check_heads(settings: &Settings, model: &ModelConfig) -> Result<(), RunError> {
+    let is_cut_even = model.n_heads == 0 || model.model_dim.is_multiple_of(model.n_heads);
+    if settings.model.head_dim.is_none() && !is_cut_even {
+        let expected = format!("a divisor of model_dim, {}", model.model_dim);
+        return refuse("model.n_heads", model.n_heads, &expected);
+    }
+    Ok(())
 }
 
 /// Memory of this machine in bytes, if the system tells.

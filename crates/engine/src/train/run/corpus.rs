@@ -10,7 +10,7 @@ use std::path::Path;
 use text::corpus::{Corpus, FileReport, TokenFile};
 
 /// Name in the run's folder of the file with the size and hash of each text file.
-const CORPUS_NAME: &str = "corpus.json";
+pub(super) const CORPUS_NAME: &str = "corpus.json";
 
 /// Largest record that is read: a few hundred bytes per file of a large corpus.
 const CORPUS_BYTES_MAX: u64 = 256 << 20;

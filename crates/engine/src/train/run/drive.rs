@@ -70,6 +70,7 @@ impl Run {
         if !self.rejected.is_empty() {
             observer.event(&Event::Rejected(&self.rejected));
         }
+        self.notices.iter().for_each(|notice| observer.event(&Event::Noticed(notice)));
         let machine = &self.machine;
         let n_valid = machine.valid.as_ref().map_or(0, |valid| valid.tokens.len());
         let layout = machine.trainer.layout();

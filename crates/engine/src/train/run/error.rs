@@ -1,6 +1,7 @@
 //! Errors that keep a run from starting or continuing.
 
 use crate::disk::{LoadError, LockError, SaveError};
+use crate::formats::ModelFolderError;
 use crate::generate::SamplerError;
 use crate::model::{ConfigError, SideFileError};
 use crate::train::StepError;
@@ -85,6 +86,17 @@ pub enum RunError {
         /// The folder.
         dir: PathBuf,
     },
+    /// A run can begin in a new or an empty folder only.
+    #[error("{}: {found}; a run begins in a new or an empty folder, so that nothing is overwritten", dir.display())]
+    NotEmpty {
+        /// The folder.
+        dir: PathBuf,
+        /// What is there.
+        found: String,
+    },
+    /// A tokeniser was to be taken from a folder that has no usable model.
+    #[error(transparent)]
+    ModelFolder(#[from] ModelFolderError),
     /// There is no run in the folder.
     #[error("{}: no run here ({CONFIG} is missing); give the folder of a run", dir.display(), CONFIG = super::CONFIG_NAME)]
     NoRun {
@@ -136,6 +148,8 @@ impl RunError {
             RunError::TooLarge { .. } => "model-too-large",
             RunError::ConfigFile { .. } => "settings-unreadable",
             RunError::Exists { .. } => "run-exists",
+            RunError::NotEmpty { .. } => "folder-not-empty",
+            RunError::ModelFolder(error) => error.code(),
             RunError::NoRun { .. } => "no-run",
             RunError::Diverged { .. } => "diverged",
             RunError::Cancelled => "cancelled",

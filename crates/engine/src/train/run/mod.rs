@@ -8,19 +8,21 @@ mod claim;
 mod corpus;
 mod drive;
 mod error;
+mod files;
 mod needs;
 mod ngrams;
 mod open;
 mod prepare;
 mod save;
 mod texts;
+mod tokenizer;
 mod vocabulary;
 
 pub use check::check_settings;
-pub use claim::{Place, new_dir};
+pub use claim::{Claim, Place};
 pub use error::RunError;
 pub use open::Run;
-pub use prepare::{Budget, prepare};
+pub use prepare::{Budget, prepare, prepare_in};
 pub use texts::rules_of_run;
 
 /// File name of the resolved configuration in a run's folder.
@@ -29,5 +31,7 @@ pub const CONFIG_NAME: &str = "config.toml";
 pub const TOKENIZER_NAME: &str = "tokenizer.json";
 /// File name of the training tokens in a run's folder.
 pub const TRAIN_NAME: &str = "train.tokens";
+/// File name of built-in stories in the folder of the run that is trained on them.
+pub const STORIES_NAME: &str = "stories.txt";
 /// File name of the held-out tokens in a run's folder.
 pub const VALID_NAME: &str = "valid.tokens";

@@ -2,15 +2,18 @@
 
 use super::corpus::CorpusRecord;
 use super::error::RunError;
-use super::{CONFIG_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME, save};
+use super::{CONFIG_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME, files, save};
 use crate::checkpoint::{
     CHECKPOINTS_NAME, CorpusFingerprint, Found, Retention, RunState, SaveMode, Saver, SaverOptions,
     discard_after, newest,
 };
-use crate::disk::{LineFile, LoadError, RealFs, Rejected, RunLock, clean};
+use crate::disk::{
+    FileRecord, LineFile, LoadError, RealFs, Rejected, Resumed, RunLock, clean, ensure_dir,
+};
 use crate::formats::ConstantFiles;
 use crate::generate::Session;
 use crate::model::{InputLayer, Layout, MicroShape, init_params};
+use crate::train::events::Notice;
 use crate::train::settings::RunConfig;
 use crate::train::{AdamW, LanesSpec, SequenceSource, StepPlan, Trainer, TrainerSpec};
 use std::path::{Path, PathBuf};
@@ -21,6 +24,11 @@ use text::corpus::{Batches, EvalWindows, TokenFile, TokenSource};
 use text::tokenizer::Tokenizer;
 use text::vocab::classes::count_tokens;
 use text::vocab::read_codes;
+
+/// File names of the rows of a run.
+const METRICS_NAME: &str = "metrics.jsonl";
+const SAMPLES_NAME: &str = "samples.jsonl";
+const EVALS_NAME: &str = "evals.jsonl";
 
 /// Largest state that is copied before a save; a larger one is written in place while training
 /// waits.
@@ -70,6 +78,10 @@ pub struct Run {
     /// Step of the newest checkpoint known to be on disk.
     pub(super) last_saved: Option<u64>,
     pub(super) rejected: Vec<Rejected>,
+    /// What the user should know of the run's files.
+    pub(super) notices: Vec<Notice>,
+    /// The files that the run is computed from.
+    pub(super) run_files: Vec<FileRecord>,
     _lock: RunLock,
 }
 
@@ -185,6 +197,12 @@ impl Run {
         }
         let lock = RunLock::take(dir)?;
         let config = read_config(dir)?;
+        let checkpoints = dir.join(CHECKPOINTS_NAME);
+        let found = newest_or_none(&checkpoints)?;
+        let run_files = files::record(dir)?;
+        if let Some(Found { manifest, .. }) = &found {
+            files::check(dir, &manifest.facts.run_files, &run_files)?;
+        }
         let tokenizer = Tokenizer::load(&dir.join(TOKENIZER_NAME))?;
         let mut machine = Machine::open(dir, &config, threads)?;
         let corpus = CorpusRecord::read(dir)?;
@@ -193,15 +211,8 @@ impl Run {
         let inputs = machine.trainer.inputs();
         let files = ConstantFiles::new(&config.model, &tokenizer, codes.as_ref(), inputs);
 
-        let checkpoints = dir.join(CHECKPOINTS_NAME);
-        clean(&RealFs, &checkpoints)?;
         let (mut at, mut step, mut rejected) = (RunState::default(), 0, Vec::new());
         let mut val_loss_nats = None;
-        let found = match newest(&RealFs, &checkpoints) {
-            Ok(found) => Some(found),
-            Err(LoadError::NoCheckpoint { rejected: why, .. }) if why.is_empty() => None,
-            Err(error) => return Err(error.into()),
-        };
         if let Some(Found { path, manifest, rejected: why }) = found {
             manifest.check_inputs(&path, &dataset, files.tokenizer_blake3())?;
             save::check_config(&manifest.facts.config, &config)?;
@@ -210,9 +221,11 @@ impl Run {
             (at, step, rejected) = (manifest.facts.state, manifest.facts.step, why);
             discard_after(&RealFs, &checkpoints, step)?;
         }
-        let (metrics, _) = LineFile::resume(&RealFs, &dir.join("metrics.jsonl"), step)?;
-        let (samples, _) = LineFile::resume(&RealFs, &dir.join("samples.jsonl"), step)?;
-        let (evals, _) = LineFile::resume(&RealFs, &dir.join("evals.jsonl"), step)?;
+        let lines = |name: &str| LineFile::resume(&RealFs, &dir.join(name), step);
+        let [metrics, samples, evals] =
+            [lines(METRICS_NAME)?, lines(SAMPLES_NAME)?, lines(EVALS_NAME)?];
+        let notices = notices(&at, step, &metrics.1, &evals.1, machine.valid.is_some());
+        let [metrics, samples, evals] = [metrics.0, samples.0, evals.0];
         let mode = match snapshot_len(&machine.trainer) {
             0 => SaveMode::Inline,
             snapshot_len => SaveMode::Background { snapshot_len },
@@ -241,6 +254,8 @@ impl Run {
             val_loss_nats,
             last_saved,
             rejected,
+            notices,
+            run_files,
             _lock: lock,
         })
     }
@@ -277,6 +292,43 @@ impl Run {
         memory.push(("snapshot of a save", snapshot));
         memory
     }
+}
+
+/// The newest sound checkpoint, if the folder has any checkpoint; removes what a crash left.
+fn newest_or_none(checkpoints: &Path) -> Result<Option<Found>, RunError> {
+    ensure_dir(&RealFs, checkpoints).map_err(RunError::io("make", checkpoints))?;
+    clean(&RealFs, checkpoints)?;
+    match newest(&RealFs, checkpoints) {
+        Ok(found) => Ok(Some(found)),
+        Err(LoadError::NoCheckpoint { rejected, .. }) if rejected.is_empty() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What is missing from the files of a run that goes on at `step` in the state `at`, but does not
+/// keep it from going on.
+fn notices(
+    at: &RunState,
+    step: u64,
+    metrics: &Resumed,
+    evals: &Resumed,
+    has_valid: bool,
+) -> Vec<Notice> {
+    let mut notices = Vec::new();
+    if step == 0 && metrics.n_dropped > 0 {
+        notices.push(Notice::BeginsAgain { n_rows: metrics.n_dropped });
+    }
+    if metrics.n_rows < at.n_metrics_rows {
+        let (found, expected) = (metrics.n_rows, at.n_metrics_rows);
+        notices.push(Notice::RowsMissing { file: METRICS_NAME, found, expected });
+    }
+    if at.best_step.is_some() && evals.n_rows == 0 {
+        notices.push(Notice::RowsMissing { file: EVALS_NAME, found: 0, expected: 1 });
+    }
+    if at.best_step.is_some() && !has_valid {
+        notices.push(Notice::HeldOutTextMissing);
+    }
+    notices
 }
 
 /// Floats of the copy that a save is written from: parameters and optimiser state; 0 if that would

@@ -3,11 +3,12 @@
 //! The configuration is written last: a folder without one is not a run, whatever else it holds.
 
 use super::check::{check_model, check_settings, check_train};
-use super::claim::{Claim, Place, refuse_run};
+use super::claim::{Claim, Place, check_free};
 use super::error::RunError;
 use super::ngrams;
 use super::open::Machine;
 use super::texts::Texts;
+use super::tokenizer;
 use super::vocabulary::{self, Arranged};
 use super::{CONFIG_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME};
 use crate::disk::{RealFs, commit_file};
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use text::corpus::permutation::inverse;
 use text::corpus::{Batches, TokenFile, TokenOrigin, TokenSource};
-use text::tokenizer::{Control, Document, TextError, Tokenizer, TokenizerKind, TrainOptions};
+use text::tokenizer::{Control, Document, TextError, Tokenizer, TokenizerKind};
 use text::vocab::morphemes::{Codes, MorphemeError};
 use text::vocab::{CODES_NAME, codes_json, compose, learn_codes};
 
@@ -41,7 +42,7 @@ const PLANNED_SHARE: f64 = 0.97;
 /// Prepares a run; returns its folder.
 ///
 /// # Errors
-/// [`RunError`]; a given folder then holds no run and can be used again, and a new one is gone.
+/// [`RunError`]; everything that was made is then gone.
 pub fn prepare(
     place: Place<'_>,
     settings: &Settings,
@@ -49,31 +50,65 @@ pub fn prepare(
     threads: usize,
     observer: &mut dyn Observer,
 ) -> Result<PathBuf, RunError> {
+    // All that can be refused is refused before anything is made.
     if let Place::At(dir) = place {
-        refuse_run(dir)?;
+        check_free(dir)?;
     }
-    check_settings(settings)?;
-    let data = data_config(settings);
-    let texts = Texts::read(settings, &data)?;
-    texts.report(observer)?;
+    let sources = Sources::read(settings, observer)?;
     let claim = Claim::new(place)?;
-    fill(claim.dir(), settings, data, texts, budget, threads, observer)?;
+    fill(claim.dir(), settings, sources, budget, threads, observer)?;
     Ok(claim.keep())
+}
+
+/// [`prepare`] in a folder that is claimed already, so that it may hold the run's own text.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_in(
+    claim: Claim,
+    settings: &Settings,
+    budget: Budget,
+    threads: usize,
+    observer: &mut dyn Observer,
+) -> Result<PathBuf, RunError> {
+    let sources = Sources::read(settings, observer)?;
+    fill(claim.dir(), settings, sources, budget, threads, observer)?;
+    Ok(claim.keep())
+}
+
+/// What a run is made from.
+struct Sources {
+    data: DataConfig,
+    texts: Texts,
+    /// The tokeniser, if one was given.
+    tokenizer: Option<Tokenizer>,
+}
+
+impl Sources {
+    /// Checks the settings, and reads what they name.
+    fn read(settings: &Settings, observer: &mut dyn Observer) -> Result<Sources, RunError> {
+        let given = tokenizer::load(&settings.tokenizer)?;
+        check_settings(settings, given.as_ref())?;
+        let data = data_config(settings);
+        let texts = Texts::read(settings, &data)?;
+        texts.report(observer)?;
+        Ok(Sources { data, texts, tokenizer: given })
+    }
 }
 
 /// Writes the files of a run into its folder, the configuration last.
 fn fill(
     dir: &Path,
     settings: &Settings,
-    data: DataConfig,
-    texts: Texts,
+    sources: Sources,
     budget: Budget,
     threads: usize,
     observer: &mut dyn Observer,
 ) -> Result<(), RunError> {
+    let Sources { data, texts, tokenizer: given } = sources;
     let train_text = texts.train();
-    let options = tokenizer_options(settings, train_text.iter().map(|d| d.text.len()).sum());
-    let tokenizer = train_tokenizer(&options, &train_text, threads, observer)?;
+    let (tokenizer, tokenizer_config) =
+        tokenizer::given_or_trained(settings, given, &train_text, threads, observer)?;
     let path = dir.join(TRAIN_NAME);
     let text_hash = texts.hash();
     let encode = |tokenizer: &Tokenizer,
@@ -109,11 +144,6 @@ fn fill(
     }
     texts.record()?.write(dir)?;
     drop(texts);
-    let tokenizer_config = TokenizerConfig {
-        kind: options.kind,
-        vocab_size: options.vocab_size,
-        min_count: options.min_count,
-    };
     let tie_embeddings = settings.model.tie_embeddings.unwrap_or(head.can_be_tied());
     let model = ModelConfig { head, n_parts, ngrams, tie_embeddings, ..full };
     let known = Known { data, tokenizer: tokenizer_config, vocab, model };
@@ -135,39 +165,6 @@ fn data_config(settings: &Settings) -> DataConfig {
         separator: data.separator.clone(),
         reads_specials: data.reads_specials.unwrap_or(false),
     }
-}
-
-/// Texts shorter than this many bytes have only single characters often enough for tokens.
-const CHAR_BYTES: usize = 20_000;
-
-fn tokenizer_options(settings: &Settings, n_bytes: usize) -> TrainOptions {
-    let given = &settings.tokenizer;
-    let auto = if n_bytes < CHAR_BYTES { TokenizerKind::Char } else { TokenizerKind::Word };
-    let kind = given.kind.unwrap_or(auto);
-    let mut options = TrainOptions::new(kind);
-    // Vocabulary grows with the square root of a text (Heaps' law), and embeddings should not
-    // outgrow the text.
-    let words = (((n_bytes as f64).sqrt() * 4.0) as usize).clamp(1_000, 16_384);
-    match kind {
-        TokenizerKind::Word => options.vocab_size = words.max(2_000),
-        TokenizerKind::Bpe => options.vocab_size = words.min(8_192),
-        TokenizerKind::Split | TokenizerKind::Char => {}
-    }
-    options.vocab_size = given.vocab_size.unwrap_or(options.vocab_size);
-    options.min_count = given.min_count.unwrap_or(options.min_count);
-    options
-}
-
-fn train_tokenizer(
-    options: &TrainOptions,
-    documents: &[Document],
-    threads: usize,
-    observer: &mut dyn Observer,
-) -> Result<Tokenizer, RunError> {
-    let texts: Vec<&str> = documents.iter().map(|document| document.text).collect();
-    with_control(threads, "learning the vocabulary", observer, |control| {
-        Tokenizer::train(options, &texts, control).map_err(RunError::from)
-    })
 }
 
 /// Codes of the vocabulary's words, from their parts.
@@ -238,7 +235,7 @@ fn renumber(
 
 /// Runs `work` with a control that reports to `observer` and is cancelled when the observer says
 /// stop.
-fn with_control<T>(
+pub(super) fn with_control<T>(
     threads: usize,
     what: &'static str,
     observer: &mut dyn Observer,

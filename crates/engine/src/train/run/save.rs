@@ -32,6 +32,7 @@ impl Run {
             dataset: self.dataset.clone(),
             tokenizer_blake3: self.files.tokenizer_blake3().to_owned(),
             state: at,
+            run_files: self.run_files.clone(),
             config: config_value(&self.machine.config),
         };
         // The model file has caught-up parameters for its readers; the optimiser's state has the
@@ -70,7 +71,16 @@ pub(super) fn load_state(
     file.expect_exactly(state.iter().map(|t| (t.name.as_str(), &t.shape[..])))?;
     drop(state);
     let mut read =
-        |name: &str, shape: &[usize], values: &mut [f32]| file.read(name, shape, values).map(drop);
+        |name: &str, shape: &[usize], values: &mut [f32]| match file.read(name, shape, values)? {
+            0 => Ok(()),
+            count => Err(LoadError::NotFinite {
+                path: path.clone(),
+                tensor: name.to_string(),
+                count,
+                len: values.len(),
+                n_others: 0,
+            }),
+        };
     trainer.restore(&params, n_updates, &mut read).map_err(|error| match error {
         RestoreError::Load(error) => error,
         RestoreError::Number { tensor, found, expected } => {
@@ -143,7 +153,13 @@ mod tests {
                 separator: None,
                 reads_specials: false,
             },
-            tokenizer: TokenizerConfig { kind: TokenizerKind::Word, vocab_size: 100, min_count: 1 },
+            tokenizer: TokenizerConfig {
+                kind: TokenizerKind::Word,
+                vocab_size: 100,
+                min_count: 1,
+                file: None,
+                blake3: None,
+            },
             vocab: VocabConfig::default(),
             train: settings.train.resolve(&model, 4, 10, 1_000),
             model,

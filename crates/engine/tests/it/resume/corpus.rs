@@ -95,6 +95,9 @@ fn tokens_of_an_interrupted_attempt_are_not_used() {
     prepare(&settings).unwrap();
     std::fs::remove_file(dir.join("config.toml")).unwrap();
     std::fs::write(dir.join("train.tokens.tmp-123"), "half").unwrap();
+    let refused = prepare(&settings).unwrap_err();
+    assert!(matches!(refused, RunError::NotEmpty { .. }), "no attempt of ours: {refused}");
+    std::fs::write(dir.join("run.preparing"), "").unwrap();
     settings.data.holdout = Some(0.0);
     prepare(&settings).unwrap();
     assert!(!dir.join("valid.tokens").exists());

@@ -67,6 +67,48 @@ fn the_form_of_gpt2_is_read() {
     assert_eq!(tokenizer.encode(text), reference_ids(&theirs, text));
 }
 
+/// A section after the model that adds no token, as transformers writes it.
+fn template(single: Value) -> Value {
+    let text = |id: &str| json!({ "Sequence": { "id": id, "type_id": 0 } });
+    json!({
+        "type": "TemplateProcessing", "single": single, "pair": [text("A"), text("B")],
+        "special_tokens": {},
+    })
+}
+
+#[test]
+fn a_post_processor_that_adds_no_token_is_accepted_and_others_are_not() {
+    let text = json!({ "Sequence": { "id": "A", "type_id": 0 } });
+    let end = json!({ "SpecialToken": { "id": "<|endoftext|>", "type_id": 0 } });
+    let identity = template(json!([text]));
+    let byte_level =
+        json!({ "type": "ByteLevel", "add_prefix_space": true, "trim_offsets": false });
+    let all = |parts: &[&Value]| json!({ "type": "Sequence", "processors": parts });
+    for kind in TokenizerKind::ALL {
+        let mut json = json_of(kind);
+        for fine in [&identity, &byte_level, &all(&[&byte_level, &identity]), &all(&[])] {
+            json["post_processor"] = fine.clone();
+            assert_eq!(read(&json).unwrap().hash(), small(kind).hash(), "{kind}: {fine}");
+        }
+        let adds = template(json!([text, end]));
+        let roberta = json!({ "type": "RobertaProcessing", "sep": ["</s>", 2], "cls": ["<s>", 0] });
+        for other in [
+            &adds,
+            &template(json!([end, text])),
+            &template(json!([text, text])),
+            &template(json!([])),
+            &template(json!([{ "Sequence": { "id": "B", "type_id": 0 } }])),
+            &roberta,
+            &all(&[&byte_level, &adds]),
+            &json!({ "type": "Sequence" }),
+        ] {
+            json["post_processor"] = other.clone();
+            let error = read(&json).unwrap_err().to_string();
+            assert!(error.contains("`post_processor`"), "{other}: {error}");
+        }
+    }
+}
+
 #[test]
 fn unsupported_settings_are_refused_by_name() {
     let bpe = |change: fn(&mut Value)| (TokenizerKind::Bpe, change);
