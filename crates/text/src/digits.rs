@@ -1,4 +1,4 @@
-//! Digit grouping of large numbers.
+//! Numbers for a reader: digits in groups, nouns in singular and plural.
 
 /// 1234567 as "1,234,567".
 pub fn thousands(n: usize) -> String {
@@ -11,6 +11,12 @@ pub fn thousands(n: usize) -> String {
         out.push(digit);
     }
     out
+}
+
+/// "1 token", "1,200 tokens".
+pub fn counted(n: usize, noun: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", thousands(n))
 }
 
 #[cfg(test)]

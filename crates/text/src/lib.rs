@@ -20,6 +20,6 @@ mod target_counts;
 pub mod tokenizer;
 pub mod vocab;
 
-pub use digits::thousands;
+pub use digits::{counted, thousands};
 pub use file_tokens::{DocumentRules, FileTokensError, input_tokens, split_file_tokens};
 pub use target_counts::TargetCounts;

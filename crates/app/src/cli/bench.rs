@@ -2,6 +2,7 @@
 
 use super::model;
 use super::options::{PrecisionArg, parse_name, threads};
+use super::say::lines;
 use crate::bench::generation::{self, Phase};
 use crate::bench::training::Setup;
 use crate::bench::verified::{self, PathState};
@@ -12,6 +13,7 @@ use engine::train::RowUpdates;
 use kernels::{Isa, Precision};
 use serde::Serialize;
 use std::fmt::Display;
+use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -173,13 +175,14 @@ fn setups(args: &Args, precision: Precision, threads: usize) -> Vec<Setup> {
 /// Prints the reports, then the verification state of each instruction path.
 fn print(reports: &[impl Serialize + Display], as_json: bool) -> Result<ExitCode> {
     let paths = verified::paths();
+    let mut out = lines();
     if as_json {
         for report in reports {
-            println!("{}", serde_json::to_string(&Output { report, paths: &paths })?);
+            writeln!(out, "{}", serde_json::to_string(&Output { report, paths: &paths })?)?;
         }
     } else {
-        reports.iter().for_each(|report| println!("{report}"));
-        paths.iter().for_each(|path| println!("{path}"));
+        reports.iter().try_for_each(|report| writeln!(out, "{report}"))?;
+        paths.iter().try_for_each(|path| writeln!(out, "{path}"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,7 +4,7 @@ use super::generate::{say_ended_at_once, say_left_out};
 use super::lines::read_line;
 use super::model;
 use super::options::{SamplingArgs, threads};
-use super::say::say;
+use super::say::{out, prompt as say_prompt, say};
 use super::signals::Signals;
 use anyhow::Result;
 use engine::formats::LoadedModel;
@@ -56,7 +56,7 @@ pub fn talk(opened: &LoadedModel, mut request: Request, pool: &mut Pool) -> Resu
     let mut is_last = false;
     while !is_last {
         if is_person {
-            eprint!("> ");
+            say_prompt("> ");
         }
         if signals.came() {
             break;
@@ -71,7 +71,7 @@ pub fn talk(opened: &LoadedModel, mut request: Request, pool: &mut Pool) -> Resu
                 continue;
             }
         };
-        let mut out = std::io::stdout().lock();
+        let mut out = out();
         write!(out, "{text}")?;
         session.rewind(0);
         let prompt = Prompt::new(&opened.tokenizer, &text);

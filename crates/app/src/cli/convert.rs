@@ -5,7 +5,7 @@ use super::options::{PrecisionArg, threads};
 use super::output::Force;
 use super::progress::duration;
 use super::quantity::parse_time;
-use super::say::say;
+use super::say::{out, say};
 use super::signals::Signals;
 use anyhow::{Context, Result, bail};
 use engine::convert::{self, ConvertEvent, FitBudget, FitProgress, HELD_OUT, Stage};
@@ -121,7 +121,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let codes = read_codes(&opened.folder, &opened.tokenizer)?;
     ModelFolder::write(&args.out, result.model(), &opened.tokenizer, codes.as_ref())?;
     say!("written; to generate text: `crystalline generate {} \"...\"`", args.out.display());
-    writeln!(std::io::stdout(), "{}", args.out.display())?;
+    writeln!(out(), "{}", args.out.display())?;
     Ok(ExitCode::SUCCESS)
 }
 

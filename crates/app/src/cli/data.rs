@@ -2,11 +2,11 @@
 
 use super::options::threads;
 use super::output::Force;
+use super::progress;
 use super::quantity::parse_size;
-use super::say::say;
+use super::say::{out, say};
 use super::signals::Signals;
 use anyhow::{Context, Result};
-use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -51,7 +51,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
             write_stories(path, args.size, args.seed, threads, &signals)?
         }
         None => {
-            let mut out = BufWriter::new(std::io::stdout().lock());
+            let mut out = BufWriter::new(out());
             let mut keep_going = |_| !signals.came();
             stories::write_corpus(args.size, args.seed, threads, &mut out, &mut keep_going)?;
             out.flush()?;
@@ -69,15 +69,14 @@ pub fn write_stories(
     threads: usize,
     signals: &Signals,
 ) -> Result<bool> {
-    let bar = ProgressBar::new(size).with_style(
-        ProgressStyle::with_template("writing stories  {bar:30.cyan} {bytes} of {total_bytes}")
-            .unwrap_or_else(|_| ProgressStyle::default_bar()),
-    );
+    let bar = progress::bar(size, "writing stories  {bytes} of {total_bytes}");
     let mut partial = path.as_os_str().to_owned();
     partial.push(format!(".tmp-{}", std::process::id()));
     let partial = PathBuf::from(partial);
     let mut keep_going = |written: u64| {
-        bar.set_position(written.min(size));
+        if let Some(bar) = &bar {
+            bar.set_position(written.min(size));
+        }
         !signals.came()
     };
     let written = (|| {
@@ -86,7 +85,9 @@ pub fn write_stories(
         out.into_inner()?.sync_all()?;
         Ok::<u64, std::io::Error>(written)
     })();
-    bar.finish_and_clear();
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
     let is_complete = written.as_ref().is_ok_and(|written| *written >= size);
     if !is_complete {
         // Best effort: the partial file is useless.

@@ -3,7 +3,7 @@
 use super::options::{PrecisionArg, fresh_seed, threads};
 use super::progress::Progress;
 use super::quantity::parse_time;
-use super::say::say;
+use super::say::{out, say};
 use super::signals::Signals;
 use super::{chat, data, model, train};
 use anyhow::Result;
@@ -80,7 +80,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let text = Input::open(&corpus)?.text(TextRules::default())?.text;
     let grade = grade_stories(&opened.model, &opened.tokenizer, &text, args.seed, &mut pool)?;
     say!("{grade}");
-    writeln!(std::io::stdout(), "{}", dir.display())?;
+    writeln!(out(), "{}", dir.display())?;
     if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
         // A story ends at a blank line.
         let sampling = Sampling { seed: fresh_seed(), ..Sampling::default() };

@@ -2,6 +2,7 @@
 
 use super::options::{PrecisionArg, threads};
 use super::output::Force;
+use super::say::lines;
 use super::{input, logits, model};
 use anyhow::{Result, bail};
 use engine::formats::LoadedModel;
@@ -12,8 +13,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use text::corpus::{TokenFile, TokenSource};
-use text::input_tokens;
 use text::vocab::word_spans::{WordCounts, WordSpans};
+use text::{counted, input_tokens};
 
 /// Measure a model on a text: loss, perplexity, bits per byte.
 #[derive(Debug, clap::Args)]
@@ -55,7 +56,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let (rules, input) = (rules_of_run(&args.model)?, input::open(&args.file, "the text")?);
     let tokens = input_tokens(input, &opened.tokenizer, &rules, threads)?;
     if tokens.ids.len() < 2 {
-        bail!("{}: too short to measure, it has {} tokens", args.file.display(), tokens.ids.len());
+        let n = counted(tokens.ids.len(), "token");
+        bail!("{}: the text has {n}, too few to measure; give at least two", args.file.display());
     }
     let is_rare = args.rare_below.map(|n| is_rare(&args.model, &opened, n, &tokens.ids));
     let is_rare = is_rare.transpose()?;
@@ -95,7 +97,7 @@ fn is_rare(path: &Path, opened: &LoadedModel, n: u64, tokens: &[u32]) -> Result<
 }
 
 fn report(args: &Args, folder: &Path, all: &Measured, rare: Option<&Measured>) -> Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = lines();
     let (loss, bits, unknown) = (all.loss(), all.bits_per_byte(), all.counts.unknown_share());
     if args.json {
         let mut report = serde_json::json!({

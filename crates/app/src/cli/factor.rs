@@ -2,6 +2,7 @@
 
 use super::columns::fit;
 use super::quantity::{parse_time, show_time};
+use super::say::{lines, shown_on_line};
 use super::{input, vocabulary};
 use anyhow::{Result, anyhow, bail};
 use engine::vocabulary::Vocabulary;
@@ -17,7 +18,7 @@ use text::vocab::{Parts, shown};
 /// Show the prime factors of a word or a number, and what they mean in a model.
 #[derive(Debug, clap::Args)]
 #[command(
-    before_help = "Examples:\n  crystalline factor runs/book running      the primes of a word's parts\n  crystalline factor runs/book 6295         the meaning of a number\n  crystalline factor 1000000014000000049     any number"
+    before_help = "Examples:\n  crystalline factor runs/book walked       the primes of a word's parts\n  crystalline factor runs/book 6295         the meaning of a number\n  crystalline factor 1000000014000000049     any number"
 )]
 pub struct Args {
     /// A run's folder or a model folder, or just a number.
@@ -41,7 +42,7 @@ const DIGITS_MAX: usize = 10_000;
 const SMALL_PRIMES: usize = 1 << 16;
 
 pub fn run(args: Args) -> Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
+    let mut out = lines();
     let Some(what) = &args.second else {
         let Some(n) = number(&args.first)? else {
             bail!(
@@ -125,7 +126,7 @@ const LABEL_WIDTH: usize = 9;
 const PART_WIDTH: usize = 14;
 const KIND_WIDTH: usize = 7;
 const WORDS_WIDTH: usize = 24;
-/// Columns of a line that is a list of words.
+/// Columns of a line that is a list of words, on a wide terminal or none.
 const LIST_WIDTH: usize = 70;
 
 /// A word: its parts with their primes, its code, and its path in the output tree.
@@ -133,13 +134,15 @@ fn explain_word(out: &mut impl Write, vocabulary: &Vocabulary, word: &str) -> Re
     let id = vocabulary.find(word);
     let label = |name: &str| fit(name, LABEL_WIDTH);
     match id {
-        Some(id) => writeln!(out, "{}{}, id {id}", label("token"), vocabulary.name(id))?,
+        Some(id) => {
+            writeln!(out, "{}{}, id {id}", label("token"), shown_on_line(&vocabulary.name(id)))?
+        }
         None if vocabulary.parts.is_none() => bail!(
             "{word:?} is not a token of this {} vocabulary, whose tokens are pieces of words; \
              `crystalline tokenizer show` lists those of a text",
             vocabulary.tokenizer.kind()
         ),
-        None => writeln!(out, "{}{word}, not in the vocabulary", label("word"))?,
+        None => writeln!(out, "{}{}, not in the vocabulary", label("word"), shown_on_line(word))?,
     }
     if let Some(parts) = &vocabulary.parts {
         let (code, unknown) = match id {
@@ -249,7 +252,8 @@ fn explain_number(
         let path = match paths.token(&code) {
             Some(id) => {
                 let path = paths.path(id);
-                let word = vocabulary.name(id);
+                let name = vocabulary.name(id);
+                let word = shown_on_line(&name);
                 format!("{word}, member {} of class {}, id {id}", path.member, path.class)
             }
             None => "no token".to_owned(),

@@ -41,6 +41,20 @@ pub fn code(error: &anyhow::Error) -> Option<&'static str> {
     error.chain().find_map(code_of)
 }
 
+/// What happened and why, each reason once: many errors name their cause in their own message.
+pub fn reasons(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let reason = cause.to_string();
+        if text.is_empty() {
+            text = reason;
+        } else if !text.contains(&reason) {
+            text = format!("{text}: {reason}");
+        }
+    }
+    text
+}
+
 fn code_of(cause: &(dyn Error + 'static)) -> Option<&'static str> {
     macro_rules! first_of {
         ($($kind:ty),*) => {
@@ -105,6 +119,17 @@ mod tests {
         assert_eq!(exit_code(&anyhow::anyhow!("no text given")), 1);
         let full = anyhow::Error::from(std::io::Error::from(ErrorKind::StorageFull));
         assert_eq!(exit_code(&full.context("x")), 28);
+    }
+
+    #[test]
+    fn each_reason_is_given_once() {
+        let io = || std::io::Error::from_raw_os_error(27);
+        let save = SaveError::Io { doing: "write", path: PathBuf::from("run/x"), source: io() };
+        let text = reasons(&anyhow::Error::from(RunError::Save(save)));
+        assert_eq!(text, format!("cannot write run/x: {}", io()));
+        assert_eq!(text.matches("os error 27").count(), 1);
+        let with_context = anyhow::Error::from(io()).context("cannot write run/x");
+        assert_eq!(reasons(&with_context), format!("cannot write run/x: {}", io()));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `crystalline generate`: continues a prompt.
 
 use super::options::{SamplingArgs, threads};
-use super::say::say;
+use super::say::{out, say};
 use super::{input, model};
 use anyhow::Result;
 use engine::generate::{Finish, Prompt, Request, Session, Usage, Written, generate};
@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 use text::corpus::STANDARD_INPUT;
+use text::counted;
 
 /// Continue a text with a model.
 #[derive(Debug, clap::Args)]
@@ -90,7 +91,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if args.sampling.draws_seed() {
         say!("seed {}", request.sampling.seed);
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = out();
     if !args.log_probs {
         write!(out, "{given}")?;
     }
@@ -123,13 +124,23 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if args.verbose {
         let seconds = began.elapsed().as_secs_f64();
         say!(
-            "{} prompt tokens, {} generated, {:.0} tokens/s, {:?}, from {}",
-            usage.prompt_tokens,
-            usage.new_tokens,
+            "{} in the prompt, {} written, {:.0} tokens/s; {}; model {}",
+            counted(usage.prompt_tokens, "token"),
+            counted(usage.new_tokens, "token"),
             (usage.prompt_tokens + usage.new_tokens) as f64 / seconds,
-            usage.finish,
+            ended(usage.finish),
             opened.folder.display()
         );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why a text ends there.
+fn ended(finish: Finish) -> &'static str {
+    match finish {
+        Finish::Length => "ended at the limit of --max-tokens or of the context",
+        Finish::Stop => "ended before a --stop string",
+        Finish::EndOfText => "the model ended the text",
+        Finish::Cancelled => "interrupted",
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::model;
 use super::options::PrecisionArg;
+use super::say::lines;
 use anyhow::Result;
 use engine::model::{MicroShape, PackedWeights};
 use engine::train::{AdamW, AdamWOptions, Lanes, LanesSpec, Optimizer};
@@ -30,7 +31,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
+    let mut out = lines();
     let folder = model::folder(&args.model)?;
     let layout = folder.layout()?;
     let m = &layout.config;

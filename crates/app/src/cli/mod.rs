@@ -1,5 +1,6 @@
 //! Command line: one file per command; errors are printed here.
 
+mod arguments;
 mod bench;
 mod chat;
 mod columns;
@@ -32,7 +33,7 @@ mod train;
 mod vocab;
 mod vocabulary;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use say::say;
 use std::process::ExitCode;
 
@@ -73,11 +74,15 @@ enum Command {
 
 /// Parses the command line and runs the command; returns its exit code.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let arguments = arguments::settle(std::env::args_os().collect(), &Cli::command());
+    let parsed = Cli::command().try_get_matches_from(&arguments);
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
+        // Help and the version, which hold no text of the user.
+        Err(error) if !error.to_string().starts_with("error:") => error.exit(),
         Err(error) => {
-            let Some(remedy) = moved::remedy(&error) else { error.exit() };
-            say!("error: {remedy}");
+            let moved = moved::remedy(&error).map(|remedy| format!("error: {remedy}"));
+            say!("{}", moved.unwrap_or_else(|| arguments::refusal(&error)));
             return ExitCode::from(2);
         }
     };
@@ -86,7 +91,7 @@ pub fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     if let Err(error) = signals::survive_file_limits() {
-        say!("error: {error:#}");
+        say!("error: {}", failure::reasons(&error));
         return ExitCode::FAILURE;
     }
     let result = match cli.command {
@@ -118,7 +123,8 @@ fn report(error: &anyhow::Error) -> ExitCode {
     if error.is::<std::io::Error>() && error.chain().count() == 1 {
         say!("error: cannot read or write a standard stream: {error}");
     } else {
-        say!("error: {error:#}");
+        // Indented, so that no name with a line end in it begins a line.
+        say!("error: {}", failure::reasons(error).replace('\n', "\n  "));
     }
     let command = std::env::args_os().nth(1).unwrap_or_default();
     let command = command.to_string_lossy();

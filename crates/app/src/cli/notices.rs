@@ -1,7 +1,7 @@
 //! Notices about the text of a run, in words.
 
 use engine::train::events::Notice;
-use text::thousands;
+use text::{counted, thousands};
 
 /// Number of files that are named.
 const SHOWN: usize = 3;
@@ -10,9 +10,9 @@ const SHOWN: usize = 3;
 pub fn words(notice: &Notice) -> String {
     match notice {
         Notice::NothingHeldOut { n_bytes } => format!(
-            "the text has {} bytes, too few to hold some out: all of it is trained on, and no held-out \
+            "the text has {}, too few to hold some out: all of it is trained on, and no held-out \
              loss is measured",
-            thousands(*n_bytes as usize)
+            counted(*n_bytes as usize, "byte")
         ),
         Notice::SameText { first, second } => format!(
             "{} has the same text as {}, which is therefore trained on twice as often as the rest",
@@ -44,9 +44,9 @@ pub fn words(notice: &Notice) -> String {
             "valid.tokens is missing: held-out text is no longer measured".to_owned()
         }
         Notice::SpecialNames { name, n } => format!(
-            "{name:?} stands in the text {} times and is read as ordinary text; if it separates \
+            "{name:?} stands in the text {} and is read as ordinary text; if it separates \
              documents, give --separator {name:?}",
-            thousands(*n)
+            counted(*n, "time")
         ),
         Notice::EmptyFiles { files } => {
             let first: Vec<String> =

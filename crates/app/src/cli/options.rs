@@ -1,5 +1,6 @@
 //! Flags shared by several commands: number format, threads, sampling.
 
+use super::say::say;
 use engine::generate::{Request, SamplerError, Sampling};
 use engine::train::settings::PrecisionName;
 use serde::Serialize;
@@ -40,15 +41,15 @@ pub struct SamplingArgs {
     /// Sampling temperature; 0 always takes the most likely token, higher is more varied.
     #[arg(long, value_name = "X", default_value_t = 0.8)]
     temperature: f32,
-    /// Sample from the k most likely tokens only; 0 for all.
-    #[arg(long, value_name = "K", default_value_t = 50)]
-    top_k: usize,
-    /// Sample from the most likely tokens whose probabilities sum to p.
-    #[arg(long, value_name = "P", default_value_t = 0.95)]
-    top_p: f32,
-    /// Sample only tokens with at least this share of the highest probability.
-    #[arg(long, value_name = "P", default_value_t = 0.0)]
-    min_p: f32,
+    /// Sample from the k most likely tokens only; 0 for all [default: 50].
+    #[arg(long, value_name = "K")]
+    top_k: Option<usize>,
+    /// Sample from the most likely tokens whose probabilities sum to p [default: 0.95].
+    #[arg(long, value_name = "P")]
+    top_p: Option<f32>,
+    /// Sample only tokens with at least this share of the highest probability [default: 0].
+    #[arg(long, value_name = "P")]
+    min_p: Option<f32>,
     /// Above 1, tokens already in the text become less likely.
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     repetition_penalty: f32,
@@ -80,15 +81,23 @@ impl SamplingArgs {
     /// # Errors
     /// If a sampling setting is invalid.
     pub fn request(&self, text_ends: &[u32]) -> Result<Request, SamplerError> {
+        let usual = Sampling::default();
         let sampling = Sampling {
             temperature: self.temperature,
-            top_k: self.top_k,
-            top_p: self.top_p,
-            min_p: self.min_p,
+            top_k: self.top_k.unwrap_or(usual.top_k),
+            top_p: self.top_p.unwrap_or(usual.top_p),
+            min_p: self.min_p.unwrap_or(usual.min_p),
             repetition_penalty: self.repetition_penalty,
             seed: self.seed.unwrap_or_else(fresh_seed),
         };
         sampling.check()?;
+        let ignored = self.ignored();
+        if !ignored.is_empty() {
+            say!(
+                "note: --temperature 0 always takes the most likely token, so these change nothing: {}",
+                ignored.join(", ")
+            );
+        }
         Ok(Request {
             sampling,
             max_tokens: self.max_tokens,
@@ -97,6 +106,20 @@ impl SamplingArgs {
             forbidden: if self.ignore_end { text_ends.to_vec() } else { Vec::new() },
             ..Request::default()
         })
+    }
+}
+
+impl SamplingArgs {
+    /// The flags given that have no effect, since nothing is drawn.
+    fn ignored(&self) -> Vec<&'static str> {
+        let given = [
+            ("--top-k", self.top_k.is_some()),
+            ("--top-p", self.top_p.is_some()),
+            ("--min-p", self.min_p.is_some()),
+            ("--seed", self.seed.is_some()),
+        ];
+        let is_drawn = self.temperature != 0.0;
+        given.iter().filter(|(_, is_given)| *is_given && !is_drawn).map(|(flag, _)| *flag).collect()
     }
 }
 

@@ -1,13 +1,15 @@
 //! Progress of a run on stderr: a bar on a terminal, plain lines elsewhere.
 
+use super::columns::{USUAL_WIDTH, cut, stderr_width};
 use super::notices;
+use super::say::{for_stderr, say};
 use super::signals::Signals;
 use engine::train::events::{Event, Metrics, Observer, Started};
 use engine::train::settings::RunConfig;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
-use text::thousands;
+use text::{counted, thousands};
+use unicode_width::UnicodeWidthStr;
 
 /// Seconds between plain lines.
 const LINE_SECONDS: u64 = 10;
@@ -50,9 +52,8 @@ impl Progress {
     /// Prints a line without disturbing the bar.
     pub fn line(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.println(text),
-            // A closed stderr must not stop the training.
-            None => drop(writeln!(std::io::stderr(), "{text}")),
+            Some(bar) => bar.println(for_stderr(text)),
+            None => say!("{text}"),
         }
     }
 
@@ -65,11 +66,11 @@ impl Progress {
         self.began = Instant::now();
         if !self.is_brief {
             self.line(&format!(
-                "model     {} parameters: width {}, {} layers, {} heads, vocabulary {}",
-                thousands(*n_params),
+                "model     {}: width {}, {}, {}, vocabulary {}",
+                counted(*n_params, "parameter"),
                 m.model_dim,
-                m.n_layers,
-                m.n_heads,
+                counted(m.n_layers, "layer"),
+                counted(m.n_heads, "head"),
                 thousands(m.vocab_size)
             ));
             self.line(&output_layer(started));
@@ -77,19 +78,19 @@ impl Progress {
                 self.line(&line);
             }
             self.line(&format!(
-                "text      {} tokens to train on, {} held out ({} tokeniser)",
-                thousands(n_tokens.0),
+                "text      {} to train on, {} held out ({} tokeniser)",
+                counted(n_tokens.0, "token"),
                 thousands(n_tokens.1),
                 config.tokenizer.kind
             ));
             self.line(&format!(
-                "training  {} steps of {} tokens, {:.1} epochs, {} on {}, {} lanes",
-                thousands(t.n_steps as usize),
-                thousands(t.batch_seqs * m.seq_len),
+                "training  {} of {}, {:.1} epochs, {} on {}, {}",
+                counted(t.n_steps as usize, "step"),
+                counted(t.batch_seqs * m.seq_len, "token"),
                 (t.n_steps as usize * t.batch_seqs * m.seq_len) as f64 / n_tokens.0.max(1) as f64,
                 t.precision.kernels().name(),
                 kernels::Isa::active().name(),
-                t.n_lanes
+                counted(t.n_lanes, "lane")
             ));
             let mib = memory.iter().map(|(_, bytes)| bytes).sum::<usize>() as f64 / 1048576.0;
             self.line(&format!("memory    {mib:.0} MiB"));
@@ -107,11 +108,8 @@ impl Progress {
         if *step > 0 {
             self.line(&format!("resumed   at step {step}"));
         }
-        if std::io::stderr().is_terminal() && std::env::var_os("CI").is_none() {
-            let style = "{bar:30.cyan} {pos}/{len} · {elapsed} · {eta} left · {msg}";
-            let style = ProgressStyle::with_template(style)
-                .unwrap_or_else(|_| ProgressStyle::default_bar());
-            let bar = ProgressBar::new(t.n_steps).with_style(style).with_position(*step);
+        if let Some(bar) = bar(t.n_steps, "{wide_msg}") {
+            bar.set_position(*step);
             bar.reset_eta();
             self.bar = Some(bar);
         }
@@ -123,11 +121,14 @@ impl Progress {
         if let Some(bar) = &self.bar {
             let recent = &self.losses[self.losses.len().saturating_sub(20)..];
             bar.set_position(row.step);
-            bar.set_message(format!(
-                "loss {:.3} · {}/s",
-                recent.iter().sum::<f64>() / recent.len() as f64,
-                thousands(row.tok_s as usize)
-            ));
+            let parts = [
+                format!("loss {:.3}", recent.iter().sum::<f64>() / recent.len() as f64),
+                format!("{} left", duration(bar.eta())),
+                format!("{}/s", thousands(row.tok_s as usize)),
+                duration(bar.elapsed()),
+            ];
+            let width = stderr_width().unwrap_or(USUAL_WIDTH);
+            bar.set_message(bar_line(row.step, self.n_steps, &parts, width));
             return;
         }
         let is_due = self.last_line.is_none_or(|t| t.elapsed().as_secs() >= LINE_SECONDS);
@@ -210,13 +211,51 @@ impl Drop for Progress {
     }
 }
 
+/// A bar of `len` on stderr, if a person watches there and the terminal can redraw a line. It has no
+/// colours.
+pub fn bar(len: u64, template: &str) -> Option<ProgressBar> {
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    if stderr_width().is_none() || is_dumb || std::env::var_os("CI").is_some() {
+        return None;
+    }
+    let style = ProgressStyle::with_template(template).ok()?;
+    Some(ProgressBar::new(len).with_style(style))
+}
+
+/// Columns of the bar itself.
+const BAR_WIDTH: usize = 30;
+
+/// The line of the bar on one row of the terminal: a bar if there is room for it, the step, and as
+/// many of `parts`, the most useful first, as fit.
+fn bar_line(step: u64, n_steps: u64, parts: &[String], width: usize) -> String {
+    // Some terminals begin a new row when the last column is written.
+    let width = width - 1;
+    let mut line = format!("{step}/{n_steps}");
+    for part in parts {
+        let longer = format!("{line} · {part}");
+        if longer.width() > width {
+            break;
+        }
+        line = longer;
+    }
+    if line.width() + 1 + BAR_WIDTH > width {
+        return cut(&line, width);
+    }
+    let n_done = (BAR_WIDTH as u64 * step.min(n_steps) / n_steps.max(1)) as usize;
+    format!("{}{} {line}", "█".repeat(n_done), "░".repeat(BAR_WIDTH - n_done))
+}
+
 /// The line of the plan about the rows that input vectors add to those of tokens, if any.
 fn input_vectors(config: &RunConfig) -> Option<String> {
     let m = &config.model;
     let parts = (m.n_parts > 0).then(|| format!("of {} parts of words", thousands(m.n_parts)));
     let ngrams = config.vocab.ngram_min_count.map(|min_count| {
         let (n_tables, n_rows) = (m.ngrams.len(), thousands(m.n_ngram_rows()));
-        let often = if min_count > 1 { format!(" seen {min_count} times") } else { String::new() };
+        let often = if min_count > 1 {
+            format!(" seen {}", counted(min_count, "time"))
+        } else {
+            String::new()
+        };
         format!("of n-grams{often}, {n_rows} in {n_tables} tables")
     });
     let added: Vec<String> = parts.into_iter().chain(ngrams).collect();
@@ -258,5 +297,20 @@ mod tests {
         assert_eq!(duration(Duration::from_secs(12)), "12 s");
         assert_eq!(duration(Duration::from_secs(200)), "3 min 20 s");
         assert_eq!(duration(Duration::from_secs(3900)), "1 h 05 min");
+    }
+
+    #[test]
+    fn the_bar_fits_one_row_of_every_terminal() {
+        let parts = ["loss 2.345", "3 min 20 s left", "12,345/s", "1 min 02 s"].map(String::from);
+        for width in 16..300 {
+            let line = bar_line(120, 4000, &parts, width);
+            assert!(line.width() < width, "{width}: {line}");
+            assert!(line.contains("120/4000"), "{width}: {line}");
+        }
+        assert_eq!(bar_line(120, 4000, &parts, 22), "120/4000 · loss 2.345");
+        assert_eq!(bar_line(120, 4000, &parts, 21), "120/4000");
+        let line = bar_line(2000, 4000, &parts, 100);
+        assert_eq!(line.matches('█').count(), 15);
+        assert!(line.ends_with("1 min 02 s"), "{line}");
     }
 }

@@ -38,7 +38,7 @@ struct DataFlags {
     #[serde(skip)] // a path need not be UTF-8; `read` sets it
     valid: Option<PathBuf>,
     /// Share of the text to hold out for validation [default: 0.05].
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", conflicts_with = "valid")]
     holdout: Option<f64>,
     /// What stands between documents in a file [default: each file is one].
     #[arg(long, value_name = "TEXT")]
@@ -231,6 +231,16 @@ pub fn read(
     }
     if flags.data.valid.is_some() {
         settings.data.valid.clone_from(&flags.data.valid);
+    }
+    let measures_nothing = settings.data.valid.is_none() && settings.data.holdout == Some(0.0);
+    if let (Some(steps), true) = (flags.train.eval_every, measures_nothing) {
+        return Err(RunError::Setting {
+            field: "train.eval_every",
+            found: steps.to_string(),
+            expected: "no value, since nothing is held out to measure on (data.holdout = 0)"
+                .to_owned(),
+        }
+        .into());
     }
     Ok(settings)
 }

@@ -1,8 +1,8 @@
 //! `crystalline similar`: finds the tokens nearest to a word, by prime code and by embedding.
 
-use super::columns::fit;
+use super::columns::{USUAL_WIDTH, cut, fit, stdout_width, wrap};
 use super::quantity::show_time;
-use super::say::say;
+use super::say::{out, say, shown_on_line};
 use super::{input, vocabulary};
 use anyhow::{Result, bail};
 use engine::vocabulary::{ByCode, ByEmbedding, Query, Vocabulary};
@@ -15,7 +15,7 @@ use text::thousands;
 /// Find the words most similar to a word, by shared primes and by embedding.
 #[derive(Debug, clap::Args)]
 #[command(
-    before_help = "Examples:\n  crystalline similar runs/book running\n  crystalline similar runs/book unheardof --top 20"
+    before_help = "Examples:\n  crystalline similar runs/book walked\n  crystalline similar runs/book unheardof --top 20"
 )]
 pub struct Args {
     /// A run's folder or a model folder.
@@ -45,7 +45,7 @@ struct Report {
 
 pub fn run(args: Args) -> Result<ExitCode> {
     if args.word.trim().is_empty() {
-        bail!("no word given; name one, as in `crystalline similar runs/book running`");
+        bail!("no word given; name one, as in `crystalline similar runs/book walked`");
     }
     let vocabulary = vocabulary::open(&args.model)?;
     let query = vocabulary.query(&input::as_model_reads(vocabulary.folder.path(), &args.word)?);
@@ -54,11 +54,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let Query { word, id, code, parts } = query;
     let code = code.map(|code| code.integer().to_string());
     let report = Report { word, id, code, parts, by_code, by_embedding };
-    let mut out = std::io::stdout().lock();
+    let mut out = out();
     if args.json {
         writeln!(out, "{}", serde_json::to_string(&report)?)?;
     } else {
-        report.write(&mut out)?;
+        report.write(&mut out, stdout_width().unwrap_or(USUAL_WIDTH))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -99,40 +99,45 @@ fn by_embedding(vocabulary: &Vocabulary, query: &Query, top: usize) -> Result<Ve
     Ok(similar.found)
 }
 
-/// Columns of a word and of the shared parts.
+/// Columns of a word and of the shared parts, if there is room.
 const WORD_WIDTH: usize = 16;
 const SHARED_WIDTH: usize = 24;
+/// Columns of the list by code, and of the fewest in which the other list stands beside it.
+const LEFT_WIDTH: usize = 5 + 2 + WORD_WIDTH + 2 + SHARED_WIDTH;
+const BOTH_WIDTH: usize = LEFT_WIDTH + 2 + 8 + WORD_WIDTH;
 
 impl Report {
-    /// Writes the word and both lists side by side; an empty list is left out.
-    fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
+    /// Writes the word and both lists, side by side if `width` columns are enough, else one below
+    /// the other; an empty list is left out.
+    fn write(&self, out: &mut impl Write, width: usize) -> std::io::Result<()> {
         let position = self.id.map_or("not in the vocabulary".to_owned(), |id| format!("id {id}"));
-        match &self.code {
+        let word = shown_on_line(&self.word);
+        let first = match &self.code {
             Some(code) => {
-                writeln!(out, "{} = {code}: {} ({position})", self.word, self.parts.join(" "))?;
+                let parts: Vec<_> = self.parts.iter().map(|part| shown_on_line(part)).collect();
+                format!("{word} = {code}: {} ({position})", parts.join(" "))
             }
-            None => writeln!(out, "{} ({position})", self.word)?,
-        }
+            None => format!("{word} ({position})"),
+        };
+        writeln!(out, "{}", wrap(&first, width))?;
         let left: Vec<String> = self.by_code.iter().map(code_line).collect();
         let right: Vec<String> = self.by_embedding.iter().map(embedding_line).collect();
-        let left_title = "by code: log gcd / log lcm, shared parts";
-        let titles = (left_title.to_owned(), "by embedding: cosine".to_owned());
-        let rows = [titles].into_iter().chain((0..left.len().max(right.len())).map(|i| {
-            let line = |lines: &[String]| lines.get(i).cloned().unwrap_or_default();
-            (line(&left), line(&right))
-        }));
-        let width = 5 + 2 + WORD_WIDTH + 2 + SHARED_WIDTH;
-        for (left_line, right_line) in rows {
-            let line = match (left.is_empty(), right.is_empty()) {
-                (true, true) => break,
-                (true, false) => right_line,
-                (false, true) => left_line,
-                (false, false) => format!("{}  {right_line}", fit(&left_line, width)),
-            };
-            writeln!(out, "{}", line.trim_end())?;
-        }
+        let titled = |title: &str, lines: Vec<String>| {
+            let title = (!lines.is_empty()).then(|| title.to_owned());
+            title.into_iter().chain(lines).collect::<Vec<_>>()
+        };
+        let left = titled("by code: log gcd / log lcm, shared parts", left);
+        let right = titled("by embedding: cosine", right);
         if left.is_empty() && right.is_empty() {
-            writeln!(out, "nothing in the vocabulary is similar")?;
+            return writeln!(out, "nothing in the vocabulary is similar");
+        }
+        if width < BOTH_WIDTH || left.is_empty() || right.is_empty() {
+            return left.iter().chain(&right).try_for_each(|l| writeln!(out, "{}", cut(l, width)));
+        }
+        for i in 0..left.len().max(right.len()) {
+            let line = |lines: &[String]| lines.get(i).cloned().unwrap_or_default();
+            let both = format!("{}  {}", fit(&line(&left), LEFT_WIDTH), line(&right));
+            writeln!(out, "{}", cut(&both, width))?;
         }
         Ok(())
     }
@@ -152,6 +157,10 @@ mod tests {
     use super::*;
 
     fn report(n_codes: usize, n_embeddings: usize) -> String {
+        report_in(n_codes, n_embeddings, USUAL_WIDTH)
+    }
+
+    fn report_in(n_codes: usize, n_embeddings: usize, width: usize) -> String {
         let by_code = |i: usize| ByCode {
             id: i as u32,
             word: ["語語語語語語語語語語", "runs"][i % 2].to_owned(),
@@ -169,7 +178,7 @@ mod tests {
             by_embedding: (0..n_embeddings).map(by_embedding).collect(),
         };
         let mut out = Vec::new();
-        report.write(&mut out).unwrap();
+        report.write(&mut out, width).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -193,5 +202,33 @@ mod tests {
         assert!(!report(0, 1).contains("by code") && report(0, 1).contains(" 0.000  walk"));
         assert!(!report(1, 0).contains("by embedding"));
         assert!(report(0, 0).contains("nothing in the vocabulary"));
+    }
+    #[test]
+    fn both_lists_fit_every_terminal() {
+        for width in 16..300 {
+            let text = report_in(3, 3, width);
+            let wide = |line: &&str| unicode_width::UnicodeWidthStr::width(*line) > width;
+            assert_eq!(text.lines().skip(1).find(wide), None, "{width}");
+            assert!(text.contains("by code") && text.contains("by embedding"), "{width}: {text}");
+            assert_eq!(text.lines().any(|l| l.contains("0.500") && l.contains("walk")), width > 74);
+        }
+    }
+
+    #[test]
+    fn words_of_a_model_cannot_command_the_terminal() {
+        let row = ByEmbedding { id: 0, word: "\x1b[2J\n".to_owned(), cosine: 0.5 };
+        let report = Report {
+            word: "\x1b]0;x\x07".to_owned(),
+            id: None,
+            code: None,
+            parts: Vec::new(),
+            by_code: Vec::new(),
+            by_embedding: vec![row],
+        };
+        let mut out = Vec::new();
+        report.write(&mut out, 80).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("\\x1b]0;x\\x07 (not") && text.contains("\\x1b[2J\\n"), "{text}");
+        assert!(!text.contains('\x1b'));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::options::{parse_name, threads};
 use super::output::Force;
-use super::say::say;
+use super::say::{out, say, shown_on_line};
 use super::{input, notices};
 use anyhow::Result;
 use engine::disk::{RealFs, commit_file};
@@ -13,6 +13,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use text::corpus::{Error, InputText, TextRules};
+use text::counted;
 use text::tokenizer::{Control, TextError, Tokenizer, TokenizerKind, TrainOptions};
 use text::vocab::{CODES_NAME, codes_json, learn_codes};
 
@@ -68,7 +69,7 @@ pub enum Command {
 }
 
 pub fn run(command: Command) -> Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
+    let mut out = out();
     match command {
         Command::Train { files, kind, vocab, min_count, out: path, force } => {
             let codes = kind.is_word_level().then(|| codes_path(&path));
@@ -92,15 +93,13 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Show { tokenizer, text } => {
             let tokenizer = load(&tokenizer)?;
             match text {
-                None => writeln!(
-                    out,
-                    "{} tokeniser, {} tokens",
-                    tokenizer.kind(),
-                    tokenizer.vocab_size()
-                )?,
+                None => {
+                    let n_tokens = counted(tokenizer.vocab_size(), "token");
+                    writeln!(out, "{} tokeniser, {n_tokens}", tokenizer.kind())?;
+                }
                 Some(text) => {
                     for id in tokenizer.encode(&text_of(&text)?) {
-                        writeln!(out, "{id:>7}  {}", tokenizer.token_text(id))?;
+                        writeln!(out, "{id:>7}  {}", shown_on_line(&tokenizer.token_text(id)))?;
                     }
                 }
             }
@@ -134,13 +133,14 @@ fn train(files: &[PathBuf], options: &TrainOptions, path: &Path) -> Result<()> {
     let mut control = Control::threads(threads(None));
     let tokenizer = Tokenizer::train(options, &texts, &mut control)?;
     commit_file(&RealFs, path, &tokenizer.to_json())?;
-    say!("{} tokens, written to {}", tokenizer.vocab_size(), path.display());
+    say!("{}, written to {}", counted(tokenizer.vocab_size(), "token"), path.display());
     if tokenizer.kind().is_word_level() {
         let counts = tokenizer.count_words(&texts, &mut control)?;
         let codes = learn_codes(&tokenizer, Some(&counts), &mut control)?;
         let path = codes_path(path);
         commit_file(&RealFs, &path, &codes_json(&codes, &tokenizer))?;
-        say!("{} parts of words, written to {}", codes.features().len(), path.display());
+        let n_parts = counted(codes.features().len(), "part");
+        say!("{n_parts} of words, written to {}", path.display());
     }
     Ok(())
 }

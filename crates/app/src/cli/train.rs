@@ -3,7 +3,7 @@
 use super::options::threads;
 use super::progress::Progress;
 use super::quantity::parse_time;
-use super::say::say;
+use super::say::{out, say};
 use super::settings::{self, Flags, Setting};
 use super::signals::Signals;
 use anyhow::{Result, bail};
@@ -106,7 +106,7 @@ pub fn drive(run: &mut Run, progress: Progress, signals: &Signals) -> Result<Exi
     }
     let dir = run.dir().display();
     say!("finished; to generate text: `crystalline generate {dir} \"...\"`");
-    writeln!(std::io::stdout(), "{dir}")?;
+    writeln!(out(), "{dir}")?;
     Ok(ExitCode::SUCCESS)
 }
 

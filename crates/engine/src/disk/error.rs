@@ -1,5 +1,6 @@
 //! Errors of saving and loading, with the file, the value found and the remedy.
 
+use super::commit::is_temp_name;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum SaveError {
     /// A file operation failed.
-    #[error("{doing} {path}: {source}", path = path.display())]
+    #[error("cannot {doing} {path}: {source}", path = final_path(path).display())]
     Io {
         /// Operation, such as "write".
         doing: &'static str,
@@ -21,7 +22,7 @@ pub enum SaveError {
     /// The disk, or the user's quota of it, is full.
     #[error(
         "no space left for {path}: {needed_bytes} bytes are needed and {free} are free; free some \
-         space and it will be saved next time", path = path.display(), free = Free(*free_bytes)
+         space and it will be saved next time", path = final_path(path).display(), free = Free(*free_bytes)
     )]
     NoSpace {
         /// File or folder being written.
@@ -74,6 +75,17 @@ pub enum SaveError {
     WriterStopped,
 }
 
+/// `path` with the names that files and folders get when they are complete, in the place of the
+/// temporary ones under which they are written.
+fn final_path(path: &Path) -> PathBuf {
+    let name = |part: std::path::Component<'_>| {
+        let name = part.as_os_str().to_str().filter(|name| is_temp_name(name));
+        let name = name.and_then(|name| name.rsplit_once(".tmp-"));
+        name.map_or(part.as_os_str().to_owned(), |(name, _)| name.into())
+    };
+    path.components().map(name).collect()
+}
+
 impl SaveError {
     /// Its stable code, of the list in `docs/errors.md`.
     pub fn code(&self) -> &'static str {
@@ -113,7 +125,7 @@ impl SaveError {
 #[non_exhaustive]
 pub enum LoadError {
     /// A file operation failed.
-    #[error("{doing} {path}: {source}", path = path.display())]
+    #[error("cannot {doing} {path}: {source}", path = path.display())]
     Io {
         /// Operation, such as "read".
         doing: &'static str,
@@ -321,5 +333,21 @@ impl fmt::Display for RejectedList<'_> {
             return f.write_str(": it holds none");
         }
         self.0.iter().try_for_each(|rejected| write!(f, "; {}", rejected.why))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_saving_name_the_final_file() {
+        let path = Path::new("run/step-00000001.tmp-12-00000000000000ab/model.safetensors");
+        let said = SaveError::io("write", path)(io::Error::from_raw_os_error(27)).to_string();
+        let expected = "cannot write run/step-00000001/model.safetensors: ";
+        assert!(said.starts_with(expected), "{said}");
+        for kept in ["run/x.tmp", "x.tmp-1-2", "/a/../b"] {
+            assert_eq!(final_path(Path::new(kept)), Path::new(kept));
+        }
     }
 }

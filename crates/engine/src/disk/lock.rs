@@ -46,7 +46,7 @@ pub enum LockError {
         owner: Option<Owner>,
     },
     /// A file operation failed.
-    #[error("lock {path}: {source}", path = path.display())]
+    #[error("cannot lock {path}: {source}", path = path.display())]
     Io {
         /// The lock's file.
         path: PathBuf,

@@ -1,6 +1,7 @@
 //! Definition tests: every kernel on each instruction set, in both formats, at odd sizes.
 
 use crate::ops::check::Compared;
+use crate::ops::constants;
 use crate::ops::inputs::Random;
 use crate::ops::{self, Op};
 use crate::paths::{PRECISIONS, on_every_isa, seed};
@@ -52,4 +53,24 @@ fn checks_notice_planted_errors() {
             assert!(20 * all_unseen <= all, "{}: {all_unseen} of {all}", isa.name());
         }
     });
+}
+
+/// A constant that is wrong by a twentieth is noticed: the cases reach the range in which it matters.
+#[test]
+fn each_constant_matters() {
+    let mut n_constants = 0;
+    for op in ops::ALL {
+        for name in constants::known(|| for_each_output(&op, N_SHAPES, drop)) {
+            let (mut n_noticed, function) = (0, name.split(' ').next());
+            constants::with_wrong(name, || {
+                for_each_output(&op, N_SHAPES, |output| {
+                    let is_own = output.what.split(' ').next() == function;
+                    n_noticed += usize::from(is_own && output.mismatch().is_some());
+                });
+            });
+            assert!(n_noticed >= 3, "{name}: {n_noticed} cases notice that it is wrong");
+            n_constants += 1;
+        }
+    }
+    assert!(n_constants >= 18, "{n_constants}");
 }

@@ -1,6 +1,7 @@
 //! AdamW tests: one update, and many updates with gradient zero at once.
 
 use super::check::{Compared, U, errors, gamma, relative};
+use super::constants::constant;
 use super::inputs::{Random, numbers, wide, width};
 use super::{IN_MEMORY, Line, Op, line, no_gradients};
 use kernels::Precision;
@@ -33,10 +34,11 @@ fn compare_update(random: &mut Random) -> Vec<Compared> {
         idle1,
         idle2,
     };
-    let (p_old, m_old, g) = (random.f32s(n, 1.0), random.f32s(n, 0.1), random.f32s(n, 1.0));
-    let v_old: Vec<f32> = random.f32s(n, 0.1).iter().map(|v| v.abs()).collect();
+    let size = moment_size(random);
+    let (p_old, m_old, g) = (random.f32s(n, 1.0), random.f32s(n, size), random.f32s(n, size));
+    let v_old = squares(&random.f32s(n, size));
     let (mut p, mut m, mut v) = (p_old.clone(), m_old.clone(), v_old.clone());
-    adamw_update(&mut p, &mut m, &mut v, &g, &step);
+    adamw_update(&mut p, &mut m, &mut v, &g, &as_given(&step));
 
     let (mut p0, mut m0, mut v0) = (wide(&p_old), wide(&m_old), wide(&v_old));
     naive::adamw_update(&mut p0, &mut m0, &mut v0, &wide(&g), &step);
@@ -61,13 +63,44 @@ fn compare_update(random: &mut Random) -> Vec<Compared> {
     ]
 }
 
+/// Sizes of gradients, from far above eps to far below it: near it, eps decides how far a step goes.
+fn moment_size(random: &mut Random) -> f32 {
+    [1.0, 1e-3, 1e-7, 1e-8, 1e-10][random.between(0, 4)]
+}
+
+fn squares(x: &[f32]) -> Vec<f32> {
+    x.iter().map(|x| x * x).collect()
+}
+
+/// The constants as the kernel gets them.
+fn as_given(step: &AdamwStep) -> AdamwStep {
+    AdamwStep {
+        lr: constant("adamw_update lr", step.lr),
+        beta1: constant("adamw_update beta1", step.beta1),
+        beta2: constant("adamw_update beta2", step.beta2),
+        eps: constant("adamw_update eps", step.eps),
+        weight_decay: constant("adamw_update weight_decay", step.weight_decay),
+        bias1: constant("adamw_update bias1", step.bias1),
+        bias2: constant("adamw_update bias2", step.bias2),
+        grad_scale: constant("adamw_update grad_scale", step.grad_scale),
+        idle1: constant("adamw_update idle1", step.idle1),
+        idle2: constant("adamw_update idle2", step.idle2),
+    }
+}
+
 fn compare_idle(random: &mut Random) -> Vec<Compared> {
     let n = random.between(0, 3) * 64 + width(random);
-    let (p_old, m) = (random.f32s(n, 1.0), random.f32s(n, 0.1));
-    let v: Vec<f32> = random.f32s(n, 0.1).iter().map(|v| v.abs()).collect();
+    let size = moment_size(random);
+    let (p_old, m) = (random.f32s(n, 1.0), random.f32s(n, size));
+    let v = squares(&random.f32s(n, size));
     let idle = IdleUpdates { decay: -random.f32s(1, 0.1)[0].abs(), drift: 0.03, eps: 1e-8 };
     let mut p = p_old.clone();
-    adamw_idle(&mut p, &m, &v, idle);
+    let given = IdleUpdates {
+        decay: constant("adamw_idle decay", idle.decay),
+        drift: constant("adamw_idle drift", idle.drift),
+        eps: constant("adamw_idle eps", idle.eps),
+    };
+    adamw_idle(&mut p, &m, &v, given);
 
     let (mut p0, m, v) = (wide(&p_old), wide(&m), wide(&v));
     naive::adamw_idle(&mut p0, &m, &v, idle);

@@ -1,6 +1,7 @@
 //! Cross-entropy tests: loss and gradient, loss alone, and log-sum-exp.
 
 use super::check::{Compared, EXP, Gradient, TINY, U, gamma, sum_depth};
+use super::constants::constant;
 use super::inputs::{Cells, Random, numbers, wide, width};
 use super::{Line, Op, line};
 use kernels::complex::{derivatives, zeros};
@@ -16,7 +17,7 @@ fn compare(random: &mut Random, precision: Precision) -> Vec<Compared> {
     let long = random.between(0, 9) == 0;
     let cols = if long { random.between(CHUNK - 1, 2 * CHUNK + 70) } else { width(random) };
     let (rows, scale) = (random.between(1, if long { 1 } else { 4 }), 0.37f32);
-    let size = [3.0, 10.0, 60.0][random.between(0, 2)];
+    let size = [3.0, 10.0, 60.0, 3000.0][random.between(0, 3)];
     let logits = random.f32s(rows * cols, size);
     let target = |_| match random.between(0, 4) {
         0 => IGNORE,
@@ -24,8 +25,9 @@ fn compare(random: &mut Random, precision: Precision) -> Vec<Compared> {
     };
     let targets: Vec<u32> = (0..rows).map(target).collect();
     let [mut loss, mut loss_alone, mut lse] = [(); 3].map(|()| vec![f32::NAN; rows]);
+    let given = constant("cross_entropy scale", scale);
     let dlogits = Cells::written(rows * cols, precision, |dlogits| {
-        cross_entropy(dlogits, &mut loss, &logits, &targets, scale);
+        cross_entropy(dlogits, &mut loss, &logits, &targets, given);
     });
     cross_entropy_loss(&mut loss_alone, &logits, &targets);
     log_sum_exp(&mut lse, &logits);

@@ -1,6 +1,7 @@
 //! Dropout tests: the residual addition and its backward pass.
 
 use super::check::{Compared, Gradient, errors, gamma, relative};
+use super::constants::constant;
 use super::inputs::{Random, numbers, wide, width};
 use super::{Line, Op, PLACES, line};
 use kernels::Precision;
@@ -14,8 +15,10 @@ fn compare(random: &mut Random, _: Precision) -> Vec<Compared> {
     let mask = DropMask { key: random.bits(), rate: random.between(0, 9) as f32 / 10.0 };
     let (x, branch) = (random.f32s(n, 1.0), random.f32s(n, 1.0));
     let (mut out, mut dbranch) = (vec![f32::NAN; n], vec![f32::NAN; n]);
-    dropout_add(&mut out, &x, &branch, mask);
-    dropout_backward(&mut dbranch, &branch, mask);
+    let given = DropMask { rate: constant("dropout_add rate", mask.rate), ..mask };
+    dropout_add(&mut out, &x, &branch, given);
+    let given = DropMask { rate: constant("dropout_backward rate", mask.rate), ..mask };
+    dropout_backward(&mut dbranch, &branch, given);
 
     let (x, branch) = (wide(&x), wide(&branch));
     let (mut out0, mut dbranch0) = (vec![0.0; n], vec![0.0; n]);

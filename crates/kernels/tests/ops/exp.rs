@@ -1,6 +1,7 @@
 //! Exponential tests: sampling weights from scaled logits.
 
 use super::check::{Compared, EXP, U, errors};
+use super::constants::constant;
 use super::inputs::{Random, numbers, wide, width};
 use super::{IN_CACHE, Line, Op, line, no_gradients};
 use kernels::Precision;
@@ -14,7 +15,8 @@ fn compare(random: &mut Random, _: Precision) -> Vec<Compared> {
         [(0.4f32, 7.5f32), (1.0, -3.0), (3.0, 0.5), (1.7, -0.3)][random.between(0, 3)];
     let x = random.f32s(n, 10.0);
     let mut y = vec![f32::NAN; n];
-    exp_scaled(&mut y, &x, scale, shift);
+    let given = [constant("exp_scaled scale", scale), constant("exp_scaled shift", shift)];
+    exp_scaled(&mut y, &x, given[0], given[1]);
 
     let (x, scale, shift) = (wide(&x), f64::from(scale), f64::from(shift));
     let mut y0 = vec![0.0; n];

@@ -13,6 +13,7 @@
 #![allow(dead_code)] // The tests use every part but timings; the benchmark uses `bench` alone.
 
 pub mod check;
+pub mod constants;
 pub mod inputs;
 
 mod adamw;

@@ -1,8 +1,9 @@
 //! QK norm tests: normalisation of query and key heads.
 
 use super::check::{Compared, Gradient, errors, gamma, relative};
+use super::constants::constant;
 use super::inputs::{Cells, Random, numbers, wide};
-use super::rmsnorm::{norm_backward_error, rstd_roundings};
+use super::rmsnorm::{norm_backward_error, norm_size, rstd_roundings};
 use super::rope::{BENCH_HEADS, heads, is_query_or_key, small_heads};
 use super::{IN_CACHE, Line, Op, line};
 use kernels::complex::{Complex, complex, derivatives, zeros};
@@ -22,13 +23,14 @@ fn compare(random: &mut Random, precision: Precision) -> Vec<Compared> {
 fn compare_forward(random: &mut Random, precision: Precision) -> Vec<Compared> {
     let (heads, rows) = (heads(random), random.between(0, 3));
     let (dim, n, n_normed) = (heads.head_dim, rows * heads.qkv_dim(), rows * heads.n_query_key());
-    let (qkv, wq, wk) = (random.f32s(n, 3.0), random.f32s(dim, 2.0), random.f32s(dim, 2.0));
+    let (size, eps) = (norm_size(random), constant("qk_norm_forward eps", EPS));
+    let (qkv, wq, wk) = (random.f32s(n, size), random.f32s(dim, 2.0), random.f32s(dim, 2.0));
     let (mut y, mut y_unsaved, mut rstd) = (qkv.clone(), qkv.clone(), vec![f32::NAN; n_normed]);
     let normed = Cells::written(n_normed * dim, precision, |normed| {
         let saved = QkNormSaved { normed, rstd: &mut rstd };
-        qk_norm_forward(&mut y, Some(saved), [&wq, &wk], heads, EPS);
+        qk_norm_forward(&mut y, Some(saved), [&wq, &wk], heads, eps);
     });
-    qk_norm_forward(&mut y_unsaved, None, [&wq, &wk], heads, EPS);
+    qk_norm_forward(&mut y_unsaved, None, [&wq, &wk], heads, eps);
 
     let mut y0 = wide(&qkv);
     let (mut normed0, mut rstd0) = (vec![0.0; n_normed * dim], vec![0.0; n_normed]);

@@ -1,6 +1,7 @@
 //! RMSNorm tests: rows normalised forward and backward.
 
 use super::check::{Compared, Gradient, U, errors, gamma, relative, sum_depth};
+use super::constants::constant;
 use super::inputs::{Cells, Random, numbers, wide, width};
 use super::{IN_CACHE, Line, Op, line};
 use kernels::complex::{Complex, complex, derivatives, zeros};
@@ -21,12 +22,19 @@ pub fn rstd_roundings(cols: usize) -> usize {
     sum_depth(cols) + 5
 }
 
+/// Sizes of normalised numbers, whose squares are above, near and below eps.
+pub fn norm_size(random: &mut Random) -> f32 {
+    [3.0, 3.0, 3e-3, 1e-5][random.between(0, 3)]
+}
+
 fn compare_forward(random: &mut Random, precision: Precision) -> Vec<Compared> {
     let (rows, cols) = (random.between(0, 4), width(random));
     let n = rows * cols;
-    let (x, weight) = (random.f32s(n, 3.0), random.f32s(cols, 2.0));
+    let size = norm_size(random);
+    let (x, weight) = (random.f32s(n, size), random.f32s(cols, 2.0));
+    let eps = constant("rmsnorm_forward eps", EPS);
     let mut rstd = vec![f32::NAN; rows];
-    let y = Cells::written(n, precision, |y| rmsnorm_forward(y, &mut rstd, &x, &weight, EPS));
+    let y = Cells::written(n, precision, |y| rmsnorm_forward(y, &mut rstd, &x, &weight, eps));
 
     let (mut y0, mut rstd0) = (vec![0.0; n], vec![0.0; rows]);
     let (x, weight) = (wide(&x), wide(&weight));

@@ -29,8 +29,13 @@ pub fn is_query_or_key(heads: Heads, i: usize) -> bool {
     i % heads.qkv_dim() < heads.n_query_key() * heads.head_dim
 }
 
+/// A first position; some are far into a long text.
+fn position(random: &mut Random) -> usize {
+    if random.between(0, 9) == 0 { random.between(2_000, 9_000) } else { random.between(0, 50) }
+}
+
 fn compare(random: &mut Random, precision: Precision) -> Vec<Compared> {
-    let (heads, seq_len, start_pos) = (heads(random), random.between(1, 3), random.between(0, 50));
+    let (heads, seq_len, start_pos) = (heads(random), random.between(1, 3), position(random));
     let n = seq_len * random.between(0, 2) * heads.qkv_dim();
     let table = RopeTable::new(start_pos + seq_len, heads.head_dim, 10_000.0);
     let qkv = random.f32s(n, 3.0);

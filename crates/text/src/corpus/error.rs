@@ -1,5 +1,6 @@
 //! Errors of text files and token files.
 
+use crate::counted;
 use std::path::PathBuf;
 
 /// An error about data. Each message says what was found, what was expected, and what to do.
@@ -131,9 +132,9 @@ pub enum Error {
     },
     /// Not enough tokens for one window and its last target.
     #[error(
-        "the text has {found} tokens, and one training window needs {}; \
+        "the text has {}, and one training window needs {}; \
          give more text or lower seq_len (now {seq_len})",
-        seq_len + 1
+        counted(*found, "token"), counted(seq_len + 1, "token")
     )]
     TooFewTokens {
         /// Number of tokens found.
@@ -142,15 +143,15 @@ pub enum Error {
         seq_len: usize,
     },
     /// A fraction of held-out text outside [0, 1).
-    #[error("validation fraction: found {found}, expected at least 0 and below 1")]
+    #[error("the share to hold out is {found}: expected at least 0 and below 1")]
     BadFraction {
         /// The fraction given.
         found: f64,
     },
     /// A text too short to hold out the requested fraction.
     #[error(
-        "the text has {found} bytes, too few to hold some out for validation; \
-         give more text, a file to validate with, or hold nothing out"
+        "the text has {}, too few to hold some out for validation; \
+         give more text, a file to validate with, or hold nothing out", counted(*found as usize, "byte")
     )]
     TooShortToSplit {
         /// Number of bytes found.

@@ -26,9 +26,9 @@ pub fn genitive(noun: &str) -> String {
     format!("{noun}'s")
 }
 
-/// "goes", "hurries", "walks".
+/// "goes", "hurries", "walks", "coos".
 pub fn third_person(verb: &str) -> String {
-    if verb.ends_with('o') { format!("{verb}es") } else { plural(verb) }
+    if verb.ends_with('o') && !verb.ends_with("oo") { format!("{verb}es") } else { plural(verb) }
 }
 
 /// "hopped" (where `doubles`), "hurried", "danced", "walked".
@@ -61,35 +61,5 @@ fn doubled(verb: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn forms_are_spelled_as_in_a_dictionary() {
-        for (noun, expected) in [
-            ("dog", "dogs"),
-            ("fox", "foxes"),
-            ("bush", "bushes"),
-            ("berry", "berries"),
-            ("monkey", "monkeys"),
-            ("finch", "finches"),
-        ] {
-            assert_eq!(plural(noun), expected);
-        }
-        for (verb, doubles, third, past_form, ing) in [
-            ("walk", false, "walks", "walked", "walking"),
-            ("hop", true, "hops", "hopped", "hopping"),
-            ("hurry", false, "hurries", "hurried", "hurrying"),
-            ("play", false, "plays", "played", "playing"),
-            ("dance", false, "dances", "danced", "dancing"),
-            ("go", false, "goes", "goed", "going"),
-            ("see", false, "sees", "seed", "seeing"),
-            ("tiptoe", false, "tiptoes", "tiptoed", "tiptoeing"),
-            ("wash", false, "washes", "washed", "washing"),
-        ] {
-            let forms = (third_person(verb), past(verb, doubles), gerund(verb, doubles));
-            assert_eq!(forms, (third.into(), past_form.into(), ing.into()));
-        }
-        assert_eq!(genitive("Mia"), "Mia's");
-    }
-}
+#[path = "inflect_tests.rs"]
+mod tests;

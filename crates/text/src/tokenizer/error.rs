@@ -76,8 +76,8 @@ pub enum TextError {
 
     /// A text with nothing to learn a vocabulary from.
     #[error(
-        "the text has nothing to learn a vocabulary from: it is empty, or none of its words occurs \
-         {min_count} times. Give more text, or a smaller `min_count`"
+        "the text has no {}to learn a vocabulary from; give {}", Common(*min_count),
+        if *min_count > 1 { "more text, or a smaller `min_count`" } else { "a text with words" }
     )]
     NoWords {
         /// The smallest count of a word in the vocabulary.
@@ -159,5 +159,17 @@ pub(super) fn shorten(text: &str) -> String {
     match text.char_indices().nth(FOUND_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
+    }
+}
+
+/// What a text lacks that has no word so often.
+struct Common(u64);
+
+impl std::fmt::Display for Common {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            0 | 1 => write!(f, "words "),
+            n => write!(f, "words that occur {n} times "),
+        }
     }
 }

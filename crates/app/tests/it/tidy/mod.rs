@@ -3,6 +3,7 @@
 //! A rule is a function from the files to a list of complaints. Its module holds two kinds of test:
 //! the rule finds nothing here, and it finds what is planted in a made-up repository.
 
+mod check_script;
 mod errors;
 mod first_line;
 mod layers;

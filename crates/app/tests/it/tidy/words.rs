@@ -38,7 +38,12 @@ fn misplaced(path: &str, line: &str, is_test: bool) -> Option<String> {
         return Some("`dbg`, `todo` and `unimplemented` do not stay".to_string());
     }
     if owner == "app" {
-        return None;
+        let is_door = path.ends_with("cli/say.rs") || path.ends_with("cli/columns.rs");
+        let streams = ["stdout()", "stderr()"].iter().any(|stream| line.contains(stream));
+        let prints = PRINTING.iter().any(|name| calls(name));
+        let is_writing = prints || (streams && !line.contains("is_terminal()"));
+        return (is_writing && !is_test && !is_door)
+            .then(|| "only `cli/say.rs` writes to a standard stream, escaped".to_string());
     }
     if !is_test && PRINTING.iter().any(|name| calls(name)) {
         return Some(format!("only `app` prints; `{owner}` returns what there is to say"));
@@ -95,7 +100,12 @@ fn catches_unsafe_outside_kernels() {
 fn catches_printing_and_sockets_below_app() {
     let check = |path, text| misplaced_words(&Repo::of(&[(path, text)]));
     let printing = "fn f() { println!(\"x\") }\n";
-    assert_none(check("crates/app/src/a.rs", printing));
+    assert_none(check("crates/app/src/cli/say.rs", printing));
+    assert_none(check("crates/app/tests/a.rs", printing));
+    assert_none(check("crates/app/src/a.rs", "fn f() { stdout().is_terminal(); }\n"));
+    for unescaped in [printing, "fn f() { eprint!() }\n", "fn f() { g(std::io::stdout()) }\n"] {
+        assert_caught(&check("crates/app/src/cli/a.rs", unescaped), "only `cli/say.rs` writes");
+    }
     assert_none(check("crates/engine/tests/a.rs", printing));
     assert_none(check("crates/engine/src/a.rs", "#[cfg(test)]\nmod t { fn f() { print!() } }\n"));
     assert_caught(&check("crates/engine/src/a.rs", printing), "only `app` prints");

@@ -1,6 +1,7 @@
 //! Checks of a run's settings, beyond those of a model's shape.
 
 use super::error::RunError;
+use super::needs::check_needs;
 use super::vocabulary;
 use crate::model::{Layout, ModelConfig};
 use crate::train::RowUpdates;
@@ -45,6 +46,7 @@ pub fn check_settings(settings: &Settings, given: Option<&Tokenizer>) -> Result<
     if let Some((field, _)) = counts.into_iter().find(|(_, n)| *n == Some(0)) {
         return refuse(field, 0, "at least 1");
     }
+    check_needs(settings)?;
     check_shape(settings, given)
 }
 

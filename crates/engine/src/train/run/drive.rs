@@ -2,12 +2,11 @@
 
 use super::error::RunError;
 use super::open::{Machine, Run};
+use super::vocabulary;
 use crate::disk::SaveError;
 use crate::generate::{Prompt, Request, Sampling, Written, generate};
-use crate::model::Layout;
 use crate::train::StepError;
 use crate::train::events::{Evaluation, Event, Metrics, Observer, Outcome, Started};
-use crate::train::settings::VocabConfig;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 use text::corpus::TokenSource;
@@ -78,7 +77,7 @@ impl Run {
         observer.event(&Event::Started(Started {
             dir: &self.dir,
             config: &machine.config,
-            output_layer: describe_output(layout, &machine.config.vocab),
+            output_layer: vocabulary::describe_output(layout, &machine.config.vocab),
             n_params: layout.n_params(),
             n_tokens: (machine.train.tokens.len(), n_valid),
             step: self.step,
@@ -251,10 +250,4 @@ impl Run {
         }
         failed
     }
-}
-
-/// One line about the output layer of a run, with the method that found its classes.
-fn describe_output(layout: &Layout, vocab: &VocabConfig) -> String {
-    let found_by = vocab.classes.map_or(String::new(), |by| format!(", classes by {by}"));
-    layout.head.describe(&layout.config) + &found_by
 }

@@ -9,6 +9,7 @@ mod corpus;
 mod drive;
 mod error;
 mod files;
+mod needs;
 mod ngrams;
 mod open;
 mod prepare;

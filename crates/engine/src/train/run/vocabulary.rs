@@ -3,7 +3,7 @@
 use super::error::RunError;
 use super::ngrams;
 use crate::head::{HeadConfig, HeadName};
-use crate::model::ModelConfig;
+use crate::model::{Layout, ModelConfig};
 use crate::train::events::{Event, Observer};
 use crate::train::settings::{VocabConfig, VocabSettings};
 use kernels::Pool;
@@ -95,6 +95,44 @@ pub(super) fn resolve(
             Ok(VocabConfig { n_samples: Some(n), ..plain })
         }
     }
+}
+
+/// A setting that only one output layer has.
+pub(super) struct OfHead {
+    /// The setting.
+    pub field: &'static str,
+    /// The value given, if one was.
+    pub found: Option<String>,
+    /// The layer that has it.
+    pub head: HeadName,
+}
+
+/// The settings of single output layers. Without a given layer, the first of them chooses it.
+pub(super) fn of_heads(vocab: &VocabSettings) -> [OfHead; 4] {
+    let of = |field, found, head| OfHead { field, found, head };
+    let cutoffs = vocab.cutoffs.as_ref().map(|cutoffs| format!("{cutoffs:?}"));
+    [
+        of("vocab.cutoffs", cutoffs, HeadName::Adaptive),
+        of("vocab.n_samples", vocab.n_samples.map(|n| n.to_string()), HeadName::Sampled),
+        of("vocab.classes", vocab.classes.map(|by| by.to_string()), HeadName::Factor),
+        of("vocab.n_classes", vocab.n_classes.map(|n| n.to_string()), HeadName::Factor),
+    ]
+}
+
+/// One line about the output layer of a run, with the method that found its classes.
+pub(super) fn describe_output(layout: &Layout, vocab: &VocabConfig) -> String {
+    let found_by = vocab.classes.map_or(String::new(), |by| format!(", classes by {by}"));
+    let n_found = match &layout.config.head {
+        HeadConfig::Factor { class_starts } => class_starts.len().saturating_sub(1),
+        _ => 0,
+    };
+    let n_added = n_found.saturating_sub(vocab.n_classes.unwrap_or(n_found));
+    let added = match n_added {
+        0 => String::new(),
+        1 => ", 1 of them for tokens that the text lacks".to_owned(),
+        n => format!(", {n} of them for tokens that the text lacks"),
+    };
+    layout.head.describe(&layout.config) + &found_by + &added
 }
 
 /// Vocabulary in its final order.

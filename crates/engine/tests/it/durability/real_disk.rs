@@ -78,7 +78,7 @@ fn errors_name_the_path() {
     let temp = tempfile::tempdir().unwrap();
     let missing = temp.path().join("missing");
     let error = save(&RealFs, &missing, &State::at(1).checkpoint()).unwrap_err().to_string();
-    assert!(error.contains("make") && error.contains("missing/step-00000001.tmp-"), "{error}");
+    assert!(error.contains("make") && error.contains("missing/step-00000001: "), "{error}");
     let error = newest(&RealFs, &missing).unwrap_err().to_string();
     assert!(error.contains("list") && error.contains("missing"), "{error}");
     let error = newest(&RealFs, temp.path()).unwrap_err().to_string();

@@ -142,7 +142,9 @@ impl Spelling {
             nats -= weight * self.ln_probability(string, weight);
             n += weight * span(&self.starts, string).len() as f64;
         }
-        if n > 0.0 { nats / n } else { (self.n_chars as f64).ln() }
+        // Leaving out a string leaves out only one of a triple's repeats in it, so a string of one
+        // character over and over may come out as more than certain.
+        if n > 0.0 { (nats / n).max(0.0) } else { (self.n_chars as f64).ln() }
     }
 }
 
@@ -153,6 +155,12 @@ fn span(starts: &[u32], string: usize) -> std::ops::Range<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_string_of_one_character_is_at_most_certain() {
+        let model = Spelling::new(["aaaaaaaaaaaaaaaaaaaaaaaaaaaa"].into_iter());
+        assert!(model.nats_per_char([1.0].into_iter()) >= 0.0);
+    }
 
     #[test]
     fn strings_similar_to_the_others_are_likely() {
