@@ -21,5 +21,13 @@ pub mod tokenizer;
 pub mod vocab;
 
 pub use digits::thousands;
+
+/// Whether a file could not be written because there is no space for it: the disk, the quota or the
+/// limit on the size of files (`ulimit -f`) is used up.
+pub fn is_disk_full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
 pub use file_tokens::{DocumentRules, FileTokensError, file_tokens, split_file_tokens};
 pub use target_counts::TargetCounts;

@@ -4,7 +4,6 @@ use super::model;
 use super::options::SamplingArgs;
 use super::options::threads;
 use super::say::say;
-use super::signals::Signals;
 use anyhow::Result;
 use engine::formats::LoadedModel;
 use engine::generate::{Request, Session, Written, generate};
@@ -35,9 +34,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
 
 /// Reads lines until the input ends and prints a continuation of each.
 ///
-/// A base model continues text, so each line starts a new text with an empty context.
+/// A base model continues text, so each line starts a new text with an empty context. There is
+/// nothing to save, so a signal ends the program.
 pub fn talk(opened: &LoadedModel, mut request: Request, pool: &mut Pool) -> Result<ExitCode> {
-    let signals = Signals::listen()?;
     let is_person = std::io::stdin().is_terminal();
     if is_person {
         say!("Write the beginning of a text and press Enter; Ctrl-D ends.");
@@ -51,7 +50,7 @@ pub fn talk(opened: &LoadedModel, mut request: Request, pool: &mut Pool) -> Resu
             eprint!("> ");
         }
         line.clear();
-        if signals.came() || std::io::stdin().lock().read_line(&mut line)? == 0 {
+        if std::io::stdin().lock().read_line(&mut line)? == 0 {
             return Ok(ExitCode::SUCCESS);
         }
         let prompt = line.trim_end();
@@ -65,7 +64,7 @@ pub fn talk(opened: &LoadedModel, mut request: Request, pool: &mut Pool) -> Resu
         let mut result = Ok(());
         let mut report = |written: Written| {
             result = write!(out, "{}", written.text()).and_then(|()| out.flush());
-            result.is_ok() && !signals.came()
+            result.is_ok()
         };
         let model = opened.model.model();
         generate(&mut session, model, pool, &opened.tokenizer, &ids, &request, &mut report)?;

@@ -5,7 +5,6 @@ use super::options::{PrecisionArg, threads};
 use super::progress::duration;
 use super::quantity::parse_time;
 use super::say::say;
-use super::signals::Signals;
 use anyhow::{Context, Result, bail};
 use engine::convert::{self, ConvertEvent, FitBudget, FitProgress, HELD_OUT, Stage};
 use engine::formats::{LoadedModel, ModelFolder};
@@ -92,7 +91,6 @@ impl TokenSource for Tokens {
 
 pub fn run(args: Args) -> Result<ExitCode> {
     let HeadArg::Full = args.head;
-    let signals = Signals::listen()?;
     if args.out.exists() {
         bail!("{} already exists; choose another name or remove it", args.out.display());
     }
@@ -114,7 +112,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     }
     let (train, valid) = tokens(&args, &opened)?;
     let budget = args.steps.map_or(FitBudget::Time(args.time), FitBudget::Steps);
-    let result = fit(&opened, &train, &valid, budget, &signals, &mut pool)?;
+    let result = fit(&opened, &train, &valid, budget, &mut pool)?;
     if let Some(parent) = args.out.parent() {
         let made = std::fs::create_dir_all(parent);
         made.with_context(|| format!("cannot create {}", parent.display()))?;
@@ -158,7 +156,6 @@ fn fit(
     train: &Tokens,
     valid: &Tokens,
     budget: FitBudget,
-    signals: &Signals,
     pool: &mut Pool,
 ) -> Result<OwnedModel> {
     let (mut lines, mut factored) = (Lines::new(), f64::NAN);
@@ -179,7 +176,7 @@ fn fit(
             ConvertEvent::Fitted(p) => lines.report(p, "nats above the factored layer"),
             ConvertEvent::Tuned(p) => lines.report(p, "nats"),
         }
-        !signals.came()
+        true
     };
     Ok(convert::run(&opened.model, train, valid, budget, pool, &mut report)?)
 }

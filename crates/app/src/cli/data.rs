@@ -45,6 +45,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
     let is_complete = match &args.out {
         Some(path) => write_stories(path, args.size, args.seed, threads, &signals)?,
         None => {
+            signals.ask_first();
             let mut out = BufWriter::new(std::io::stdout().lock());
             let mut keep_going = |_| !signals.came();
             stories::write_corpus(args.size, args.seed, threads, &mut out, &mut keep_going)?;
@@ -63,6 +64,7 @@ pub fn write_stories(
     threads: usize,
     signals: &Signals,
 ) -> Result<bool> {
+    signals.ask_first();
     let bar = ProgressBar::new(size).with_style(
         ProgressStyle::with_template("writing stories  {bar:30.cyan} {bytes} of {total_bytes}")
             .unwrap_or_else(|_| ProgressStyle::default_bar()),

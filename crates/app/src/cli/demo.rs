@@ -74,6 +74,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         return Ok(signals.exit_code());
     }
     drop(run);
+    signals.end_at_once();
 
     let mut pool = kernels::Pool::new(threads);
     let precision = PrecisionArg::Auto.resolve();

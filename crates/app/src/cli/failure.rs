@@ -4,6 +4,7 @@ use engine::convert::ConvertError;
 use engine::disk::{LoadError, LockError, SaveError};
 use engine::formats::ModelFolderError;
 use engine::generate::SamplerError;
+use engine::memory::MemoryError;
 use engine::model::{ConfigError, SideFileError};
 use engine::train::{RunError, StepError};
 use engine::vocabulary::VocabularyError;
@@ -62,7 +63,8 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<&'static str> {
         ClassError,
         MorphemeError,
         CodeFileError,
-        NgramFileError
+        NgramFileError,
+        MemoryError
     )
 }
 
@@ -78,7 +80,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
 
 fn is_disk_full(cause: &(dyn Error + 'static)) -> bool {
     let io = cause.downcast_ref::<std::io::Error>();
-    io.is_some_and(|io| matches!(io.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
+    io.is_some_and(|io| text::is_disk_full(io))
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use super::model;
 use super::options::PrecisionArg;
 use anyhow::Result;
-use engine::model::{MicroShape, PackedWeights};
-use engine::train::{AdamW, AdamWOptions, Lanes, LanesSpec, Optimizer};
+use engine::model::MicroShape;
+use engine::train::{AdamWOptions, LanesSpec, training_memory};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -73,11 +73,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         token_counts: &[],
     };
     writeln!(out, "\nmemory of training, {} lanes, {}:", lanes, precision.name())?;
-    let packed = PackedWeights::new(layout.packed_matrices(), precision, true);
-    let mut plan = vec![("parameters", layout.len * size_of::<f32>())];
-    plan.extend(AdamW::new(&layout, AdamWOptions::default()).memory());
-    plan.push(("packed weights", packed.bytes()));
-    plan.extend(Lanes::new(&layout, &spec).memory());
+    let plan = training_memory(&layout, &spec, AdamWOptions::default());
     for (name, bytes) in &plan {
         writeln!(out, "{name:<48} {:>12.1} MiB", *bytes as f64 / 1048576.0)?;
     }

@@ -6,6 +6,7 @@ use engine::train::events::{Event, Metrics, Observer, Started};
 use engine::train::settings::RunConfig;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
+use kernels::Stop;
 use std::time::{Duration, Instant};
 use text::thousands;
 
@@ -45,6 +46,11 @@ impl Progress {
             losses: Vec::new(),
             is_brief: false,
         }
+    }
+
+    /// The signals that it looks for.
+    pub fn signals(&self) -> &Signals {
+        &self.signals
     }
 
     /// Prints a line without disturbing the bar.
@@ -151,6 +157,10 @@ impl Progress {
 
 impl Observer for Progress {
     fn event(&mut self, event: &Event) {
+        // Notices come before there is a folder.
+        if !matches!(event, Event::Noticed(_)) {
+            self.signals.ask_first();
+        }
         match event {
             Event::Preparing { what, done, of } if done == of => {
                 self.line(&format!("{what}: done"))
@@ -195,6 +205,10 @@ impl Observer for Progress {
                 }
             }
         }
+    }
+
+    fn stop(&self) -> Stop {
+        self.signals.stop().clone()
     }
 
     fn should_stop(&self) -> bool {

@@ -96,13 +96,20 @@ pub fn begin(
     threads: usize,
     progress: &mut Progress,
 ) -> Result<Option<Run>> {
-    match prepare(place, settings, budget, threads, progress) {
+    let dir = match prepare(place, settings, budget, threads, progress) {
         Err(error @ RunError::Cancelled) => {
             say!("{error}");
-            Ok(None)
+            return Ok(None);
         }
-        dir => Ok(Some(Run::open(&dir?, threads)?)),
+        dir => dir?,
+    };
+    if progress.signals().came() {
+        say!("stopped before the first step; begin with `crystalline resume {}`", dir.display());
+        return Ok(None);
     }
+    // The run is on disk, and opening it changes nothing.
+    progress.signals().end_at_once();
+    Ok(Some(Run::open(&dir, threads)?))
 }
 
 /// Trains to the end and reports the outcome; shared with `resume`.

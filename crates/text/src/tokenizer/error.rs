@@ -91,6 +91,13 @@ pub enum TextError {
         found: String,
     },
 
+    /// The system refused a thread.
+    #[error("the system refused to start a thread: {source}")]
+    NoThread {
+        /// What the system said.
+        source: std::io::Error,
+    },
+
     /// The cancellation flag was set.
     #[error("cancelled")]
     Cancelled,
@@ -108,6 +115,7 @@ impl TextError {
             TextError::Option { .. } => "tokenizer-refused",
             TextError::NoWords { .. } => "text-without-words",
             TextError::Learn { .. } => "tokenizer-bug",
+            TextError::NoThread { .. } => "no-thread",
             TextError::Cancelled => "cancelled",
         }
     }

@@ -3,7 +3,15 @@
 use super::error::RunError;
 use crate::model::{Layout, ModelConfig};
 use crate::train::RowUpdates;
+use crate::train::memory::check_memory;
 use crate::train::settings::{Settings, TrainConfig};
+
+/// Largest count that a setting may give: products of two, and times of a second each, are far from
+/// the limits of their types.
+const COUNT_MAX: u64 = 1_000_000_000_000;
+
+/// Most lanes: more are of no use, and each takes memory.
+pub const LANES_MAX: u64 = 1024;
 
 fn refuse(field: &'static str, found: impl ToString, expected: &str) -> Result<(), RunError> {
     Err(RunError::Setting { field, found: found.to_string(), expected: expected.to_string() })
@@ -23,16 +31,18 @@ pub fn check_settings(settings: &Settings) -> Result<(), RunError> {
         return refuse("data.files", path.display(), "a name in UTF-8; rename the file");
     }
     let counts = [
-        ("train.n_steps", train.n_steps),
-        ("train.batch_seqs", train.batch_seqs.map(|n| n as u64)),
-        ("train.n_lanes", train.n_lanes.map(|n| n as u64)),
-        ("train.eval_every", train.eval_every),
-        ("train.eval_tokens", train.eval_tokens.map(|n| n as u64)),
-        ("train.save_every", train.save_every),
-        ("train.sample_every", train.sample_every),
+        ("train.n_steps", train.n_steps, COUNT_MAX),
+        ("train.batch_seqs", train.batch_seqs.map(|n| n as u64), COUNT_MAX),
+        ("train.n_lanes", train.n_lanes.map(|n| n as u64), LANES_MAX),
+        ("train.eval_every", train.eval_every, COUNT_MAX),
+        ("train.eval_tokens", train.eval_tokens.map(|n| n as u64), COUNT_MAX),
+        ("train.save_every", train.save_every, COUNT_MAX),
+        ("train.sample_every", train.sample_every, COUNT_MAX),
     ];
-    match counts.into_iter().find(|(_, n)| *n == Some(0)) {
-        Some((field, _)) => refuse(field, 0, "at least 1"),
+    let mut given = counts.into_iter().filter_map(|(field, n, most)| Some((field, n?, most)));
+    match given.find(|(_, n, most)| !(1..=*most).contains(n)) {
+        Some((field, n, most)) if n == 0 => refuse(field, 0, &format!("at least 1, up to {most}")),
+        Some((field, n, most)) => refuse(field, n, &format!("1 to {most}")),
         None => Ok(()),
     }
 }
@@ -75,39 +85,31 @@ pub(super) fn check_train(train: &TrainConfig, model: &ModelConfig) -> Result<()
     Ok(())
 }
 
-/// Checks a resolved model: its shape, and that its state fits into this machine's memory.
+/// Checks the shape of a resolved model.
 ///
 /// # Errors
-/// [`RunError::Config`], [`RunError::Setting`], [`RunError::TooLarge`].
-pub(super) fn check_model(
-    settings: &Settings,
-    model: &ModelConfig,
-    n_lanes: usize,
-) -> Result<(), RunError> {
+/// [`RunError::Config`], [`RunError::Setting`].
+pub(super) fn check_model(settings: &Settings, model: &ModelConfig) -> Result<(), RunError> {
     let is_cut_even = model.n_heads == 0 || model.model_dim.is_multiple_of(model.n_heads);
     if settings.model.head_dim.is_none() && !is_cut_even {
         let expected = format!("a divisor of model_dim, {}", model.model_dim);
         return refuse("model.n_heads", model.n_heads, &expected);
     }
-    model.check()?;
-    // Parameters, two moments, and the gradients of each lane; other buffers come on top.
-    let floats = (3 + n_lanes as u64).saturating_mul(Layout::new(model)?.len as u64);
-    let needed_bytes = floats.saturating_mul(size_of::<f32>() as u64);
-    match memory_bytes() {
-        Some(has_bytes) if needed_bytes > has_bytes => {
-            Err(RunError::TooLarge { needed_bytes, has_bytes })
-        }
-        _ => Ok(()),
-    }
+    Ok(model.check()?)
 }
 
-/// Memory of this machine in bytes, if the system tells.
-fn memory_bytes() -> Option<u64> {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    {
-        let info = rustix::system::sysinfo();
-        Some((info.totalram as u64).saturating_mul(info.mem_unit.into()))
+/// Checks, before any text is read, that the smallest run that these settings can mean fits into
+/// memory. The shape itself is checked with the text.
+///
+/// # Errors
+/// [`RunError::Memory`].
+pub(super) fn check_least_memory(settings: &Settings, threads: usize) -> Result<(), RunError> {
+    let model = settings.model.resolve(1, 0, false);
+    if check_model(settings, &model).is_err() {
+        return Ok(());
     }
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    None
+    let batch_seqs = settings.train.batch_seqs(model.seq_len, 0);
+    let train = settings.train.resolve(&model, batch_seqs, 1, 0);
+    check_memory(&model, &train, None, threads)??;
+    Ok(())
 }

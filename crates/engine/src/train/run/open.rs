@@ -9,10 +9,13 @@ use crate::checkpoint::{
 };
 use crate::disk::{LineFile, LoadError, RealFs, Rejected, RunLock, clean};
 use crate::formats::ConstantFiles;
+use crate::memory::FIXED_BYTES;
 use crate::generate::Session;
 use crate::model::{InputLayer, Layout, MicroShape, init_params};
+use crate::train::memory::{check_memory, micro_shape};
 use crate::train::settings::RunConfig;
 use crate::train::{AdamW, LanesSpec, SequenceSource, StepPlan, Trainer, TrainerSpec};
+use kernels::Stop;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,7 +27,7 @@ use text::vocab::read_codes;
 
 /// Largest state that is copied before a save; a larger one is written in place while training
 /// waits.
-const SNAPSHOT_BYTES_MAX: usize = 256 << 20;
+pub(in crate::train) const SNAPSHOT_BYTES_MAX: usize = 256 << 20;
 
 /// Configuration, trainer, data and sample session of a run.
 pub(super) struct Machine {
@@ -70,6 +73,8 @@ pub struct Run {
     /// Step of the newest checkpoint known to be on disk.
     pub(super) last_saved: Option<u64>,
     pub(super) rejected: Vec<Rejected>,
+    /// Request to stop, of the current observer.
+    pub(super) stop: Stop,
     _lock: RunLock,
 }
 
@@ -102,6 +107,7 @@ impl Machine {
         } else {
             None
         };
+        check_memory(model, train, config.vocab.n_samples, threads)??;
         let layout = Layout::for_training(model, config.vocab.n_samples)?;
         let hash = &tokens.origin().tokenizer_hash;
         let mut inputs = InputLayer::open(dir, &tokenizer, hash, &layout)?;
@@ -115,14 +121,8 @@ impl Machine {
         let mut params = init_params(&layout, train.seed);
         layout.head.init(&mut params, &token_counts);
         let precision = train.precision.kernels();
-        let lane_seqs = train.batch_seqs.div_ceil(train.n_lanes);
-        let usual = MicroShape::new(model, model.seq_len, lane_seqs, precision);
         let lanes = LanesSpec {
-            shape: MicroShape {
-                distinct_inputs: train.unique_tokens,
-                n_inputs: inputs.n_inputs(),
-                ..usual
-            },
+            shape: MicroShape { n_inputs: inputs.n_inputs(), ..micro_shape(model, train) },
             n_lanes: train.n_lanes,
             batch_seqs: train.batch_seqs,
             threads,
@@ -153,15 +153,19 @@ impl Machine {
         }
     }
 
-    /// Seconds per training step, including its share of evaluations; the run must then be
-    /// discarded.
-    pub fn measure_step(mut self) -> f64 {
+    /// Seconds per training step, including its share of evaluations; `None` if a stop is requested
+    /// meanwhile.
+    pub fn measure_step(mut self, stop: &Stop) -> Option<f64> {
+        self.trainer.stop_at(stop);
         let (mut times, start) = (Vec::new(), Instant::now());
         for step in 0.. {
             let plan = StepPlan { lr: 0.0, ..self.plan(step) };
             let one = Instant::now();
             // A step that fails here fails again as the run's first step, which reports it.
             let _ = self.trainer.step(&self.train, &plan);
+            if stop.is_requested() {
+                return None;
+            }
             times.push(one.elapsed().as_secs_f64());
             if times.len() >= 5 && start.elapsed().as_secs_f64() > 1.5 || times.len() >= 100 {
                 break;
@@ -169,7 +173,7 @@ impl Machine {
         }
         times.sort_by(f64::total_cmp);
         // Evaluations and samples take about a twentieth.
-        1.05 * times[times.len() / 2]
+        Some(1.05 * times[times.len() / 2])
     }
 }
 
@@ -211,8 +215,10 @@ impl Run {
             discard_after(&RealFs, &checkpoints, step)?;
         }
         let (metrics, _) = LineFile::resume(&RealFs, &dir.join("metrics.jsonl"), step)?;
-        let (samples, _) = LineFile::resume(&RealFs, &dir.join("samples.jsonl"), step)?;
-        let (evals, _) = LineFile::resume(&RealFs, &dir.join("evals.jsonl"), step)?;
+        // Work that is still due writes its rows again.
+        let done = step.saturating_sub(at.is_work_due.into());
+        let (samples, _) = LineFile::resume(&RealFs, &dir.join("samples.jsonl"), done)?;
+        let (evals, _) = LineFile::resume(&RealFs, &dir.join("evals.jsonl"), done)?;
         let mode = match snapshot_len(&machine.trainer) {
             0 => SaveMode::Inline,
             snapshot_len => SaveMode::Background { snapshot_len },
@@ -241,6 +247,7 @@ impl Run {
             val_loss_nats,
             last_saved,
             rejected,
+            stop: Stop::default(),
             _lock: lock,
         })
     }
@@ -273,8 +280,11 @@ impl Run {
     pub(super) fn memory(&self) -> Vec<(&'static str, usize)> {
         let trainer = &self.machine.trainer;
         let snapshot = snapshot_len(trainer) * size_of::<f32>();
+        let (cache, workspace) = self.machine.session.bytes();
         let mut memory = trainer.memory();
+        memory.push(("samples", cache + workspace));
         memory.push(("snapshot of a save", snapshot));
+        memory.push(("the program", FIXED_BYTES as usize));
         memory
     }
 }
