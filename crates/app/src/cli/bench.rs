@@ -1,18 +1,20 @@
 //! `crystalline bench`: measures training and generation, also as a share of the machine's peak.
 
 use super::model;
-use super::options::{PrecisionArg, parse_name, threads};
+use super::options::{PrecisionArg, parse_name, parse_threads, threads};
 use crate::bench::generation::{self, Phase};
 use crate::bench::training::Setup;
 use crate::bench::verified::{self, PathState};
 use crate::bench::{Shape, codes, orders, training, writing};
 use anyhow::{Result, bail};
+use super::quantity::{count, whole};
 use engine::head::HeadName;
+use engine::train::run::LANES_MAX;
 use engine::train::RowUpdates;
 use kernels::{Isa, Precision};
 use serde::Serialize;
 use std::fmt::Display;
-use std::num::NonZeroUsize;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use text::vocab::classes::default_n_classes;
@@ -46,13 +48,13 @@ pub struct Args {
     #[arg(long, requires = "orders", value_parser = parse_name::<TokenOrder>)]
     order: Option<TokenOrder>,
     /// Steps or rounds to time, after untimed warm-up.
-    #[arg(long, default_value = "20")]
-    steps: NonZeroUsize,
+    #[arg(long, default_value_t = 20, value_parser = count(1))]
+    steps: usize,
     /// Threads [default: one per core].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
     threads: Option<usize>,
     /// Data-parallel lanes.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = whole(1..=LANES_MAX as usize))]
     lanes: usize,
     /// Do not share the work of equal tokens, to measure what sharing saves.
     #[arg(long)]
@@ -86,18 +88,12 @@ pub struct Args {
 
 /// Parses a number of classes; every standard shape has tokens enough for it.
 fn parse_classes(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(n @ 1..=4096) => Ok(n),
-        _ => Err("expected a number from 1 to 4096".to_string()),
-    }
+    whole(1..=4096)(text)
 }
 
 /// Parses a number of samples, below the vocabulary of every standard shape.
 fn parse_samples(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(n @ 1..=4095) => Ok(n),
-        _ => Err("expected a number from 1 to 4095".to_string()),
-    }
+    whole(1..=4095)(text)
 }
 
 /// The JSON object of a report; one per line.
@@ -113,8 +109,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if let Some(refusal) = refusal(Isa::active(), Isa::best(), is_forced, args.any_path) {
         bail!(refusal);
     }
-    let threads = threads(args.threads);
-    let steps = args.steps.get();
+    let threads = threads(args.threads)?;
+    let steps = args.steps;
     if args.codes {
         return print(&[codes::measure(steps)], args.json);
     }
@@ -173,13 +169,18 @@ fn setups(args: &Args, precision: Precision, threads: usize) -> Vec<Setup> {
 /// Prints the reports, then the verification state of each instruction path.
 fn print(reports: &[impl Serialize + Display], as_json: bool) -> Result<ExitCode> {
     let paths = verified::paths();
+    let mut out = std::io::stdout().lock();
     if as_json {
         for report in reports {
-            println!("{}", serde_json::to_string(&Output { report, paths: &paths })?);
+            writeln!(out, "{}", serde_json::to_string(&Output { report, paths: &paths })?)?;
         }
     } else {
-        reports.iter().for_each(|report| println!("{report}"));
-        paths.iter().for_each(|path| println!("{path}"));
+        for report in reports {
+            writeln!(out, "{report}")?;
+        }
+        for path in &paths {
+            writeln!(out, "{path}")?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

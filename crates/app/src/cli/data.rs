@@ -1,7 +1,7 @@
 //! `crystalline data`: generates training text, without a download.
 
-use super::options::threads;
-use super::quantity::parse_size;
+use super::options::{parse_threads, threads};
+use super::quantity::{parse_seed, parse_size};
 use super::say::say;
 use super::signals::Signals;
 use anyhow::{Context, Result};
@@ -28,20 +28,20 @@ pub struct StoriesArgs {
     #[arg(long, default_value = "1MB", value_parser = parse_size)]
     size: u64,
     /// Random seed.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = parse_seed)]
     seed: u64,
     /// Output file [default: standard output].
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Threads; their number does not change the text [default: one per core].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
     threads: Option<usize>,
 }
 
 pub fn run(command: Command) -> Result<ExitCode> {
     let Command::Stories(args) = command;
     let signals = Signals::listen()?;
-    let threads = threads(args.threads);
+    let threads = threads(args.threads)?;
     let is_complete = match &args.out {
         Some(path) => write_stories(path, args.size, args.seed, threads, &signals)?,
         None => {

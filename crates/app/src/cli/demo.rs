@@ -1,8 +1,8 @@
 //! `crystalline demo`: trains a model on built-in stories in about a minute.
 
-use super::options::{PrecisionArg, fresh_seed, threads};
+use super::options::{PrecisionArg, fresh_seed, parse_threads, threads};
 use super::progress::Progress;
-use super::quantity::parse_time;
+use super::quantity::{parse_seed, parse_time};
 use super::say::say;
 use super::signals::Signals;
 use super::{chat, data, model, train};
@@ -25,13 +25,13 @@ pub struct Args {
     #[arg(long, value_parser = parse_time)]
     time: Option<Duration>,
     /// Seed for the stories, the weights and the samples.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = parse_seed)]
     seed: u64,
     /// Folder of the run [default: runs/demo, with a number if that is taken].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Threads [default: one per core].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
     threads: Option<usize>,
 }
 
@@ -49,7 +49,7 @@ const PROMPT: &str = "\n\n";
 pub fn run(args: Args) -> Result<ExitCode> {
     let began = Instant::now();
     let signals = Signals::listen()?;
-    let threads = threads(args.threads);
+    let threads = threads(args.threads)?;
     let dir = match &args.out {
         Some(dir) => dir.clone(),
         None => new_dir(Path::new(train::RUNS), "demo")?,

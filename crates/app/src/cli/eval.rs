@@ -1,6 +1,7 @@
 //! `crystalline eval`: measures loss, perplexity and bits per byte of a model on a text.
 
-use super::options::{PrecisionArg, threads};
+use super::options::{PrecisionArg, parse_threads, threads};
+use super::quantity::{COUNT_MAX, whole};
 use super::{logits, model};
 use anyhow::{Result, bail};
 use engine::formats::LoadedModel;
@@ -28,10 +29,10 @@ pub struct Args {
     #[arg(long, value_name = "FORMAT", default_value = "auto")]
     precision: PrecisionArg,
     /// Threads [default: one per core].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
     threads: Option<usize>,
     /// Also measure on words that occur fewer than N times in the training text.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole(1..=COUNT_MAX))]
     rare_below: Option<u64>,
     /// Print one JSON object.
     #[arg(long)]
@@ -42,7 +43,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
-    let threads = threads(args.threads);
+    let threads = threads(args.threads)?;
     let precision = args.precision.resolve();
     let mut pool = Pool::new(threads);
     let mut opened = model::open(&args.model, precision, &mut pool)?;

@@ -3,13 +3,13 @@
 use engine::convert::ConvertError;
 use engine::disk::{LoadError, LockError, SaveError};
 use engine::formats::ModelFolderError;
+use super::options::TooManyThreads;
 use engine::generate::SamplerError;
 use engine::memory::MemoryError;
 use engine::model::{ConfigError, SideFileError};
 use engine::train::{RunError, StepError};
 use engine::vocabulary::VocabularyError;
 use std::error::Error;
-use std::io::ErrorKind;
 use text::FileTokensError;
 use text::corpus::Error as DataError;
 use text::tokenizer::TextError;
@@ -18,7 +18,7 @@ use text::vocab::morphemes::MorphemeError;
 use text::vocab::{CodeFileError, NgramFileError};
 
 /// Errors that no retry can fix: the settings or their inputs must change.
-const REFUSED: [&str; 13] = [
+const REFUSED: [&str; 14] = [
     "classes-refused",
     "corpus-changed",
     "file-mismatch",
@@ -31,6 +31,7 @@ const REFUSED: [&str; 13] = [
     "shape-refused",
     "text-too-few-tokens",
     "text-too-short-to-split",
+    "threads-refused",
     "tokenizer-refused",
 ];
 
@@ -64,7 +65,8 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<&'static str> {
         MorphemeError,
         CodeFileError,
         NgramFileError,
-        MemoryError
+        MemoryError,
+        TooManyThreads
     )
 }
 
@@ -86,6 +88,7 @@ fn is_disk_full(cause: &(dyn Error + 'static)) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::ErrorKind;
     use std::path::PathBuf;
 
     #[test]

@@ -2,6 +2,8 @@
 
 use super::model;
 use super::options::PrecisionArg;
+use super::quantity::{count, whole};
+use engine::train::run::LANES_MAX;
 use anyhow::Result;
 use engine::model::MicroShape;
 use engine::train::{AdamWOptions, LanesSpec, training_memory};
@@ -22,10 +24,10 @@ pub struct Args {
     #[arg(long, value_name = "FORMAT", default_value = "auto")]
     precision: PrecisionArg,
     /// Data-parallel lanes in training.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = whole(1..=LANES_MAX as usize))]
     lanes: usize,
     /// Training batch size in sequences.
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 32, value_parser = count(1))]
     batch: usize,
 }
 

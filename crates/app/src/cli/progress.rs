@@ -92,7 +92,7 @@ impl Progress {
                 "training  {} steps of {} tokens, {:.1} epochs, {} on {}, {} lanes",
                 thousands(t.n_steps as usize),
                 thousands(t.batch_seqs * m.seq_len),
-                (t.n_steps as usize * t.batch_seqs * m.seq_len) as f64 / n_tokens.0.max(1) as f64,
+                t.n_steps as f64 * (t.batch_seqs * m.seq_len) as f64 / n_tokens.0.max(1) as f64,
                 t.precision.kernels().name(),
                 kernels::Isa::active().name(),
                 t.n_lanes
@@ -147,7 +147,7 @@ impl Progress {
                 row.step,
                 self.n_steps,
                 thousands(row.tok_s as usize),
-                duration(Duration::from_secs_f64(left))
+                duration(Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX))
             ));
             self.losses.clear();
             self.last_line = Some(Instant::now());

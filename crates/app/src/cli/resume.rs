@@ -1,6 +1,6 @@
 //! `crystalline resume`: continues a stopped run, with the result of an uninterrupted one.
 
-use super::options::threads;
+use super::options::{parse_threads, threads};
 use super::progress::Progress;
 use super::signals::Signals;
 use super::train;
@@ -24,13 +24,13 @@ pub struct Args {
     #[arg(long)]
     allow_changed_corpus: bool,
     /// Threads; their number does not change the result [default: one per core].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
     threads: Option<usize>,
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
     let signals = Signals::listen()?;
-    let mut run = Run::open(&args.run, threads(args.threads))?;
+    let mut run = Run::open(&args.run, threads(args.threads)?)?;
     if !args.allow_changed_corpus {
         run.check_corpus()?;
     }

@@ -5,6 +5,7 @@
 //! and is merged over the file. So no second list maps flags to settings.
 
 use super::options::{PrecisionArg, parse_name};
+use super::quantity::parse_seed;
 use anyhow::{Context, Result};
 use engine::head::HeadName;
 use engine::train::RunError;
@@ -103,7 +104,7 @@ struct TrainFlags {
     #[arg(long, value_name = "SHARE")]
     dropout: Option<f32>,
     /// Seed for weights, data order and dropout [default: 1].
-    #[arg(long)]
+    #[arg(long, value_parser = parse_seed)]
     seed: Option<u64>,
     /// Number format of matrix products: f32, bf16 or auto.
     #[arg(

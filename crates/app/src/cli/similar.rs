@@ -3,6 +3,7 @@
 use super::columns::fit;
 use super::quantity::show_time;
 use super::say::say;
+use super::quantity::count;
 use super::vocabulary;
 use anyhow::{Result, bail};
 use engine::vocabulary::{ByCode, ByEmbedding, Query, Vocabulary};
@@ -23,7 +24,7 @@ pub struct Args {
     /// The word; an unknown one is cut into known parts.
     word: String,
     /// Number of words in each list.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = count(1))]
     top: usize,
     /// Print one JSON object instead of a table.
     #[arg(long)]

@@ -2,6 +2,7 @@
 
 use super::model;
 use super::options::{parse_name, threads};
+use super::quantity::{COUNT_MAX, count, whole};
 use super::say::say;
 use anyhow::{Context, Result};
 use engine::disk::{RealFs, commit_file};
@@ -26,10 +27,10 @@ pub enum Command {
         #[arg(long, default_value = "word", value_parser = parse_name::<TokenizerKind>)]
         kind: TokenizerKind,
         /// Maximum vocabulary size.
-        #[arg(long)]
+        #[arg(long, value_parser = count(1))]
         vocab: Option<usize>,
         /// Occurrences that a word or character needs for a token of its own.
-        #[arg(long)]
+        #[arg(long, value_parser = whole(1..=COUNT_MAX))]
         min_count: Option<u64>,
         /// Output file.
         #[arg(long, default_value = "tokenizer.json")]
@@ -99,7 +100,7 @@ fn train(files: &[PathBuf], options: &TrainOptions, path: &Path) -> Result<()> {
     };
     let texts: Vec<String> = files.iter().map(read).collect::<Result<_>>()?;
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let mut control = Control::threads(threads(None));
+    let mut control = Control::threads(threads(None)?);
     let tokenizer = Tokenizer::train(options, &texts, &mut control)?;
     commit_file(&RealFs, path, &tokenizer.to_json())?;
     say!("{} tokens, written to {}", tokenizer.vocab_size(), path.display());

@@ -1,6 +1,6 @@
 //! `crystalline train`: trains a model on text files.
 
-use super::options::threads;
+use super::options::{parse_threads, threads};
 use super::progress::Progress;
 use super::quantity::parse_time;
 use super::say::say;
@@ -50,7 +50,7 @@ pub struct Args {
     #[command(flatten)]
     flags: Flags,
     /// Threads; their number does not change the result [default: one per core].
-    #[arg(long, help_heading = "Machine", value_name = "N")]
+    #[arg(long, help_heading = "Machine", value_name = "N", value_parser = parse_threads)]
     threads: Option<usize>,
 }
 
@@ -63,7 +63,7 @@ const DEFAULT_TIME: Duration = Duration::from_secs(600);
 pub fn run(args: Args) -> Result<ExitCode> {
     let began = Instant::now();
     let signals = Signals::listen()?;
-    let threads = threads(args.threads);
+    let threads = threads(args.threads)?;
     let mut settings = settings::read(args.config.as_deref(), &args.set, &args.files, &args.flags)?;
     if args.steps.is_some() || args.time.is_some() {
         settings.train.n_steps = args.steps;

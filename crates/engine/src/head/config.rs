@@ -169,7 +169,8 @@ impl HeadConfig {
         if is_right {
             return Ok(());
         }
-        let found = starts.len();
+        let wrong = starts.windows(2).find(|pair| pair[0] >= pair[1]).map(|pair| pair[1]);
+        let found = wrong.or(starts.last().copied()).unwrap_or(0) as usize;
         let expected = format!("numbers that rise {expected} {vocab_size}, the size of vocabulary");
         Err(ConfigError { field, found, expected })
     }

@@ -10,6 +10,9 @@ use crate::train::settings::{Settings, TrainConfig};
 /// the limits of their types.
 const COUNT_MAX: u64 = 1_000_000_000_000;
 
+/// Smallest share of a text that is worth measuring on.
+const HOLDOUT_MIN: f64 = 0.0001;
+
 /// Most lanes: more are of no use, and each takes memory.
 pub const LANES_MAX: u64 = 1024;
 
@@ -23,8 +26,10 @@ fn refuse(field: &'static str, found: impl ToString, expected: &str) -> Result<(
 /// [`RunError::Setting`] with the first invalid setting.
 pub fn check_settings(settings: &Settings) -> Result<(), RunError> {
     let (data, train) = (&settings.data, &settings.train);
-    if let Some(holdout) = data.holdout.filter(|share| !(0.0..1.0).contains(share)) {
-        return refuse("data.holdout", holdout, "a share from 0 to below 1");
+    let is_share = |share: &f64| *share == 0.0 || (HOLDOUT_MIN..1.0).contains(share);
+    if let Some(holdout) = data.holdout.filter(|share| !is_share(share)) {
+        let expected = format!("0, or a share from {HOLDOUT_MIN} to below 1");
+        return refuse("data.holdout", holdout, &expected);
     }
     let mut paths = data.files.iter().flatten().chain(&data.valid);
     if let Some(path) = paths.find(|path| path.to_str().is_none()) {
