@@ -43,7 +43,8 @@ pub fn talk(opened: &LoadedModel, mut request: Request, pool: &mut Pool) -> Resu
     }
     let precision = opened.model.model().packed.precision();
     let max_len = opened.model.max_len();
-    let mut session = Session::new(opened.model.layout(), precision, max_len, pool.threads());
+    let layout = opened.model.layout();
+    let mut session = Session::within_memory(layout, precision, max_len, pool.threads())?;
     let mut line = String::new();
     loop {
         if is_person {

@@ -39,10 +39,12 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut pool = Pool::new(threads);
     let precision = args.sampling.precision.resolve();
     let opened = model::open(&args.model, precision, &mut pool)?;
-    let max_len = opened.model.max_len();
-    let mut session = Session::new(opened.model.layout(), precision, max_len, threads);
     let ids = opened.tokenizer.encode_ordinary(&args.prompt);
     let request = args.sampling.request(&opened.text_ends)?;
+    // No longer than the text can get, since a model's context can be longer than memory.
+    let needed = ids.len().saturating_add(request.max_tokens).saturating_add(1);
+    let max_len = opened.model.max_len().min(needed);
+    let mut session = Session::within_memory(opened.model.layout(), precision, max_len, threads)?;
     let request = Request { log_probs: args.log_probs, ..request };
     let mut out = std::io::stdout().lock();
     if !args.log_probs {

@@ -2,6 +2,7 @@
 
 use super::options::{parse_threads, threads};
 use super::progress::Progress;
+use super::quantity::{COUNT_MAX, whole};
 use super::signals::Signals;
 use super::train;
 use anyhow::Result;
@@ -18,7 +19,7 @@ pub struct Args {
     /// Folder of the run.
     run: PathBuf,
     /// Stop cleanly after this step, as Ctrl-C would.
-    #[arg(long, value_name = "STEP", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "STEP", value_parser = whole(1..=COUNT_MAX))]
     stop_at: Option<u64>,
     /// Resume even if a text file changed; the run uses the tokens it stored at the start.
     #[arg(long)]

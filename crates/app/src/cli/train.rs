@@ -2,7 +2,7 @@
 
 use super::options::{parse_threads, threads};
 use super::progress::Progress;
-use super::quantity::parse_time;
+use super::quantity::{COUNT_MAX, parse_time, whole};
 use super::say::say;
 use super::settings::{self, Flags, Setting};
 use super::signals::Signals;
@@ -39,10 +39,10 @@ pub struct Args {
     #[arg(long, value_parser = parse_time, conflicts_with = "steps")]
     time: Option<Duration>,
     /// Number of training steps, instead of a time.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole(0..=COUNT_MAX))]
     steps: Option<u64>,
     /// Stop cleanly after this step, as Ctrl-C would; `resume` continues the run.
-    #[arg(long, value_name = "STEP", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "STEP", value_parser = whole(1..=COUNT_MAX))]
     stop_at: Option<u64>,
     /// Print help.
     #[arg(short, long, action = clap::ArgAction::Help)]

@@ -84,14 +84,23 @@ pub fn params_file(model: Model<'_>) -> FileEntry<'_> {
 /// # Errors
 /// [`LoadError`] with the first tensor that is missing or has another shape than in the table.
 pub fn read_params(folder: &Path, layout: &Layout) -> Result<AlignedVec<f32>, LoadError> {
-    let mut file = TensorFile::open(&RealFs, &folder.join(PARAMS_NAME))?;
-    file.expect_exactly(layout.tensors.iter().map(|t| (t.name.as_str(), &t.shape[..])))?;
+    let mut file = check_file(folder, layout)?;
     // Only now: a small file cannot ask for much memory.
     let mut params = AlignedVec::zeroed(layout.len);
     for t in &layout.tensors {
         file.read(&t.name, &t.shape, t.span.of_mut(&mut params))?;
     }
     Ok(params)
+}
+
+/// Opens the file of a model's parameters and compares its table with `layout`.
+///
+/// # Errors
+/// As [`read_params`].
+pub fn check_file(folder: &Path, layout: &Layout) -> Result<TensorFile, LoadError> {
+    let file = TensorFile::open(&RealFs, &folder.join(PARAMS_NAME))?;
+    file.expect_exactly(layout.tensors.iter().map(|t| (t.name.as_str(), &t.shape[..])))?;
+    Ok(file)
 }
 
 /// Reads the configuration of a model folder.

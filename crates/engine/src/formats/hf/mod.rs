@@ -8,7 +8,7 @@ mod model_type;
 
 pub use config::{CONFIG_BYTES_MAX, config_json, parse_config};
 pub(super) use folder::{CONFIG_NAME, TOKENIZER_NAME, read_config, read_text_ends};
-pub use folder::{ConstantFiles, params_file, read_params};
+pub use folder::{ConstantFiles, check_file, params_file, read_params};
 pub use generation_config::{TokenIds, generation_config_json};
 use serde::Serialize;
 
