@@ -6,7 +6,7 @@
 use std::path::Path;
 
 /// Memory that a process takes apart from what is planned: the program, its heap, a thread's stack.
-pub const FIXED_BYTES: u64 = 24 << 20;
+pub const FIXED_BYTES: u64 = 11 << 20;
 
 /// Address space of a thread's stack.
 const STACK_BYTES: u64 = 2 << 20;

@@ -172,7 +172,10 @@ mod tests {
             plan(|| ());
             (AlignedVec::<f32>::zeroed(1 << 60), is_planning())
         });
-        assert_eq!((planned.size(), planned.len(), nested, is_planning()), (1 << 60, 0, true, false));
+        assert_eq!(
+            (planned.size(), planned.len(), nested, is_planning()),
+            (1 << 60, 0, true, false)
+        );
         let real = AlignedVec::<f32>::zeroed(3);
         assert_eq!((real.size(), real.len()), (3, 3));
         // It ends with a panic too.

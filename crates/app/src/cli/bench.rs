@@ -2,15 +2,15 @@
 
 use super::model;
 use super::options::{PrecisionArg, parse_name, parse_threads, threads};
+use super::quantity::{count, whole};
 use crate::bench::generation::{self, Phase};
 use crate::bench::training::Setup;
 use crate::bench::verified::{self, PathState};
 use crate::bench::{Shape, codes, orders, training, writing};
 use anyhow::{Result, bail};
-use super::quantity::{count, whole};
 use engine::head::HeadName;
-use engine::train::run::LANES_MAX;
 use engine::train::RowUpdates;
+use engine::train::run::LANES_MAX;
 use kernels::{Isa, Precision};
 use serde::Serialize;
 use std::fmt::Display;

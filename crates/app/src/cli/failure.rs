@@ -1,9 +1,9 @@
 //! Exit codes of failed commands, by the stable code of the error.
 
+use super::options::TooManyThreads;
 use engine::convert::ConvertError;
 use engine::disk::{LoadError, LockError, SaveError};
 use engine::formats::ModelFolderError;
-use super::options::TooManyThreads;
 use engine::generate::SamplerError;
 use engine::memory::MemoryError;
 use engine::model::{ConfigError, SideFileError};
@@ -18,7 +18,7 @@ use text::vocab::morphemes::MorphemeError;
 use text::vocab::{CodeFileError, NgramFileError};
 
 /// Errors that no retry can fix: the settings or their inputs must change.
-const REFUSED: [&str; 14] = [
+const REFUSED: [&str; 13] = [
     "classes-refused",
     "corpus-changed",
     "file-mismatch",
@@ -31,7 +31,6 @@ const REFUSED: [&str; 14] = [
     "shape-refused",
     "text-too-few-tokens",
     "text-too-short-to-split",
-    "threads-refused",
     "tokenizer-refused",
 ];
 
@@ -65,8 +64,7 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<&'static str> {
         MorphemeError,
         CodeFileError,
         NgramFileError,
-        MemoryError,
-        TooManyThreads
+        MemoryError
     )
 }
 
@@ -76,6 +74,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
         Some("disk-full") => 28,
         _ if error.chain().any(is_disk_full) => 28,
         Some(code) if REFUSED.contains(&code) => 2,
+        None if error.is::<TooManyThreads>() => 2,
         _ => 1,
     }
 }

@@ -3,9 +3,9 @@
 use super::model;
 use super::options::PrecisionArg;
 use super::quantity::{count, whole};
-use engine::train::run::LANES_MAX;
 use anyhow::Result;
 use engine::model::MicroShape;
+use engine::train::run::LANES_MAX;
 use engine::train::{AdamWOptions, LanesSpec, training_memory};
 use std::io::Write;
 use std::path::PathBuf;

@@ -154,10 +154,3 @@ pub struct TooManyThreads {
     n_started: usize,
     why: std::io::Error,
 }
-
-impl TooManyThreads {
-    /// Its stable code, of the list in `docs/errors.md`.
-    pub fn code(&self) -> &'static str {
-        "threads-refused"
-    }
-}

@@ -5,8 +5,8 @@ use super::signals::Signals;
 use engine::train::events::{Event, Metrics, Observer, Started};
 use engine::train::settings::RunConfig;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::io::{IsTerminal, Write};
 use kernels::Stop;
+use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 use text::thousands;
 

@@ -62,7 +62,8 @@ where
     T: FromStr + Display + PartialOrd + Clone,
 {
     move |text| {
-        let expected = || format!("expected a whole number from {} to {}", range.start(), range.end());
+        let expected =
+            || format!("expected a whole number from {} to {}", range.start(), range.end());
         text.parse().ok().filter(|n| range.contains(n)).ok_or_else(expected)
     }
 }

@@ -1,9 +1,9 @@
 //! `crystalline similar`: finds the tokens nearest to a word, by prime code and by embedding.
 
 use super::columns::fit;
+use super::quantity::count;
 use super::quantity::show_time;
 use super::say::say;
-use super::quantity::count;
 use super::vocabulary;
 use anyhow::{Result, bail};
 use engine::vocabulary::{ByCode, ByEmbedding, Query, Vocabulary};

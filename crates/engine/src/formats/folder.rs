@@ -231,7 +231,8 @@ impl ModelFolder {
         let text_ends = self.text_ends(&tokenizer)?;
         check_file(&self.path, &layout)?;
         let m = &layout.config;
-        let packed = plan(|| PackedWeights::new(layout.packed_matrices(), precision, false)).bytes();
+        let packed =
+            plan(|| PackedWeights::new(layout.packed_matrices(), precision, false)).bytes();
         let angles = m.seq_len * m.head_dim * size_of::<f32>();
         memory::check(layout.len * size_of::<f32>() + packed + angles + LOAD_BYTES, 0)?;
         let params = self.params(&layout)?;

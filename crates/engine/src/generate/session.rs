@@ -2,8 +2,8 @@
 
 use super::workspace::Workspace;
 use crate::head::Distribution;
-use crate::model::{ContextFull, Layout, Model, NewTokens, Sequence};
 use crate::memory::{self, MemoryError};
+use crate::model::{ContextFull, Layout, Model, NewTokens, Sequence};
 use kernels::aligned::plan;
 use kernels::{Pool, Precision};
 

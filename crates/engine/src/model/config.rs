@@ -55,8 +55,11 @@ pub(crate) const N_PARTS_MAX: usize = 1 << 21;
 /// Largest number of n-gram tables.
 const N_NGRAM_TABLES_MAX: usize = 16;
 
+/// Widest attention head.
+pub(crate) const HEAD_DIM_MAX: usize = 1024;
+
 /// Upper bounds for sizes in a file, so that no size computed from them overflows.
-const LIMITS: [(&str, usize); 7] = [
+pub(crate) const LIMITS: [(&str, usize); 7] = [
     ("vocab_size", 1 << 20),
     ("model_dim", 1 << 16),
     ("n_layers", 512),
@@ -131,8 +134,9 @@ impl ModelConfig {
                 return bad(field, found, "expected an even number, best a multiple of 32");
             }
         }
-        if self.head_dim == 0 || !self.head_dim.is_multiple_of(2) || self.head_dim > 1024 {
-            return bad("head_dim", self.head_dim, "expected an even number up to 1024");
+        if self.head_dim == 0 || !self.head_dim.is_multiple_of(2) || self.head_dim > HEAD_DIM_MAX {
+            let expected = format!("expected an even number up to {HEAD_DIM_MAX}");
+            return bad("head_dim", self.head_dim, &expected);
         }
         if !self.n_heads.is_multiple_of(self.n_kv_heads) {
             return bad("n_kv_heads", self.n_kv_heads, "expected a divisor of n_heads");

@@ -1,8 +1,8 @@
 //! Memory of training: the plan of a run, made by the code that takes the memory, and its check.
 
 use super::lanes::{Lanes, LanesSpec};
-use super::run::SNAPSHOT_BYTES_MAX;
 use super::optim::{AdamW, AdamWOptions, Optimizer};
+use super::run::SNAPSHOT_BYTES_MAX;
 use super::settings::TrainConfig;
 use crate::generate::Session;
 use crate::memory::{self, FIXED_BYTES, MemoryError};

@@ -352,7 +352,8 @@ impl TrainSettings {
         n_steps: u64,
         n_tokens: usize,
     ) -> TrainConfig {
-        let epochs = n_steps as f64 * batch_seqs.saturating_mul(model.seq_len) as f64 / n_tokens.max(1) as f64;
+        let epochs = n_steps as f64 * batch_seqs.saturating_mul(model.seq_len) as f64
+            / n_tokens.max(1) as f64;
         TrainConfig {
             batch_seqs,
             n_steps,

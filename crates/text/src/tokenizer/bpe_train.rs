@@ -28,8 +28,12 @@ pub(super) fn train(
 ) -> Result<ByteBpe, TextError> {
     let counts = count::count_some(texts, SplitRule::Gpt2, control)?;
     let n_specials = specials.tokens().len();
-    let learnt =
-        learn(&count::limited(&counts), options.vocab_size - n_specials, options.min_count, control)?;
+    let learnt = learn(
+        &count::limited(&counts),
+        options.vocab_size - n_specials,
+        options.min_count,
+        control,
+    )?;
     let tokens = specials.bytes().chain(learnt.tokens.iter().cloned()).collect();
     ByteBpe::new(SplitRule::Gpt2, tokens, |id| specials.contains(id), &learnt.merges)
 }

@@ -118,7 +118,8 @@ impl TrainOptions {
         let n_pieces = self.n_pieces();
         let others = names.len() + n_bytes + 1;
         // Unless their number is given, pieces are a share of the vocabulary themselves.
-        let with_pieces = |vocab_size| others + TrainOptions { vocab_size, ..self.clone() }.n_pieces();
+        let with_pieces =
+            |vocab_size| others + TrainOptions { vocab_size, ..self.clone() }.n_pieces();
         let is_enough = |vocab_size: &usize| *vocab_size >= with_pieces(*vocab_size);
         let smallest = (others..=VOCAB_SIZE_MAX).find(is_enough).unwrap_or(VOCAB_SIZE_MAX);
         if !(smallest..=VOCAB_SIZE_MAX).contains(&self.vocab_size) {

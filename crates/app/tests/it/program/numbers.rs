@@ -61,7 +61,8 @@ fn flags(folder: &Path, command: &str) -> Vec<String> {
 fn flags_of(help: &str) -> Vec<String> {
     let with_value = |line: &str| {
         let words = line.split_whitespace();
-        let (name, value) = words.clone().zip(words.skip(1)).find(|(name, _)| name.starts_with("--"))?;
+        let (name, value) =
+            words.clone().zip(words.skip(1)).find(|(name, _)| name.starts_with("--"))?;
         value.starts_with('<').then(|| name.to_owned())
     };
     help.lines().filter_map(with_value).collect()
@@ -105,8 +106,7 @@ fn sweep(values: &[&str], only: Option<&str>) -> (Vec<String>, usize) {
                 n += 1;
                 let out = format!("out-{n}");
                 let usual = usual.replace("{}", &out);
-                let mut words: Vec<String> =
-                    usual.split_whitespace().map(str::to_owned).collect();
+                let mut words: Vec<String> = usual.split_whitespace().map(str::to_owned).collect();
                 // The flag itself, or one that it excludes, must not be there twice.
                 let excluded = [flag.as_str(), if flag == "--time" { "--steps" } else { "" }];
                 if let Some(at) = words.iter().position(|word| excluded.contains(&word.as_str())) {
@@ -176,9 +176,15 @@ fn refused_numbers_are_named_with_what_is_valid() {
         ("inspect run --lanes 100000 --batch 100000", &["--lanes", "from 1 to 1024"]),
         ("generate run x --threads 0", &["--threads", "from 1 to 1024"]),
         ("generate run x --seed 9223372036854775808", &["--seed", "9223372036854775807"]),
-        ("train text.txt --out x --steps 18446744073709551615", &["n_steps", "1 to 1000000000000"]),
-        ("train text.txt --out x --steps 2 --batch 9223372036854775808", &["batch_seqs"]),
-        ("train text.txt --out x --steps 2 --batch 100000000", &["batch_seqs", "at most", "the text"]),
+        ("train text.txt --out x --steps 18446744073709551615", &["--steps", "to 1000000000000"]),
+        (
+            "train text.txt --out x --steps 2 --batch 9223372036854775808",
+            &["--batch", "to 1000000000000"],
+        ),
+        (
+            "train text.txt --out x --steps 2 --batch 100000000",
+            &["batch_seqs", "at most", "the text"],
+        ),
         ("train text.txt --out x --steps 2 --lanes 5000", &["n_lanes = 5000", "1 to 1024"]),
         ("train text.txt --out x --steps 2 --holdout 1e-7", &["holdout = 0.0000001", "0.0001"]),
         ("train text.txt --out x --steps 2 --seed 9223372036854775808", &["--seed"]),

@@ -2,8 +2,8 @@
 
 use crate::model::{Lane, Layout, Tensor};
 use kernels::Pool;
-use kernels::reduce::{add_into, sum_squares};
 use kernels::aligned::is_planning;
+use kernels::reduce::{add_into, sum_squares};
 use std::ops::Range;
 
 /// Floats of a piece: with its moments and gradient it fits in a second-level cache.

@@ -1,7 +1,7 @@
 //! Checks of a run's settings, beyond those of a model's shape.
 
 use super::error::RunError;
-use crate::model::{Layout, ModelConfig};
+use crate::model::{HEAD_DIM_MAX, LIMITS, Layout, ModelConfig};
 use crate::train::RowUpdates;
 use crate::train::memory::check_memory;
 use crate::train::settings::{Settings, TrainConfig};
@@ -44,6 +44,18 @@ pub fn check_settings(settings: &Settings) -> Result<(), RunError> {
         ("train.save_every", train.save_every, COUNT_MAX),
         ("train.sample_every", train.sample_every, COUNT_MAX),
     ];
+    let m = &settings.model;
+    let sizes =
+        [m.vocab_size, m.model_dim, m.n_layers, m.n_heads, m.n_kv_heads, m.ffn_dim, m.seq_len];
+    // Before anything is computed from them; the shape as a whole is checked when it is known.
+    for ((field, most), given) in LIMITS.into_iter().zip(sizes) {
+        if let Some(n) = given.filter(|n| !(1..=most).contains(n)) {
+            return refuse(field, n, &format!("1 to {most}"));
+        }
+    }
+    if let Some(n) = m.head_dim.filter(|n| !(1..=HEAD_DIM_MAX).contains(n)) {
+        return refuse("head_dim", n, &format!("an even number up to {HEAD_DIM_MAX}"));
+    }
     let mut given = counts.into_iter().filter_map(|(field, n, most)| Some((field, n?, most)));
     match given.find(|(_, n, most)| !(1..=*most).contains(n)) {
         Some((field, n, most)) if n == 0 => refuse(field, 0, &format!("at least 1, up to {most}")),

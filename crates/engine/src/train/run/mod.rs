@@ -18,8 +18,8 @@ mod vocabulary;
 pub use check::{LANES_MAX, check_settings};
 pub use claim::{Place, new_dir};
 pub use error::RunError;
-pub(super) use open::SNAPSHOT_BYTES_MAX;
 pub use open::Run;
+pub(super) use open::SNAPSHOT_BYTES_MAX;
 pub use prepare::{Budget, prepare};
 pub use texts::rules_of_run;
 

@@ -9,8 +9,8 @@ use crate::checkpoint::{
 };
 use crate::disk::{LineFile, LoadError, RealFs, Rejected, RunLock, clean};
 use crate::formats::ConstantFiles;
-use crate::memory::FIXED_BYTES;
 use crate::generate::Session;
+use crate::memory::FIXED_BYTES;
 use crate::model::{InputLayer, Layout, MicroShape, init_params};
 use crate::train::memory::{check_memory, micro_shape};
 use crate::train::settings::RunConfig;

@@ -89,6 +89,7 @@ fn fill(
     let train = encode(&tokenizer, &train_text, &path, observer)?;
     let is_char = tokenizer.kind() == TokenizerKind::Char;
     let full = settings.model.resolve(tokenizer.vocab_size(), train.len(), is_char);
+    check_model(settings, &full)?;
     let vocab = vocabulary::resolve(&settings.vocab, tokenizer.kind(), &full, train.len())?;
     let Arranged { head, order } = vocabulary::arrange(&vocab, &train, threads, observer)?;
     let (tokenizer, train) = match order {
@@ -320,7 +321,9 @@ fn resolve(
     let batch_seqs = settings.train.batch_seqs(model.seq_len, n_tokens);
     check_model(settings, &model)?;
     if settings.train.batch_seqs.is_some_and(|given| given > n_tokens) {
-        let expected = format!("at most {n_tokens}: the text has that many tokens, and so no more different sequences");
+        let expected = format!(
+            "at most {n_tokens}: the text has that many tokens, and so no more different sequences"
+        );
         let found = batch_seqs.to_string();
         return Err(RunError::Setting { field: "train.batch_seqs", found, expected });
     }
