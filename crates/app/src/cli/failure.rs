@@ -81,7 +81,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
 
 fn is_disk_full(cause: &(dyn Error + 'static)) -> bool {
     let io = cause.downcast_ref::<std::io::Error>();
-    io.is_some_and(|io| text::is_disk_full(io))
+    io.is_some_and(text::is_disk_full)
 }
 
 #[cfg(test)]

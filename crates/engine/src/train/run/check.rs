@@ -58,7 +58,7 @@ pub fn check_settings(settings: &Settings) -> Result<(), RunError> {
     }
     let mut given = counts.into_iter().filter_map(|(field, n, most)| Some((field, n?, most)));
     match given.find(|(_, n, most)| !(1..=*most).contains(n)) {
-        Some((field, n, most)) if n == 0 => refuse(field, 0, &format!("at least 1, up to {most}")),
+        Some((field, 0, most)) => refuse(field, 0, &format!("at least 1, up to {most}")),
         Some((field, n, most)) => refuse(field, n, &format!("1 to {most}")),
         None => Ok(()),
     }
