@@ -4,7 +4,11 @@
 mod bench;
 mod cli;
 
+use kernels::heap::Heap;
 use std::process::ExitCode;
+
+#[global_allocator]
+static HEAP: Heap = Heap { exhausted: cli::memory_exhausted };
 
 fn main() -> ExitCode {
     cli::main()

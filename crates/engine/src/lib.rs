@@ -13,6 +13,7 @@
 //! - [`formats`]: model folders: `config.json`, safetensors and other files.
 //! - [`checkpoint`]: model folders with the state of a run, written and found again.
 //! - [`generate`]: tokens from a trained model, one after another.
+//! - [`memory`]: how much memory this process may take.
 //! - [`convert`]: conversion of a model to a full output layer.
 //! - [`nearest`]: the rows of a table that are nearest to a vector.
 //! - [`vocabulary`]: the tokens of a model, their parts and classes, and what is similar to a word.
@@ -24,6 +25,7 @@ pub mod disk;
 pub mod formats;
 pub mod generate;
 pub mod head;
+pub mod memory;
 pub mod model;
 pub mod nearest;
 pub mod train;

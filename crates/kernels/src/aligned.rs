@@ -4,6 +4,7 @@
 //! With this alignment no two buffers share a cache line and no vector load crosses one.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
@@ -34,6 +35,31 @@ unsafe impl Plain for u8 {}
 pub struct AlignedVec<T: Plain> {
     start: NonNull<T>,
     len: usize,
+    /// Elements that it would have if it were not made in [`plan`].
+    planned: usize,
+}
+
+thread_local! {
+    static IS_PLANNING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `make`, in which every [`AlignedVec`] that this thread makes is empty and only knows its
+/// [`AlignedVec::size`], and pools have no threads. So the code that takes memory also tells how
+/// much it would take.
+pub fn plan<R>(make: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            IS_PLANNING.set(self.0);
+        }
+    }
+    let _restore = Restore(IS_PLANNING.replace(true));
+    make()
+}
+
+/// Whether this thread runs in [`plan`].
+pub fn is_planning() -> bool {
+    IS_PLANNING.get()
 }
 
 // SAFETY: it owns its elements, which are `Send + Sync` numbers.
@@ -47,8 +73,8 @@ impl<T: Plain> AlignedVec<T> {
     /// # Panics
     /// If the byte size overflows; aborts through the standard handler if memory is exhausted.
     pub fn zeroed(len: usize) -> AlignedVec<T> {
-        if len == 0 {
-            return AlignedVec { start: NonNull::dangling(), len };
+        if len == 0 || is_planning() {
+            return AlignedVec { start: NonNull::dangling(), len: 0, planned: len };
         }
         let layout = Self::layout(len);
         // SAFETY: the layout has a non-zero size, since `len > 0` and no `Plain` type is empty.
@@ -58,7 +84,12 @@ impl<T: Plain> AlignedVec<T> {
         advise_huge_pages(bytes, layout.size());
         // SAFETY: the allocation has that many bytes, and all-zero bits are a value of `T`.
         unsafe { bytes.write_bytes(0, layout.size()) };
-        AlignedVec { start, len }
+        AlignedVec { start, len, planned: len }
+    }
+
+    /// Number of elements, or the number that it would have if it was made in [`plan`].
+    pub fn size(&self) -> usize {
+        self.planned
     }
 
     /// Makes room for at least `len` elements; if there were fewer, all are zeros afterwards.
@@ -133,6 +164,23 @@ mod tests {
         }
         v.reserve_zeroed(4);
         assert_eq!(*v, [0; 4]);
+    }
+
+    #[test]
+    fn a_plan_takes_no_memory_and_knows_how_much_it_would() {
+        let (planned, nested) = plan(|| {
+            plan(|| ());
+            (AlignedVec::<f32>::zeroed(1 << 60), is_planning())
+        });
+        assert_eq!(
+            (planned.size(), planned.len(), nested, is_planning()),
+            (1 << 60, 0, true, false)
+        );
+        let real = AlignedVec::<f32>::zeroed(3);
+        assert_eq!((real.size(), real.len()), (3, 3));
+        // It ends with a panic too.
+        assert!(std::panic::catch_unwind(|| plan(|| panic!("planted"))).is_err());
+        assert!(!is_planning());
     }
 
     #[test]

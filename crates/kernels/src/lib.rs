@@ -2,7 +2,7 @@
 //!
 //! This is the only crate with `unsafe` code. Every kernel is one file: its contract, a slow and
 //! obvious definition (`naive`), and fast paths that are chosen at run time by [`isa::Isa::active`].
-//! Only [`aligned`] and [`pool`] allocate, and only once.
+//! Only [`aligned`] and [`pool`] allocate, and only once; [`heap`] is the allocator below them.
 
 pub mod accum;
 pub mod adamw;
@@ -16,6 +16,7 @@ pub mod dropout;
 pub mod embedding;
 pub mod exp;
 pub mod gated_mlp;
+pub mod heap;
 pub mod isa;
 mod loops;
 pub mod matmul;
@@ -30,9 +31,11 @@ pub mod row_dot;
 pub mod row_sums;
 pub mod rows;
 pub mod scalar;
+pub mod stop;
 
 pub use accum::Accum;
 pub use aligned::AlignedVec;
 pub use isa::Isa;
 pub use pool::Pool;
 pub use rows::{Precision, Rows, RowsMut};
+pub use stop::Stop;

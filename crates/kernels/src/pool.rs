@@ -10,6 +10,7 @@
 //! tasks. On nearby cores a call costs a fifth of a microsecond in addition to its tasks.
 //! One call at a time: `Pool` takes `&mut self`, so calls cannot nest or overlap.
 
+use crate::aligned::is_planning;
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::ops::{Deref, Range};
@@ -102,10 +103,8 @@ impl std::fmt::Debug for Pool {
 }
 
 impl Pool {
-    /// A pool of `threads` threads including the caller; 0 counts as 1.
-    ///
-    /// # Panics
-    /// If the operating system cannot start a thread.
+    /// A pool of `threads` threads including the caller; 0 counts as 1. It has fewer if the
+    /// operating system refuses to start more: results do not depend on their number.
     pub fn new(threads: usize) -> Pool {
         let shared = Arc::new(Shared {
             call: CachePadded(Call { tickets: AtomicU64::new(0), task: UnsafeCell::new(None) }),
@@ -117,13 +116,14 @@ impl Pool {
             n_parked: AtomicUsize::new(0),
             panic: Mutex::new(None),
         });
+        let threads = if is_planning() { 1 } else { threads };
         let workers = (1..threads.max(1))
-            .map(|i| {
+            .map_while(|i| {
                 let shared = Arc::clone(&shared);
                 std::thread::Builder::new()
                     .name(format!("kernels-{i}"))
                     .spawn(move || shared.work(i))
-                    .expect("Pool::new: the operating system refused a thread")
+                    .ok()
             })
             .collect::<Vec<_>>();
         // Thread start-up allocates, so wait for it here, outside any training step.

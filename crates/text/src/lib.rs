@@ -23,3 +23,10 @@ pub mod vocab;
 pub use digits::{counted, thousands};
 pub use file_tokens::{DocumentRules, FileTokensError, input_tokens, split_file_tokens};
 pub use target_counts::TargetCounts;
+
+/// Whether a file could not be written because there is no space for it: the disk, the quota or the
+/// limit on the size of files (`ulimit -f`) is used up.
+pub fn is_disk_full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}

@@ -1,7 +1,8 @@
 //! `crystalline bench`: measures training and generation, also as a share of the machine's peak.
 
 use super::model;
-use super::options::{PrecisionArg, parse_name, threads};
+use super::options::{PrecisionArg, parse_name, parse_threads, threads};
+use super::quantity::{count, whole};
 use super::say::lines;
 use crate::bench::generation::{self, Phase};
 use crate::bench::training::Setup;
@@ -10,11 +11,11 @@ use crate::bench::{Shape, codes, orders, training, writing};
 use anyhow::{Result, bail};
 use engine::head::HeadName;
 use engine::train::RowUpdates;
+use engine::train::run::LANES_MAX;
 use kernels::{Isa, Precision};
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::Write;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use text::vocab::classes::default_n_classes;
@@ -48,13 +49,13 @@ pub struct Args {
     #[arg(long, requires = "orders", value_parser = parse_name::<TokenOrder>)]
     order: Option<TokenOrder>,
     /// Steps or rounds to time, after untimed warm-up.
-    #[arg(long, default_value = "20")]
-    steps: NonZeroUsize,
+    #[arg(long, default_value_t = 20, value_parser = count(1))]
+    steps: usize,
     /// Threads [default: one per core].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
     threads: Option<usize>,
     /// Data-parallel lanes.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = whole(1..=LANES_MAX as usize))]
     lanes: usize,
     /// Do not share the work of equal tokens, to measure what sharing saves.
     #[arg(long)]
@@ -88,18 +89,12 @@ pub struct Args {
 
 /// Parses a number of classes; every standard shape has tokens enough for it.
 fn parse_classes(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(n @ 1..=4096) => Ok(n),
-        _ => Err("expected a number from 1 to 4096".to_string()),
-    }
+    whole(1..=4096)(text)
 }
 
 /// Parses a number of samples, below the vocabulary of every standard shape.
 fn parse_samples(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(n @ 1..=4095) => Ok(n),
-        _ => Err("expected a number from 1 to 4095".to_string()),
-    }
+    whole(1..=4095)(text)
 }
 
 /// The JSON object of a report; one per line.
@@ -115,8 +110,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if let Some(refusal) = refusal(Isa::active(), Isa::best(), is_forced, args.any_path) {
         bail!(refusal);
     }
-    let threads = threads(args.threads);
-    let steps = args.steps.get();
+    let threads = threads(args.threads)?;
+    let steps = args.steps;
     if args.codes {
         return print(&[codes::measure(steps)], args.json);
     }

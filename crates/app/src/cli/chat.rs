@@ -5,7 +5,6 @@ use super::lines::read_line;
 use super::model;
 use super::options::{SamplingArgs, threads};
 use super::say::{out, prompt as say_prompt, say};
-use super::signals::Signals;
 use anyhow::Result;
 use engine::formats::LoadedModel;
 use engine::generate::{Prompt, Request, Session, Written, generate};
@@ -28,7 +27,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
-    let threads = threads(args.sampling.threads);
+    let threads = threads(args.sampling.threads)?;
     let mut pool = Pool::new(threads);
     let precision = args.sampling.precision.resolve();
     let opened = model::open(&args.model, precision, &mut pool)?;
@@ -42,24 +41,21 @@ pub fn run(args: Args) -> Result<ExitCode> {
 /// Reads lines until the input ends and prints a continuation of each.
 ///
 /// A base model continues text, so each line starts a new text with an empty context. A line that is
-/// no text is passed over.
+/// no text is passed over. There is nothing to save, so a signal ends the program.
 pub fn talk(opened: &LoadedModel, mut request: Request, pool: &mut Pool) -> Result<ExitCode> {
-    let signals = Signals::listen()?;
     let is_person = std::io::stdin().is_terminal();
     if is_person {
         say!("Write the beginning of a text and press Enter; Ctrl-D ends.");
     }
     let precision = opened.model.model().packed.precision();
     let max_len = opened.model.max_len();
-    let mut session = Session::new(opened.model.layout(), precision, max_len, pool.threads());
+    let layout = opened.model.layout();
+    let mut session = Session::within_memory(layout, precision, max_len, pool.threads())?;
     let rules = prompt_rules(&opened.folder)?;
     let mut is_last = false;
     while !is_last {
         if is_person {
             say_prompt("> ");
-        }
-        if signals.came() {
-            break;
         }
         let Some(line) = read_line(&mut std::io::stdin().lock(), rules)? else { break };
         is_last = line.is_last;
@@ -80,7 +76,7 @@ pub fn talk(opened: &LoadedModel, mut request: Request, pool: &mut Pool) -> Resu
         let mut result = Ok(());
         let mut report = |written: Written| {
             result = write!(out, "{}", written.text()).and_then(|()| out.flush());
-            result.is_ok() && !signals.came()
+            result.is_ok()
         };
         let model = opened.model.model();
         let tokenizer = &opened.tokenizer;

@@ -1,12 +1,11 @@
 //! `crystalline convert`: turns a model with a factored output layer into a plain Llama.
 
 use super::model;
-use super::options::{PrecisionArg, threads};
+use super::options::{PrecisionArg, parse_threads, threads};
 use super::output::Force;
 use super::progress::duration;
-use super::quantity::parse_time;
+use super::quantity::{COUNT_MAX, parse_time, whole};
 use super::say::{out, say};
-use super::signals::Signals;
 use anyhow::{Context, Result, bail};
 use engine::convert::{self, ConvertEvent, FitBudget, FitProgress, HELD_OUT, Stage};
 use engine::formats::{LoadedModel, ModelFolder};
@@ -46,13 +45,13 @@ pub struct Args {
     #[arg(long, value_parser = parse_time, default_value = "5m", conflicts_with = "steps")]
     time: Duration,
     /// Number of fitting steps, instead of a time.
-    #[arg(long)]
+    #[arg(long, value_parser = whole(1..=COUNT_MAX))]
     steps: Option<u64>,
     /// Number format of matrix products.
     #[arg(long, value_name = "FORMAT", default_value = "auto")]
     precision: PrecisionArg,
     /// Threads [default: one per core].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
     threads: Option<usize>,
 }
 
@@ -93,9 +92,8 @@ impl TokenSource for Tokens {
 
 pub fn run(args: Args) -> Result<ExitCode> {
     let HeadArg::Full = args.head;
-    let signals = Signals::listen()?;
     Force::default().check(&args.out)?;
-    let mut pool = Pool::new(threads(args.threads));
+    let mut pool = Pool::new(threads(args.threads)?);
     let opened = model::open(&args.model, args.precision.resolve(), &mut pool)?;
     if opened.model.layout().config.head.is_plain() {
         bail!(
@@ -113,7 +111,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     }
     let (train, valid) = tokens(&args, &opened)?;
     let budget = args.steps.map_or(FitBudget::Time(args.time), FitBudget::Steps);
-    let result = fit(&opened, &train, &valid, budget, &signals, &mut pool)?;
+    let result = fit(&opened, &train, &valid, budget, &mut pool)?;
     if let Some(parent) = args.out.parent() {
         let made = std::fs::create_dir_all(parent);
         made.with_context(|| format!("cannot create {}", parent.display()))?;
@@ -129,7 +127,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
 fn tokens(args: &Args, opened: &LoadedModel) -> Result<(Tokens, Tokens)> {
     if let Some(path) = &args.text {
         let (tokenizer, rules) = (&opened.tokenizer, rules_of_run(&args.model)?);
-        let threads = threads(args.threads);
+        let threads = threads(args.threads)?;
         let (train, valid) = split_file_tokens(path, tokenizer, &rules, HELD_OUT, threads)?;
         return Ok((Tokens::Memory(train), Tokens::Memory(valid)));
     }
@@ -157,7 +155,6 @@ fn fit(
     train: &Tokens,
     valid: &Tokens,
     budget: FitBudget,
-    signals: &Signals,
     pool: &mut Pool,
 ) -> Result<OwnedModel> {
     let (mut lines, mut factored) = (Lines::new(), f64::NAN);
@@ -178,7 +175,7 @@ fn fit(
             ConvertEvent::Fitted(p) => lines.report(p, "nats above the factored layer"),
             ConvertEvent::Tuned(p) => lines.report(p, "nats"),
         }
-        !signals.came()
+        true
     };
     Ok(convert::run(&opened.model, train, valid, budget, pool, &mut report)?)
 }
@@ -220,7 +217,7 @@ impl Lines {
             "step {step}  training loss {:.4} {unit}  {} tokens/s  {} left",
             self.nats.iter().sum::<f64>() / self.nats.len() as f64,
             thousands((n_tok as f64 / seconds) as usize),
-            duration(Duration::from_secs_f64(left))
+            duration(Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX))
         );
         self.nats.clear();
         self.last = Instant::now();

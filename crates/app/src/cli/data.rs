@@ -1,9 +1,9 @@
 //! `crystalline data`: generates training text, without a download.
 
-use super::options::threads;
+use super::options::{parse_threads, threads};
 use super::output::Force;
 use super::progress;
-use super::quantity::parse_size;
+use super::quantity::{parse_seed, parse_size};
 use super::say::{out, say};
 use super::signals::Signals;
 use anyhow::{Context, Result};
@@ -29,7 +29,7 @@ pub struct StoriesArgs {
     #[arg(long, default_value = "1MB", value_parser = parse_size)]
     size: u64,
     /// Random seed.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = parse_seed)]
     seed: u64,
     /// Output file [default: standard output].
     #[arg(long, value_name = "FILE")]
@@ -37,20 +37,21 @@ pub struct StoriesArgs {
     #[command(flatten)]
     force: Force,
     /// Threads; their number does not change the text [default: one per core].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
     threads: Option<usize>,
 }
 
 pub fn run(command: Command) -> Result<ExitCode> {
     let Command::Stories(args) = command;
     let signals = Signals::listen()?;
-    let threads = threads(args.threads);
+    let threads = threads(args.threads)?;
     let is_complete = match &args.out {
         Some(path) => {
             args.force.check(path)?;
             write_stories(path, args.size, args.seed, threads, &signals)?
         }
         None => {
+            signals.ask_first();
             let mut out = BufWriter::new(out());
             let mut keep_going = |_| !signals.came();
             stories::write_corpus(args.size, args.seed, threads, &mut out, &mut keep_going)?;
@@ -69,6 +70,7 @@ pub fn write_stories(
     threads: usize,
     signals: &Signals,
 ) -> Result<bool> {
+    signals.ask_first();
     let bar = progress::bar(size, "writing stories  {bytes} of {total_bytes}");
     let mut partial = path.as_os_str().to_owned();
     partial.push(format!(".tmp-{}", std::process::id()));

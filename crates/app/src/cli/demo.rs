@@ -1,8 +1,8 @@
 //! `crystalline demo`: trains a model on built-in stories in about a minute.
 
-use super::options::{PrecisionArg, fresh_seed, threads};
+use super::options::{PrecisionArg, fresh_seed, parse_threads, threads};
 use super::progress::Progress;
-use super::quantity::parse_time;
+use super::quantity::{parse_seed, parse_time};
 use super::say::{out, say};
 use super::signals::Signals;
 use super::{chat, data, model, train};
@@ -26,13 +26,13 @@ pub struct Args {
     #[arg(long, value_parser = parse_time)]
     time: Option<Duration>,
     /// Seed for the stories, the weights and the samples.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = parse_seed)]
     seed: u64,
     /// Folder of the run [default: runs/demo, with a number if that is taken].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Threads [default: one per core].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
     threads: Option<usize>,
 }
 
@@ -50,7 +50,7 @@ const PROMPT: &str = "\n\n";
 pub fn run(args: Args) -> Result<ExitCode> {
     let began = Instant::now();
     let signals = Signals::listen()?;
-    let threads = threads(args.threads);
+    let threads = threads(args.threads)?;
     let claim = Claim::new(match &args.out {
         Some(dir) => Place::At(dir),
         None => Place::New { parent: Path::new(train::RUNS), name: "demo" },
@@ -67,12 +67,15 @@ pub fn run(args: Args) -> Result<ExitCode> {
     };
     let settings = settings(corpus.clone(), args.seed);
     let prepared = prepare_in(claim, &settings, budget, threads, &mut progress);
-    let Some(mut run) = train::open(prepared, threads)? else { return Ok(signals.exit_code()) };
+    let Some(mut run) = train::open(prepared, threads, &signals)? else {
+        return Ok(signals.exit_code());
+    };
     run.sample(&mut progress)?;
     if !train::finish(&mut run, progress)? {
         return Ok(signals.exit_code());
     }
     drop(run);
+    signals.end_at_once();
 
     let mut pool = kernels::Pool::new(threads);
     let precision = PrecisionArg::Auto.resolve();

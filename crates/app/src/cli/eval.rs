@@ -1,7 +1,8 @@
 //! `crystalline eval`: measures loss, perplexity and bits per byte of a model on a text.
 
-use super::options::{PrecisionArg, threads};
+use super::options::{PrecisionArg, parse_threads, threads};
 use super::output::Force;
+use super::quantity::{COUNT_MAX, whole};
 use super::say::lines;
 use super::{input, logits, model};
 use anyhow::{Result, bail};
@@ -30,10 +31,10 @@ pub struct Args {
     #[arg(long, value_name = "FORMAT", default_value = "auto")]
     precision: PrecisionArg,
     /// Threads [default: one per core].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
     threads: Option<usize>,
     /// Also measure on words that occur fewer than N times in the training text.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole(1..=COUNT_MAX))]
     rare_below: Option<u64>,
     #[command(flatten)]
     nonfinite: model::NonFinite,
@@ -49,7 +50,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<ExitCode> {
     args.dump_logits.iter().try_for_each(|path| args.force.check(path))?;
-    let threads = threads(args.threads);
+    let threads = threads(args.threads)?;
     let precision = args.precision.resolve();
     let mut pool = Pool::new(threads);
     let mut opened = model::open_any(&args.model, precision, &mut pool, args.nonfinite)?;

@@ -1,14 +1,15 @@
 //! Exit codes of failed commands, by the stable code of the error.
 
+use super::options::TooManyThreads;
 use engine::convert::ConvertError;
 use engine::disk::{LoadError, LockError, SaveError};
 use engine::formats::ModelFolderError;
 use engine::generate::SamplerError;
+use engine::memory::MemoryError;
 use engine::model::{ConfigError, SideFileError};
 use engine::train::{RunError, StepError};
 use engine::vocabulary::VocabularyError;
 use std::error::Error;
-use std::io::ErrorKind;
 use text::FileTokensError;
 use text::corpus::Error as DataError;
 use text::tokenizer::TextError;
@@ -79,7 +80,8 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<&'static str> {
         ClassError,
         MorphemeError,
         CodeFileError,
-        NgramFileError
+        NgramFileError,
+        MemoryError
     )
 }
 
@@ -89,18 +91,20 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
         Some("disk-full") => 28,
         _ if error.chain().any(is_disk_full) => 28,
         Some(code) if REFUSED.contains(&code) => 2,
+        None if error.is::<TooManyThreads>() => 2,
         _ => 1,
     }
 }
 
 fn is_disk_full(cause: &(dyn Error + 'static)) -> bool {
     let io = cause.downcast_ref::<std::io::Error>();
-    io.is_some_and(|io| matches!(io.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
+    io.is_some_and(text::is_disk_full)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::ErrorKind;
     use std::path::PathBuf;
 
     #[test]

@@ -76,21 +76,23 @@ pub fn say_ended_at_once(usage: &Usage) {
 
 pub fn run(args: Args) -> Result<ExitCode> {
     let given = prompt(&args)?;
-    let threads = threads(args.sampling.threads);
+    let threads = threads(args.sampling.threads)?;
     let mut pool = Pool::new(threads);
     let precision = args.sampling.precision.resolve();
     let opened = model::open_any(&args.model, precision, &mut pool, args.nonfinite)?;
-    let max_len = opened.model.max_len();
-    let mut session = Session::new(opened.model.layout(), precision, max_len, threads);
     let given = input::as_model_reads(&opened.folder, &given)?;
     let prompt = Prompt::new(&opened.tokenizer, &given);
     let request = args.sampling.request(&opened.text_ends)?;
     let (log_probs, owes_blank) = (args.log_probs, prompt.owes_blank);
     let request = Request { log_probs, owes_blank, ..request };
-    say_left_out(&prompt, max_len);
+    say_left_out(&prompt, opened.model.max_len());
     if args.sampling.draws_seed() {
         say!("seed {}", request.sampling.seed);
     }
+    // No longer than the text can get, since a model's context can be longer than memory.
+    let needed = prompt.ids.len().saturating_add(request.max_tokens).saturating_add(1);
+    let max_len = opened.model.max_len().min(needed);
+    let mut session = Session::within_memory(opened.model.layout(), precision, max_len, threads)?;
     let mut out = out();
     if !args.log_probs {
         write!(out, "{given}")?;

@@ -2,10 +2,12 @@
 
 use super::model;
 use super::options::PrecisionArg;
+use super::quantity::{count, whole};
 use super::say::lines;
 use anyhow::Result;
-use engine::model::{MicroShape, PackedWeights};
-use engine::train::{AdamW, AdamWOptions, Lanes, LanesSpec, Optimizer};
+use engine::model::MicroShape;
+use engine::train::run::LANES_MAX;
+use engine::train::{AdamWOptions, LanesSpec, training_memory};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,10 +25,10 @@ pub struct Args {
     #[arg(long, value_name = "FORMAT", default_value = "auto")]
     precision: PrecisionArg,
     /// Data-parallel lanes in training.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = whole(1..=LANES_MAX as usize))]
     lanes: usize,
     /// Training batch size in sequences.
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 32, value_parser = count(1))]
     batch: usize,
 }
 
@@ -74,11 +76,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         token_counts: &[],
     };
     writeln!(out, "\nmemory of training, {} lanes, {}:", lanes, precision.name())?;
-    let packed = PackedWeights::new(layout.packed_matrices(), precision, true);
-    let mut plan = vec![("parameters", layout.len * size_of::<f32>())];
-    plan.extend(AdamW::new(&layout, AdamWOptions::default()).memory());
-    plan.push(("packed weights", packed.bytes()));
-    plan.extend(Lanes::new(&layout, &spec).memory());
+    let plan = training_memory(&layout, &spec, AdamWOptions::default());
     for (name, bytes) in &plan {
         writeln!(out, "{name:<48} {:>12.1} MiB", *bytes as f64 / 1048576.0)?;
     }

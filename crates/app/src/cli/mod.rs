@@ -113,6 +113,13 @@ pub fn main() -> ExitCode {
     result.unwrap_or_else(|error| report(&error))
 }
 
+/// Ends the program after the system refused memory, which the checks before any work did not
+/// foresee. Files are as after a kill: whole.
+pub fn memory_exhausted(bytes: usize) -> ! {
+    say!("error: the system refused {} KiB of memory; what was saved before is there", bytes >> 10);
+    signals::exit_now(1)
+}
+
 /// Prints the error and its remedy; returns the exit code of its kind.
 fn report(error: &anyhow::Error) -> ExitCode {
     // The reader closed the pipe, as `head` does: not a failure.

@@ -1,6 +1,8 @@
 //! Flags shared by several commands: number format, threads, sampling.
 
+use super::quantity::{count, parse_seed, whole};
 use super::say::say;
+use anyhow::Result;
 use engine::generate::{Request, SamplerError, Sampling};
 use engine::train::settings::PrecisionName;
 use serde::Serialize;
@@ -36,13 +38,13 @@ impl PrecisionArg {
 #[derive(Debug, clap::Args)]
 pub struct SamplingArgs {
     /// Maximum number of tokens to generate.
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = count(0))]
     pub max_tokens: usize,
     /// Sampling temperature; 0 always takes the most likely token, higher is more varied.
     #[arg(long, value_name = "X", default_value_t = 0.8)]
     temperature: f32,
     /// Sample from the k most likely tokens only; 0 for all [default: 50].
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", value_parser = count(0))]
     top_k: Option<usize>,
     /// Sample from the most likely tokens whose probabilities sum to p [default: 0.95].
     #[arg(long, value_name = "P")]
@@ -54,7 +56,7 @@ pub struct SamplingArgs {
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     repetition_penalty: f32,
     /// Random seed; the same seed gives the same text [default: a new one each time].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_seed)]
     seed: Option<u64>,
     /// String that ends the text; may be repeated. \n is a line end, \t a tab, \\ a backslash.
     #[arg(long, value_name = "TEXT", value_parser = parse_stop)]
@@ -66,7 +68,7 @@ pub struct SamplingArgs {
     #[arg(long, value_name = "FORMAT", default_value = "auto")]
     pub precision: PrecisionArg,
     /// Threads [default: one per core].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
     pub threads: Option<usize>,
 }
 
@@ -158,10 +160,52 @@ pub fn parse_name<T: DeserializeOwned>(name: &str) -> Result<T, serde::de::value
     T::deserialize(name.into_deserializer())
 }
 
+/// Most threads.
+const THREADS_MAX: usize = 1024;
+
+/// Parses `--threads`.
+pub fn parse_threads(text: &str) -> Result<usize, String> {
+    whole(1..=THREADS_MAX)(text)
+}
+
 /// Number of threads: the given one, or one per available core.
-pub fn threads(given: Option<usize>) -> usize {
+///
+/// # Errors
+/// If the system does not start so many; the message says how many it starts.
+pub fn threads(given: Option<usize>) -> Result<usize> {
     let cores = || std::thread::available_parallelism().map_or(1, |n| n.get());
-    given.unwrap_or_else(cores).clamp(1, 1024)
+    let wanted = given.unwrap_or_else(cores).clamp(1, THREADS_MAX);
+    let (hold, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Arc::new(std::sync::Mutex::new(held));
+    let mut started = Vec::new();
+    let refusal = (1..wanted).find_map(|_| {
+        let held = std::sync::Arc::clone(&held);
+        // Each waits until all were started, and ends.
+        let wait = move || drop(held.lock().map(|held| held.recv()));
+        match std::thread::Builder::new().spawn(wait) {
+            Ok(thread) => {
+                started.push(thread);
+                None
+            }
+            Err(error) => Some(error),
+        }
+    });
+    drop(hold);
+    let n_started = started.len() + 1;
+    started.into_iter().for_each(|thread| drop(thread.join()));
+    match refusal {
+        Some(why) => Err(TooManyThreads { wanted, n_started, why }.into()),
+        None => Ok(wanted),
+    }
+}
+
+/// The system does not start as many threads as are wanted.
+#[derive(Debug, thiserror::Error)]
+#[error("--threads {wanted}: the system starts {n_started} of them ({why}); ask for fewer")]
+pub struct TooManyThreads {
+    wanted: usize,
+    n_started: usize,
+    why: std::io::Error,
 }
 
 #[cfg(test)]

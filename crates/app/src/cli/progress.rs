@@ -7,6 +7,7 @@ use super::signals::Signals;
 use engine::train::events::{Event, Metrics, Observer, Started};
 use engine::train::settings::RunConfig;
 use indicatif::{ProgressBar, ProgressStyle};
+use kernels::Stop;
 use std::time::{Duration, Instant};
 use text::{counted, thousands};
 use unicode_width::UnicodeWidthStr;
@@ -87,7 +88,7 @@ impl Progress {
                 "training  {} of {}, {:.1} epochs, {} on {}, {}",
                 counted(t.n_steps as usize, "step"),
                 counted(t.batch_seqs * m.seq_len, "token"),
-                (t.n_steps as usize * t.batch_seqs * m.seq_len) as f64 / n_tokens.0.max(1) as f64,
+                t.n_steps as f64 * (t.batch_seqs * m.seq_len) as f64 / n_tokens.0.max(1) as f64,
                 t.precision.kernels().name(),
                 kernels::Isa::active().name(),
                 counted(t.n_lanes, "lane")
@@ -142,7 +143,7 @@ impl Progress {
                 row.step,
                 self.n_steps,
                 thousands(row.tok_s as usize),
-                duration(Duration::from_secs_f64(left))
+                duration(Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX))
             ));
             self.losses.clear();
             self.last_line = Some(Instant::now());
@@ -152,6 +153,10 @@ impl Progress {
 
 impl Observer for Progress {
     fn event(&mut self, event: &Event) {
+        // Notices come before there is a folder.
+        if !matches!(event, Event::Noticed(_)) {
+            self.signals.ask_first();
+        }
         match event {
             Event::Preparing { what, done, of } if done == of => {
                 self.line(&format!("{what}: done"))
@@ -196,6 +201,10 @@ impl Observer for Progress {
                 }
             }
         }
+    }
+
+    fn stop(&self) -> Stop {
+        self.signals.stop().clone()
     }
 
     fn should_stop(&self) -> bool {

@@ -1,5 +1,8 @@
 //! Times and sizes in human-readable units: `10m`, `50MB`, `1.25 ms`.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// Parses "90s", "10m", "2h" or "90" (seconds).
@@ -49,6 +52,32 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     Ok(bytes as u64)
 }
 
+/// Largest number of steps, tokens, rows or the like that a flag takes: products of two such numbers
+/// and times of a second each are far from the limits of their types.
+pub const COUNT_MAX: u64 = 1_000_000_000_000;
+
+/// Parser of whole numbers in `range`; its error says which numbers those are.
+pub fn whole<T>(range: RangeInclusive<T>) -> impl Fn(&str) -> Result<T, String> + Clone
+where
+    T: FromStr + Display + PartialOrd + Clone,
+{
+    move |text| {
+        let expected =
+            || format!("expected a whole number from {} to {}", range.start(), range.end());
+        text.parse().ok().filter(|n| range.contains(n)).ok_or_else(expected)
+    }
+}
+
+/// Parser of a number of steps, tokens, rows or the like, from `least` on.
+pub fn count(least: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
+    whole(least..=COUNT_MAX as usize)
+}
+
+/// Parses a seed; those above are none that settings can hold.
+pub fn parse_seed(text: &str) -> Result<u64, String> {
+    whole(0..=i64::MAX as u64)(text)
+}
+
 /// Splits `text` into a number and the letters at its end.
 fn split_unit(text: &str) -> (&str, &str) {
     let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -80,6 +109,17 @@ mod tests {
         for bad in ["", "m", "-3s", "5 parsecs", "nan", "0s"] {
             assert!(parse_time(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn whole_numbers_are_read_within_their_range() {
+        assert_eq!(whole(1..=9)("7"), Ok(7));
+        for bad in ["0", "10", "-1", "1.5", "", "abc", "99999999999999999999999", "NaN"] {
+            let expected = "expected a whole number from 1 to 9".to_owned();
+            assert_eq!(whole(1..=9)(bad), Err(expected), "{bad}");
+        }
+        assert_eq!(parse_seed("9223372036854775807"), Ok(i64::MAX as u64));
+        assert!(parse_seed("9223372036854775808").is_err() && count(1)("0").is_err());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use super::input;
 use super::options::{PrecisionArg, parse_name};
+use super::quantity::{COUNT_MAX, count, parse_seed, whole};
 use anyhow::{Context, Result};
 use engine::head::HeadName;
 use engine::train::RunError;
@@ -57,7 +58,7 @@ struct TokenizerFlags {
     #[serde(skip)] // a kind or a path, two settings; `read` sets them
     tokenizer: Option<TokenizerArg>,
     /// Maximum vocabulary size [default: from the size of the text].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count(0))]
     #[serde(rename = "vocab_size")]
     vocab: Option<usize>,
 }
@@ -66,19 +67,19 @@ struct TokenizerFlags {
 #[command(next_help_heading = "Model")]
 struct ModelFlags {
     /// Model width [default: 96 to 384, from the size of the text].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count(0))]
     #[serde(rename = "model_dim")]
     dim: Option<usize>,
     /// Number of layers [default: 3 to 6, from the size of the text].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count(0))]
     #[serde(rename = "n_layers")]
     layers: Option<usize>,
     /// Attention heads [default: one per 32 of the width, per 64 from 384 on].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count(0))]
     #[serde(rename = "n_heads")]
     heads: Option<usize>,
     /// Training sequence length in tokens [default: 128].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count(0))]
     seq_len: Option<usize>,
 }
 
@@ -94,7 +95,7 @@ struct VocabFlags {
 #[command(next_help_heading = "Training")]
 struct TrainFlags {
     /// Batch size in sequences [default: 1,024 or 4,096 tokens].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count(0))]
     #[serde(rename = "batch_seqs")]
     batch: Option<usize>,
     /// Peak learning rate [default: 0.005, less for a model wider than 128].
@@ -104,7 +105,7 @@ struct TrainFlags {
     #[arg(long, value_name = "SHARE")]
     dropout: Option<f32>,
     /// Seed for weights, data order and dropout [default: 1].
-    #[arg(long)]
+    #[arg(long, value_parser = parse_seed)]
     seed: Option<u64>,
     /// Number format of matrix products: f32, bf16 or auto.
     #[arg(
@@ -117,7 +118,7 @@ struct TrainFlags {
     #[serde(skip_serializing_if = "PrecisionArg::is_auto")]
     precision: PrecisionArg,
     /// Data-parallel lanes; affect the result [default: 2 to 8, from the batch].
-    #[arg(long, help_heading = "Machine", value_name = "N")]
+    #[arg(long, help_heading = "Machine", value_name = "N", value_parser = count(0))]
     #[serde(rename = "n_lanes")]
     lanes: Option<usize>,
     /// Prompt of the samples [default: none].
@@ -125,13 +126,13 @@ struct TrainFlags {
     #[serde(rename = "sample_prompt")]
     prompt: Option<String>,
     /// Steps between evaluations [default: a twelfth of the run].
-    #[arg(long, help_heading = "While it trains", value_name = "STEPS")]
+    #[arg(long, help_heading = "While it trains", value_name = "STEPS", value_parser = whole(0..=COUNT_MAX))]
     eval_every: Option<u64>,
     /// Steps between checkpoints [default: a sixth of the run].
-    #[arg(long, help_heading = "While it trains", value_name = "STEPS")]
+    #[arg(long, help_heading = "While it trains", value_name = "STEPS", value_parser = whole(0..=COUNT_MAX))]
     save_every: Option<u64>,
     /// Steps between samples [default: a sixth of the run].
-    #[arg(long, help_heading = "While it trains", value_name = "STEPS")]
+    #[arg(long, help_heading = "While it trains", value_name = "STEPS", value_parser = whole(0..=COUNT_MAX))]
     sample_every: Option<u64>,
 }
 

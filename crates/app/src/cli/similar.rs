@@ -1,6 +1,7 @@
 //! `crystalline similar`: finds the tokens nearest to a word, by prime code and by embedding.
 
 use super::columns::{USUAL_WIDTH, cut, fit, stdout_width, wrap};
+use super::quantity::count;
 use super::quantity::show_time;
 use super::say::{out, say, shown_on_line};
 use super::{input, vocabulary};
@@ -23,7 +24,7 @@ pub struct Args {
     /// The word; an unknown one is cut into known parts.
     word: String,
     /// Number of words in each list.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = count(1))]
     top: usize,
     /// Print one JSON object instead of a table.
     #[arg(long)]

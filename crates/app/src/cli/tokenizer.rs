@@ -2,6 +2,7 @@
 
 use super::options::{parse_name, threads};
 use super::output::Force;
+use super::quantity::{COUNT_MAX, count, whole};
 use super::say::{out, say, shown_on_line};
 use super::{input, notices};
 use anyhow::Result;
@@ -32,10 +33,10 @@ pub enum Command {
         #[arg(long, default_value = "word", value_parser = parse_name::<TokenizerKind>)]
         kind: TokenizerKind,
         /// Maximum vocabulary size.
-        #[arg(long)]
+        #[arg(long, value_parser = count(1))]
         vocab: Option<usize>,
         /// Occurrences that a word or character needs for a token of its own.
-        #[arg(long)]
+        #[arg(long, value_parser = whole(1..=COUNT_MAX))]
         min_count: Option<u64>,
         /// Output file; parts of words go to codes.json beside it, or to NAME.codes.json.
         #[arg(long, default_value = "tokenizer.json")]
@@ -130,7 +131,7 @@ fn train(files: &[PathBuf], options: &TrainOptions, path: &Path) -> Result<()> {
     notices.extend((n_composed > 0).then_some(Notice::Composed { n: n_composed }));
     notices.iter().for_each(|notice| say!("{}", notices::words(notice)));
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let mut control = Control::threads(threads(None));
+    let mut control = Control::threads(threads(None)?);
     let tokenizer = Tokenizer::train(options, &texts, &mut control)?;
     commit_file(&RealFs, path, &tokenizer.to_json())?;
     say!("{}, written to {}", counted(tokenizer.vocab_size(), "token"), path.display());

@@ -1,8 +1,8 @@
 //! `crystalline train`: trains a model on text files.
 
-use super::options::threads;
+use super::options::{parse_threads, threads};
 use super::progress::Progress;
-use super::quantity::parse_time;
+use super::quantity::{COUNT_MAX, parse_time, whole};
 use super::say::{out, say};
 use super::settings::{self, Flags, Setting};
 use super::signals::Signals;
@@ -38,10 +38,10 @@ pub struct Args {
     #[arg(long, value_parser = parse_time, conflicts_with = "steps")]
     time: Option<Duration>,
     /// Number of training steps, instead of a time.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole(0..=COUNT_MAX))]
     steps: Option<u64>,
     /// Stop cleanly after this step, as Ctrl-C would; `resume` continues the run.
-    #[arg(long, value_name = "STEP", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "STEP", value_parser = whole(1..=COUNT_MAX))]
     stop_at: Option<u64>,
     /// Print help.
     #[arg(short, long, action = clap::ArgAction::Help)]
@@ -49,7 +49,7 @@ pub struct Args {
     #[command(flatten)]
     flags: Flags,
     /// Threads; their number does not change the result [default: one per core].
-    #[arg(long, help_heading = "Machine", value_name = "N")]
+    #[arg(long, help_heading = "Machine", value_name = "N", value_parser = parse_threads)]
     threads: Option<usize>,
 }
 
@@ -62,7 +62,7 @@ const DEFAULT_TIME: Duration = Duration::from_secs(600);
 pub fn run(args: Args) -> Result<ExitCode> {
     let began = Instant::now();
     let signals = Signals::listen()?;
-    let threads = threads(args.threads);
+    let threads = threads(args.threads)?;
     let mut settings = settings::read(args.config.as_deref(), &args.set, &args.files, &args.flags)?;
     if args.steps.is_some() || args.time.is_some() {
         settings.train.n_steps = args.steps;
@@ -81,7 +81,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     };
     let mut progress = Progress::new(signals.clone());
     progress.stop_at = args.stop_at;
-    match open(prepare(place, &settings, budget, threads, &mut progress), threads)? {
+    let prepared = prepare(place, &settings, budget, threads, &mut progress);
+    match open(prepared, threads, &signals)? {
         Some(mut run) => drive(&mut run, progress, &signals),
         None => Ok(signals.exit_code()),
     }
@@ -89,14 +90,25 @@ pub fn run(args: Args) -> Result<ExitCode> {
 
 /// Opens a run that was just made; if that was cancelled, prints so and returns `None`. Shared with
 /// `demo`.
-pub fn open(prepared: Result<PathBuf, RunError>, threads: usize) -> Result<Option<Run>> {
-    match prepared {
+pub fn open(
+    prepared: Result<PathBuf, RunError>,
+    threads: usize,
+    signals: &Signals,
+) -> Result<Option<Run>> {
+    let dir = match prepared {
         Err(error @ RunError::Cancelled) => {
             say!("{error}");
-            Ok(None)
+            return Ok(None);
         }
-        dir => Ok(Some(Run::open(&dir?, threads)?)),
+        dir => dir?,
+    };
+    if signals.came() {
+        say!("stopped before the first step; begin with `crystalline resume {}`", dir.display());
+        return Ok(None);
     }
+    // The run is on disk, and opening it changes nothing.
+    signals.end_at_once();
+    Ok(Some(Run::open(&dir, threads)?))
 }
 
 /// Trains to the end and reports the outcome; shared with `resume`.

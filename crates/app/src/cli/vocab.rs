@@ -1,6 +1,7 @@
 //! `crystalline vocab`: shows a vocabulary: classes, Ulam's spiral of ids, the most common parts.
 
 use super::columns::{USUAL_WIDTH, cut, fit, stdout_width};
+use super::quantity::count;
 use super::say::out;
 use super::vocabulary;
 use anyhow::{Result, bail};
@@ -20,10 +21,10 @@ pub struct Args {
     /// A run's folder or a model folder.
     model: PathBuf,
     /// Show the tokens of this class and their codes.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count(0))]
     class: Option<usize>,
     /// Number of tokens to show per class, and of parts.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = count(1))]
     top: usize,
 }
 

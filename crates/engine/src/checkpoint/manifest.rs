@@ -90,6 +90,10 @@ pub struct RunState {
     pub n_metrics_rows: u64,
     /// Training time in seconds, over all sessions.
     pub train_seconds: f64,
+    /// Whether the evaluation, sample or save that was due after the last step was not done, since
+    /// the run was stopped in it; it is done first when the run is resumed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_work_due: bool,
 }
 
 /// The content of `manifest.json`.

@@ -3,7 +3,7 @@
 use super::manifest::{Facts, MANIFEST_NAME, Manifest};
 use super::prune::{Retention, prune};
 use super::scan::{step_name, verify};
-use crate::disk::{FileRecord, Fs, LastFile, SaveError, commit_folder, remove_folders};
+use crate::disk::{FileRecord, Fs, LastFile, SaveError, remove_folders, replace_folder};
 use crate::formats::FileEntry;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -40,7 +40,8 @@ pub struct Saved {
 /// keep.
 ///
 /// A sound checkpoint of the same step is left alone, because the state at a step is always the
-/// same. A damaged one is replaced; one that cannot be read stays, because it may be sound.
+/// same; but one from before the work that was due at the step is replaced by one from after it. A
+/// damaged one is replaced; one that cannot be read stays, because it may be sound.
 ///
 /// # Errors
 /// As [`commit_checkpoint`], and [`SaveError::NotReplaced`]: `checkpoint` is then not on disk, and
@@ -54,7 +55,7 @@ pub fn save_checkpoint(
     let start = Instant::now();
     let step = checkpoint.facts.step;
     let path = dir.join(step_name(step));
-    let was_there = is_there(fs, dir, &path)?;
+    let was_there = is_there(fs, dir, &path, checkpoint.facts.state.is_work_due)?;
     let bytes = if was_there { 0 } else { commit_checkpoint(fs, &path, checkpoint)? };
     let elapsed = start.elapsed();
     let (removed, prune_error) = match prune(fs, dir, retention) {
@@ -68,7 +69,7 @@ pub fn save_checkpoint(
 /// its size in bytes.
 ///
 /// # Errors
-/// As [`commit_folder`]; [`SaveError::NotFinite`] if a tensor holds NaN or infinity.
+/// As [`replace_folder`]; [`SaveError::NotFinite`] if a tensor holds NaN or infinity.
 pub fn commit_checkpoint(
     fs: &dyn Fs,
     target: &Path,
@@ -77,16 +78,17 @@ pub fn commit_checkpoint(
     let manifest =
         |files: Vec<FileRecord>| Manifest::new(checkpoint.facts.clone(), files).to_bytes();
     let last = LastFile { name: MANIFEST_NAME, content: &manifest };
-    commit_folder(fs, target, &checkpoint.files, Some(last))
+    replace_folder(fs, target, &checkpoint.files, Some(last))
 }
 
-/// Whether a sound checkpoint exists at `path`; a damaged one is moved out of the way.
-fn is_there(fs: &dyn Fs, dir: &Path, path: &Path) -> Result<bool, SaveError> {
+/// Whether a sound checkpoint exists at `path` that is as far as the new one; a damaged one is moved
+/// out of the way.
+fn is_there(fs: &dyn Fs, dir: &Path, path: &Path, is_work_due: bool) -> Result<bool, SaveError> {
     if !fs.exists(path).map_err(SaveError::io("look for", path))? {
         return Ok(false);
     }
     match verify(fs, path) {
-        Ok(_) => Ok(true),
+        Ok(manifest) => Ok(is_work_due || !manifest.facts.state.is_work_due),
         Err(why) if why.blames_files() => {
             remove_folders(fs, dir, &[path.to_owned()]).map(|()| false)
         }

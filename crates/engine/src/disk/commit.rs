@@ -11,6 +11,7 @@
 
 use super::error::SaveError;
 use super::fs::{Fs, WriteFile, parent, remove_tree, write_all};
+use super::remove::remove_folders;
 use serde::{Deserialize, Serialize};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
@@ -78,17 +79,47 @@ pub fn commit_folder(
     if fs.exists(target).map_err(SaveError::io("look for", target))? {
         return Err(SaveError::Exists { path: target.to_owned() });
     }
+    write_and_publish(fs, target, &temp, files, last, false)
+}
+
+/// As [`commit_folder`], but first removes a `target` that is there, once the new one is on disk. A
+/// power cut between the two leaves neither.
+///
+/// # Errors
+/// As [`commit_folder`] without [`SaveError::Exists`]; the old `target` is then mostly still there.
+pub fn replace_folder(
+    fs: &dyn Fs,
+    target: &Path,
+    files: &[impl NewFile],
+    last: Option<LastFile<'_>>,
+) -> Result<u64, SaveError> {
+    write_and_publish(fs, target, &temp_path(target)?, files, last, true)
+}
+
+/// Writes `temp` and makes it `target`, if it `replaces` what may be there.
+fn write_and_publish(
+    fs: &dyn Fs,
+    target: &Path,
+    temp: &Path,
+    files: &[impl NewFile],
+    last: Option<LastFile<'_>>,
+    replaces: bool,
+) -> Result<u64, SaveError> {
     let mut needed_bytes = 0;
     for (i, file) in files.iter().enumerate() {
         let others = files[..i].iter().map(NewFile::name).chain(last.map(|last| last.name));
         check_name(file.name(), others)?;
         needed_bytes += file.file_len()?;
     }
-    let outcome = write_folder(fs, &temp, files, last)
-        .and_then(|bytes| publish(fs, &temp, target).map(|()| bytes));
+    let outcome = write_folder(fs, temp, files, last).and_then(|bytes| {
+        if replaces && fs.exists(target).map_err(SaveError::io("look for", target))? {
+            remove_folders(fs, parent(target), &[target.to_owned()])?;
+        }
+        publish(fs, temp, target).map(|()| bytes)
+    });
     outcome.map_err(|error| {
         // Best effort: leftovers are removed at the next start.
-        let _ = remove_tree(fs, &temp);
+        let _ = remove_tree(fs, temp);
         explain_no_space(fs, error, target, needed_bytes)
     })
 }

@@ -112,9 +112,7 @@ impl SaveError {
     pub fn is_no_space(&self) -> bool {
         match self {
             SaveError::NoSpace { .. } => true,
-            SaveError::Io { source, .. } => {
-                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-            }
+            SaveError::Io { source, .. } => text::is_disk_full(source),
             _ => false,
         }
     }

@@ -18,7 +18,7 @@ mod remove;
 
 pub use append::{LineFile, Resumed};
 pub(crate) use commit::is_plain_name;
-pub use commit::{FileRecord, LastFile, NewFile, commit_file, commit_folder};
+pub use commit::{FileRecord, LastFile, NewFile, commit_file, commit_folder, replace_folder};
 pub use error::{LoadError, Rejected, SaveError};
 pub use fs::{
     Entry, Fs, ReadFile, RealFs, WriteFile, ensure_dir, hash_file, read_file, remove_tree,

@@ -5,13 +5,15 @@
 
 use super::file::FileEntry;
 use super::hf::{
-    CONFIG_NAME, ConstantFiles, TOKENIZER_NAME, params_file, read_any_params, read_config,
-    read_text_ends,
+    CONFIG_NAME, ConstantFiles, TOKENIZER_NAME, check_files, params_file, read_any_params,
+    read_config, read_text_ends,
 };
 use crate::disk::{LoadError, RealFs, Rejected, SaveError, commit_folder};
+use crate::memory::{self, MemoryError};
 use crate::model::{
-    ConfigError, InputLayer, Layout, Model, ModelConfig, OwnedModel, SideFileError,
+    ConfigError, InputLayer, Layout, Model, ModelConfig, OwnedModel, PackedWeights, SideFileError,
 };
+use kernels::aligned::plan;
 use kernels::{AlignedVec, Pool, Precision};
 use std::path::{Path, PathBuf};
 use text::tokenizer::{TextError, Tokenizer};
@@ -81,7 +83,13 @@ pub enum ModelFolderError {
     /// A file of the input layer cannot be used.
     #[error(transparent)]
     Inputs(#[from] SideFileError),
+    /// The model does not fit into memory.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
 }
+
+/// Memory beside the model that using it takes at least.
+const LOAD_BYTES: usize = 4 << 20;
 
 impl ModelFolderError {
     /// Its stable code, of the list in `docs/errors.md`.
@@ -93,6 +101,7 @@ impl ModelFolderError {
             ModelFolderError::Tokenizer(error) => error.code(),
             ModelFolderError::OtherTokenizer { .. } => "file-mismatch",
             ModelFolderError::Inputs(error) => error.code(),
+            ModelFolderError::Memory(error) => error.code(),
         }
     }
 }
@@ -229,6 +238,12 @@ impl ModelFolder {
         let layout = self.layout()?;
         let tokenizer = self.tokenizer_for(&layout)?;
         let text_ends = self.text_ends(&tokenizer)?;
+        check_files(&self.path, &layout)?;
+        let m = &layout.config;
+        let packed =
+            plan(|| PackedWeights::new(layout.packed_matrices(), precision, false)).bytes();
+        let angles = m.seq_len * m.head_dim * size_of::<f32>();
+        memory::check(layout.len * size_of::<f32>() + packed + angles + LOAD_BYTES, 0)?;
         let params = self.params(&layout)?;
         let inputs = self.inputs(&tokenizer, &layout)?;
         let model = OwnedModel::new(layout, params, inputs, precision, pool);

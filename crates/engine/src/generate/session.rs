@@ -2,7 +2,9 @@
 
 use super::workspace::Workspace;
 use crate::head::Distribution;
+use crate::memory::{self, MemoryError};
 use crate::model::{ContextFull, Layout, Model, NewTokens, Sequence};
+use kernels::aligned::plan;
 use kernels::{Pool, Precision};
 
 /// Text in progress.
@@ -21,6 +23,22 @@ impl Session {
         let sequence = Sequence::new(layout, precision, max_len);
         let workspace = Workspace::new(layout, precision, sequence.max_len(), threads);
         Session { sequence, workspace }
+    }
+
+    /// As [`Session::new`], if there is memory for it.
+    ///
+    /// # Errors
+    /// [`MemoryError`].
+    pub fn within_memory(
+        layout: &Layout,
+        precision: Precision,
+        max_len: usize,
+        threads: usize,
+    ) -> Result<Session, MemoryError> {
+        let make = || Session::new(layout, precision, max_len, threads);
+        let (cache, workspace) = plan(make).bytes();
+        memory::check(cache.saturating_add(workspace), 0)?;
+        Ok(make())
     }
 
     /// Tokens processed so far.

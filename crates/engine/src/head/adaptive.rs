@@ -158,7 +158,7 @@ impl AdaptiveLane {
     }
 
     fn bytes(&self) -> usize {
-        let floats = self.loss.len() + self.dinput.len();
+        let floats = self.loss.size() + self.dinput.size();
         let own = floats * size_of::<f32>() + self.sort.bytes() + self.scratch.bytes();
         own + self.first.bytes()
     }
@@ -292,7 +292,7 @@ impl Predictor for AdaptivePredictor {
 
     fn bytes(&self) -> usize {
         let buffers = [&self.first, &self.narrow, &self.operand, &self.log_p];
-        buffers.into_iter().map(|buffer| buffer.len()).sum::<usize>() * size_of::<f32>()
+        buffers.into_iter().map(|buffer| buffer.size()).sum::<usize>() * size_of::<f32>()
     }
 }
 

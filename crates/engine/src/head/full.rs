@@ -142,6 +142,6 @@ impl Predictor for FullPredictor {
     }
 
     fn bytes(&self) -> usize {
-        self.logits.len() * size_of::<f32>()
+        self.logits.size() * size_of::<f32>()
     }
 }

@@ -68,7 +68,7 @@ impl SoftmaxBuffers {
 
     /// Bytes of the allocations.
     pub fn bytes(&self) -> usize {
-        (self.logits.len() + self.dlogits.len() + self.loss.len()) * size_of::<f32>()
+        (self.logits.size() + self.dlogits.size() + self.loss.size()) * size_of::<f32>()
     }
 }
 

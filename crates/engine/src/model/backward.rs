@@ -167,7 +167,8 @@ fn weight_gradient(
 /// If `is_first`, this is the lane's first micro-batch of the step: gradients of matrices are
 /// overwritten, and added into otherwise. Gradients of gains and input vectors are always added
 /// into; [`Lane::begin_step`] zeroes them. If lanes share the gradients of input vectors, these
-/// still have to be added ([`add_input_gradient`]).
+/// still have to be added ([`add_input_gradient`]). If the lane is to stop, it ends before the next
+/// block, as `forward` does.
 pub fn backward(model: Model, dropout: Option<Dropout>, is_first: bool, lane: &mut Lane) {
     let attention = lane.shape().attention();
     let accum = if is_first { Accum::Replace } else { Accum::Add };
@@ -178,6 +179,9 @@ pub fn backward(model: Model, dropout: Option<Dropout>, is_first: bool, lane: &m
     let gain = gain.of(model.params);
     rmsnorm_backward(dstream, dgain, acts.dinput, stream, gain, acts.rstd, Accum::Replace);
     for (l, slots) in model.layout.layers.iter().enumerate().rev() {
+        if lane.stop.is_requested() {
+            return;
+        }
         let mut block = lane.block(l);
         mlp_branch(model, slots, dropout.map(|d| d.mask(l, 1)), accum, &mut block);
         attention_branch(model, slots, dropout.map(|d| d.mask(l, 0)), accum, attention, &mut block);

@@ -95,7 +95,7 @@ impl DecodeBuffers {
     pub fn bytes(&self) -> usize {
         let floats =
             [&self.stream, &self.rstd, &self.qkv, &self.gate_up, &self.operand, &self.output];
-        let floats: usize = floats.into_iter().map(|floats| floats.len()).sum();
+        let floats: usize = floats.into_iter().map(|floats| floats.size()).sum();
         floats * size_of::<f32>() + self.attention.bytes()
     }
 

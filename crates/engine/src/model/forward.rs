@@ -65,13 +65,17 @@ impl<'a> Model<'a> {
 }
 
 /// Runs the micro-batch in `lane` through every block, and stores the activations and the output
-/// layer's input there.
+/// layer's input there. If the lane is to stop, it ends before the next block, and what it computed
+/// must not be used.
 pub fn forward(model: Model, dropout: Option<Dropout>, lane: &mut Lane) {
     let attention = lane.shape().attention();
     lane.find_inputs(model.inputs);
     let first = lane.block(0);
     model.inputs.forward(first.input, model.params, first.lookups); // F1 input vectors
     for (l, slots) in model.layout.layers.iter().enumerate() {
+        if lane.stop.is_requested() {
+            return;
+        }
         let mut block = lane.block(l);
         attention_branch(model, slots, l, dropout, attention, &mut block);
         mlp_branch(model, slots, l, dropout, &mut block);

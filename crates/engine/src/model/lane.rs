@@ -11,7 +11,7 @@ use super::layout::Layout;
 use super::micro_shape::MicroShape;
 use super::table::{Matrix, Span};
 use kernels::matmul::{self, MatmulShape};
-use kernels::{AlignedVec, Precision, Rows};
+use kernels::{AlignedVec, Precision, Rows, Stop};
 
 /// Target number of rows of a micro-batch: enough for products to run near peak, few enough for its
 /// activations to stay near the cache.
@@ -52,8 +52,8 @@ impl MicroShape {
 pub struct Lane {
     shape: MicroShape,
     /// (N) tokens of the current micro-batch, sequence by sequence, and their targets.
-    tokens: Vec<u32>,
-    targets: Vec<u32>,
+    tokens: AlignedVec<u32>,
+    targets: AlignedVec<u32>,
     n_rows: usize,
     inputs: InputBuffers,
     /// Gradients, laid out as the parameters of which each lane has its own gradient.
@@ -71,6 +71,8 @@ pub struct Lane {
     scratch: AlignedVec<f32>,
     /// Panels of the operands of backward products.
     panels: AlignedVec<u32>,
+    /// Request to end a pass early.
+    pub(crate) stop: Stop,
 }
 
 /// One block's view of a lane's memory.
@@ -121,8 +123,8 @@ impl Lane {
         let n_panels = if training { panel_words(layout, &shape) } else { 0 };
         let n_distinct = shape.distinct_inputs.then_some(shape.n_inputs);
         Lane {
-            tokens: vec![0; n],
-            targets: vec![0; n],
+            tokens: AlignedVec::zeroed(n),
+            targets: AlignedVec::zeroed(n),
             n_rows: 0,
             inputs: InputBuffers::new(&shape.config, n, shape.seq_len, n_distinct),
             grads: AlignedVec::zeroed(if training { layout.lane_len } else { 0 }),
@@ -135,6 +137,7 @@ impl Lane {
             input_start: OutputActs::buffers(&shape)[0].floats,
             scratch: AlignedVec::zeroed(Scratch::floats(&shape)),
             panels: AlignedVec::zeroed(n_panels),
+            stop: Stop::default(),
             shape,
         }
     }
@@ -147,13 +150,13 @@ impl Lane {
     /// Name and bytes of each allocation.
     pub fn memory(&self) -> [(&'static str, usize); 5] {
         let float = size_of::<f32>();
-        let batch = (self.tokens.len() + self.targets.len()) * size_of::<u32>();
-        let workspace = self.output.len() + self.scratch.len();
+        let batch = (self.tokens.size() + self.targets.size()) * size_of::<u32>();
+        let workspace = self.output.size() + self.scratch.size();
         [
-            ("gradients", self.grads.len() * float),
-            ("activations", (self.stream.len() + self.blocks.len()) * float),
+            ("gradients", self.grads.size() * float),
+            ("activations", (self.stream.size() + self.blocks.size()) * float),
             ("workspace", workspace * float),
-            ("backward panels", self.panels.len() * size_of::<u32>()),
+            ("backward panels", self.panels.size() * size_of::<u32>()),
             ("inputs", self.inputs.bytes() + batch),
         ]
     }

@@ -9,6 +9,7 @@
 //! was not packed since its parameters changed is an error.
 
 use super::table::{Matrix, Span};
+use kernels::aligned::is_planning;
 use kernels::matmul::{self, Packed};
 use kernels::{AlignedVec, Pool, Precision};
 use std::ops::Range;
@@ -118,7 +119,9 @@ impl PackedWeights {
         let n_panels = n.div_ceil(matmul::panel_cols());
         let panel_words = matmul::packed_len(self.precision, k, n) / n_panels;
         let step = (TASK_WORDS / panel_words).max(1);
-        for first in (0..n_panels).step_by(step) {
+        // A plan needs no list of its tasks, which can be long.
+        let n_listed = if is_planning() { 0 } else { n_panels };
+        for first in (0..n_listed).step_by(step) {
             let panels = first..(first + step).min(n_panels);
             self.ranges.push(start + panels.start * panel_words..start + panels.end * panel_words);
             self.tasks.push(PackTask { matrix, read_by, side, panels });
@@ -199,7 +202,7 @@ impl PackedWeights {
 
     /// Bytes of the allocation.
     pub fn bytes(&self) -> usize {
-        self.words.len() * size_of::<u32>()
+        self.words.size() * size_of::<u32>()
     }
 }
 

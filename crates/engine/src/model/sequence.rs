@@ -88,7 +88,7 @@ impl Sequence {
 
     /// Bytes of the cache.
     pub fn bytes(&self) -> usize {
-        self.cache.len() * size_of::<u32>()
+        self.cache.size() * size_of::<u32>()
     }
 
     /// Checks that `n` more tokens fit.

@@ -75,6 +75,6 @@ impl SharedAttention {
 
     /// Bytes of the scratch.
     pub fn bytes(&self) -> usize {
-        self.scratch.iter().map(|scratch| scratch.len() * size_of::<f32>()).sum()
+        self.scratch.iter().map(|scratch| scratch.size() * size_of::<f32>()).sum()
     }
 }

@@ -3,6 +3,7 @@
 use super::plan::{StepError, StepReport};
 use crate::checkpoint::Saved;
 use crate::disk::{Rejected, SaveError};
+use kernels::Stop;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -193,6 +194,12 @@ pub trait Observer {
 
     /// Polled between steps; `true` saves the run and ends it.
     fn should_stop(&self) -> bool;
+
+    /// Request to end the work in progress at once, as Ctrl-C does; a step in progress is then
+    /// discarded. It also ends the run, as [`Observer::should_stop`] does.
+    fn stop(&self) -> Stop {
+        Stop::default()
+    }
 }
 
 /// How a run ended.

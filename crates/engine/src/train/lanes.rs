@@ -14,7 +14,7 @@ use crate::model::{
     ActiveRows, Gradients, InputLayer, Lane, Layout, MicroShape, Model, Span, add_input_gradient,
     forward,
 };
-use kernels::{AlignedVec, Pool};
+use kernels::{AlignedVec, Pool, Stop};
 use std::ops::Range;
 
 /// Source of batches: a pure function of (step, sequence).
@@ -54,6 +54,7 @@ pub struct Lanes {
     shared_grads: AlignedVec<f32>,
     lane_len: usize,
     pool: Pool,
+    stop: Stop,
 }
 
 impl Lanes {
@@ -89,7 +90,19 @@ impl Lanes {
             shared_grads: AlignedVec::zeroed(n_shared),
             lane_len: layout.lane_len,
             pool: Pool::new(spec.threads),
+            stop: Stop::default(),
         }
+    }
+
+    /// Ends passes early from now on where `stop` is requested.
+    pub fn stop_at(&mut self, stop: &Stop) {
+        self.lanes.iter_mut().for_each(|lane| lane.stop = stop.clone());
+        self.stop = stop.clone();
+    }
+
+    /// Whether a stop is requested; what the last passes computed must then not be used.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.is_requested()
     }
 
     /// Number of micro-batches of a step: that of the lane with the most sequences.
@@ -167,6 +180,9 @@ impl Lanes {
         active.clear();
         for (lane, share) in self.lanes.iter_mut().zip(&self.shares) {
             for first in share.clone().step_by(lane.shape().n_seqs) {
+                if self.stop.is_requested() {
+                    return;
+                }
                 read_sequences(lane, source, step, first..share.end);
                 active.note_tokens(lane.tokens(), lane.targets());
                 if let Some(ngrams) = layout.inputs.ngrams {
@@ -180,12 +196,16 @@ impl Lanes {
     /// Loss over sequences `0..n` of `source`, without gradients.
     ///
     /// Each sequence has its own sum, and these are added in order, so the bits depend neither on
-    /// the number of lanes and threads nor on how sequences are grouped.
+    /// the number of lanes and threads nor on how sequences are grouped. Ends early if a stop is
+    /// requested.
     pub fn evaluate(&mut self, model: Model, source: &dyn SequenceSource, n: usize) -> LossSum {
-        let Lanes { lanes, head, pool, .. } = self;
+        let Lanes { lanes, head, pool, stop, .. } = self;
         let (n_seqs, t) = (lanes[0].shape().n_seqs, lanes[0].shape().seq_len);
         let mut total = LossSum::default();
         for first in (0..n).step_by(n_seqs * lanes.len()) {
+            if stop.is_requested() {
+                break;
+            }
             let forward = |i: usize, lane: &mut Lane| {
                 read_sequences(lane, source, 0, (first + i * n_seqs).min(n)..n);
                 if lane.n_rows() > 0 {
@@ -237,7 +257,7 @@ impl Lanes {
     pub fn memory(&self) -> Vec<(&'static str, usize)> {
         let n_lanes = self.lanes.len();
         let of_lanes = self.lanes[0].memory().map(|(name, bytes)| (name, bytes * n_lanes));
-        let shared = ("gradients of tables", self.shared_grads.len() * size_of::<f32>());
+        let shared = ("gradients of tables", self.shared_grads.size() * size_of::<f32>());
         let all = of_lanes.into_iter().chain(self.head.memory()).chain([shared]);
         all.filter(|(_, bytes)| *bytes > 0).collect()
     }

@@ -3,6 +3,7 @@
 pub mod events;
 mod lanes;
 mod measure;
+mod memory;
 mod optim;
 mod plan;
 pub mod run;
@@ -14,6 +15,7 @@ mod trainer;
 pub(crate) use lanes::read_sequences;
 pub use lanes::{Lanes, LanesSpec, SequenceSource};
 pub use measure::{Measured, measure, measure_loss};
+pub use memory::training_memory;
 pub use optim::{
     AdamW, AdamWOptions, Optimizer, Pieces, ReadTensor, RestoreError, RowUpdates, StateTensor,
     StepGradients,

@@ -49,6 +49,12 @@ pub enum StepError {
         /// The step.
         step: u64,
     },
+    /// A stop was requested during the step.
+    #[error("step {step}: stopped before it was complete")]
+    Stopped {
+        /// The step.
+        step: u64,
+    },
     /// A number is NaN or infinite.
     #[error("step {step}: {what} is not finite (loss {loss_nats}, gradient norm {grad_norm})")]
     NotFinite {
@@ -68,6 +74,7 @@ impl StepError {
     pub fn code(&self) -> &'static str {
         match self {
             StepError::NoTargets { .. } => "step-without-targets",
+            StepError::Stopped { .. } => "cancelled",
             StepError::NotFinite { .. } => "not-finite",
         }
     }

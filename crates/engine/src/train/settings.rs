@@ -375,14 +375,15 @@ impl TrainSettings {
         n_steps: u64,
         n_tokens: usize,
     ) -> TrainConfig {
-        let epochs = n_steps as f64 * (batch_seqs * model.seq_len) as f64 / n_tokens.max(1) as f64;
+        let epochs = n_steps as f64 * batch_seqs.saturating_mul(model.seq_len) as f64
+            / n_tokens.max(1) as f64;
         TrainConfig {
             batch_seqs,
             n_steps,
             lr: self.lr.unwrap_or(5e-3 * (128.0 / model.model_dim as f32).clamp(0.1, 1.0)),
             // A short run that reaches the full rate too soon never recovers (`docs/log.md`).
             warmup_steps: self.warmup_steps.unwrap_or((n_steps / 4).clamp(1, 150)),
-            decay_steps: self.decay_steps.unwrap_or(n_steps * 8 / 10),
+            decay_steps: self.decay_steps.unwrap_or((u128::from(n_steps) * 8 / 10) as u64),
             optimizer: match &self.optimizer {
                 Some(settings) => settings.resolve(),
                 None => {

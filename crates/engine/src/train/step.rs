@@ -23,12 +23,16 @@ impl Trainer {
         self.apply(plan)
     }
 
-    /// First half of a step: gradients of the summed loss of the batch.
+    /// First half of a step: gradients of the summed loss of the batch. Ends early if a stop is
+    /// requested; the second half then refuses the step.
     pub fn accumulate(&mut self, source: &dyn SequenceSource, plan: &StepPlan) {
         self.prepare_rows(source, plan.step);
         let model = self.owned.model();
         self.lanes.begin_step(model, plan.step);
         for number in 0..self.lanes.n_micro_batches() {
+            if self.lanes.is_stopped() {
+                return;
+            }
             self.lanes.micro_batch(
                 model,
                 number,
@@ -51,6 +55,9 @@ impl Trainer {
     /// # Errors
     /// [`StepError`]; the state is then exactly as it was before the step.
     pub fn apply(&mut self, plan: &StepPlan) -> Result<StepReport, StepError> {
+        if self.lanes.is_stopped() {
+            return Err(self.refuse(StepError::Stopped { step: plan.step }));
+        }
         let sum = self.lanes.loss_sum();
         if sum.n_tok == 0 {
             return Err(self.refuse(StepError::NoTargets { step: plan.step }));

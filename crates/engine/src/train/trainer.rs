@@ -6,7 +6,7 @@ use super::plan::StepError;
 use crate::head::LossSum;
 use crate::model::{ActiveRows, InputLayer, Layout, Model, OwnedModel, ReadBy};
 use kernels::reduce::all_finite;
-use kernels::{AlignedVec, Pool};
+use kernels::{AlignedVec, Pool, Stop};
 
 /// Parts of a [`Trainer`].
 #[derive(Debug)]
@@ -116,7 +116,13 @@ impl Trainer {
         result
     }
 
-    /// Mean loss over sequences `0..n` of `source`, with every pending update applied.
+    /// Ends steps and evaluations early from now on where `stop` is requested.
+    pub fn stop_at(&mut self, stop: &Stop) {
+        self.lanes.stop_at(stop);
+    }
+
+    /// Mean loss over sequences `0..n` of `source`, with every pending update applied. Ends early
+    /// if a stop is requested.
     pub fn evaluate(&mut self, source: &dyn SequenceSource, n: usize) -> LossSum {
         self.with_current(|model, lanes, _| lanes.evaluate(model, source, n))
     }

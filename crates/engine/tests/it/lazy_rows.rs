@@ -5,7 +5,9 @@ use crate::support::{Saved, Tiny, bits};
 use engine::head::HeadConfig;
 use engine::train::{RowUpdates, SequenceSource, StepError, Trainer};
 use kernels::Precision;
+use kernels::Stop;
 use kernels::rng::{Purpose, Rng};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 const VOCAB: usize = 60;
 const N_STEPS: u64 = 40;
@@ -156,6 +158,49 @@ fn a_refused_step_has_no_effect() {
             assert!(before == bits(&refused) && before == bits(&without), "step {number}");
         }
         assert!(bits(&refused) == bits(&without));
+    }
+}
+
+/// [`Rare`], which requests a stop when a sequence is read for the `left`th time.
+struct Stopping {
+    left: AtomicI64,
+    stop: Stop,
+}
+
+impl SequenceSource for Stopping {
+    fn fill(&self, step: u64, index: usize, tokens: &mut [u32], targets: &mut [u32]) {
+        Rare.fill(step, index, tokens, targets);
+        if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.stop.request();
+        }
+    }
+}
+
+/// A step that is stopped anywhere is as if it had not begun.
+#[test]
+fn a_stopped_step_has_no_effect() {
+    for tiny in variants() {
+        let [mut stopped, mut without] = [(); 2].map(|()| tiny.trainer(2));
+        let (mut n_stopped, mut number) = (0, 0);
+        for left in 1.. {
+            let (before, plan) = (bits(&stopped), tiny.plan(number));
+            let source = Stopping { left: left.into(), stop: Stop::default() };
+            stopped.stop_at(&source.stop);
+            match stopped.step(&source, &plan) {
+                Err(StepError::Stopped { .. }) => n_stopped += 1,
+                Err(error) => panic!("{error}"),
+                // The stop came after the last sequence was read.
+                Ok(_) => break,
+            }
+            assert!(before == bits(&stopped), "stopped at sequence {left}");
+            stopped.stop_at(&Stop::default());
+            for trainer in [&mut stopped, &mut without] {
+                step(&tiny, trainer, number);
+            }
+            number += 1;
+            assert!(bits(&stopped) == bits(&without), "after a stop at sequence {left}");
+        }
+        assert!(n_stopped > 2);
     }
 }
 

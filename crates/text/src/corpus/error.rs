@@ -216,8 +216,6 @@ impl Error {
 
     /// Whether the cause is a full disk or quota.
     pub fn is_disk_full(&self) -> bool {
-        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-        matches!(self, Error::Unwritable { source, .. }
-            if matches!(source.kind(), StorageFull | QuotaExceeded))
+        matches!(self, Error::Unwritable { source, .. } if crate::is_disk_full(source))
     }
 }

@@ -23,7 +23,9 @@ pub use surface::split_sentences;
 use grammar::Grammar;
 use parser::Parser;
 use std::io::Write;
+use std::panic::resume_unwind;
 use std::sync::LazyLock;
+use std::thread::ScopedJoinHandle;
 use writer::Writer;
 
 static GRAMMAR: LazyLock<Grammar> = LazyLock::new(|| {
@@ -96,11 +98,14 @@ fn story_batches(seed: u64, first: u64, threads: u64) -> Vec<Vec<String>> {
     };
     std::thread::scope(|scope| {
         let batch = &batch;
-        let writing: Vec<_> = (0..threads).map(|t| scope.spawn(move || batch(t))).collect();
-        let results = writing.into_iter().map(|thread| thread.join());
-        results
-            .map(|batch| batch.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
+        let start = |t| std::thread::Builder::new().spawn_scoped(scope, move || batch(t)).ok();
+        let writing: Vec<_> = (0..threads).map(start).collect();
+        // A batch for which the system has no thread is written on this one.
+        let result = |(t, thread): (usize, Option<ScopedJoinHandle<_>>)| match thread {
+            Some(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            None => batch(t as u64),
+        };
+        writing.into_iter().enumerate().map(result).collect()
     })
 }
 

@@ -5,7 +5,7 @@ use super::bytes;
 use super::count::{self, Counts};
 use super::error::TextError;
 use super::options::TrainOptions;
-use super::parallel::Control;
+use super::parallel::{Control, apart};
 use super::pretokenize::SplitRule;
 use super::specials::Specials;
 use rustc_hash::FxHashMap;
@@ -28,8 +28,12 @@ pub(super) fn train(
 ) -> Result<ByteBpe, TextError> {
     let counts = count::count_some(texts, SplitRule::Gpt2, control)?;
     let n_specials = specials.tokens().len();
-    let learnt =
-        learn(&count::limited(&counts), options.vocab_size - n_specials, options.min_count)?;
+    let learnt = learn(
+        &count::limited(&counts),
+        options.vocab_size - n_specials,
+        options.min_count,
+        control,
+    )?;
     let tokens = specials.bytes().chain(learnt.tokens.iter().cloned()).collect();
     ByteBpe::new(SplitRule::Gpt2, tokens, |id| specials.contains(id), &learnt.merges)
 }
@@ -38,11 +42,12 @@ pub(super) fn train(
 /// pair is merged only if it occurs at least `min_count` times.
 ///
 /// # Errors
-/// [`TextError::Learn`] if the trainer fails, for which no cause is known.
+/// [`TextError::Learn`] if the trainer fails, for which no cause is known; as [`apart`].
 pub(super) fn learn(
     counts: &Counts,
     n_tokens: usize,
     min_count: u64,
+    control: &Control,
 ) -> Result<LearntMerges, TextError> {
     let failed = |found: String| TextError::Learn { found };
     let divisor = divisor(counts);
@@ -56,10 +61,13 @@ pub(super) fn learn(
     let words = words
         .map(|&(word, count)| (bytes::to_alphabet(word.as_bytes()).into(), count / divisor))
         .collect();
-    let mut model = BPE::default();
-    trainer.do_train(&words, &mut model).map_err(|e| failed(e.to_string()))?;
-
-    let written = serde_json::to_vec(&model).map_err(|e| failed(e.to_string()))?;
+    // The trainer does not look whether it should stop.
+    let written = apart(control, move || {
+        let mut model = BPE::default();
+        trainer.do_train(&words, &mut model).map_err(|e| e.to_string())?;
+        serde_json::to_vec(&model).map_err(|e| e.to_string())
+    })?;
+    let written = written.map_err(failed)?;
     let trained: Trained = serde_json::from_slice(&written).map_err(|e| failed(e.to_string()))?;
     let read = |token: &str| {
         let bytes = bytes::from_alphabet(token).map(Vec::into_boxed_slice);
@@ -100,10 +108,10 @@ mod tests {
     #[test]
     fn the_most_frequent_pairs_are_learnt() {
         let counts = vec![(" low", 5), (" lower", 2), (" newest", 6), (" widest", 3)];
-        let learnt = learn(&counts, 256 + 4, 1).unwrap();
+        let learnt = learn(&counts, 256 + 4, 1, &Control::threads(1)).unwrap();
         assert_eq!(strings(&learnt), ["es", "est", "lo", " lo"]);
         assert_eq!(learnt.merges[1], (b"es".as_slice().into(), b"t".as_slice().into()));
-        assert_eq!(strings(&learn(&counts, 1000, 8).unwrap()), ["es", "est"]);
+        assert_eq!(strings(&learn(&counts, 1000, 8, &Control::threads(1)).unwrap()), ["es", "est"]);
     }
 
     #[test]
@@ -111,9 +119,9 @@ mod tests {
         let text: String = (0..3000u64).map(|i| format!(" {}", i * i * 7919 % 100_003)).collect();
         let counts =
             count::count(&[&text], |t| SplitRule::Gpt2.split(t), &mut Control::threads(2)).unwrap();
-        let first = learn(&counts, 1500, 1).unwrap();
+        let first = learn(&counts, 1500, 1, &Control::threads(1)).unwrap();
         for _ in 0..3 {
-            let again = learn(&counts, 1500, 1).unwrap();
+            let again = learn(&counts, 1500, 1, &Control::threads(1)).unwrap();
             assert!(first.tokens == again.tokens && first.merges == again.merges);
         }
     }
@@ -122,6 +130,6 @@ mod tests {
     fn counts_beyond_32_bits_are_scaled() {
         let counts = vec![("ab", 1 << 40), ("cd", 1 << 39), ("ef", 1)];
         assert!(divisor(&counts) > 700);
-        assert_eq!(strings(&learn(&counts, 1000, 1).unwrap()), ["ab", "cd"]);
+        assert_eq!(strings(&learn(&counts, 1000, 1, &Control::threads(1)).unwrap()), ["ab", "cd"]);
     }
 }

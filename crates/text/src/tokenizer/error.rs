@@ -113,6 +113,13 @@ pub enum TextError {
         position: usize,
     },
 
+    /// The system refused a thread.
+    #[error("the system refused to start a thread: {source}")]
+    NoThread {
+        /// What the system said.
+        source: std::io::Error,
+    },
+
     /// The cancellation flag was set.
     #[error("cancelled")]
     Cancelled,
@@ -131,6 +138,7 @@ impl TextError {
             TextError::NoWords { .. } => "text-without-words",
             TextError::Learn { .. } => "tokenizer-bug",
             TextError::UnknownId { .. } | TextError::NoId { .. } => "ids-refused",
+            TextError::NoThread { .. } => "no-thread",
             TextError::Cancelled => "cancelled",
         }
     }

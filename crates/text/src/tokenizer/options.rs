@@ -116,15 +116,21 @@ impl TrainOptions {
         }
         let n_bytes = if self.kind == TokenizerKind::Split { 0 } else { 256 };
         let n_pieces = self.n_pieces();
-        let smallest = names.len() + n_bytes + n_pieces + 1;
+        let others = names.len() + n_bytes + 1;
+        // Unless their number is given, pieces are a share of the vocabulary themselves.
+        let with_pieces =
+            |vocab_size| others + TrainOptions { vocab_size, ..self.clone() }.n_pieces();
+        let is_enough = |vocab_size: &usize| *vocab_size >= with_pieces(*vocab_size);
+        let smallest = (others..=VOCAB_SIZE_MAX).find(is_enough).unwrap_or(VOCAB_SIZE_MAX);
         if !(smallest..=VOCAB_SIZE_MAX).contains(&self.vocab_size) {
             return Err(TextError::Option {
                 field: "vocab_size",
                 found: self.vocab_size.to_string(),
                 expected: format!(
-                    "{smallest} to {VOCAB_SIZE_MAX} ({} special tokens, {n_bytes} bytes, \
-                     {n_pieces} pieces, and something to learn)",
-                    names.len()
+                    "{smallest} to {VOCAB_SIZE_MAX} (there are {} special tokens, {n_bytes} bytes, {}and \
+                     something to learn)",
+                    names.len(),
+                    if n_pieces > 0 { "pieces of words, " } else { "" }
                 ),
             });
         }
@@ -140,6 +146,19 @@ mod tests {
     fn kinds_have_names() {
         for kind in TokenizerKind::ALL {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        }
+    }
+
+    #[test]
+    fn the_smallest_vocabulary_that_is_named_is_valid() {
+        for kind in TokenizerKind::ALL {
+            let with = |vocab_size| TrainOptions { vocab_size, ..TrainOptions::new(kind) };
+            for bad in [0, 1, VOCAB_SIZE_MAX + 1, usize::MAX] {
+                let Err(TextError::Option { expected, .. }) = with(bad).check() else { panic!() };
+                let smallest: usize = expected.split(' ').next().unwrap().parse().unwrap();
+                with(smallest).check().unwrap();
+                assert!(with(smallest - 1).check().is_err(), "{kind}: {smallest}");
+            }
         }
     }
 

@@ -7,7 +7,8 @@
 
 use super::error::TextError;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
 
 /// Smallest chunk, in bytes: about 20 ms of work.
 pub(super) const CHUNK_LEN: usize = 1 << 20;
@@ -47,6 +48,36 @@ impl Control<'_> {
 
 fn is_set(cancel: Option<&AtomicBool>) -> bool {
     cancel.is_some_and(|flag| flag.load(Ordering::Relaxed))
+}
+
+/// Time between looks at the cancellation flag while another thread works.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Runs work that cannot be interrupted on a thread of its own, which is left behind if the control
+/// is cancelled meanwhile.
+///
+/// # Errors
+/// [`TextError::Cancelled`], or [`TextError::NoThread`] if the system has no thread for it.
+pub(super) fn apart<R: Send + 'static>(
+    control: &Control,
+    work: impl FnOnce() -> R + Send + 'static,
+) -> Result<R, TextError> {
+    let (sender, receiver) = sync_channel(1);
+    let work = move || drop(sender.send(work()));
+    let thread = std::thread::Builder::new().name("apart".to_owned()).spawn(work);
+    let thread = thread.map_err(|source| TextError::NoThread { source })?;
+    loop {
+        control.check()?;
+        match receiver.recv_timeout(LOOK) {
+            Ok(result) => return Ok(result),
+            Err(RecvTimeoutError::Timeout) => {}
+            // It sends unless it panics.
+            Err(RecvTimeoutError::Disconnected) => match thread.join() {
+                Err(panic) => std::panic::resume_unwind(panic),
+                Ok(()) => return Err(TextError::Cancelled),
+            },
+        }
+    }
 }
 
 /// Cuts each text into chunks of at least `len_min` bytes before blanks that follow non-blanks.
@@ -151,15 +182,16 @@ pub(super) fn map_in_order<C: Sync, S, R: Send, E: From<TextError>>(
 
     let cancel = control.cancel;
     std::thread::scope(|scope| {
-        let receivers: Vec<_> = (0..n_threads)
-            .map(|thread| {
-                let (sender, receiver) = sync_channel(N_AHEAD);
-                let (start, work) = (&start, &work);
-                let mine = chunks.iter().skip(thread).step_by(n_threads);
-                scope.spawn(move || work_on(mine, cancel, &sender, start(), work));
-                receiver
-            })
-            .collect();
+        let start_thread = |thread| {
+            let (sender, receiver) = sync_channel(N_AHEAD);
+            let (start, work) = (&start, &work);
+            let mine = chunks.iter().skip(thread).step_by(n_threads);
+            std::thread::Builder::new()
+                .spawn_scoped(scope, move || work_on(mine, cancel, &sender, start(), work))
+                .map_err(|source| TextError::NoThread { source })?;
+            Ok::<_, TextError>(receiver)
+        };
+        let receivers: Vec<_> = (0..n_threads).map(start_thread).collect::<Result<_, _>>()?;
         for (i, chunk) in chunks.iter().enumerate() {
             control.check()?;
             // A thread stops early only if cancelled, or on a panic, which the scope propagates.
@@ -253,6 +285,24 @@ mod tests {
             assert!(matches!(lengths(&[&text], &mut control), Err(TextError::Cancelled)));
             assert_eq!(n_seen, 1);
         }
+    }
+
+    #[test]
+    fn work_apart_is_left_behind_when_cancelled() {
+        assert_eq!(apart(&Control::threads(1), || 7).unwrap(), 7);
+        let cancel = AtomicBool::new(true);
+        let control = Control { cancel: Some(&cancel), ..Control::default() };
+        let (release, wait) = sync_channel::<()>(1);
+        // Without cancellation this would wait for ever.
+        let result = apart(&control, move || wait.recv().is_ok());
+        assert!(matches!(result, Err(TextError::Cancelled)));
+        drop(release);
+    }
+
+    #[test]
+    #[should_panic(expected = "planted")]
+    fn a_panic_of_work_apart_is_passed_on() {
+        let _ = apart(&Control::threads(1), || panic!("planted"));
     }
 
     #[test]

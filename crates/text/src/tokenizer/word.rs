@@ -31,17 +31,21 @@ pub(super) fn train(
     control: &mut Control,
 ) -> Result<ByteBpe, TextError> {
     let counts = count::count_some(texts, SplitRule::Words, control)?;
-    let learnt = learn_pieces(&counts, options.n_pieces())?;
+    let learnt = learn_pieces(&counts, options.n_pieces(), control)?;
     let tokens = choose(options, &counts, specials, &learnt.tokens);
     ByteBpe::new(SplitRule::Words, tokens, |id| specials.contains(id), &learnt.merges)
 }
 
 /// Learns pieces from every distinct word counted once: pieces spell rare and new words, and these
 /// resemble other rare words, which are most of the distinct words.
-fn learn_pieces(counts: &Counts, n_pieces: usize) -> Result<LearntMerges, TextError> {
+fn learn_pieces(
+    counts: &Counts,
+    n_pieces: usize,
+    control: &Control,
+) -> Result<LearntMerges, TextError> {
     let mut once = count::limited(counts);
     once.iter_mut().for_each(|(_, count)| *count = 1);
-    bpe_train::learn(&once, 256 + n_pieces, 2)
+    bpe_train::learn(&once, 256 + n_pieces, 2, control)
 }
 
 /// The tokens by id. A word that is also a byte or a piece needs no further token.

@@ -16,7 +16,7 @@ fn absurd_flags_are_refused_by_name() {
         ("--set model.n_kv_heads=0", 2, &["n_kv_heads = 0"]),
         ("--dim 0", 2, &["model_dim = 0"]),
         ("--dim 17 --heads 1", 2, &["model_dim = 17", "even"]),
-        ("--dim 65536 --layers 512", 2, &["MiB", "fewer layers"]),
+        ("--dim 65536 --layers 512", 2, &["of memory, and", "available"]),
         ("--seq-len 0", 2, &["seq_len = 0"]),
         ("--seq-len 9000000", 2, &["seq_len = 9000000"]),
         ("--seq-len 100000", 2, &["tokens", "give more text", "seq_len"]),

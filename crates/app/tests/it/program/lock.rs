@@ -7,7 +7,7 @@ use engine::disk::RunLock;
 #[test]
 fn a_second_trainer_is_refused_with_the_process_id_of_the_first() {
     let scene = Scene::new();
-    let mut first = scene.train_slowly().spawn().unwrap();
+    let mut first = scene.train_slowly(&["--steps", "60"]).spawn().unwrap();
     let _open = read_until(&mut first, "folder ");
     let owner = format!("process {}", first.id());
     let second = run(scene.path(), &["resume", "slow"]);

@@ -12,7 +12,7 @@ const TRAIN: &str = "train text.txt --steps 60 --dim 16 --layers 2 --heads 2 --s
     --eval-every 11 --sample-every 25 --threads 1";
 
 /// Steps so slow that a signal always arrives during one.
-const TRAIN_SLOWLY: &str = "train text.txt --out slow --steps 60 --dim 384 --layers 6 \
+const TRAIN_SLOWLY: &str = "train text.txt --out slow --dim 384 --layers 6 \
     --seq-len 128 --batch 128 --lanes 2 --tokenizer char --holdout 0 --precision f32";
 
 /// A folder with `text.txt`, in which the program runs.
@@ -71,13 +71,13 @@ impl Scene {
         command
     }
 
-    /// A run in the folder `slow` whose first step takes seconds.
-    pub fn train_slowly(&self) -> std::process::Command {
+    /// A run in the folder `slow` whose first step takes seconds; `length` says how long it is.
+    pub fn train_slowly(&self, length: &[&str]) -> std::process::Command {
         let text = self.path().join("text.txt");
         let long: String = std::fs::read_to_string(&text).unwrap().repeat(20);
         std::fs::write(text, long).unwrap();
         let mut command = program(self.path());
-        command.args(TRAIN_SLOWLY.split_whitespace());
+        command.args(TRAIN_SLOWLY.split_whitespace()).args(length);
         command
     }
 

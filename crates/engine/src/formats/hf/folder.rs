@@ -110,8 +110,8 @@ pub fn read_any_params(
     folder: &Path,
     layout: &Layout,
 ) -> Result<(AlignedVec<f32>, Option<LoadError>), LoadError> {
-    let mut files = ParamFiles::open(folder)?;
-    files.expect_exactly(&layout.tensors)?;
+    let mut files = check_files(folder, layout)?;
+    // Only now: a small file cannot ask for much memory.
     let mut params = AlignedVec::zeroed(layout.len);
     let mut bad = Vec::new();
     for tensor in &layout.tensors {
@@ -126,6 +126,19 @@ pub fn read_any_params(
         n_others: bad.len() - 1,
     });
     Ok((params, not_finite))
+}
+
+/// Opens the files of a model's parameters and compares their tables with `layout`.
+///
+/// # Errors
+/// As [`read_params`].
+pub(in crate::formats) fn check_files(
+    folder: &Path,
+    layout: &Layout,
+) -> Result<ParamFiles, LoadError> {
+    let files = ParamFiles::open(folder)?;
+    files.expect_exactly(&layout.tensors)?;
+    Ok(files)
 }
 
 /// Reads the configuration of a model folder.

@@ -9,6 +9,7 @@ mod param_files;
 
 pub use config::{CONFIG_BYTES_MAX, config_json, parse_config};
 pub(crate) use folder::TOKENIZER_NAME;
+pub(in crate::formats) use folder::check_files;
 pub(super) use folder::{CONFIG_NAME, read_config, read_text_ends};
 pub use folder::{ConstantFiles, params_file, read_any_params, read_params};
 pub use generation_config::{TokenIds, generation_config_json};

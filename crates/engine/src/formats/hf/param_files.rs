@@ -26,7 +26,7 @@ const N_TENSORS_MAX: usize = 65_536;
 const N_SHARDS_MAX: usize = 1024;
 
 /// The files, open, with the place of each tensor.
-pub(super) struct ParamFiles {
+pub(in crate::formats) struct ParamFiles {
     files: Vec<TensorFile>,
     /// Index into `files` by the name of a tensor, if an index names it.
     place: Option<FxHashMap<String, usize>>,

@@ -79,9 +79,9 @@ impl ClassScratch {
 
     /// Bytes of the allocations.
     pub fn bytes(&self) -> usize {
-        let narrow = self.narrow.len() + self.narrow_operand.len();
-        let floats = self.input.len() + narrow + self.logits.len() + self.dlogits.len();
-        (floats + self.panels.len() + self.targets.len()) * size_of::<f32>()
+        let narrow = self.narrow.size() + self.narrow_operand.size();
+        let floats = self.input.size() + narrow + self.logits.size() + self.dlogits.size();
+        (floats + self.panels.size() + self.targets.len()) * size_of::<f32>()
     }
 
     /// Copies the next rows of `places`, (input, row, target), as many as a block holds; returns

@@ -1,26 +1,29 @@
 //! Class sort: the rows of a micro-batch by the class of their targets.
 
+use kernels::AlignedVec;
 use kernels::cross_entropy::IGNORE;
 
 /// Rows sorted by class, in their order within a class.
 #[derive(Debug)]
 pub struct ClassSort {
     /// (N) output of the first softmax for each row's target (a token or its class), or [`IGNORE`].
-    output: Vec<u32>,
+    output: AlignedVec<u32>,
     /// (classes + 1) start of each class's rows in `rows`.
     starts: Vec<usize>,
     /// (N) the rows that have a target, class after class.
-    rows: Vec<u32>,
+    rows: AlignedVec<u32>,
     n_rows: usize,
 }
 
 impl ClassSort {
     /// Buffers for `n_rows` rows and `n_classes` classes.
     pub fn new(n_rows: usize, n_classes: usize) -> ClassSort {
+        let mut output = AlignedVec::zeroed(n_rows);
+        output.fill(IGNORE);
         ClassSort {
-            output: vec![IGNORE; n_rows],
+            output,
             starts: vec![0; n_classes + 1],
-            rows: vec![0; n_rows],
+            rows: AlignedVec::zeroed(n_rows),
             n_rows: 0,
         }
     }
@@ -68,7 +71,7 @@ impl ClassSort {
 
     /// Bytes of the allocations.
     pub fn bytes(&self) -> usize {
-        let ids = self.output.len() + self.rows.len();
+        let ids = self.output.size() + self.rows.size();
         ids * size_of::<u32>() + self.starts.len() * size_of::<usize>()
     }
 

@@ -68,7 +68,7 @@ impl Predictor for FactoredPredictor {
     }
 
     fn bytes(&self) -> usize {
-        (self.class_log_p.len() + self.log_p.len()) * size_of::<f32>()
+        (self.class_log_p.size() + self.log_p.size()) * size_of::<f32>()
     }
 }
 

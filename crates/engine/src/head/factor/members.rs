@@ -68,7 +68,7 @@ impl Members {
 
     /// Bytes of the allocations.
     pub fn bytes(&self) -> usize {
-        let rows = (self.loss.len() + self.dinput.len()) * size_of::<f32>();
+        let rows = (self.loss.size() + self.dinput.size()) * size_of::<f32>();
         rows + self.scratch.iter().map(ClassScratch::bytes).sum::<usize>()
     }
 

@@ -107,7 +107,7 @@ impl SampledTokens {
 
     /// Bytes of the allocations.
     pub fn bytes(&self) -> usize {
-        let words = self.forward.len() + self.backward.len() + self.rows.len();
+        let words = self.forward.size() + self.backward.size() + self.rows.size();
         let others = self.ids.len() + self.corrections.len();
         (words + others) * size_of::<u32>() + self.sums.len() * size_of::<f64>()
     }

@@ -16,7 +16,7 @@ pub struct SampledRows {
     /// Rows of a block of logits.
     n_rows: usize,
     /// (R) index of the target's logit, or [`IGNORE`].
-    places: Vec<u32>,
+    places: AlignedVec<u32>,
     /// (N) logits of the targets, then their gradients.
     target_logits: AlignedVec<f32>,
     /// (K + 1, C) gradient of the sampled tokens' rows, over all micro-batches of the step.
@@ -33,7 +33,7 @@ impl SampledRows {
         let n_rows = block_of(table, shape, n_candidates);
         SampledRows {
             n_rows,
-            places: vec![0; n_rows],
+            places: AlignedVec::zeroed(n_rows),
             target_logits: AlignedVec::zeroed(shape.n_rows()),
             drows: AlignedVec::zeroed(n_out * c),
             whole,
@@ -49,8 +49,8 @@ impl SampledRows {
 
     /// Bytes of the allocations.
     pub fn bytes(&self) -> usize {
-        let floats = self.target_logits.len() + self.drows.len();
-        (floats + self.places.len()) * size_of::<f32>() + self.whole.bytes()
+        let floats = self.target_logits.size() + self.drows.size();
+        (floats + self.places.size()) * size_of::<f32>() + self.whole.bytes()
     }
 
     /// Computes estimated losses of all rows, stored in `whole`, and the gradient of the layer's

@@ -41,7 +41,7 @@ impl InputBuffers {
     /// Bytes of the allocations.
     pub fn bytes(&self) -> usize {
         let distinct = self.distinct.as_ref().map_or(0, Distinct::bytes);
-        (self.ids.len() + self.ngrams.len()) * size_of::<u32>() + distinct
+        (self.ids.size() + self.ngrams.size()) * size_of::<u32>() + distinct
     }
 
     /// Finds the lookups of a micro-batch.

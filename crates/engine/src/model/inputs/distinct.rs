@@ -71,7 +71,7 @@ impl Distinct {
 
     /// Bytes of the allocations.
     pub fn bytes(&self) -> usize {
-        (self.ids.len() + self.index.len() + self.place.len()) * size_of::<u32>()
+        (self.ids.size() + self.index.size() + self.place.size()) * size_of::<u32>()
     }
 }
 

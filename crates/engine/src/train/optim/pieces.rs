@@ -2,6 +2,7 @@
 
 use crate::model::{Lane, Layout, Tensor};
 use kernels::Pool;
+use kernels::aligned::is_planning;
 use kernels::reduce::{add_into, sum_squares};
 use std::ops::Range;
 
@@ -34,6 +35,8 @@ impl Pieces {
     fn new<'a>(tensors: impl Iterator<Item = &'a Tensor>, start: usize) -> Pieces {
         let mut ranges = Vec::new();
         let mut decays = Vec::new();
+        // A plan needs no list of its pieces, which can be long.
+        let tensors = tensors.take_while(|_| !is_planning());
         for tensor in tensors {
             let (first, end) = (tensor.span.start - start, tensor.span.end - start);
             for piece in (first..end).step_by(PIECE_FLOATS) {

@@ -3,11 +3,22 @@
 use super::error::RunError;
 use super::needs::check_needs;
 use super::vocabulary;
-use crate::model::{Layout, ModelConfig};
+use crate::model::{Layout, ModelConfig, SIZES_MAX};
 use crate::train::RowUpdates;
+use crate::train::memory::check_memory;
 use crate::train::settings::{Settings, TrainConfig};
 use text::corpus::STANDARD_INPUT;
 use text::tokenizer::{Tokenizer, TokenizerKind, TrainOptions};
+
+/// Largest count that a setting may give: products of two, and times of a second each, are far from
+/// the limits of their types.
+const COUNT_MAX: u64 = 1_000_000_000_000;
+
+/// Smallest share of a text that is worth measuring on.
+const HOLDOUT_MIN: f64 = 0.0001;
+
+/// Most lanes: more are of no use, and each takes memory.
+pub const LANES_MAX: u64 = 1024;
 
 fn refuse(field: &'static str, found: impl ToString, expected: &str) -> Result<(), RunError> {
     Err(RunError::Setting { field, found: found.to_string(), expected: expected.to_string() })
@@ -20,8 +31,10 @@ fn refuse(field: &'static str, found: impl ToString, expected: &str) -> Result<(
 /// [`RunError::Setting`] with the first invalid setting.
 pub fn check_settings(settings: &Settings, given: Option<&Tokenizer>) -> Result<(), RunError> {
     let (data, train) = (&settings.data, &settings.train);
-    if let Some(holdout) = data.holdout.filter(|share| !(0.0..1.0).contains(share)) {
-        return refuse("data.holdout", holdout, "a share from 0 to below 1");
+    let is_share = |share: &f64| *share == 0.0 || (HOLDOUT_MIN..1.0).contains(share);
+    if let Some(holdout) = data.holdout.filter(|share| !is_share(share)) {
+        let expected = format!("0, or a share from {HOLDOUT_MIN} to below 1");
+        return refuse("data.holdout", holdout, &expected);
     }
     let tokenizer = &settings.tokenizer.file;
     let mut paths = data.files.iter().flatten().chain(&data.valid).chain(tokenizer);
@@ -35,16 +48,37 @@ pub fn check_settings(settings: &Settings, given: Option<&Tokenizer>) -> Result<
         return refuse("data.files", STANDARD_INPUT, expected);
     }
     let counts = [
-        ("train.n_steps", train.n_steps),
-        ("train.batch_seqs", train.batch_seqs.map(|n| n as u64)),
-        ("train.n_lanes", train.n_lanes.map(|n| n as u64)),
-        ("train.eval_every", train.eval_every),
-        ("train.eval_tokens", train.eval_tokens.map(|n| n as u64)),
-        ("train.save_every", train.save_every),
-        ("train.sample_every", train.sample_every),
+        ("train.n_steps", train.n_steps, COUNT_MAX),
+        ("train.batch_seqs", train.batch_seqs.map(|n| n as u64), COUNT_MAX),
+        ("train.n_lanes", train.n_lanes.map(|n| n as u64), LANES_MAX),
+        ("train.eval_every", train.eval_every, COUNT_MAX),
+        ("train.eval_tokens", train.eval_tokens.map(|n| n as u64), COUNT_MAX),
+        ("train.save_every", train.save_every, COUNT_MAX),
+        ("train.sample_every", train.sample_every, COUNT_MAX),
     ];
-    if let Some((field, _)) = counts.into_iter().find(|(_, n)| *n == Some(0)) {
-        return refuse(field, 0, "at least 1");
+    let m = &settings.model;
+    let sizes = [
+        m.vocab_size,
+        m.model_dim,
+        m.n_layers,
+        m.n_heads,
+        m.n_kv_heads,
+        m.head_dim,
+        m.ffn_dim,
+        m.seq_len,
+    ];
+    // Before anything is computed from them; the shape as a whole is checked when it is known.
+    for ((field, most), given) in SIZES_MAX.into_iter().zip(sizes) {
+        if let Some(n) = given.filter(|n| !(1..=most).contains(n)) {
+            return refuse(field, n, &format!("1 to {most}"));
+        }
+    }
+    let mut given_counts =
+        counts.into_iter().filter_map(|(field, n, most)| Some((field, n?, most)));
+    match given_counts.find(|(_, n, most)| !(1..=*most).contains(n)) {
+        Some((field, 0, most)) => return refuse(field, 0, &format!("at least 1, up to {most}")),
+        Some((field, n, most)) => return refuse(field, n, &format!("1 to {most}")),
+        None => {}
     }
     check_needs(settings)?;
     check_shape(settings, given)
@@ -126,26 +160,13 @@ pub(super) fn check_train(train: &TrainConfig, model: &ModelConfig) -> Result<()
     Ok(())
 }
 
-/// Checks a resolved model: its shape, and that its state fits into this machine's memory.
+/// Checks the shape of a resolved model.
 ///
 /// # Errors
-/// [`RunError::Config`], [`RunError::Setting`], [`RunError::TooLarge`].
-pub(super) fn check_model(
-    settings: &Settings,
-    model: &ModelConfig,
-    n_lanes: usize,
-) -> Result<(), RunError> {
+/// [`RunError::Config`], [`RunError::Setting`].
+pub(super) fn check_model(settings: &Settings, model: &ModelConfig) -> Result<(), RunError> {
     check_heads(settings, model)?;
-    model.check()?;
-    // Parameters, two moments, and the gradients of each lane; other buffers come on top.
-    let floats = (3 + n_lanes as u64).saturating_mul(Layout::new(model)?.len as u64);
-    let needed_bytes = floats.saturating_mul(size_of::<f32>() as u64);
-    match memory_bytes() {
-        Some(has_bytes) if needed_bytes > has_bytes => {
-            Err(RunError::TooLarge { needed_bytes, has_bytes })
-        }
-        _ => Ok(()),
-    }
+    Ok(model.check()?)
 }
 
 /// Checks that the heads divide the width, where that gives their own width.
@@ -158,13 +179,18 @@ fn check_heads(settings: &Settings, model: &ModelConfig) -> Result<(), RunError>
     Ok(())
 }
 
-/// Memory of this machine in bytes, if the system tells.
-fn memory_bytes() -> Option<u64> {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    {
-        let info = rustix::system::sysinfo();
-        Some((info.totalram as u64).saturating_mul(info.mem_unit.into()))
+/// Checks, before any text is read, that the smallest run that these settings can mean fits into
+/// memory. The shape itself is checked with the text.
+///
+/// # Errors
+/// [`RunError::Memory`].
+pub(super) fn check_least_memory(settings: &Settings, threads: usize) -> Result<(), RunError> {
+    let model = settings.model.resolve(1, 0, false);
+    if check_model(settings, &model).is_err() {
+        return Ok(());
     }
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    None
+    let batch_seqs = settings.train.batch_seqs(model.seq_len, 0);
+    let train = settings.train.resolve(&model, batch_seqs, 1, 0);
+    check_memory(&model, &train, None, threads)??;
+    Ok(())
 }

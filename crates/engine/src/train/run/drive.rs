@@ -3,6 +3,7 @@
 use super::error::RunError;
 use super::open::{Machine, Run};
 use super::vocabulary;
+use crate::checkpoint::RunState;
 use crate::disk::SaveError;
 use crate::generate::{Prompt, Request, Sampling, Written, generate};
 use crate::train::StepError;
@@ -28,23 +29,36 @@ struct SampleRow<'a> {
 impl Run {
     /// Takes steps until the last one or until the observer says stop, and saves in either case.
     ///
-    /// A run stops only after completing all work that is due after its last step, so that it
-    /// resumes from its checkpoint as if it had never stopped.
+    /// When the observer says stop, a run first completes all work that is due after its last step.
+    /// When it requests a [`Stop`](kernels::Stop), a step in progress is discarded, and due work in
+    /// progress is left to the resumed run. So the run always resumes as if it had never stopped.
     ///
     /// # Errors
     /// [`RunError`]. Earlier checkpoints stay.
     pub fn drive(&mut self, observer: &mut dyn Observer) -> Result<Outcome, RunError> {
+        self.stop = observer.stop();
+        self.machine.trainer.stop_at(&self.stop);
         self.report_start(observer);
-        while self.step < self.machine.config.train.n_steps && !observer.should_stop() {
-            self.one_step(observer)?;
+        if self.at.is_work_due {
             self.after_step(observer)?;
         }
+        while self.step < self.machine.config.train.n_steps && !self.should_stop(observer) {
+            if self.one_step(observer)? {
+                self.after_step(observer)?;
+            }
+        }
         self.ensure_saved(observer)?;
-        if observer.should_stop() {
+        if self.should_stop(observer) {
             return Ok(Outcome::Stopped { step: self.step });
         }
-        self.evaluate_all(observer)?;
-        Ok(Outcome::Finished)
+        if self.evaluate_all(observer)? {
+            return Ok(Outcome::Finished);
+        }
+        Ok(Outcome::Stopped { step: self.step })
+    }
+
+    fn should_stop(&self, observer: &dyn Observer) -> bool {
+        self.stop.is_requested() || observer.should_stop()
     }
 
     /// Evaluates, samples and saves where due, in this order: when the checkpoint of a step exists,
@@ -55,9 +69,15 @@ impl Run {
         let is_due = |every: u64| is_last || self.step.is_multiple_of(every.max(1));
         let [evaluate, sample, save] =
             [train.eval_every, train.sample_every, train.save_every].map(is_due);
+        let before = RunState { is_work_due: true, ..self.at.clone() };
+        self.at.is_work_due = false;
         let is_best = evaluate && self.evaluate_sample(observer)?;
         if sample {
             self.sample(observer)?;
+        }
+        if self.stop.is_requested() {
+            (self.at, self.val_loss_nats) = (before, None);
+            return Ok(());
         }
         if save || is_best {
             self.save()?;
@@ -86,12 +106,16 @@ impl Run {
     }
 
     /// Trains on one batch and writes its metrics; a batch whose step is not finite is skipped.
-    fn one_step(&mut self, observer: &mut dyn Observer) -> Result<(), RunError> {
+    /// Returns whether the step was taken: not if the run is stopped in it.
+    fn one_step(&mut self, observer: &mut dyn Observer) -> Result<bool, RunError> {
         let plan = self.machine.plan(self.step);
         let start = Instant::now();
         let Machine { trainer, train, .. } = &mut self.machine;
         let result = trainer.step(train, &plan);
         train.tokens.check()?;
+        if let Err(StepError::Stopped { .. }) = result {
+            return Ok(false);
+        }
         let (step_time, epoch) = (start.elapsed(), self.machine.train.batches.epoch(self.step));
         self.step += 1;
         self.val_loss_nats = None;
@@ -113,10 +137,10 @@ impl Run {
                 );
                 self.metrics.append(&row)?;
                 observer.event(&Event::Step(row));
-                Ok(())
             }
-            Err(error) => self.skip(error, observer),
+            Err(error) => self.skip(error, observer)?,
         }
+        Ok(true)
     }
 
     fn skip(&mut self, error: StepError, observer: &mut dyn Observer) -> Result<(), RunError> {
@@ -149,16 +173,17 @@ impl Run {
     }
 
     /// Evaluates on all of the held-out text, unless the sample already was all of it. Only
-    /// reported, because it is not comparable with the evaluations on the sample.
-    fn evaluate_all(&mut self, observer: &mut dyn Observer) -> Result<(), RunError> {
+    /// reported, because it is not comparable with the evaluations on the sample. Returns whether it
+    /// was done: not if the run is stopped in it.
+    fn evaluate_all(&mut self, observer: &mut dyn Observer) -> Result<bool, RunError> {
         let n_all = self.n_windows();
-        if self.n_sample_windows() < n_all
-            && let Some(evaluation) = self.measure(n_all)?
-        {
-            self.evals.append(&evaluation)?;
-            observer.event(&Event::Evaluated(evaluation));
+        if self.n_sample_windows() >= n_all {
+            return Ok(true);
         }
-        Ok(())
+        let Some(evaluation) = self.measure(n_all)? else { return Ok(false) };
+        self.evals.append(&evaluation)?;
+        observer.event(&Event::Evaluated(evaluation));
+        Ok(true)
     }
 
     fn n_windows(&self) -> usize {
@@ -170,7 +195,8 @@ impl Run {
         config.train.eval_tokens.div_ceil(config.model.seq_len).clamp(1, self.n_windows().max(1))
     }
 
-    /// Mean loss on up to `n_windows` windows of the held-out text; `None` without such text.
+    /// Mean loss on up to `n_windows` windows of the held-out text; `None` without such text, or if
+    /// the run is stopped in it.
     ///
     /// # Errors
     /// [`RunError`] if its tokens cannot be read.
@@ -181,6 +207,9 @@ impl Run {
         valid.n_taken = n_windows.min(n_all);
         let sum = trainer.evaluate(&*valid, valid.n_taken);
         valid.tokens.check()?;
+        if self.stop.is_requested() {
+            return Ok(None);
+        }
         let is_all = valid.n_taken == n_all;
         Ok(Some(Evaluation {
             step: self.step,
@@ -193,7 +222,8 @@ impl Run {
         }))
     }
 
-    /// Generates a sample, reports it and appends it to `samples.jsonl`.
+    /// Generates a sample, reports it and appends it to `samples.jsonl`, unless the run is stopped
+    /// meanwhile.
     ///
     /// # Errors
     /// [`RunError`] if the row cannot be written.
@@ -205,16 +235,19 @@ impl Run {
         let Prompt { ids, owes_blank } = Prompt::new(&self.tokenizer, prompt);
         let max_tokens = SAMPLE_TOKENS;
         let request = Request { sampling, max_tokens, ends, owes_blank, ..Request::default() };
-        let mut text = String::new();
+        let (mut text, stop) = (String::new(), self.stop.clone());
         let mut write = |written: Written| {
             text.push_str(written.text());
-            true
+            !stop.is_requested()
         };
         session.rewind(0);
         trainer.with_current(|model, lanes, _| {
             let tokenizer = &self.tokenizer;
             generate(session, model, lanes.pool(), tokenizer, &ids, &request, &mut write)
         })?;
+        if self.stop.is_requested() {
+            return Ok(());
+        }
         let step = self.step;
         self.samples.append(&SampleRow { step, prompt, text: &text })?;
         observer.event(&Event::Sampled { step, prompt, text: &text });

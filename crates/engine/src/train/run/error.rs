@@ -3,6 +3,7 @@
 use crate::disk::{LoadError, LockError, SaveError};
 use crate::formats::ModelFolderError;
 use crate::generate::SamplerError;
+use crate::memory::MemoryError;
 use crate::model::{ConfigError, SideFileError};
 use crate::train::StepError;
 use std::path::{Path, PathBuf};
@@ -60,18 +61,9 @@ pub enum RunError {
         /// Description of valid values.
         expected: String,
     },
-    /// The model does not fit into this machine's memory.
-    #[error(
-        "the model needs at least {} MiB for its state, this machine has {} MiB; \
-         give it fewer layers or a smaller width, or use fewer lanes",
-        needed_bytes >> 20, has_bytes >> 20
-    )]
-    TooLarge {
-        /// Bytes of the parameters, their moments and gradients.
-        needed_bytes: u64,
-        /// Bytes of the machine's memory.
-        has_bytes: u64,
-    },
+    /// The run does not fit into memory.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
     /// A configuration file cannot be read.
     #[error("{}: {message}", path.display())]
     ConfigFile {
@@ -131,7 +123,6 @@ pub enum RunError {
 impl RunError {
     /// Its stable code, of the list in `docs/errors.md`.
     pub fn code(&self) -> &'static str {
-        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
         match self {
             RunError::Data(error) => error.code(),
             RunError::Text(error) => error.code(),
@@ -145,7 +136,7 @@ impl RunError {
             RunError::Lock(error) => error.code(),
             RunError::Sampler(error) => error.code(),
             RunError::Setting { .. } => "setting-refused",
-            RunError::TooLarge { .. } => "model-too-large",
+            RunError::Memory(error) => error.code(),
             RunError::ConfigFile { .. } => "settings-unreadable",
             RunError::Exists { .. } => "run-exists",
             RunError::NotEmpty { .. } => "folder-not-empty",
@@ -153,10 +144,8 @@ impl RunError {
             RunError::NoRun { .. } => "no-run",
             RunError::Diverged { .. } => "diverged",
             RunError::Cancelled => "cancelled",
-            RunError::Io { source, .. } => match source.kind() {
-                StorageFull | QuotaExceeded => "disk-full",
-                _ => "file-refused",
-            },
+            RunError::Io { source, .. } if text::is_disk_full(source) => "disk-full",
+            RunError::Io { .. } => "file-refused",
         }
     }
 

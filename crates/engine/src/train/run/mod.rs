@@ -18,9 +18,10 @@ mod texts;
 mod tokenizer;
 mod vocabulary;
 
-pub use check::check_settings;
+pub use check::{LANES_MAX, check_settings};
 pub use claim::{Claim, Place};
 pub use error::RunError;
+pub(super) use open::SNAPSHOT_BYTES_MAX;
 pub use open::{CONFIG_BYTES_MAX, Run};
 pub use prepare::{Budget, prepare, prepare_in};
 pub use texts::{NEW_TEXT, prompt_rules, rules_of_run};

@@ -12,10 +12,13 @@ use crate::disk::{
 };
 use crate::formats::ConstantFiles;
 use crate::generate::Session;
+use crate::memory::FIXED_BYTES;
 use crate::model::{InputLayer, Layout, MicroShape, init_params};
 use crate::train::events::Notice;
+use crate::train::memory::{check_memory, micro_shape};
 use crate::train::settings::RunConfig;
 use crate::train::{AdamW, LanesSpec, SequenceSource, StepPlan, Trainer, TrainerSpec};
+use kernels::Stop;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -32,7 +35,7 @@ const EVALS_NAME: &str = "evals.jsonl";
 
 /// Largest state that is copied before a save; a larger one is written in place while training
 /// waits.
-const SNAPSHOT_BYTES_MAX: usize = 256 << 20;
+pub(in crate::train) const SNAPSHOT_BYTES_MAX: usize = 256 << 20;
 
 /// Largest configuration that is read; the longest parts are the names of a large corpus's files.
 pub const CONFIG_BYTES_MAX: u64 = 64 << 20;
@@ -85,6 +88,8 @@ pub struct Run {
     pub(super) notices: Vec<Notice>,
     /// The files that the run is computed from.
     pub(super) run_files: Vec<FileRecord>,
+    /// Request to stop, of the current observer.
+    pub(super) stop: Stop,
     _lock: RunLock,
 }
 
@@ -117,6 +122,7 @@ impl Machine {
         } else {
             None
         };
+        check_memory(model, train, config.vocab.n_samples, threads)??;
         let layout = Layout::for_training(model, config.vocab.n_samples)?;
         let hash = &tokens.origin().tokenizer_hash;
         let mut inputs = InputLayer::open(dir, &tokenizer, hash, &layout)?;
@@ -130,14 +136,8 @@ impl Machine {
         let mut params = init_params(&layout, train.seed);
         layout.head.init(&mut params, &token_counts);
         let precision = train.precision.kernels();
-        let lane_seqs = train.batch_seqs.div_ceil(train.n_lanes);
-        let usual = MicroShape::new(model, model.seq_len, lane_seqs, precision);
         let lanes = LanesSpec {
-            shape: MicroShape {
-                distinct_inputs: train.unique_tokens,
-                n_inputs: inputs.n_inputs(),
-                ..usual
-            },
+            shape: MicroShape { n_inputs: inputs.n_inputs(), ..micro_shape(model, train) },
             n_lanes: train.n_lanes,
             batch_seqs: train.batch_seqs,
             threads,
@@ -168,15 +168,19 @@ impl Machine {
         }
     }
 
-    /// Seconds per training step, including its share of evaluations; the run must then be
-    /// discarded.
-    pub fn measure_step(mut self) -> f64 {
+    /// Seconds per training step, including its share of evaluations; `None` if a stop is requested
+    /// meanwhile.
+    pub fn measure_step(mut self, stop: &Stop) -> Option<f64> {
+        self.trainer.stop_at(stop);
         let (mut times, start) = (Vec::new(), Instant::now());
         for step in 0.. {
             let plan = StepPlan { lr: 0.0, ..self.plan(step) };
             let one = Instant::now();
             // A step that fails here fails again as the run's first step, which reports it.
             let _ = self.trainer.step(&self.train, &plan);
+            if stop.is_requested() {
+                return None;
+            }
             times.push(one.elapsed().as_secs_f64());
             if times.len() >= 5 && start.elapsed().as_secs_f64() > 1.5 || times.len() >= 100 {
                 break;
@@ -184,7 +188,7 @@ impl Machine {
         }
         times.sort_by(f64::total_cmp);
         // Evaluations and samples take about a twentieth.
-        1.05 * times[times.len() / 2]
+        Some(1.05 * times[times.len() / 2])
     }
 }
 
@@ -224,9 +228,11 @@ impl Run {
             (at, step, rejected) = (manifest.facts.state, manifest.facts.step, why);
             discard_after(&RealFs, &checkpoints, step)?;
         }
-        let lines = |name: &str| LineFile::resume(&RealFs, &dir.join(name), step);
-        let [metrics, samples, evals] =
-            [lines(METRICS_NAME)?, lines(SAMPLES_NAME)?, lines(EVALS_NAME)?];
+        let lines = |name: &str, step| LineFile::resume(&RealFs, &dir.join(name), step);
+        // Work that is still due writes its rows again.
+        let done = step.saturating_sub(at.is_work_due.into());
+        let metrics = lines(METRICS_NAME, step)?;
+        let [samples, evals] = [lines(SAMPLES_NAME, done)?, lines(EVALS_NAME, done)?];
         let notices = notices(&at, step, &metrics.1, &evals.1, machine.valid.is_some());
         let [metrics, samples, evals] = [metrics.0, samples.0, evals.0];
         let mode = match snapshot_len(&machine.trainer) {
@@ -259,6 +265,7 @@ impl Run {
             rejected,
             notices,
             run_files,
+            stop: Stop::default(),
             _lock: lock,
         })
     }
@@ -291,8 +298,11 @@ impl Run {
     pub(super) fn memory(&self) -> Vec<(&'static str, usize)> {
         let trainer = &self.machine.trainer;
         let snapshot = snapshot_len(trainer) * size_of::<f32>();
+        let (cache, workspace) = self.machine.session.bytes();
         let mut memory = trainer.memory();
+        memory.push(("samples", cache + workspace));
         memory.push(("snapshot of a save", snapshot));
+        memory.push(("the program", FIXED_BYTES as usize));
         memory
     }
 }

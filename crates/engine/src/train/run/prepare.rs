@@ -2,7 +2,7 @@
 //!
 //! The configuration is written last: a folder without one is not a run, whatever else it holds.
 
-use super::check::{check_model, check_settings, check_train};
+use super::check::{check_least_memory, check_model, check_settings, check_train};
 use super::claim::{Claim, Place, check_free};
 use super::error::RunError;
 use super::ngrams;
@@ -14,7 +14,9 @@ use super::{CONFIG_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME};
 use crate::disk::{RealFs, commit_file};
 use crate::model::ModelConfig;
 use crate::train::events::{Event, Observer};
+use crate::train::memory::check_memory;
 use crate::train::settings::{DataConfig, RunConfig, Settings, TokenizerConfig, VocabConfig};
+use kernels::Stop;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -54,7 +56,7 @@ pub fn prepare(
     if let Place::At(dir) = place {
         check_free(dir)?;
     }
-    let sources = Sources::read(settings, observer)?;
+    let sources = Sources::read(settings, threads, observer)?;
     let claim = Claim::new(place)?;
     fill(claim.dir(), settings, sources, budget, threads, observer)?;
     Ok(claim.keep())
@@ -71,7 +73,7 @@ pub fn prepare_in(
     threads: usize,
     observer: &mut dyn Observer,
 ) -> Result<PathBuf, RunError> {
-    let sources = Sources::read(settings, observer)?;
+    let sources = Sources::read(settings, threads, observer)?;
     fill(claim.dir(), settings, sources, budget, threads, observer)?;
     Ok(claim.keep())
 }
@@ -86,9 +88,14 @@ struct Sources {
 
 impl Sources {
     /// Checks the settings, and reads what they name.
-    fn read(settings: &Settings, observer: &mut dyn Observer) -> Result<Sources, RunError> {
+    fn read(
+        settings: &Settings,
+        threads: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<Sources, RunError> {
         let given = tokenizer::load(&settings.tokenizer)?;
         check_settings(settings, given.as_ref())?;
+        check_least_memory(settings, threads)?;
         let data = data_config(settings);
         let texts = Texts::read(settings, &data)?;
         texts.report(observer)?;
@@ -121,6 +128,7 @@ fn fill(
     let train = encode(&tokenizer, &train_text, &path, observer)?;
     let is_char = tokenizer.kind() == TokenizerKind::Char;
     let full = settings.model.resolve(tokenizer.vocab_size(), train.len(), is_char);
+    check_model(settings, &full)?;
     let vocab = vocabulary::resolve(&settings.vocab, tokenizer.kind(), &full, train.len())?;
     let Arranged { head, order } = vocabulary::arrange(&vocab, &train, threads, observer)?;
     let (tokenizer, train) = match order {
@@ -138,7 +146,9 @@ fn fill(
         n_parts = if vocab.compose { compose::n_parts(&codes) } else { 0 };
         commit_file(&RealFs, &dir.join(CODES_NAME), &codes_json(&codes, &tokenizer))?;
     }
+    refuse_stopped(observer)?;
     let ngrams = ngrams::find(&vocab, &train, dir)?;
+    refuse_stopped(observer)?;
     if let Some(documents) = texts.held_out() {
         encode(&tokenizer, &documents, &dir.join(VALID_NAME), observer)?;
     }
@@ -147,12 +157,21 @@ fn fill(
     let tie_embeddings = settings.model.tie_embeddings.unwrap_or(head.can_be_tied());
     let model = ModelConfig { head, n_parts, ngrams, tie_embeddings, ..full };
     let known = Known { data, tokenizer: tokenizer_config, vocab, model };
-    let config = resolve(settings, known, &train, budget, threads, dir)?;
+    let config = resolve(settings, known, &train, budget, threads, dir, &observer.stop())?;
     let toml = toml::to_string_pretty(&config).map_err(|error| RunError::ConfigFile {
         path: dir.join(CONFIG_NAME),
         message: error.to_string(),
     })?;
     Ok(commit_file(&RealFs, &dir.join(CONFIG_NAME), toml.as_bytes())?)
+}
+
+/// # Errors
+/// [`RunError::Cancelled`] if the run is to stop.
+fn refuse_stopped(observer: &dyn Observer) -> Result<(), RunError> {
+    if observer.stop().is_requested() || observer.should_stop() {
+        return Err(RunError::Cancelled);
+    }
+    Ok(())
 }
 
 fn data_config(settings: &Settings) -> DataConfig {
@@ -243,15 +262,16 @@ pub(super) fn with_control<T>(
     observer: &mut dyn Observer,
     work: impl FnOnce(&mut Control) -> Result<T, RunError>,
 ) -> Result<T, RunError> {
-    use std::sync::atomic::{AtomicBool, Ordering};
-    let cancel = AtomicBool::new(observer.should_stop());
+    let stop = observer.stop();
     let observer = RefCell::new(observer);
     let mut progress = |done, of| {
         let mut observer = observer.borrow_mut();
         observer.event(&Event::Preparing { what, done, of });
-        cancel.store(observer.should_stop(), Ordering::Relaxed);
+        if observer.should_stop() {
+            stop.request();
+        }
     };
-    let mut control = Control { threads, cancel: Some(&cancel), progress: Some(&mut progress) };
+    let mut control = Control { threads, cancel: Some(stop.flag()), progress: Some(&mut progress) };
     match work(&mut control) {
         Err(RunError::Text(TextError::Cancelled)) => Err(RunError::Cancelled),
         result => result,
@@ -273,6 +293,7 @@ fn resolve(
     budget: Budget,
     threads: usize,
     dir: &Path,
+    stop: &Stop,
 ) -> Result<RunConfig, RunError> {
     let n_tokens = train.len();
     let sizes = [
@@ -301,7 +322,14 @@ fn resolve(
     }
     let Known { data, tokenizer: tokenizer_config, vocab, model } = known;
     let batch_seqs = settings.train.batch_seqs(model.seq_len, n_tokens);
-    check_model(settings, &model, settings.train.n_lanes(&model, batch_seqs))?;
+    check_model(settings, &model)?;
+    if settings.train.batch_seqs.is_some_and(|given| given > n_tokens) {
+        let expected = format!(
+            "at most {n_tokens}: the text has that many tokens, and so no more different sequences"
+        );
+        let found = batch_seqs.to_string();
+        return Err(RunError::Setting { field: "train.batch_seqs", found, expected });
+    }
     Batches::new(n_tokens, model.seq_len, batch_seqs, 0)?;
     let with_steps = |n_steps| RunConfig {
         data: data.clone(),
@@ -311,12 +339,14 @@ fn resolve(
         model: model.clone(),
     };
     check_train(&with_steps(1).train, &model)?;
+    check_memory(&model, &with_steps(1).train, vocab.n_samples, threads)??;
     let (start, time, least) = match (settings.train.n_steps, budget) {
         (Some(n), _) | (None, Budget::Steps(n)) => return Ok(with_steps(n.max(1))),
         (None, Budget::Time(start, time)) => (start, time, 1),
         (None, Budget::TimeAndSteps(start, time, least)) => (start, time, least),
     };
-    let seconds = Machine::open(dir, &with_steps(1), threads)?.measure_step();
+    let machine = Machine::open(dir, &with_steps(1), threads)?;
+    let seconds = machine.measure_step(stop).ok_or(RunError::Cancelled)?;
     let left = time.as_secs_f64() * PLANNED_SHARE - start.elapsed().as_secs_f64();
     Ok(with_steps(((left / seconds) as u64).max(least)))
 }

@@ -6,6 +6,7 @@ mod config;
 mod corpus;
 mod evaluations;
 mod every_step;
+mod interrupted;
 mod orders;
 mod planted;
 mod scene;

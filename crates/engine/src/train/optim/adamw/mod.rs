@@ -269,7 +269,7 @@ impl Optimizer for AdamW {
     }
 
     fn memory(&self) -> Vec<(&'static str, usize)> {
-        let bytes = |values: &AlignedVec<f32>| values.len() * size_of::<f32>();
+        let bytes = |values: &AlignedVec<f32>| values.size() * size_of::<f32>();
         let stored = Some(("stale rows", bytes(&self.stored))).filter(|(_, bytes)| *bytes > 0);
         [("moments", bytes(&self.m) + bytes(&self.v))].into_iter().chain(stored).collect()
     }
