@@ -1,4 +1,4 @@
-//! Notices about the text of a run, in words.
+//! Notices about a run, in words.
 
 use engine::train::events::Notice;
 use text::thousands;
@@ -31,6 +31,26 @@ pub fn words(notice: &Notice) -> String {
              documents, give --separator {name:?}",
             thousands(*n)
         ),
+        Notice::BeginsAgain { rows } => format!(
+            "the run has no checkpoint, so it begins again at its first step; the rows of the earlier \
+             attempt are in {}",
+            rows.display()
+        ),
+        Notice::TextMissing { path } => format!(
+            "{} is not found; the run goes on with its own copy of the text as tokens",
+            path.display()
+        ),
+        Notice::RolledBack { from, to, n, of, why } => {
+            let to = match to {
+                0 => "the untrained model".to_string(),
+                to => format!("the state of step {to}"),
+            };
+            format!(
+                "training went wrong at step {from} ({why}): it goes on from {to} with half the \
+                 learning rate, the batches in between left out ({n} of {of} times); a lower --lr \
+                 may avoid this"
+            )
+        }
         _ => format!("{notice:?}"),
     }
 }

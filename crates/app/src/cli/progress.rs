@@ -108,23 +108,25 @@ impl Progress {
             self.line(&format!("resumed   at step {step}"));
         }
         if std::io::stderr().is_terminal() && std::env::var_os("CI").is_none() {
-            let style = "{bar:30.cyan} {pos}/{len} · {elapsed} · {eta} left · {msg}";
+            let style = "{bar:30.cyan} {pos}/{len} · {elapsed} · {msg}";
             let style = ProgressStyle::with_template(style)
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
-            let bar = ProgressBar::new(t.n_steps).with_style(style).with_position(*step);
-            bar.reset_eta();
-            self.bar = Some(bar);
+            self.bar = Some(ProgressBar::new(t.n_steps).with_style(style).with_position(*step));
         }
     }
 
     fn step(&mut self, row: &Metrics) {
         self.step = row.step;
         self.losses.push(row.train_loss);
+        // Steps of earlier sessions took none of this session's time.
+        let taken = row.step.saturating_sub(self.first_step);
+        let left = time_left(self.began.elapsed(), taken, self.n_steps.saturating_sub(row.step));
+        let left = left.map_or("a very long time".to_string(), duration);
         if let Some(bar) = &self.bar {
             let recent = &self.losses[self.losses.len().saturating_sub(20)..];
             bar.set_position(row.step);
             bar.set_message(format!(
-                "loss {:.3} · {}/s",
+                "{left} left · loss {:.3} · {}/s",
                 recent.iter().sum::<f64>() / recent.len() as f64,
                 thousands(row.tok_s as usize)
             ));
@@ -133,15 +135,11 @@ impl Progress {
         let is_due = self.last_line.is_none_or(|t| t.elapsed().as_secs() >= LINE_SECONDS);
         if is_due || row.step == self.n_steps {
             let mean = self.losses.iter().sum::<f64>() / self.losses.len() as f64;
-            let taken = row.step - self.first_step;
-            let left = self.began.elapsed().as_secs_f64() / taken.max(1) as f64
-                * (self.n_steps - row.step) as f64;
             self.line(&format!(
-                "step {}/{}  loss {mean:.3}  {} tokens/s  {} left",
+                "step {}/{}  loss {mean:.3}  {} tokens/s  {left} left",
                 row.step,
                 self.n_steps,
-                thousands(row.tok_s as usize),
-                duration(Duration::from_secs_f64(left))
+                thousands(row.tok_s as usize)
             ));
             self.losses.clear();
             self.last_line = Some(Instant::now());
@@ -239,6 +237,13 @@ fn indent(prompt: &str, text: &str) -> String {
     format!("{prompt}{text}").trim().replace('\n', "\n  ")
 }
 
+/// Time for `n_left` steps if they take as long as the `n_taken` of this session, which took `elapsed`;
+/// `None` if that is beyond counting.
+fn time_left(elapsed: Duration, n_taken: u64, n_left: u64) -> Option<Duration> {
+    let of_one = elapsed.as_secs_f64() / n_taken.max(1) as f64;
+    Duration::try_from_secs_f64(of_one * n_left as f64).ok()
+}
+
 /// "1 h 05 min", "3 min 20 s", "12 s".
 pub fn duration(time: Duration) -> String {
     let s = time.as_secs();
@@ -252,6 +257,16 @@ pub fn duration(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A run that resumes at step 1,000 of 1,100 has taken 10 steps here, not 1,010.
+    #[test]
+    fn the_time_left_comes_from_the_steps_of_this_session() {
+        let left = |elapsed, taken, left| time_left(Duration::from_secs(elapsed), taken, left);
+        assert_eq!(left(20, 10, 90), Some(Duration::from_secs(180)));
+        assert_eq!(left(20, 0, 90), Some(Duration::from_secs(1800)));
+        assert_eq!(left(20, 10, 0), Some(Duration::ZERO));
+        assert_eq!(left(1 << 40, 1, u64::MAX), None);
+    }
 
     #[test]
     fn numbers_read_well() {

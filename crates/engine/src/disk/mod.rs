@@ -14,6 +14,7 @@ mod commit;
 mod error;
 mod fs;
 mod lock;
+mod reading;
 mod remove;
 
 pub use append::{LineFile, Resumed};
@@ -24,4 +25,5 @@ pub use fs::{
     Entry, Fs, ReadFile, RealFs, WriteFile, ensure_dir, read_file, remove_tree, write_all,
 };
 pub use lock::{LOCK_NAME, LockError, Owner, RunLock};
-pub use remove::{clean, remove_folders};
+pub use reading::Reading;
+pub use remove::{clean, remove_folders, remove_unread};

@@ -8,7 +8,7 @@ use super::hf::{
     CONFIG_NAME, ConstantFiles, TOKENIZER_NAME, params_file, read_config, read_params,
     read_text_ends,
 };
-use crate::disk::{LoadError, RealFs, Rejected, SaveError, commit_folder};
+use crate::disk::{LoadError, Reading, RealFs, Rejected, SaveError, commit_folder};
 use crate::model::{
     ConfigError, InputLayer, Layout, Model, ModelConfig, OwnedModel, SideFileError,
 };
@@ -23,6 +23,8 @@ use text::vocab::{CodeFileError, read_codes};
 pub struct ModelFolder {
     path: PathBuf,
     rejected: Vec<Rejected>,
+    /// Keeps a training from removing the folder while it is read.
+    _reading: Option<Reading>,
 }
 
 /// A model in memory, its tokeniser, and its folder.
@@ -103,15 +105,19 @@ impl ModelFolder {
     /// [`ModelFolderError::NoModel`] if it has no configuration.
     pub fn at(path: &Path) -> Result<ModelFolder, ModelFolderError> {
         if path.join(CONFIG_NAME).is_file() {
-            Ok(ModelFolder::of_checkpoint(path.to_owned(), Vec::new()))
+            Ok(ModelFolder::of_checkpoint(path.to_owned(), Vec::new(), Reading::of(path)))
         } else {
             Err(ModelFolderError::NoModel { path: path.to_owned() })
         }
     }
 
     /// Folder of a verified checkpoint, chosen after the `rejected` ones.
-    pub(crate) fn of_checkpoint(path: PathBuf, rejected: Vec<Rejected>) -> ModelFolder {
-        ModelFolder { path, rejected }
+    pub(crate) fn of_checkpoint(
+        path: PathBuf,
+        rejected: Vec<Rejected>,
+        reading: Option<Reading>,
+    ) -> ModelFolder {
+        ModelFolder { path, rejected, _reading: reading }
     }
 
     /// The folder.

@@ -20,3 +20,4 @@ mod settings;
 mod signals;
 mod texts;
 mod vocabulary;
+mod went_wrong;

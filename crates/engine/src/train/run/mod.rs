@@ -11,21 +11,28 @@ mod error;
 mod ngrams;
 mod open;
 mod prepare;
+mod rollback;
 mod save;
 mod texts;
 mod vocabulary;
+mod watch;
 
 pub use check::check_settings;
 pub use claim::{Place, new_dir};
 pub use error::RunError;
 pub use open::Run;
 pub use prepare::{Budget, prepare};
+pub use rollback::Accident;
 pub use texts::rules_of_run;
+pub use watch::Limits;
 
 /// File name of the resolved configuration in a run's folder.
 pub const CONFIG_NAME: &str = "config.toml";
 /// File name of the tokeniser in a run's folder.
 pub const TOKENIZER_NAME: &str = "tokenizer.json";
+/// Empty file in a run's folder, made when its first checkpoint was saved: a run without checkpoints
+/// that has this file has lost them.
+const SAVED_NAME: &str = "has-checkpoints";
 /// File name of the training tokens in a run's folder.
 pub const TRAIN_NAME: &str = "train.tokens";
 /// File name of the held-out tokens in a run's folder.

@@ -2,7 +2,9 @@
 
 use super::corpus::CorpusRecord;
 use super::error::RunError;
-use super::{CONFIG_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME, save};
+use super::rollback::Accident;
+use super::watch::Limits;
+use super::{CONFIG_NAME, SAVED_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME, save};
 use crate::checkpoint::{
     CHECKPOINTS_NAME, CorpusFingerprint, Found, Retention, RunState, SaveMode, Saver, SaverOptions,
     discard_after, newest,
@@ -11,8 +13,10 @@ use crate::disk::{LineFile, LoadError, RealFs, Rejected, RunLock, clean};
 use crate::formats::ConstantFiles;
 use crate::generate::Session;
 use crate::model::{InputLayer, Layout, MicroShape, init_params};
+use crate::train::events::Notice;
 use crate::train::settings::RunConfig;
 use crate::train::{AdamW, LanesSpec, SequenceSource, StepPlan, Trainer, TrainerSpec};
+use kernels::AlignedVec;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -56,7 +60,7 @@ pub struct Run {
     pub(super) dir: PathBuf,
     pub(super) machine: Machine,
     pub(super) tokenizer: Tokenizer,
-    corpus: CorpusRecord,
+    pub(super) corpus: CorpusRecord,
     pub(super) dataset: CorpusFingerprint,
     pub(super) files: ConstantFiles,
     pub(super) saver: Saver,
@@ -70,7 +74,12 @@ pub struct Run {
     /// Step of the newest checkpoint known to be on disk.
     pub(super) last_saved: Option<u64>,
     pub(super) rejected: Vec<Rejected>,
-    _lock: RunLock,
+    pub(super) limits: Limits,
+    /// Accident that a test plants.
+    pub(super) accident: Option<Accident>,
+    pub(super) lock: RunLock,
+    /// What its opening found, to be reported.
+    pub(super) notices: Vec<Notice>,
 }
 
 impl SequenceSource for TrainSource {
@@ -107,13 +116,8 @@ impl Machine {
         let mut inputs = InputLayer::open(dir, &tokenizer, hash, &layout)?;
         let held_out = valid.as_ref().map(|valid| &valid.tokens);
         [Some(&tokens), held_out].into_iter().flatten().for_each(|text| inputs.add_words_of(text));
-        let token_counts = if layout.shares_tables() {
-            count_tokens(&tokens, model.vocab_size)?
-        } else {
-            Vec::new()
-        };
-        let mut params = init_params(&layout, train.seed);
-        layout.head.init(&mut params, &token_counts);
+        let token_counts = token_counts(&layout, &tokens, model.vocab_size)?;
+        let params = initial(&layout, train.seed, &token_counts);
         let precision = train.precision.kernels();
         let lane_seqs = train.batch_seqs.div_ceil(train.n_lanes);
         let usual = MicroShape::new(model, model.seq_len, lane_seqs, precision);
@@ -134,6 +138,16 @@ impl Machine {
         let trainer = Trainer::new(TrainerSpec { layout, params, inputs, optimizer, lanes });
         let train = TrainSource { tokens, batches };
         Ok(Machine { config: config.clone(), trainer, train, valid, session })
+    }
+
+    /// Puts the model and the optimiser back to their state before the first step.
+    pub fn begin_again(&mut self) -> Result<(), RunError> {
+        let (train, layout) = (&self.config.train, self.trainer.layout());
+        let counts = token_counts(layout, &self.train.tokens, self.config.model.vocab_size)?;
+        let params = initial(layout, train.seed, &counts);
+        let optimizer = Box::new(AdamW::new(layout, train.optimizer));
+        self.trainer.begin_again(&params, optimizer);
+        Ok(())
     }
 
     pub fn plan(&self, step: u64) -> StepPlan {
@@ -194,12 +208,21 @@ impl Run {
         let files = ConstantFiles::new(&config.model, &tokenizer, codes.as_ref(), inputs);
 
         let checkpoints = dir.join(CHECKPOINTS_NAME);
+        let was_saved = dir.join(SAVED_NAME).exists();
+        if was_saved && !checkpoints.exists() {
+            return Err(RunError::CheckpointsGone { dir: dir.to_owned() });
+        }
         clean(&RealFs, &checkpoints)?;
         let (mut at, mut step, mut rejected) = (RunState::default(), 0, Vec::new());
         let mut val_loss_nats = None;
         let found = match newest(&RealFs, &checkpoints) {
             Ok(found) => Some(found),
-            Err(LoadError::NoCheckpoint { rejected: why, .. }) if why.is_empty() => None,
+            Err(LoadError::NoCheckpoint { rejected: why, .. }) if why.is_empty() => {
+                if was_saved {
+                    return Err(RunError::CheckpointsGone { dir: dir.to_owned() });
+                }
+                None
+            }
             Err(error) => return Err(error.into()),
         };
         if let Some(Found { path, manifest, rejected: why }) = found {
@@ -210,6 +233,7 @@ impl Run {
             (at, step, rejected) = (manifest.facts.state, manifest.facts.step, why);
             discard_after(&RealFs, &checkpoints, step)?;
         }
+        let notices = if step == 0 { set_rows_aside(dir)? } else { Vec::new() };
         let (metrics, _) = LineFile::resume(&RealFs, &dir.join("metrics.jsonl"), step)?;
         let (samples, _) = LineFile::resume(&RealFs, &dir.join("samples.jsonl"), step)?;
         let (evals, _) = LineFile::resume(&RealFs, &dir.join("evals.jsonl"), step)?;
@@ -225,6 +249,7 @@ impl Run {
         };
         let saver = Saver::start(options).map_err(RunError::io("start a thread for", dir))?;
         let last_saved = (step > 0).then_some(step);
+        let limits = Limits::of(config.model.vocab_size);
         Ok(Run {
             dir: dir.to_owned(),
             machine,
@@ -241,7 +266,10 @@ impl Run {
             val_loss_nats,
             last_saved,
             rejected,
-            _lock: lock,
+            limits,
+            accident: None,
+            lock,
+            notices,
         })
     }
 
@@ -251,7 +279,14 @@ impl Run {
     /// # Errors
     /// [`RunError::CorpusChanged`] with the first file that differs.
     pub fn check_corpus(&self) -> Result<(), RunError> {
-        self.corpus.check(&self.machine.config.data)
+        self.corpus.check(&self.dir, &self.machine.config.data)
+    }
+
+    /// Plants an accident in the steps to come, and sets what losses are compared with: for tests.
+    #[doc(hidden)]
+    pub fn plant(&mut self, accident: Accident, change: impl FnOnce(&mut Limits)) {
+        self.accident = Some(accident);
+        change(&mut self.limits);
     }
 
     /// Steps taken.
@@ -277,6 +312,34 @@ impl Run {
         memory.push(("snapshot of a save", snapshot));
         memory
     }
+}
+
+/// (V) occurrences of each token, for an output layer that needs them.
+fn token_counts(layout: &Layout, tokens: &TokenFile, vocab: usize) -> Result<Vec<u64>, RunError> {
+    Ok(if layout.shares_tables() { count_tokens(tokens, vocab)? } else { Vec::new() })
+}
+
+/// Parameters before the first step.
+fn initial(layout: &Layout, seed: u64, token_counts: &[u64]) -> AlignedVec<f32> {
+    let mut params = init_params(layout, seed);
+    layout.head.init(&mut params, token_counts);
+    params
+}
+
+/// Renames the rows of an attempt that ended before its first checkpoint: the run begins again, and
+/// nothing is lost if its checkpoints were removed by mistake.
+fn set_rows_aside(dir: &Path) -> Result<Vec<Notice>, RunError> {
+    let is_kept = |path: &PathBuf| path.metadata().is_ok_and(|rows| rows.len() > 0);
+    let names = ["metrics.jsonl", "samples.jsonl", "evals.jsonl"];
+    let mut notices = Vec::new();
+    for path in names.map(|name| dir.join(name)).into_iter().filter(is_kept) {
+        let number = (1u64..).find(|n| !path.with_extension(format!("jsonl.{n}")).exists());
+        let to = path.with_extension(format!("jsonl.{}", number.unwrap_or(0)));
+        std::fs::rename(&path, &to).map_err(RunError::io("rename", &path))?;
+        notices.push(Notice::BeginsAgain { rows: to });
+    }
+    notices.truncate(1);
+    Ok(notices)
 }
 
 /// Floats of the copy that a save is written from: parameters and optimiser state; 0 if that would

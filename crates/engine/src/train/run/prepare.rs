@@ -107,7 +107,7 @@ fn fill(
     if let Some(documents) = texts.held_out() {
         encode(&tokenizer, &documents, &dir.join(VALID_NAME), observer)?;
     }
-    texts.record()?.write(dir)?;
+    texts.record(dir)?.write(dir)?;
     drop(texts);
     let tokenizer_config = TokenizerConfig {
         kind: options.kind,

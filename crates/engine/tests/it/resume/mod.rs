@@ -7,4 +7,5 @@ mod evaluations;
 mod every_step;
 mod orders;
 mod planted;
+mod rollback;
 mod scene;
