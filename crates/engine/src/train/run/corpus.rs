@@ -51,14 +51,14 @@ impl TextRecord {
     /// Where the file is, for a run in `dir`; never looked for in the current folder if its place was
     /// recorded.
     fn find(&self, dir: &Path) -> Option<PathBuf> {
-        let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
-        let from_run = self.path_from_run.as_ref().map(|path| dir.join(path));
-        let mut places: Vec<PathBuf> =
-            from_run.into_iter().chain(self.absolute_path.clone()).collect();
-        if places.is_empty() {
-            places.push(self.report.path.clone());
-        }
-        places.into_iter().find(|path| path.exists())
+        let dir = dir.canonicalize().ok();
+        let from_run = dir.zip(self.path_from_run.as_ref()).map(|(dir, path)| dir.join(path));
+        // Without its ups and downs, for messages.
+        let from_run = from_run.and_then(|path| path.canonicalize().ok());
+        let is_recorded = self.path_from_run.is_some() || self.absolute_path.is_some();
+        let as_given = (!is_recorded).then(|| self.report.path.clone());
+        let mut places = from_run.into_iter().chain(self.absolute_path.clone()).chain(as_given);
+        places.find(|path| path.exists())
     }
 }
 

@@ -24,7 +24,7 @@ pub use open::Run;
 pub use prepare::{Budget, prepare};
 pub use rollback::Accident;
 pub use texts::rules_of_run;
-pub use watch::Limits;
+pub use watch::LossLimits;
 
 /// File name of the resolved configuration in a run's folder.
 pub const CONFIG_NAME: &str = "config.toml";

@@ -3,7 +3,7 @@
 use super::corpus::CorpusRecord;
 use super::error::RunError;
 use super::rollback::Accident;
-use super::watch::Limits;
+use super::watch::LossLimits;
 use super::{CONFIG_NAME, SAVED_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME, save};
 use crate::checkpoint::{
     CHECKPOINTS_NAME, CorpusFingerprint, Found, Retention, RunState, SaveMode, Saver, SaverOptions,
@@ -74,7 +74,7 @@ pub struct Run {
     /// Step of the newest checkpoint known to be on disk.
     pub(super) last_saved: Option<u64>,
     pub(super) rejected: Vec<Rejected>,
-    pub(super) limits: Limits,
+    pub(super) limits: LossLimits,
     /// Accident that a test plants.
     pub(super) accident: Option<Accident>,
     pub(super) lock: RunLock,
@@ -237,19 +237,10 @@ impl Run {
         let (metrics, _) = LineFile::resume(&RealFs, &dir.join("metrics.jsonl"), step)?;
         let (samples, _) = LineFile::resume(&RealFs, &dir.join("samples.jsonl"), step)?;
         let (evals, _) = LineFile::resume(&RealFs, &dir.join("evals.jsonl"), step)?;
-        let mode = match snapshot_len(&machine.trainer) {
-            0 => SaveMode::Inline,
-            snapshot_len => SaveMode::Background { snapshot_len },
-        };
-        let options = SaverOptions {
-            fs: Arc::new(RealFs),
-            dir: checkpoints,
-            retention: Retention::default(),
-            mode,
-        };
-        let saver = Saver::start(options).map_err(RunError::io("start a thread for", dir))?;
+        let saver = start_saver(checkpoints, &machine.trainer)
+            .map_err(RunError::io("start a thread for", dir))?;
         let last_saved = (step > 0).then_some(step);
-        let limits = Limits::of(config.model.vocab_size);
+        let limits = LossLimits::of(config.model.vocab_size);
         Ok(Run {
             dir: dir.to_owned(),
             machine,
@@ -284,7 +275,7 @@ impl Run {
 
     /// Plants an accident in the steps to come, and sets what losses are compared with: for tests.
     #[doc(hidden)]
-    pub fn plant(&mut self, accident: Accident, change: impl FnOnce(&mut Limits)) {
+    pub fn plant(&mut self, accident: Accident, change: impl FnOnce(&mut LossLimits)) {
         self.accident = Some(accident);
         change(&mut self.limits);
     }
@@ -340,6 +331,15 @@ fn set_rows_aside(dir: &Path) -> Result<Vec<Notice>, RunError> {
     }
     notices.truncate(1);
     Ok(notices)
+}
+
+fn start_saver(checkpoints: PathBuf, trainer: &Trainer) -> std::io::Result<Saver> {
+    let mode = match snapshot_len(trainer) {
+        0 => SaveMode::Inline,
+        snapshot_len => SaveMode::Background { snapshot_len },
+    };
+    let (fs, retention) = (Arc::new(RealFs), Retention::default());
+    Saver::start(SaverOptions { fs, dir: checkpoints, retention, mode })
 }
 
 /// Floats of the copy that a save is written from: parameters and optimiser state; 0 if that would

@@ -22,23 +22,26 @@ const GUESSING_MARGIN: f64 = 0.1;
 
 /// What a loss is compared with.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct LossLimits {
     /// Loss of a model that gives every token the same probability.
     pub guessing: f64,
     /// A higher loss is bad, whatever came before it.
     pub highest: f64,
-    /// A loss is bad if it is this many deviations above the usual one,
+    /// A loss is bad if it is this many deviations above the usual one, but at least
     pub deviations: f64,
-    /// and at least this many nats.
-    pub nats: f64,
+    /// so many nats,
+    pub nats_min: f64,
+    /// and no more than so many: losses that fall quickly have a large deviation.
+    pub nats_max: f64,
 }
 
-impl Limits {
-    /// Limits for a vocabulary of this size: healthy training stays far below them, since one loss
+impl LossLimits {
+    /// LossLimits for a vocabulary of this size: healthy training stays far below them, since one loss
     /// beyond them means little, and a rollback needs [`BAD_IN_ROW_MAX`] in a row.
-    pub fn of(vocab_size: usize) -> Limits {
+    pub fn of(vocab_size: usize) -> LossLimits {
         let guessing = (vocab_size.max(1) as f64).ln();
-        Limits { guessing, highest: 2.0 * guessing + 4.0, deviations: 8.0, nats: 0.5 }
+        let highest = 2.0 * guessing + 4.0;
+        LossLimits { guessing, highest, deviations: 8.0, nats_min: 0.5, nats_max: guessing }
     }
 
     /// Why `loss` is bad after the `recent` losses of good steps, if it is.
@@ -53,7 +56,8 @@ impl Limits {
         }
         let usual = median(recent.iter().copied());
         let deviation = DEVIATIONS * median(recent.iter().map(|x| (x - usual).abs()));
-        let limit = usual + self.nats.max(self.deviations * deviation);
+        let above = (self.deviations * deviation).min(self.nats_max).max(self.nats_min);
+        let limit = usual + above;
         (loss > limit).then(|| format!("the loss was {loss:.3}, {usual:.3} is usual"))
     }
 
@@ -102,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_loss_far_above_the_usual_one_is_bad_and_one_below_is_not() {
-        let (limits, recent) = (Limits::of(65), noisy(RECENT));
+        let (limits, recent) = (LossLimits::of(65), noisy(RECENT));
         for good in [0.0, 1.0, 3.0, 3.3, 4.1] {
             assert_eq!(limits.fault(&recent, good), None, "{good}");
         }
@@ -113,7 +117,7 @@ mod tests {
 
     #[test]
     fn nothing_is_unusual_before_enough_was_seen_except_what_no_training_has() {
-        let limits = Limits::of(65);
+        let limits = LossLimits::of(65);
         assert_eq!(limits.fault(&noisy(RECENT_MIN - 1), 8.0), None);
         assert!(limits.fault(&noisy(RECENT_MIN), 8.0).is_some());
         assert!(limits.fault(&[], 12.5).is_some());
@@ -123,15 +127,15 @@ mod tests {
     fn a_few_outliers_do_not_change_what_is_usual() {
         let mut recent = noisy(RECENT);
         recent[3..9].fill(7.0);
-        assert!(Limits::of(65).fault(&recent, 4.4).is_some());
+        assert!(LossLimits::of(65).fault(&recent, 4.4).is_some());
     }
 
     /// Equal losses have no deviation: small changes must stay good.
     #[test]
     fn a_constant_loss_may_rise_a_little() {
         let recent = [0.001; RECENT];
-        assert_eq!(Limits::of(65).fault(&recent, 0.4), None);
-        assert!(Limits::of(65).fault(&recent, 0.6).is_some());
+        assert_eq!(LossLimits::of(65).fault(&recent, 0.4), None);
+        assert!(LossLimits::of(65).fault(&recent, 0.6).is_some());
     }
 
     #[test]
