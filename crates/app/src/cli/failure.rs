@@ -85,12 +85,16 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<&'static str> {
     )
 }
 
-/// 2 for a refused request, 28 for a full disk, else 1.
+/// Training that went wrong: its settings must change, though none is invalid.
+const WENT_WRONG: [&str; 2] = ["diverged", "worse-than-guessing"];
+
+/// 2 for a refused request, 3 for a training that went wrong, 28 for a full disk, else 1.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     match code(error) {
         Some("disk-full") => 28,
         _ if error.chain().any(is_disk_full) => 28,
         Some(code) if REFUSED.contains(&code) => 2,
+        Some(code) if WENT_WRONG.contains(&code) => 3,
         None if error.is::<TooManyThreads>() => 2,
         _ => 1,
     }
@@ -147,6 +151,7 @@ mod tests {
             let expected = match code {
                 "disk-full" => "28",
                 code if REFUSED.contains(&code) => "2",
+                code if WENT_WRONG.contains(&code) => "3",
                 _ => "1",
             };
             assert_eq!(exit, expected, "{code}");

@@ -1,4 +1,4 @@
-//! Notices about the text of a run, in words.
+//! Notices about a run, in words.
 
 use engine::train::events::Notice;
 use text::{counted, thousands};
@@ -29,11 +29,6 @@ pub fn words(notice: &Notice) -> String {
              bits per byte by the frequencies of its letter pairs there, the training text \
              {train_bits:.2}): its loss says little about the training text"
         ),
-        Notice::BeginsAgain { n_rows } => format!(
-            "no checkpoint was saved: the run begins again, and the {} rows of steps that it took are \
-             dropped",
-            thousands(*n_rows as usize)
-        ),
         Notice::RowsMissing { file, found, expected } => format!(
             "{file} has {} rows of at least {} that were written: rows of earlier steps are missing, \
              which does not change the training",
@@ -63,6 +58,26 @@ pub fn words(notice: &Notice) -> String {
             "{} characters written as a letter and its accents are read as one character each (NFC)",
             thousands(*n as usize)
         ),
+        Notice::BeginsAgain { rows } => format!(
+            "the run has no checkpoint, so it begins again at its first step; the rows of the earlier \
+             attempt are in {}",
+            rows.display()
+        ),
+        Notice::TextMissing { path } => format!(
+            "{} is not found; the run goes on with its own copy of the text as tokens",
+            path.display()
+        ),
+        Notice::RolledBack { from, to, n, of, why } => {
+            let to = match to {
+                0 => "the untrained model".to_string(),
+                to => format!("the state of step {to}"),
+            };
+            format!(
+                "training went wrong at step {from} ({why}): it goes on from {to} with half the \
+                 learning rate, the batches in between left out ({n} of {of} times); a lower --lr \
+                 may avoid this"
+            )
+        }
         _ => format!("{notice:?}"),
     }
 }

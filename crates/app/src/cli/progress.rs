@@ -119,12 +119,16 @@ impl Progress {
     fn step(&mut self, row: &Metrics) {
         self.step = row.step;
         self.losses.push(row.train_loss);
+        // Steps of earlier sessions took none of this session's time.
+        let taken = row.step.saturating_sub(self.first_step);
+        let left = time_left(self.began.elapsed(), taken, self.n_steps.saturating_sub(row.step));
+        let left = left.map_or("a very long time".to_string(), duration);
         if let Some(bar) = &self.bar {
             let recent = &self.losses[self.losses.len().saturating_sub(20)..];
             bar.set_position(row.step);
             let parts = [
                 format!("loss {:.3}", recent.iter().sum::<f64>() / recent.len() as f64),
-                format!("{} left", duration(bar.eta())),
+                format!("{left} left"),
                 format!("{}/s", thousands(row.tok_s as usize)),
                 duration(bar.elapsed()),
             ];
@@ -135,15 +139,11 @@ impl Progress {
         let is_due = self.last_line.is_none_or(|t| t.elapsed().as_secs() >= LINE_SECONDS);
         if is_due || row.step == self.n_steps {
             let mean = self.losses.iter().sum::<f64>() / self.losses.len() as f64;
-            let taken = row.step - self.first_step;
-            let left = self.began.elapsed().as_secs_f64() / taken.max(1) as f64
-                * (self.n_steps - row.step) as f64;
             self.line(&format!(
-                "step {}/{}  loss {mean:.3}  {} tokens/s  {} left",
+                "step {}/{}  loss {mean:.3}  {} tokens/s  {left} left",
                 row.step,
                 self.n_steps,
-                thousands(row.tok_s as usize),
-                duration(Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX))
+                thousands(row.tok_s as usize)
             ));
             self.losses.clear();
             self.last_line = Some(Instant::now());
@@ -287,6 +287,13 @@ fn indent(prompt: &str, text: &str) -> String {
     format!("{prompt}{text}").trim().replace('\n', "\n  ")
 }
 
+/// Time for `n_left` steps if they take as long as the `n_taken` of this session, which took `elapsed`;
+/// `None` if that is beyond counting.
+fn time_left(elapsed: Duration, n_taken: u64, n_left: u64) -> Option<Duration> {
+    let of_one = elapsed.as_secs_f64() / n_taken.max(1) as f64;
+    Duration::try_from_secs_f64(of_one * n_left as f64).ok()
+}
+
 /// "1 h 05 min", "3 min 20 s", "12 s".
 pub fn duration(time: Duration) -> String {
     let s = time.as_secs();
@@ -300,6 +307,16 @@ pub fn duration(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A run that resumes at step 1,000 of 1,100 has taken 10 steps here, not 1,010.
+    #[test]
+    fn the_time_left_comes_from_the_steps_of_this_session() {
+        let left = |elapsed, taken, left| time_left(Duration::from_secs(elapsed), taken, left);
+        assert_eq!(left(20, 10, 90), Some(Duration::from_secs(180)));
+        assert_eq!(left(20, 0, 90), Some(Duration::from_secs(1800)));
+        assert_eq!(left(20, 10, 0), Some(Duration::ZERO));
+        assert_eq!(left(1 << 40, 1, u64::MAX), None);
+    }
 
     #[test]
     fn numbers_read_well() {

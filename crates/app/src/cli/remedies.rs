@@ -15,8 +15,8 @@ pub fn remedy(code: &str, command: &str) -> Option<&'static str> {
         }
         ("run-exists", _) => "continue it with `crystalline resume`, or choose another --out",
         ("no-run", _) => "give the folder that `crystalline train` printed",
-        ("diverged", _) => "try a lower --lr",
-        ("writer-stopped", _) => "continue with `crystalline resume`",
+        ("diverged" | "worse-than-guessing", _) => "train again with a lower --lr",
+        ("run-moved" | "writer-stopped", _) => "continue with `crystalline resume`",
         ("text-not-utf8" | "text-binary", "train") => {
             "to have such bytes replaced, add --replace-invalid-utf8"
         }

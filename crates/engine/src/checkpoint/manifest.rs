@@ -84,8 +84,20 @@ pub struct RunState {
     pub n_evals_since_best: u64,
     /// Steps skipped because a number was not finite.
     pub n_skipped: u64,
-    /// Skipped steps directly before this checkpoint, in a row.
-    pub n_skipped_in_row: u64,
+    /// Bad steps directly before this checkpoint, in a row: skipped, or with a loss far too high.
+    #[serde(alias = "n_skipped_in_row")]
+    pub n_bad_in_row: u64,
+    /// Losses of the last good steps, with which the next one is compared.
+    pub recent_losses: Vec<f64>,
+    /// Loss of the last step's batch.
+    pub last_loss_nats: Option<f64>,
+    /// Times that the run went back to an earlier state, each with half the learning rate.
+    pub n_rollbacks: u64,
+    /// Step of the newest checkpoint that a good step was taken from: the one to go back to, which is
+    /// therefore kept.
+    pub proven_step: Option<u64>,
+    /// Step of a newer checkpoint that no step was taken from yet, kept likewise.
+    pub unproven_step: Option<u64>,
     /// Rows of `metrics.jsonl`.
     pub n_metrics_rows: u64,
     /// Training time in seconds, over all sessions.

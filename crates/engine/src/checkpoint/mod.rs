@@ -30,7 +30,8 @@ pub use prune::{Retention, discard_after, prune};
 pub use save::{Checkpoint, Saved, commit_checkpoint, save_checkpoint};
 pub use saver::{SaveMode, Saver, SaverOptions};
 pub use scan::{
-    Found, Listed, best, list, newest, parse_step_name, read_manifest, step_name, verify,
+    Found, Listed, best, list, newest, newest_up_to, parse_step_name, read_manifest, step_name,
+    verify,
 };
 
 /// Folder of the checkpoints, in a run's folder.

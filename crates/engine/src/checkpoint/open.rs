@@ -3,14 +3,22 @@
 use super::CHECKPOINTS_NAME;
 use super::manifest::{MANIFEST_BYTES_MAX, MANIFEST_NAME, is_foreign};
 use super::scan::{Found, best, list, verify};
-use crate::disk::{LoadError, RealFs, read_file};
+use crate::disk::{LoadError, Reading, RealFs, Rejected, read_file};
 use crate::formats::{ModelFolder, ModelFolderError, TOKENIZER_NAME};
 use std::path::Path;
 use text::tokenizer::Tokenizer;
 
+/// Times that the choice is made anew because a training removed a checkpoint in the meantime.
+const TRIES_MAX: u32 = 1_000;
+
+fn is_gone(rejected: &Rejected) -> bool {
+    !rejected.path.exists()
+}
+
 impl ModelFolder {
     /// Opens the model folder at `path`: the folder itself, or the best checkpoint of the run in
-    /// it. A folder with a manifest is compared with it first.
+    /// it. A folder with a manifest is compared with it first. It stays until the result is dropped,
+    /// even if a training goes on in the run.
     ///
     /// # Errors
     /// [`ModelFolderError::NoModel`]; [`ModelFolderError::Load`] as [`best`], if the run has no
@@ -18,13 +26,13 @@ impl ModelFolder {
     pub fn open(path: &Path) -> Result<ModelFolder, ModelFolderError> {
         let checkpoints = path.join(CHECKPOINTS_NAME);
         if checkpoints.is_dir() {
-            let Found { path, rejected, .. } = best(&RealFs, &checkpoints)?;
-            return ModelFolder::of_verified(&path, rejected);
+            return open_best(&checkpoints);
         }
+        let reading = Reading::of(path);
         if is_checkpoint(path)? {
             verify(&RealFs, path)?;
         }
-        ModelFolder::of_verified(path, Vec::new())
+        ModelFolder::of_verified(path, Vec::new(), reading)
     }
 
     /// The tokeniser at `path`: a tokenizer.json, or that of a run's folder or a model folder. That
@@ -54,6 +62,25 @@ impl ModelFolder {
             None => Ok(tokenizer),
         }
     }
+}
+
+/// Opens the best checkpoint. Choosing and locking it are two steps; one that is removed between them
+/// is chosen anew.
+fn open_best(checkpoints: &Path) -> Result<ModelFolder, ModelFolderError> {
+    for _ in 0..TRIES_MAX {
+        match best(&RealFs, checkpoints) {
+            Ok(found) if found.rejected.iter().any(is_gone) => {}
+            Ok(Found { path, rejected, .. }) => {
+                if let Some(reading) = Reading::of(&path) {
+                    return ModelFolder::of_verified(&path, rejected, Some(reading));
+                }
+            }
+            Err(LoadError::NoCheckpoint { rejected, .. }) if rejected.iter().any(is_gone) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let Found { path, rejected, .. } = best(&RealFs, checkpoints)?;
+    ModelFolder::of_verified(&path, rejected, None)
 }
 
 /// Whether `folder` has a manifest of this program, sound or damaged.

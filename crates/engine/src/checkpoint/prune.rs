@@ -1,7 +1,7 @@
 //! Retention of checkpoints: removes unwanted ones, but never the last one that verifies.
 
 use super::scan::{Listed, list, step_name, val_loss, verify};
-use crate::disk::{Fs, LoadError, SaveError, remove_folders};
+use crate::disk::{Fs, LoadError, SaveError, remove_folders, remove_unread};
 use std::path::{Path, PathBuf};
 
 /// Rule for the checkpoints of a run that are kept.
@@ -44,8 +44,8 @@ pub fn prune(fs: &dyn Fs, dir: &Path, retention: &Retention) -> Result<Vec<PathB
         let others = unwanted.iter().filter(|listed| listed.step != newest.step);
         removed.extend(others.rev().map(|listed| listed.path.clone()));
     }
-    remove_folders(fs, dir, &removed)?;
-    Ok(removed)
+    // One that is being read is removed by a later call.
+    remove_unread(fs, dir, removed)
 }
 
 /// Splits checkpoints, newest first, into those to keep and the others, both newest first.
@@ -54,12 +54,16 @@ fn split(sound: Vec<Listed>, retention: &Retention) -> (Vec<Listed>, Vec<Listed>
     let losses = sound.iter().filter_map(|listed| Some((val_loss(listed)?, listed.step)));
     let best = losses.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     let best_step = best.filter(|_| retention.keep_best).map(|(_, step)| step);
+    // What the run may go back to, by its newest state.
+    let state = sound.first().and_then(|listed| Some(&listed.manifest.as_ref().ok()?.facts.state));
+    let to_return_to = state.map_or([None; 2], |state| [state.proven_step, state.unproven_step]);
     let mut rank = 0;
     sound.into_iter().partition(|listed| {
         rank += 1;
         let is_multiple = |n| n > 0 && listed.step.is_multiple_of(n);
         rank <= keep_last
             || best_step == Some(listed.step)
+            || to_return_to.contains(&Some(listed.step))
             || retention.keep_every.is_some_and(is_multiple)
     })
 }

@@ -81,6 +81,16 @@ pub fn newest(fs: &dyn Fs, dir: &Path) -> Result<Found, LoadError> {
     first_verified(fs, dir, list(fs, dir)?)
 }
 
+/// The newest checkpoint in `dir` that verifies and is not of a later step.
+///
+/// # Errors
+/// As [`newest`].
+pub fn newest_up_to(fs: &dyn Fs, dir: &Path, step: u64) -> Result<Found, LoadError> {
+    let mut listed = list(fs, dir)?;
+    listed.retain(|listed| listed.step <= step);
+    first_verified(fs, dir, listed)
+}
+
 /// The checkpoint in `dir` that verifies and has the lowest recorded held-out loss; on a tie the
 /// earlier one, and the newest if none has a recorded loss.
 ///

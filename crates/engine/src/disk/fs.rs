@@ -35,6 +35,11 @@ pub trait Fs: Send + Sync {
     fn remove_file(&self, file: &Path) -> io::Result<()>;
     /// Removes an empty folder.
     fn remove_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Keeps readers out of a folder until the result is dropped; `None` if one is reading it
+    /// ([`Reading`](super::Reading)).
+    fn lock_out_readers(&self, _dir: &Path) -> Option<Box<dyn Send>> {
+        Some(Box::new(()))
+    }
     /// Free space for this user on the disk that holds `path`, in bytes.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
 }
@@ -216,6 +221,10 @@ impl Fs for RealFs {
 
     fn remove_dir(&self, dir: &Path) -> io::Result<()> {
         fs::remove_dir(dir)
+    }
+
+    fn lock_out_readers(&self, dir: &Path) -> Option<Box<dyn Send>> {
+        super::reading::lock_out(dir)
     }
 
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {

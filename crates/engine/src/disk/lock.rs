@@ -4,7 +4,7 @@
 //! The file names the holder, for the error message of a second process. A name in it without a
 //! lock is stale and shows that the last trainer ended abnormally.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
@@ -128,6 +128,13 @@ impl RunLock {
         Ok(RunLock { file, stale: owner })
     }
 
+    /// Whether `dir` is still the folder that is locked: not one that was put in its place, and not
+    /// gone. Paths may lead elsewhere while a lock is held.
+    pub fn is_of(&self, dir: &Path) -> bool {
+        let there = std::fs::symlink_metadata(dir.join(LOCK_NAME));
+        matches!((self.file.metadata(), there), (Ok(held), Ok(there)) if is_same(&held, &there))
+    }
+
     /// The previous trainer, if it ended abnormally.
     pub fn stale(&self) -> Option<&Owner> {
         self.stale.as_ref()
@@ -141,6 +148,18 @@ impl Drop for RunLock {
         // Closing is not enough: a child forked at this moment shares the lock until it calls exec.
         let _ = self.file.unlock();
     }
+}
+
+#[cfg(unix)]
+fn is_same(a: &Metadata, b: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+/// Other systems do not let an open file's folder be moved.
+#[cfg(not(unix))]
+fn is_same(_: &Metadata, _: &Metadata) -> bool {
+    true
 }
 
 fn is_unsupported(error: &io::Error) -> bool {
@@ -199,6 +218,23 @@ mod tests {
             std::fs::write(dir.path().join(LOCK_NAME), nonsense).unwrap();
             assert_eq!(RunLock::take(dir.path()).unwrap().stale(), None);
         }
+    }
+
+    #[test]
+    fn a_folder_that_is_moved_replaced_or_gone_is_no_longer_the_locked_one() {
+        let outer = tempfile::tempdir().unwrap();
+        let [dir, moved] = ["run", "moved"].map(|name| outer.path().join(name));
+        std::fs::create_dir(&dir).unwrap();
+        let lock = RunLock::take(&dir).unwrap();
+        assert!(lock.is_of(&dir));
+        std::fs::rename(&dir, &moved).unwrap();
+        assert!(!lock.is_of(&dir) && lock.is_of(&moved), "moved");
+        std::fs::create_dir(&dir).unwrap();
+        assert!(!lock.is_of(&dir), "an empty folder in its place");
+        std::fs::write(dir.join(LOCK_NAME), "").unwrap();
+        assert!(!lock.is_of(&dir), "another run in its place");
+        std::fs::remove_dir_all(&moved).unwrap();
+        assert!(!lock.is_of(&moved), "removed");
     }
 
     #[test]

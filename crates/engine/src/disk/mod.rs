@@ -14,6 +14,7 @@ mod commit;
 mod error;
 mod fs;
 mod lock;
+mod reading;
 mod remove;
 
 pub use append::{LineFile, Resumed};
@@ -25,4 +26,5 @@ pub use fs::{
     write_all,
 };
 pub use lock::{LOCK_NAME, LockError, Owner, RunLock};
-pub use remove::{clean, remove_folders};
+pub use reading::Reading;
+pub use remove::{clean, remove_folders, remove_unread};

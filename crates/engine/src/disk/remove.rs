@@ -28,6 +28,27 @@ pub fn clean(fs: &dyn Fs, dir: &Path) -> Result<Vec<PathBuf>, SaveError> {
     Ok(removed)
 }
 
+/// Removes those of the folders that nobody is reading, as [`remove_folders`]; returns them.
+///
+/// # Errors
+/// As [`remove_folders`].
+pub fn remove_unread(
+    fs: &dyn Fs,
+    dir: &Path,
+    mut folders: Vec<PathBuf>,
+) -> Result<Vec<PathBuf>, SaveError> {
+    let mut locks = Vec::with_capacity(folders.len());
+    folders.retain(|folder| match fs.lock_out_readers(folder) {
+        Some(lock) => {
+            locks.push(lock);
+            true
+        }
+        None => false,
+    });
+    remove_folders(fs, dir, &folders)?;
+    Ok(folders)
+}
+
 /// Removes folders of `dir` in the given order. They are renamed first, durably, so that a crash
 /// leaves no partial folder under its original name.
 ///

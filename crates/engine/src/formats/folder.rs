@@ -8,7 +8,7 @@ use super::hf::{
     CONFIG_NAME, ConstantFiles, TOKENIZER_NAME, check_files, params_file, read_any_params,
     read_config, read_text_ends,
 };
-use crate::disk::{LoadError, RealFs, Rejected, SaveError, commit_folder};
+use crate::disk::{LoadError, Reading, RealFs, Rejected, SaveError, commit_folder};
 use crate::memory::{self, MemoryError};
 use crate::model::{
     ConfigError, InputLayer, Layout, Model, ModelConfig, OwnedModel, PackedWeights, SideFileError,
@@ -26,6 +26,8 @@ pub struct ModelFolder {
     path: PathBuf,
     rejected: Vec<Rejected>,
     allows_nonfinite: bool,
+    /// Keeps a training from removing the folder while it is read.
+    _reading: Option<Reading>,
 }
 
 /// A model in memory, its tokeniser, and its folder.
@@ -115,9 +117,15 @@ impl ModelFolder {
     pub(crate) fn of_verified(
         path: &Path,
         rejected: Vec<Rejected>,
+        reading: Option<Reading>,
     ) -> Result<ModelFolder, ModelFolderError> {
         if path.join(CONFIG_NAME).is_file() {
-            Ok(ModelFolder { path: path.to_owned(), rejected, allows_nonfinite: false })
+            Ok(ModelFolder {
+                path: path.to_owned(),
+                rejected,
+                allows_nonfinite: false,
+                _reading: reading,
+            })
         } else {
             Err(ModelFolderError::NoModel { path: path.to_owned() })
         }

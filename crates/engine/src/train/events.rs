@@ -20,7 +20,7 @@ pub enum Event<'a> {
         /// Bytes in total.
         of: u64,
     },
-    /// Something about the text that the user should know.
+    /// Something that the user should know.
     Noticed(&'a Notice),
     /// The run is about to take its first step, fresh or resumed.
     Started(Started<'a>),
@@ -47,7 +47,7 @@ pub enum Event<'a> {
     Rejected(&'a [Rejected]),
 }
 
-/// A fact about the text of a run that the user should know.
+/// A fact about a run that the user should know.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Notice {
@@ -90,11 +90,6 @@ pub enum Notice {
         /// Bits per byte of held-out text, from the same counts.
         held_out_bits: f64,
     },
-    /// The run has no checkpoint, but rows of steps: it begins again.
-    BeginsAgain {
-        /// Number of rows, which are dropped.
-        n_rows: u64,
-    },
     /// Rows of earlier steps are missing from a file; the run goes on without them.
     RowsMissing {
         /// Name of the file in the run's folder.
@@ -112,6 +107,29 @@ pub enum Notice {
         name: &'static str,
         /// Number of occurrences.
         n: usize,
+    },
+    /// The run has no checkpoint, so that it begins again; rows of the earlier attempt are kept.
+    BeginsAgain {
+        /// Where the rows are now.
+        rows: PathBuf,
+    },
+    /// A text file of the run is not found; the run has its tokens and does not need it.
+    TextMissing {
+        /// Its path when the run began.
+        path: PathBuf,
+    },
+    /// Training went wrong, so that it goes on from an earlier state, with half the learning rate.
+    RolledBack {
+        /// Steps taken.
+        from: u64,
+        /// Step of the state that it goes on from; 0 is the untrained model.
+        to: u64,
+        /// How often this has happened,
+        n: u64,
+        /// and how often it may.
+        of: u64,
+        /// Fault of the last step.
+        why: String,
     },
 }
 

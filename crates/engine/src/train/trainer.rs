@@ -83,6 +83,13 @@ impl Trainer {
         self.pack();
     }
 
+    /// Begins again with these parameters and a new optimiser.
+    pub fn begin_again(&mut self, params: &[f32], optimizer: Box<dyn Optimizer>) {
+        self.owned.params.copy_from_slice(params);
+        self.optimizer = optimizer;
+        self.pack();
+    }
+
     /// Restores a saved state after `n_updates` updates: `params` from the model file, the
     /// optimiser's tensors from `read`.
     ///

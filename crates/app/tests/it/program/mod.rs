@@ -29,3 +29,4 @@ mod terminal;
 mod texts;
 mod tokenizers;
 mod vocabulary;
+mod went_wrong;

@@ -1,19 +1,18 @@
 //! Step loop of a run: train, evaluate, sample, save, and stop cleanly.
 
+use super::SAVED_NAME;
 use super::error::RunError;
 use super::open::{Machine, Run};
 use super::vocabulary;
+use super::watch::rate;
 use crate::checkpoint::RunState;
-use crate::disk::SaveError;
+use crate::disk::{RealFs, SaveError, commit_file};
 use crate::generate::{Prompt, Request, Sampling, Written, generate};
-use crate::train::StepError;
-use crate::train::events::{Evaluation, Event, Metrics, Observer, Outcome, Started};
+use crate::train::events::{Evaluation, Event, Metrics, Notice, Observer, Outcome, Started};
+use crate::train::{StepError, StepPlan};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 use text::corpus::TokenSource;
-
-/// Consecutive skipped steps after which a run counts as diverged.
-const SKIPPED_MAX: u64 = 5;
 
 /// Length of a sample in tokens.
 const SAMPLE_TOKENS: usize = 80;
@@ -51,10 +50,12 @@ impl Run {
         if self.should_stop(observer) {
             return Ok(Outcome::Stopped { step: self.step });
         }
-        if self.evaluate_all(observer)? {
-            return Ok(Outcome::Finished);
+        let held_out = self.evaluate_all(observer)?;
+        if self.stop.is_requested() {
+            return Ok(Outcome::Stopped { step: self.step });
         }
-        Ok(Outcome::Stopped { step: self.step })
+        self.check_end(held_out)?;
+        Ok(Outcome::Finished)
     }
 
     fn should_stop(&self, observer: &dyn Observer) -> bool {
@@ -75,11 +76,14 @@ impl Run {
         if sample {
             self.sample(observer)?;
         }
-        if self.stop.is_requested() {
+        // After a rollback the state before it is gone; a missing sample is not worth another.
+        if self.stop.is_requested() && self.at.n_rollbacks == before.n_rollbacks {
             (self.at, self.val_loss_nats) = (before, None);
             return Ok(());
         }
-        if save || is_best {
+        // A state after a bad step may be worth nothing.
+        if (save || is_best) && self.at.n_bad_in_row == 0 {
+            self.at.unproven_step = Some(self.step);
             self.save()?;
         }
         self.report_saves(observer);
@@ -87,10 +91,13 @@ impl Run {
     }
 
     fn report_start(&mut self, observer: &mut dyn Observer) {
+        self.notices.iter().for_each(|notice| observer.event(&Event::Noticed(notice)));
+        for path in self.corpus.missing(&self.dir) {
+            observer.event(&Event::Noticed(&Notice::TextMissing { path }));
+        }
         if !self.rejected.is_empty() {
             observer.event(&Event::Rejected(&self.rejected));
         }
-        self.notices.iter().for_each(|notice| observer.event(&Event::Noticed(notice)));
         let machine = &self.machine;
         let n_valid = machine.valid.as_ref().map_or(0, |valid| valid.tokens.len());
         let layout = machine.trainer.layout();
@@ -105,13 +112,21 @@ impl Run {
         }));
     }
 
-    /// Trains on one batch and writes its metrics; a batch whose step is not finite is skipped.
-    /// Returns whether the step was taken: not if the run is stopped in it.
+    /// Trains on one batch, writes its metrics, and judges the step; one that is not finite is
+    /// skipped. Returns whether the step was taken: not if the run is stopped in it.
     fn one_step(&mut self, observer: &mut dyn Observer) -> Result<bool, RunError> {
         let plan = self.machine.plan(self.step);
+        let plan = StepPlan { lr: plan.lr * rate(&self.at), ..plan };
         let start = Instant::now();
         let Machine { trainer, train, .. } = &mut self.machine;
-        let result = trainer.step(train, &plan);
+        let result = match &mut self.accident {
+            None => trainer.step(train, &plan),
+            Some(accident) => {
+                trainer.accumulate(train, &plan);
+                accident(trainer, plan.step, self.at.n_rollbacks);
+                trainer.apply(&plan)
+            }
+        };
         train.tokens.check()?;
         if let Err(StepError::Stopped { .. }) = result {
             return Ok(false);
@@ -121,45 +136,27 @@ impl Run {
         self.val_loss_nats = None;
         self.at.epoch = epoch;
         self.at.train_seconds += step_time.as_secs_f64();
-        match result {
-            Ok(report) => {
-                self.at.n_tok += report.n_tok as u64;
-                self.at.n_skipped_in_row = 0;
-                let elapsed = Duration::from_secs_f64(self.at.train_seconds);
-                let row = Metrics::new(
-                    self.step,
-                    epoch,
-                    self.at.n_tok,
-                    report,
-                    plan.lr,
-                    elapsed,
-                    step_time,
-                );
-                self.metrics.append(&row)?;
-                observer.event(&Event::Step(row));
-            }
-            Err(error) => self.skip(error, observer)?,
+        if let Ok(report) = result {
+            self.at.n_tok += report.n_tok as u64;
+            let elapsed = Duration::from_secs_f64(self.at.train_seconds);
+            let (step, n_tok, lr) = (self.step, self.at.n_tok, plan.lr);
+            let row = Metrics::new(step, epoch, n_tok, report, lr, elapsed, step_time);
+            self.metrics.append(&row)?;
+            observer.event(&Event::Step(row));
         }
+        self.judge(plan.step, result, observer)?;
         Ok(true)
     }
 
-    fn skip(&mut self, error: StepError, observer: &mut dyn Observer) -> Result<(), RunError> {
-        self.at.n_skipped += 1;
-        self.at.n_skipped_in_row += 1;
-        observer.event(&Event::Skipped(&error));
-        if self.at.n_skipped_in_row < SKIPPED_MAX {
-            return Ok(());
-        }
-        Err(RunError::Diverged { n: self.at.n_skipped_in_row, last: error })
-    }
-
     /// Evaluates on a fixed sample of the held-out text, so that losses are comparable; returns
-    /// whether the loss is the lowest so far.
+    /// whether the loss is the lowest so far. A model whose loss is not finite goes back at once.
     fn evaluate_sample(&mut self, observer: &mut dyn Observer) -> Result<bool, RunError> {
         let Some(mut evaluation) = self.measure(self.n_sample_windows())? else { return Ok(false) };
         let val_loss = evaluation.val_loss;
-        evaluation.is_best = self.at.best_val_loss_nats.is_none_or(|best| val_loss < best);
-        self.val_loss_nats = Some(val_loss);
+        let is_finite = val_loss.is_finite();
+        let is_lower = self.at.best_val_loss_nats.is_none_or(|best| val_loss < best);
+        evaluation.is_best = is_finite && is_lower;
+        self.val_loss_nats = Some(val_loss).filter(|_| is_finite);
         if evaluation.is_best {
             self.at.best_val_loss_nats = Some(val_loss);
             self.at.best_step = Some(self.step);
@@ -169,21 +166,24 @@ impl Run {
         }
         self.evals.append(&evaluation)?;
         observer.event(&Event::Evaluated(evaluation));
+        if !is_finite {
+            let why = format!("the held-out loss after step {} was {val_loss}", self.step);
+            self.roll_back(why, observer)?;
+        }
         Ok(evaluation.is_best)
     }
 
-    /// Evaluates on all of the held-out text, unless the sample already was all of it. Only
-    /// reported, because it is not comparable with the evaluations on the sample. Returns whether it
-    /// was done: not if the run is stopped in it.
-    fn evaluate_all(&mut self, observer: &mut dyn Observer) -> Result<bool, RunError> {
+    /// Evaluates on all of the held-out text, unless the sample already was all of it; returns the
+    /// loss. Only reported, because it is not comparable with the evaluations on the sample.
+    fn evaluate_all(&mut self, observer: &mut dyn Observer) -> Result<Option<f64>, RunError> {
         let n_all = self.n_windows();
         if self.n_sample_windows() >= n_all {
-            return Ok(true);
+            return Ok(None);
         }
-        let Some(evaluation) = self.measure(n_all)? else { return Ok(false) };
+        let Some(evaluation) = self.measure(n_all)? else { return Ok(None) };
         self.evals.append(&evaluation)?;
         observer.event(&Event::Evaluated(evaluation));
-        Ok(true)
+        Ok(Some(evaluation.val_loss))
     }
 
     fn n_windows(&self) -> usize {
@@ -266,13 +266,23 @@ impl Run {
         self.report_saves(observer).map_or(Ok(()), |error| Err(error.into()))
     }
 
+    /// Notes that the run has a checkpoint. Without the note, a loss of all checkpoints would be taken
+    /// for an end before the first: not worth an error.
+    fn note_saved(&self) {
+        let path = self.dir.join(SAVED_NAME);
+        if self.lock.is_of(&self.dir) && !path.exists() {
+            let _ = commit_file(&RealFs, &path, b"");
+        }
+    }
+
     /// Reports finished saves; returns the error of the last failed one.
-    fn report_saves(&mut self, observer: &mut dyn Observer) -> Option<SaveError> {
+    pub(super) fn report_saves(&mut self, observer: &mut dyn Observer) -> Option<SaveError> {
         let mut failed = None;
         while let Some(outcome) = self.saver.poll() {
             match outcome {
                 Ok(saved) => {
                     self.last_saved = Some(saved.step);
+                    self.note_saved();
                     observer.event(&Event::Saved(&saved));
                 }
                 Err(error) => {

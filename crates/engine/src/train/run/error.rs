@@ -1,11 +1,11 @@
 //! Errors that keep a run from starting or continuing.
 
+use crate::checkpoint::CHECKPOINTS_NAME;
 use crate::disk::{LoadError, LockError, SaveError};
 use crate::formats::ModelFolderError;
 use crate::generate::SamplerError;
 use crate::memory::MemoryError;
 use crate::model::{ConfigError, SideFileError};
-use crate::train::StepError;
 use std::path::{Path, PathBuf};
 use text::tokenizer::TextError;
 use text::vocab::CodeFileError;
@@ -95,15 +95,48 @@ pub enum RunError {
         /// The folder.
         dir: PathBuf,
     },
-    /// Too many consecutive steps were not finite.
+    /// Training went wrong again after it went back as often as it may.
     #[error(
-        "{n} steps in a row were skipped, the last because {last}; the last good state is saved; try a lower learning rate"
+        "training diverged: at step {step} it went wrong again ({why}), although it went back \
+         {n_rollbacks} times and halved the learning rate each time; the checkpoints from before stay; \
+         begin a new run with a much lower learning rate"
     )]
     Diverged {
-        /// Number of skipped steps.
-        n: u64,
-        /// Reason of the last one.
-        last: StepError,
+        /// Steps taken.
+        step: u64,
+        /// Times that it went back.
+        n_rollbacks: u64,
+        /// Fault of the last step.
+        why: String,
+    },
+    /// The run took all of its steps and learnt nothing.
+    #[error(
+        "training failed: it ended with a loss of {loss:.3} nats per token, and guessing among all \
+         tokens has {guessing:.3}; begin a new run with a lower learning rate"
+    )]
+    WorseThanGuessing {
+        /// Mean loss, on held-out text if there is any.
+        loss: f64,
+        /// Logarithm of the vocabulary's size.
+        guessing: f64,
+    },
+    /// The run's folder is not there any more, or another one is in its place.
+    #[error(
+        "{}: no longer the folder of this run, which was moved, removed or replaced during training; \
+         nothing was written here; resume the run where its folder is now", dir.display()
+    )]
+    Moved {
+        /// The path of the folder.
+        dir: PathBuf,
+    },
+    /// The run has saved checkpoints, and all of them are gone.
+    #[error(
+        "{}: all checkpoints of this run are gone; put them back, or remove {} to begin again from the \
+         first step", dir.join(CHECKPOINTS_NAME).display(), dir.join(super::SAVED_NAME).display()
+    )]
+    CheckpointsGone {
+        /// The run's folder.
+        dir: PathBuf,
     },
     /// The run was told to stop before its first step.
     #[error("stopped before the first step; nothing to save")]
@@ -143,6 +176,9 @@ impl RunError {
             RunError::ModelFolder(error) => error.code(),
             RunError::NoRun { .. } => "no-run",
             RunError::Diverged { .. } => "diverged",
+            RunError::WorseThanGuessing { .. } => "worse-than-guessing",
+            RunError::Moved { .. } => "run-moved",
+            RunError::CheckpointsGone { .. } => "checkpoints-gone",
             RunError::Cancelled => "cancelled",
             RunError::Io { source, .. } if text::is_disk_full(source) => "disk-full",
             RunError::Io { .. } => "file-refused",

@@ -2,7 +2,9 @@
 
 use super::corpus::CorpusRecord;
 use super::error::RunError;
-use super::{CONFIG_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME, files, save};
+use super::rollback::Accident;
+use super::watch::LossLimits;
+use super::{CONFIG_NAME, SAVED_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME, files, save};
 use crate::checkpoint::{
     CHECKPOINTS_NAME, CorpusFingerprint, Found, Retention, RunState, SaveMode, Saver, SaverOptions,
     discard_after, newest,
@@ -18,7 +20,7 @@ use crate::train::events::Notice;
 use crate::train::memory::{check_memory, micro_shape};
 use crate::train::settings::RunConfig;
 use crate::train::{AdamW, LanesSpec, SequenceSource, StepPlan, Trainer, TrainerSpec};
-use kernels::Stop;
+use kernels::{AlignedVec, Stop};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -70,7 +72,7 @@ pub struct Run {
     pub(super) dir: PathBuf,
     pub(super) machine: Machine,
     pub(super) tokenizer: Tokenizer,
-    corpus: CorpusRecord,
+    pub(super) corpus: CorpusRecord,
     pub(super) dataset: CorpusFingerprint,
     pub(super) files: ConstantFiles,
     pub(super) saver: Saver,
@@ -90,7 +92,10 @@ pub struct Run {
     pub(super) run_files: Vec<FileRecord>,
     /// Request to stop, of the current observer.
     pub(super) stop: Stop,
-    _lock: RunLock,
+    pub(super) limits: LossLimits,
+    /// Accident that a test plants.
+    pub(super) accident: Option<Accident>,
+    pub(super) lock: RunLock,
 }
 
 impl SequenceSource for TrainSource {
@@ -128,13 +133,8 @@ impl Machine {
         let mut inputs = InputLayer::open(dir, &tokenizer, hash, &layout)?;
         let held_out = valid.as_ref().map(|valid| &valid.tokens);
         [Some(&tokens), held_out].into_iter().flatten().for_each(|text| inputs.add_words_of(text));
-        let token_counts = if layout.shares_tables() {
-            count_tokens(&tokens, model.vocab_size)?
-        } else {
-            Vec::new()
-        };
-        let mut params = init_params(&layout, train.seed);
-        layout.head.init(&mut params, &token_counts);
+        let token_counts = token_counts(&layout, &tokens, model.vocab_size)?;
+        let params = initial(&layout, train.seed, &token_counts);
         let precision = train.precision.kernels();
         let lanes = LanesSpec {
             shape: MicroShape { n_inputs: inputs.n_inputs(), ..micro_shape(model, train) },
@@ -149,6 +149,16 @@ impl Machine {
         let trainer = Trainer::new(TrainerSpec { layout, params, inputs, optimizer, lanes });
         let train = TrainSource { tokens, batches };
         Ok(Machine { config: config.clone(), trainer, train, valid, session })
+    }
+
+    /// Puts the model and the optimiser back to their state before the first step.
+    pub fn begin_again(&mut self) -> Result<(), RunError> {
+        let (train, layout) = (&self.config.train, self.trainer.layout());
+        let counts = token_counts(layout, &self.train.tokens, self.config.model.vocab_size)?;
+        let params = initial(layout, train.seed, &counts);
+        let optimizer = Box::new(AdamW::new(layout, train.optimizer));
+        self.trainer.begin_again(&params, optimizer);
+        Ok(())
     }
 
     pub fn plan(&self, step: u64) -> StepPlan {
@@ -205,7 +215,7 @@ impl Run {
         let lock = RunLock::take(dir)?;
         let config = read_config(dir)?;
         let checkpoints = dir.join(CHECKPOINTS_NAME);
-        let found = newest_or_none(&checkpoints)?;
+        let found = newest_or_none(dir, &checkpoints)?;
         let run_files = files::record(dir)?;
         if let Some(Found { manifest, .. }) = &found {
             save::check_config(&manifest.facts.config, &config)?;
@@ -228,25 +238,18 @@ impl Run {
             (at, step, rejected) = (manifest.facts.state, manifest.facts.step, why);
             discard_after(&RealFs, &checkpoints, step)?;
         }
+        let mut notices = if step == 0 { set_rows_aside(dir)? } else { Vec::new() };
         let lines = |name: &str, step| LineFile::resume(&RealFs, &dir.join(name), step);
         // Work that is still due writes its rows again.
         let done = step.saturating_sub(at.is_work_due.into());
         let metrics = lines(METRICS_NAME, step)?;
         let [samples, evals] = [lines(SAMPLES_NAME, done)?, lines(EVALS_NAME, done)?];
-        let notices = notices(&at, step, &metrics.1, &evals.1, machine.valid.is_some());
+        notices.extend(missing(&at, &metrics.1, &evals.1, machine.valid.is_some()));
         let [metrics, samples, evals] = [metrics.0, samples.0, evals.0];
-        let mode = match snapshot_len(&machine.trainer) {
-            0 => SaveMode::Inline,
-            snapshot_len => SaveMode::Background { snapshot_len },
-        };
-        let options = SaverOptions {
-            fs: Arc::new(RealFs),
-            dir: checkpoints,
-            retention: Retention::default(),
-            mode,
-        };
-        let saver = Saver::start(options).map_err(RunError::io("start a thread for", dir))?;
+        let saver = start_saver(checkpoints, &machine.trainer)
+            .map_err(RunError::io("start a thread for", dir))?;
         let last_saved = (step > 0).then_some(step);
+        let limits = LossLimits::of(config.model.vocab_size);
         Ok(Run {
             dir: dir.to_owned(),
             machine,
@@ -266,7 +269,9 @@ impl Run {
             notices,
             run_files,
             stop: Stop::default(),
-            _lock: lock,
+            limits,
+            accident: None,
+            lock,
         })
     }
 
@@ -276,7 +281,14 @@ impl Run {
     /// # Errors
     /// [`RunError::CorpusChanged`] with the first file that differs.
     pub fn check_corpus(&self) -> Result<(), RunError> {
-        self.corpus.check()
+        self.corpus.check(&self.dir)
+    }
+
+    /// Plants an accident in the steps to come, and sets what losses are compared with: for tests.
+    #[doc(hidden)]
+    pub fn plant(&mut self, accident: Accident, change: impl FnOnce(&mut LossLimits)) {
+        self.accident = Some(accident);
+        change(&mut self.limits);
     }
 
     /// Steps taken.
@@ -307,30 +319,30 @@ impl Run {
     }
 }
 
-/// The newest sound checkpoint, if the folder has any checkpoint; removes what a crash left.
-fn newest_or_none(checkpoints: &Path) -> Result<Option<Found>, RunError> {
+/// The newest sound checkpoint of the run in `dir`, if it has any; removes what a crash left.
+///
+/// # Errors
+/// [`RunError::CheckpointsGone`] if it had one.
+fn newest_or_none(dir: &Path, checkpoints: &Path) -> Result<Option<Found>, RunError> {
+    let was_saved = dir.join(SAVED_NAME).exists();
+    if was_saved && !checkpoints.exists() {
+        return Err(RunError::CheckpointsGone { dir: dir.to_owned() });
+    }
     ensure_dir(&RealFs, checkpoints).map_err(RunError::io("make", checkpoints))?;
     clean(&RealFs, checkpoints)?;
     match newest(&RealFs, checkpoints) {
         Ok(found) => Ok(Some(found)),
+        Err(LoadError::NoCheckpoint { rejected, .. }) if rejected.is_empty() && was_saved => {
+            Err(RunError::CheckpointsGone { dir: dir.to_owned() })
+        }
         Err(LoadError::NoCheckpoint { rejected, .. }) if rejected.is_empty() => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
-/// What is missing from the files of a run that goes on at `step` in the state `at`, but does not
-/// keep it from going on.
-fn notices(
-    at: &RunState,
-    step: u64,
-    metrics: &Resumed,
-    evals: &Resumed,
-    has_valid: bool,
-) -> Vec<Notice> {
+/// What is missing from the files of a run in the state `at`, but does not keep it from going on.
+fn missing(at: &RunState, metrics: &Resumed, evals: &Resumed, has_valid: bool) -> Vec<Notice> {
     let mut notices = Vec::new();
-    if step == 0 && metrics.n_dropped > 0 {
-        notices.push(Notice::BeginsAgain { n_rows: metrics.n_dropped });
-    }
     if metrics.n_rows < at.n_metrics_rows {
         let (found, expected) = (metrics.n_rows, at.n_metrics_rows);
         notices.push(Notice::RowsMissing { file: METRICS_NAME, found, expected });
@@ -342,6 +354,43 @@ fn notices(
         notices.push(Notice::HeldOutTextMissing);
     }
     notices
+}
+
+/// (V) occurrences of each token, for an output layer that needs them.
+fn token_counts(layout: &Layout, tokens: &TokenFile, vocab: usize) -> Result<Vec<u64>, RunError> {
+    Ok(if layout.shares_tables() { count_tokens(tokens, vocab)? } else { Vec::new() })
+}
+
+/// Parameters before the first step.
+fn initial(layout: &Layout, seed: u64, token_counts: &[u64]) -> AlignedVec<f32> {
+    let mut params = init_params(layout, seed);
+    layout.head.init(&mut params, token_counts);
+    params
+}
+
+/// Renames the rows of an attempt that ended before its first checkpoint: the run begins again, and
+/// nothing is lost if its checkpoints were removed by mistake.
+fn set_rows_aside(dir: &Path) -> Result<Vec<Notice>, RunError> {
+    let is_kept = |path: &PathBuf| path.metadata().is_ok_and(|rows| rows.len() > 0);
+    let names = [METRICS_NAME, SAMPLES_NAME, EVALS_NAME];
+    let mut notices = Vec::new();
+    for path in names.map(|name| dir.join(name)).into_iter().filter(is_kept) {
+        let number = (1u64..).find(|n| !path.with_extension(format!("jsonl.{n}")).exists());
+        let to = path.with_extension(format!("jsonl.{}", number.unwrap_or(0)));
+        std::fs::rename(&path, &to).map_err(RunError::io("rename", &path))?;
+        notices.push(Notice::BeginsAgain { rows: to });
+    }
+    notices.truncate(1);
+    Ok(notices)
+}
+
+fn start_saver(checkpoints: PathBuf, trainer: &Trainer) -> std::io::Result<Saver> {
+    let mode = match snapshot_len(trainer) {
+        0 => SaveMode::Inline,
+        snapshot_len => SaveMode::Background { snapshot_len },
+    };
+    let (fs, retention) = (Arc::new(RealFs), Retention::default());
+    Saver::start(SaverOptions { fs, dir: checkpoints, retention, mode })
 }
 
 /// Floats of the copy that a save is written from: parameters and optimiser state; 0 if that would

@@ -152,7 +152,7 @@ fn fill(
     if let Some(documents) = texts.held_out() {
         encode(&tokenizer, &documents, &dir.join(VALID_NAME), observer)?;
     }
-    texts.record()?.write(dir)?;
+    texts.record(dir)?.write(dir)?;
     drop(texts);
     let tie_embeddings = settings.model.tie_embeddings.unwrap_or(head.can_be_tied());
     let model = ModelConfig { head, n_parts, ngrams, tie_embeddings, ..full };

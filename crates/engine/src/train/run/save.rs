@@ -15,6 +15,9 @@ const OPTIMIZER_NAME: &str = "optimizer.safetensors";
 impl Run {
     /// Hands the state to the saver; the state may change as soon as this returns.
     pub(super) fn save(&mut self) -> Result<(), RunError> {
+        if !self.lock.is_of(&self.dir) {
+            return Err(RunError::Moved { dir: self.dir.clone() });
+        }
         self.metrics.sync()?;
         self.samples.sync()?;
         self.evals.sync()?;

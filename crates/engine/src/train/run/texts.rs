@@ -77,14 +77,14 @@ impl Texts {
         self.corpus.hash()
     }
 
-    /// The record of the files, checked again because they were tokenised since they were opened.
+    /// The record of the files for a run in `dir`, checked again because they were tokenised since they were opened.
     ///
     /// # Errors
     /// [`RunError`] if a file changed in the meantime.
-    pub fn record(&self) -> Result<CorpusRecord, RunError> {
+    pub fn record(&self, dir: &Path) -> Result<CorpusRecord, RunError> {
         self.corpus.check_unchanged()?;
         self.valid.as_ref().map_or(Ok(()), Corpus::check_unchanged)?;
-        Ok(CorpusRecord::new(&self.corpus, self.valid.as_ref()))
+        Ok(CorpusRecord::new(&self.corpus, self.valid.as_ref(), dir))
     }
 
     /// Reports what makes figures on the held-out text say less than they seem to, and text that

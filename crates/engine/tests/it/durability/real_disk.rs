@@ -1,9 +1,14 @@
 //! Real disk: checks that are impossible on the simulated one.
 
 use super::scenario::{State, save};
-use engine::checkpoint::{discard_after, newest, step_name, verify};
+use engine::checkpoint::{
+    CHECKPOINTS_NAME, Retention, discard_after, newest, save_checkpoint, step_name, verify,
+};
 use engine::disk::{Fs, LineFile, RealFs, clean, commit_file, ensure_dir};
+use engine::formats::ModelFolder;
 use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[test]
 fn checkpoints_are_saved_pruned_cleaned_and_found() {
@@ -92,4 +97,56 @@ fn the_system_s_full_disk_is_recognised() {
     let mut file = RealFs.append("/dev/full".as_ref()).unwrap();
     let error = engine::disk::write_all(file.as_mut(), b"x").unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+}
+
+/// A folder in memory if possible: hundreds of saves to a disk take long.
+fn quick_dir() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+fn save_step(dir: &Path, step: u64) {
+    let state = State::with_shapes(step, vec![vec![4]]);
+    save_checkpoint(&RealFs, dir, &state.checkpoint(), &Retention::default()).unwrap();
+}
+
+/// A checkpoint that was chosen stays until it was read, and goes with the next save.
+#[test]
+fn a_checkpoint_stays_while_it_is_read() {
+    let run = quick_dir();
+    let dir = run.path().join(CHECKPOINTS_NAME);
+    fs::create_dir(&dir).unwrap();
+    (1..=3).for_each(|step| save_step(&dir, step));
+    let folder = ModelFolder::open(run.path()).unwrap();
+    let path = folder.path().to_owned();
+    (4..=9).for_each(|step| save_step(&dir, step));
+    verify(&RealFs, &path).unwrap();
+    drop(folder);
+    save_step(&dir, 10);
+    assert!(!path.exists());
+}
+
+#[test]
+fn no_reader_meets_a_checkpoint_that_is_being_removed() {
+    let run = quick_dir();
+    let dir = run.path().join(CHECKPOINTS_NAME);
+    fs::create_dir(&dir).unwrap();
+    save_step(&dir, 1);
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for step in 2.. {
+                if is_done.load(Ordering::Relaxed) {
+                    return;
+                }
+                save_step(&dir, step);
+            }
+        });
+        let read = || {
+            let folder = ModelFolder::open(run.path()).map_err(|error| error.to_string())?;
+            verify(&RealFs, folder.path()).map_err(|error| error.to_string())
+        };
+        let failed = (0..1_000).find_map(|_| read().err());
+        is_done.store(true, Ordering::Relaxed);
+        assert_eq!(failed, None);
+    });
 }

@@ -9,4 +9,5 @@ mod every_step;
 mod interrupted;
 mod orders;
 mod planted;
+mod rollback;
 mod scene;
