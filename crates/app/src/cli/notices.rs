@@ -67,17 +67,18 @@ pub fn words(notice: &Notice) -> String {
             "{} is not found; the run goes on with its own copy of the text as tokens",
             path.display()
         ),
-        Notice::RolledBack { from, to, n, of, why } => {
-            let to = match to {
-                0 => "the untrained model".to_string(),
-                to => format!("the state of step {to}"),
-            };
-            format!(
-                "training went wrong at step {from} ({why}): it goes on from {to} with half the \
-                 learning rate, the batches in between left out ({n} of {of} times); a lower --lr \
-                 may avoid this"
-            )
-        }
+        Notice::RolledBack { from, to, n, of, why } => rolled_back(*from, *to, *n, *of, why),
         _ => format!("{notice:?}"),
     }
+}
+
+fn rolled_back(from: u64, to: u64, n: u64, of: u64, why: &str) -> String {
+    let to = match to {
+        0 => "the untrained model".to_string(),
+        to => format!("the state of step {to}"),
+    };
+    format!(
+        "training went wrong at step {from} ({why}): it goes on from {to} with half the learning rate, \
+         the batches in between left out ({n} of {of} times); a lower --lr may avoid this"
+    )
 }

@@ -54,7 +54,7 @@ fn shortened(example: &str) -> String {
 fn every_example_in_a_help_text_runs() {
     let scene = Scene::new();
     let story: Vec<String> = stories::generate(5).take(60).collect();
-    for name in ["book.txt", "a.txt", "b.txt", "other.txt"] {
+    for name in ["book.txt", "a.txt", "b.txt", "other.txt", "start.txt"] {
         std::fs::write(scene.path().join(name), story.join("\n")).unwrap();
     }
     let train = "train book.txt --tokenizer word --head factor --out runs/book --steps 2 --dim 16 \

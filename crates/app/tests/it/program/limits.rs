@@ -31,7 +31,7 @@ fn a_run_that_does_not_fit_any_more_is_not_resumed() {
     let args: Vec<&str> = args.split_whitespace().collect();
     run(scene.path(), &args).assert_success();
     for command in ["resume big --threads 1", "generate big Once --threads 1"] {
-        let ended = limited(scene.path(), 60_000, command);
+        let ended = limited(scene.path(), 50_000, command);
         assert_eq!(ended.complaint(2, &["of memory, and", "`ulimit -v`"]), None, "{command}");
     }
     run(scene.path(), &["resume", "big"]).assert_success();

@@ -100,6 +100,7 @@ fn a_missing_or_damaged_list_is_named() {
     stopped(&scene, "run", "--set vocab.ngram_embed=true");
     let model = moved(&scene, "run");
     write(&scene, "run-moved");
+    std::fs::remove_file(scene.path().join("run/has-checkpoints")).unwrap();
     let of_run = scene.path().join("run/ngrams.bin");
     // With a manifest, its checksums tell first; a model folder without one has this file's own.
     std::fs::remove_file(model.join("manifest.json")).unwrap();

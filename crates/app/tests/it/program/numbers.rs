@@ -188,7 +188,10 @@ fn refused_numbers_are_named_with_what_is_valid() {
         ("train text.txt --out x --steps 2 --lanes 5000", &["n_lanes = 5000", "1 to 1024"]),
         ("train text.txt --out x --steps 2 --holdout 1e-7", &["holdout = 0.0000001", "0.0001"]),
         ("train text.txt --out x --steps 2 --seed 9223372036854775808", &["--seed"]),
-        ("train text.txt --out x --steps 2 --set vocab.cutoffs=[0]", &["cutoffs = 0", "1 or more"]),
+        (
+            "train text.txt --out x --steps 2 --set vocab.cutoffs=[0]",
+            &["cutoffs = [0]", "1 or more"],
+        ),
         ("tokenizer train text.txt --vocab 200", &["200", "expected 343 to 1048576"]),
         ("tokenizer train text.txt --vocab 2147483648", &["expected 343 to 1048576"]),
         ("convert run --out y --steps 0", &["--steps", "from 1 to"]),

@@ -96,8 +96,11 @@ fn a_run_whose_files_changed_does_not_go_on() {
         fs::remove_dir_all(entry.unwrap().path()).unwrap();
     }
     let ended = run(scene.path(), &["resume", "run", "--stop-at", "2"]);
+    assert_eq!(ended.complaint(1, &["all checkpoints", "run/has-checkpoints"]), None);
+    fs::remove_file(scene.path().join("run/has-checkpoints")).unwrap();
+    let ended = run(scene.path(), &["resume", "run", "--stop-at", "2"]);
     ended.assert_success();
-    assert!(ended.stderr.contains("the run begins again"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("begins again at its first step"), "{}", ended.stderr);
 }
 
 #[test]

@@ -132,12 +132,10 @@ fn a_second_signal_ends_the_program_at_once() {
     for (first, second, code) in [(Signal::INT, Signal::INT, 130), (Signal::INT, Signal::TERM, 143)]
     {
         let scene = Scene::new();
-        let pipe = scene.path().join("stories.txt.partial");
-        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         let mut command = program(scene.path());
-        command.args(["data", "stories", "--out", "stories.txt"]);
+        command.args(["data", "stories", "--size", "10MB"]);
         let mut child = command.spawn().unwrap();
-        // Until it waits for a reader of the pipe.
+        // Until the pipe is full, and it waits for a reader.
         std::thread::sleep(Duration::from_millis(300));
         send(&child, first);
         std::thread::sleep(Duration::from_millis(100));
