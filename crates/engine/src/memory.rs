@@ -50,6 +50,13 @@ fn show(bytes: u64) -> String {
     }
 }
 
+/// Most threads that this process may start beside its own, by the address space of their stacks.
+pub fn threads_max() -> usize {
+    let left = process_limit().map_or(u64::MAX, |limit| limit.bytes.saturating_sub(FIXED_BYTES));
+    // Beside a stack, a guard page, and a stack for signals.
+    usize::try_from(left / (STACK_BYTES + (64 << 10))).unwrap_or(usize::MAX)
+}
+
 /// Refuses work that takes `bytes` on `threads` threads beyond what the process has by now.
 ///
 /// # Errors

@@ -134,7 +134,9 @@ fn a_refusal_says_what_is_expected_and_how_to_give_it() {
     };
     let text = said(&["generate", "run", "x", "--max-tokens", "-1"]);
     assert!(
-        text.contains("'-1' for '--max-tokens <N>': expected a whole number, 0 or more"),
+        text.contains(
+            "'-1' for '--max-tokens <N>': expected a whole number from 0 to 1000000000000"
+        ),
         "{text}"
     );
     let text = said(&["generate", "run", "x", "--stop", "--verbose"]);

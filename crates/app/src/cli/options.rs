@@ -4,6 +4,7 @@ use super::quantity::{count, parse_seed, whole};
 use super::say::say;
 use anyhow::Result;
 use engine::generate::{Request, SamplerError, Sampling};
+use engine::memory;
 use engine::train::settings::PrecisionName;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IntoDeserializer};
@@ -175,6 +176,12 @@ pub fn parse_threads(text: &str) -> Result<usize, String> {
 pub fn threads(given: Option<usize>) -> Result<usize> {
     let cores = || std::thread::available_parallelism().map_or(1, |n| n.get());
     let wanted = given.unwrap_or_else(cores).clamp(1, THREADS_MAX);
+    // A thread that starts as the last memory goes would panic in the standard library.
+    let n_fit = 1 + memory::threads_max();
+    if wanted > n_fit {
+        let why = std::io::ErrorKind::OutOfMemory.into();
+        return Err(TooManyThreads { wanted, n_started: n_fit, why }.into());
+    }
     let (hold, held) = std::sync::mpsc::channel::<()>();
     let held = std::sync::Arc::new(std::sync::Mutex::new(held));
     let mut started = Vec::new();

@@ -12,6 +12,7 @@ mod files;
 mod needs;
 mod ngrams;
 mod open;
+mod own_folder;
 mod prepare;
 mod rollback;
 mod save;

@@ -2,6 +2,7 @@
 
 use super::corpus::CorpusRecord;
 use super::error::RunError;
+use super::own_folder::OwnFolder;
 use super::rollback::Accident;
 use super::watch::LossLimits;
 use super::{CONFIG_NAME, SAVED_NAME, TOKENIZER_NAME, TRAIN_NAME, VALID_NAME, files, save};
@@ -95,7 +96,7 @@ pub struct Run {
     pub(super) limits: LossLimits,
     /// Accident that a test plants.
     pub(super) accident: Option<Accident>,
-    pub(super) lock: RunLock,
+    pub(super) lock: Arc<RunLock>,
 }
 
 impl SequenceSource for TrainSource {
@@ -212,7 +213,7 @@ impl Run {
         if !dir.join(CONFIG_NAME).exists() {
             return Err(RunError::NoRun { dir: dir.to_owned() });
         }
-        let lock = RunLock::take(dir)?;
+        let lock = Arc::new(RunLock::take(dir)?);
         let config = read_config(dir)?;
         let checkpoints = dir.join(CHECKPOINTS_NAME);
         let found = newest_or_none(dir, &checkpoints)?;
@@ -246,7 +247,7 @@ impl Run {
         let [samples, evals] = [lines(SAMPLES_NAME, done)?, lines(EVALS_NAME, done)?];
         notices.extend(missing(&at, &metrics.1, &evals.1, machine.valid.is_some()));
         let [metrics, samples, evals] = [metrics.0, samples.0, evals.0];
-        let saver = start_saver(checkpoints, &machine.trainer)
+        let saver = start_saver(dir, &lock, &machine.trainer)
             .map_err(RunError::io("start a thread for", dir))?;
         let last_saved = (step > 0).then_some(step);
         let limits = LossLimits::of(config.model.vocab_size);
@@ -384,13 +385,14 @@ fn set_rows_aside(dir: &Path) -> Result<Vec<Notice>, RunError> {
     Ok(notices)
 }
 
-fn start_saver(checkpoints: PathBuf, trainer: &Trainer) -> std::io::Result<Saver> {
+fn start_saver(dir: &Path, lock: &Arc<RunLock>, trainer: &Trainer) -> std::io::Result<Saver> {
     let mode = match snapshot_len(trainer) {
         0 => SaveMode::Inline,
         snapshot_len => SaveMode::Background { snapshot_len },
     };
-    let (fs, retention) = (Arc::new(RealFs), Retention::default());
-    Saver::start(SaverOptions { fs, dir: checkpoints, retention, mode })
+    let fs = Arc::new(OwnFolder { dir: dir.to_owned(), lock: Arc::clone(lock) });
+    let (dir, retention) = (dir.join(CHECKPOINTS_NAME), Retention::default());
+    Saver::start(SaverOptions { fs, dir, retention, mode })
 }
 
 /// Floats of the copy that a save is written from: parameters and optimiser state; 0 if that would
