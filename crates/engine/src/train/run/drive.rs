@@ -50,12 +50,7 @@ impl Run {
         if self.should_stop(observer) {
             return Ok(Outcome::Stopped { step: self.step });
         }
-        let held_out = self.evaluate_all(observer)?;
-        if self.stop.is_requested() {
-            return Ok(Outcome::Stopped { step: self.step });
-        }
-        self.check_end(held_out)?;
-        Ok(Outcome::Finished)
+        self.end(observer)
     }
 
     fn should_stop(&self, observer: &dyn Observer) -> bool {
@@ -173,17 +168,21 @@ impl Run {
         Ok(evaluation.is_best)
     }
 
-    /// Evaluates on all of the held-out text, unless the sample already was all of it; returns the
-    /// loss. Only reported, because it is not comparable with the evaluations on the sample.
-    fn evaluate_all(&mut self, observer: &mut dyn Observer) -> Result<Option<f64>, RunError> {
-        let n_all = self.n_windows();
-        if self.n_sample_windows() >= n_all {
-            return Ok(None);
+    /// Ends a run whose steps are taken: evaluates on all of the held-out text, unless the sample
+    /// already was all of it. That loss is only reported, because it is not comparable with those on
+    /// the sample.
+    fn end(&mut self, observer: &mut dyn Observer) -> Result<Outcome, RunError> {
+        let (n_all, mut held_out) = (self.n_windows(), None);
+        if self.n_sample_windows() < n_all {
+            let Some(evaluation) = self.measure(n_all)? else {
+                return Ok(Outcome::Stopped { step: self.step });
+            };
+            self.evals.append(&evaluation)?;
+            observer.event(&Event::Evaluated(evaluation));
+            held_out = Some(evaluation.val_loss);
         }
-        let Some(evaluation) = self.measure(n_all)? else { return Ok(None) };
-        self.evals.append(&evaluation)?;
-        observer.event(&Event::Evaluated(evaluation));
-        Ok(Some(evaluation.val_loss))
+        self.check_end(held_out)?;
+        Ok(Outcome::Finished)
     }
 
     fn n_windows(&self) -> usize {
