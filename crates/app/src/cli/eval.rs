@@ -34,7 +34,7 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = parse_threads)]
     threads: Option<usize>,
     /// Also measure on words that occur fewer than N times in the training text.
-    #[arg(long, value_name = "N", value_parser = whole(1..=COUNT_MAX))]
+    #[arg(long, value_name = "N", value_parser = whole(0..=COUNT_MAX))]
     rare_below: Option<u64>,
     #[command(flatten)]
     nonfinite: model::NonFinite,

@@ -113,7 +113,10 @@ fn sweep(values: &[&str], only: Option<&str>) -> (Vec<String>, usize) {
                     words.drain(at..at + 2);
                 }
                 let is_free = ["--out", "--dump-logits", "--config"].contains(&flag.as_str());
-                if is_free || flag == "--time" && value.parse::<f64>().is_ok_and(|s| s > 1.0) {
+                // A valid length of years is what was asked for, not a hang.
+                let is_length = ["--steps", "--time", "--max-tokens"].contains(&flag.as_str());
+                let is_long = value.parse::<f64>().is_ok_and(|n| (2.0..1e12).contains(&n));
+                if is_free || is_length && is_long {
                     continue;
                 }
                 let args = command.split(' ').map(str::to_owned).chain(words);
