@@ -32,6 +32,7 @@ fn a_composed_model_is_trained_evaluated_and_generates() {
         let loss = |of: &Value| of["loss_nats"].as_f64().unwrap();
         assert!(loss(&report["rare"]) > loss(report), "rare words are harder: {report}");
     }
+    assert_eq!(measure("text.txt", "0")["rare"]["tokens"], 0);
 }
 
 #[test]
