@@ -37,7 +37,7 @@ pub struct LossLimits {
 
 impl LossLimits {
     /// LossLimits for a vocabulary of this size: healthy training stays far below them, since one loss
-    /// beyond them means little, and a rollback needs [`BAD_IN_ROW_MAX`] in a row.
+    /// beyond them means little, and a rollback needs several in a row.
     pub fn of(vocab_size: usize) -> LossLimits {
         let guessing = (vocab_size.max(1) as f64).ln();
         let highest = 2.0 * guessing + 4.0;
