@@ -4,7 +4,7 @@ use super::model;
 use super::options::{PrecisionArg, parse_threads, threads};
 use super::output::Force;
 use super::progress::duration;
-use super::quantity::{COUNT_MAX, parse_time, whole};
+use super::quantity::{COUNT_MAX, parse_time, perplexity, whole};
 use super::say::{out, say};
 use anyhow::{Context, Result, bail};
 use engine::convert::{self, ConvertEvent, FitBudget, FitProgress, HELD_OUT, Stage};
@@ -162,12 +162,12 @@ fn fit(
         match event {
             ConvertEvent::Measured(Stage::Factored, loss) => {
                 factored = loss;
-                say!("factored  held-out loss {loss:.4} nats, perplexity {:.2}", loss.exp());
+                say!("factored  held-out loss {loss:.4} nats, perplexity {}", perplexity(loss));
             }
             ConvertEvent::Measured(stage, loss) => {
-                let (perplexity, above) = (loss.exp(), loss - factored);
+                let (perplexity, above) = (perplexity(loss), loss - factored);
                 say!(
-                    "{:<9} held-out loss {loss:.4} nats, perplexity {perplexity:.2}, {above:+.4} nats",
+                    "{:<9} held-out loss {loss:.4} nats, perplexity {perplexity}, {above:+.4} nats",
                     name(stage)
                 );
                 lines = Lines::new();

@@ -2,7 +2,7 @@
 
 use super::options::{PrecisionArg, parse_threads, threads};
 use super::output::Force;
-use super::quantity::{COUNT_MAX, whole};
+use super::quantity::{COUNT_MAX, perplexity, whole};
 use super::say::lines;
 use super::{input, logits, model};
 use anyhow::{Result, bail};
@@ -117,7 +117,7 @@ fn report(args: &Args, folder: &Path, all: &Measured, rare: Option<&Measured>) -
         return Ok(());
     }
     writeln!(out, "loss           {loss:.4} nats per token")?;
-    writeln!(out, "perplexity     {:.2} per token", loss.exp())?;
+    writeln!(out, "perplexity     {} per token", perplexity(loss))?;
     match bits {
         Some(bits) => writeln!(out, "bits per byte  {bits:.4}")?,
         None => writeln!(out, "bits per byte  none: unknown words are no text")?,

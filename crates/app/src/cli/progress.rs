@@ -2,6 +2,7 @@
 
 use super::columns::{USUAL_WIDTH, cut, stderr_width};
 use super::notices;
+use super::quantity::perplexity;
 use super::say::{for_stderr, say};
 use super::signals::Signals;
 use engine::train::events::{Event, Metrics, Observer, Started};
@@ -177,10 +178,10 @@ impl Observer for Progress {
                     share => format!(", {:.1} % of it unknown words", 100.0 * share),
                 };
                 self.line(&format!(
-                    "step {}  held-out loss {:.4}, perplexity {:.2}{bits}{unknown}{best}",
+                    "step {}  held-out loss {:.4}, perplexity {}{bits}{unknown}{best}",
                     e.step,
                     e.val_loss,
-                    e.val_loss.exp()
+                    perplexity(e.val_loss)
                 ));
             }
             Event::Sampled { step, prompt, text } => {

@@ -84,6 +84,14 @@ fn split_unit(text: &str) -> (&str, &str) {
     (number, &text[number.len()..])
 }
 
+/// Perplexity of a loss in nats, for display: a large one as a power of ten.
+pub fn perplexity(loss: f64) -> String {
+    match loss.exp() {
+        large @ 1e6.. => format!("{large:.1e}"),
+        usual => format!("{usual:.2}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

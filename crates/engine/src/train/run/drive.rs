@@ -150,7 +150,8 @@ impl Run {
         let val_loss = evaluation.val_loss;
         let is_finite = val_loss.is_finite();
         let is_lower = self.at.best_val_loss_nats.is_none_or(|best| val_loss < best);
-        evaluation.is_best = is_finite && is_lower;
+        // Far worse than guessing is not the best, even if nothing came before it.
+        evaluation.is_best = val_loss <= self.limits.highest && is_lower;
         self.val_loss_nats = Some(val_loss).filter(|_| is_finite);
         if evaluation.is_best {
             self.at.best_val_loss_nats = Some(val_loss);

@@ -98,8 +98,7 @@ pub enum RunError {
     /// Training went wrong again after it went back as often as it may.
     #[error(
         "training diverged: at step {step} it went wrong again ({why}), although it went back \
-         {n_rollbacks} times and halved the learning rate each time; the checkpoints from before stay; \
-         begin a new run with a much lower learning rate"
+         {n_rollbacks} times and halved the learning rate each time; the checkpoints from before stay"
     )]
     Diverged {
         /// Steps taken.
