@@ -58,7 +58,7 @@ struct TokenizerFlags {
     #[serde(skip)] // a kind or a path, two settings; `read` sets them
     tokenizer: Option<TokenizerArg>,
     /// Maximum vocabulary size [default: from the size of the text].
-    #[arg(long, value_name = "N", value_parser = count(0))]
+    #[arg(long, value_name = "N", value_parser = count(1))]
     #[serde(rename = "vocab_size")]
     vocab: Option<usize>,
 }
@@ -67,19 +67,19 @@ struct TokenizerFlags {
 #[command(next_help_heading = "Model")]
 struct ModelFlags {
     /// Model width [default: 96 to 384, from the size of the text].
-    #[arg(long, value_name = "N", value_parser = count(0))]
+    #[arg(long, value_name = "N", value_parser = count(1))]
     #[serde(rename = "model_dim")]
     dim: Option<usize>,
     /// Number of layers [default: 3 to 6, from the size of the text].
-    #[arg(long, value_name = "N", value_parser = count(0))]
+    #[arg(long, value_name = "N", value_parser = count(1))]
     #[serde(rename = "n_layers")]
     layers: Option<usize>,
     /// Attention heads [default: one per 32 of the width, per 64 from 384 on].
-    #[arg(long, value_name = "N", value_parser = count(0))]
+    #[arg(long, value_name = "N", value_parser = count(1))]
     #[serde(rename = "n_heads")]
     heads: Option<usize>,
     /// Training sequence length in tokens [default: 128].
-    #[arg(long, value_name = "N", value_parser = count(0))]
+    #[arg(long, value_name = "N", value_parser = count(1))]
     seq_len: Option<usize>,
 }
 
@@ -95,7 +95,7 @@ struct VocabFlags {
 #[command(next_help_heading = "Training")]
 struct TrainFlags {
     /// Batch size in sequences [default: 1,024 or 4,096 tokens].
-    #[arg(long, value_name = "N", value_parser = count(0))]
+    #[arg(long, value_name = "N", value_parser = count(1))]
     #[serde(rename = "batch_seqs")]
     batch: Option<usize>,
     /// Peak learning rate [default: 0.005, less for a model wider than 128].
@@ -118,7 +118,7 @@ struct TrainFlags {
     #[serde(skip_serializing_if = "PrecisionArg::is_auto")]
     precision: PrecisionArg,
     /// Data-parallel lanes; affect the result [default: 2 to 8, from the batch].
-    #[arg(long, help_heading = "Machine", value_name = "N", value_parser = count(0))]
+    #[arg(long, help_heading = "Machine", value_name = "N", value_parser = count(1))]
     #[serde(rename = "n_lanes")]
     lanes: Option<usize>,
     /// Prompt of the samples [default: none].
