@@ -132,6 +132,9 @@ impl Lanes {
         forward: impl Fn(&mut Lane, usize) + Sync,
         backward: impl Fn(&mut Lane, usize) + Sync,
     ) {
+        if self.is_stopped() {
+            return; // the sums are incomplete from here on; the step is refused
+        }
         let Lanes { lanes, shares, head, losses, shared_grads, lane_len, pool, .. } = self;
         let first = |i: usize, lane: &Lane| {
             (shares[i].start + number * lane.shape().n_seqs).min(shares[i].end)

@@ -409,7 +409,7 @@ impl TrainSettings {
     /// Lanes of a batch. They are part of the result, so they follow the work and not the machine:
     /// one for each 512 tokens of the batch, up to eight, as long as the gradients that they keep
     /// each for itself take no more than 512 MiB; but at least two. More lanes than threads cost
-    /// about one hundredth of the speed (`docs/log.md`).
+    /// up to three hundredths of the speed (`docs/log.md`).
     pub fn n_lanes(&self, model: &ModelConfig, batch_seqs: usize) -> usize {
         let by_work = (batch_seqs.saturating_mul(model.seq_len) / LANE_TOKENS).min(LANES_MAX);
         let gradient_bytes = Layout::new(model).map_or(0, |layout| layout.len * size_of::<f32>());

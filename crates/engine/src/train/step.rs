@@ -30,9 +30,6 @@ impl Trainer {
         let model = self.owned.model();
         self.lanes.begin_step(model, plan.step);
         for number in 0..self.lanes.n_micro_batches() {
-            if self.lanes.is_stopped() {
-                return;
-            }
             self.lanes.micro_batch(
                 model,
                 number,
@@ -67,10 +64,7 @@ impl Trainer {
         let (grads, pool) = self.lanes.gradients();
         let norm = self.optimizer.sum_over_lanes(&self.owned.params, grads, pool).sqrt() * mean;
         if !(loss_nats.is_finite() && norm.is_finite()) {
-            let what = self.find_not_finite(loss_nats);
-            let step = plan.step;
-            let error = StepError::NotFinite { step, what, loss_nats, grad_norm: norm };
-            return Err(self.refuse(error));
+            return Err(self.refuse_not_finite(plan.step, loss_nats, norm));
         }
         let clip = (plan.grad_norm_max as f64 / norm).min(1.0);
         let (grads, pool) = self.lanes.gradients();

@@ -195,8 +195,14 @@ impl Trainer {
         error
     }
 
+    /// Refuses a step whose loss or gradient norm is not finite, and names the first such number.
+    pub(super) fn refuse_not_finite(&mut self, step: u64, loss_nats: f64, norm: f64) -> StepError {
+        let what = self.find_not_finite(loss_nats);
+        self.refuse(StepError::NotFinite { step, what, loss_nats, grad_norm: norm })
+    }
+
     /// Names the first number that is not finite; call only when there is one.
-    pub(super) fn find_not_finite(&self, loss_nats: f64) -> String {
+    fn find_not_finite(&self, loss_nats: f64) -> String {
         let (layout, params) = (&self.owned.layout, &self.owned.params);
         if let Some(t) = layout.tensors.iter().find(|t| !all_finite(t.span.of(params))) {
             return format!("parameter {}", t.name);
