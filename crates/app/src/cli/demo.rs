@@ -45,7 +45,7 @@ const DEFAULT_TIME: Duration = Duration::from_secs(60);
 const LEAST_STEPS: u64 = 780;
 
 /// The blank line that separates stories.
-const PROMPT: &str = "\n\n";
+const BETWEEN_STORIES: &str = "\n\n";
 
 pub fn run(args: Args) -> Result<ExitCode> {
     let began = Instant::now();
@@ -87,7 +87,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
         // A story ends at a blank line.
         let sampling = Sampling { seed: fresh_seed(), ..Sampling::default() };
-        let stop = vec![PROMPT.to_string()];
+        let stop = vec![BETWEEN_STORIES.to_string()];
         let ends = opened.text_ends.clone();
         let request = Request { sampling, max_tokens: 200, stop, ends, ..Request::default() };
         return chat::talk(&opened, request, &mut pool);
@@ -96,7 +96,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A model of a million parameters; its samples begin at the start of a story.
+/// A model of a million parameters.
 fn settings(corpus: PathBuf, seed: u64) -> Settings {
     let mut settings = Settings::default();
     settings.data.files = Some(vec![corpus]);
@@ -105,6 +105,5 @@ fn settings(corpus: PathBuf, seed: u64) -> Settings {
     settings.model.n_layers = Some(4);
     settings.model.seq_len = Some(128);
     settings.train.seed = Some(seed);
-    settings.train.sample_prompt = Some(PROMPT.to_string());
     settings
 }

@@ -75,7 +75,6 @@ fn sentences(
     let precision = model.packed.precision();
     let max_len = owned.max_len();
     let mut session = Session::new(owned.layout(), precision, max_len, pool.threads());
-    let prompt = tokenizer.encode_ordinary("\n\n");
     let ends: Vec<u32> = tokenizer.text_end().into_iter().collect();
     let mut sentences = Vec::new();
     for text_seed in seed.. {
@@ -88,7 +87,7 @@ fn sentences(
             text.push_str(written.text());
             true
         };
-        generate(&mut session, model, pool, tokenizer, &prompt, &request, &mut report)?;
+        generate(&mut session, model, pool, tokenizer, &[], &request, &mut report)?;
         let mut whole = split_sentences(&text);
         // The last sentence may be incomplete.
         whole.pop();
