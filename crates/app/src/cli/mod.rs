@@ -116,7 +116,11 @@ pub fn main() -> ExitCode {
 /// Ends the program after the system refused memory, which the checks before any work did not
 /// foresee. Files are as after a kill: whole.
 pub fn memory_exhausted(bytes: usize) -> ! {
-    say!("error: the system refused {} KiB of memory; what was saved before is there", bytes >> 10);
+    say!(
+        "error: memory is used up: the system refused another {} KiB; close other programs, raise the limit \
+         (`ulimit -v`), or take a smaller text or model; a run that was saved can be resumed",
+        bytes >> 10
+    );
     signals::exit_now(1)
 }
 

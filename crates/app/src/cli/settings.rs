@@ -187,7 +187,7 @@ pub fn parse_setting(text: &str) -> Result<Setting, String> {
     match tables {
         Value::Table(setting) => {
             let checked: Result<Settings, toml::de::Error> = setting.clone().try_into();
-            checked.map(|_| setting).map_err(|error| error.message().to_owned())
+            checked.map(|_| setting).map_err(|error| in_words(error.message()))
         }
         _ => unreachable!("a key has a part at least"),
     }
@@ -251,9 +251,27 @@ fn read_file(path: &Path) -> Result<Table> {
     let text = input::settings(path)?;
     let checked = toml::from_str::<Settings>(&text).and_then(|_| text.parse());
     checked.map_err(|error| {
-        let (path, message) = (path.to_owned(), error.to_string());
+        let (path, message) = (path.to_owned(), in_words(&error.to_string()));
         RunError::ConfigFile { path, message }.into()
     })
+}
+
+/// A message of the TOML library with the names of Rust's types in words.
+fn in_words(message: &str) -> String {
+    let mut message = message.to_owned();
+    let whole = "expected a whole number, 0 or more";
+    for (name, words) in [
+        ("expected usize", whole),
+        ("expected u64", whole),
+        ("expected u32", whole),
+        ("expected f32", "expected a number"),
+        ("expected f64", "expected a number"),
+        ("expected a boolean", "expected true or false"),
+        ("expected a sequence", "expected a list, such as [1, 2]"),
+    ] {
+        message = message.replace(name, words);
+    }
+    message
 }
 
 /// Merges `over` into `under`, key by key; where both have a key, the value of `over` wins.

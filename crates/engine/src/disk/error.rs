@@ -21,8 +21,8 @@ pub enum SaveError {
     },
     /// The disk, or the user's quota of it, is full.
     #[error(
-        "no space left for {path}: {needed_bytes} bytes are needed and {free} are free; free some \
-         space and it will be saved next time", path = final_path(path).display(), free = Free(*free_bytes)
+        "no space left for {path}: {needed} are needed and {free} free; make room on that disk",
+        path = final_path(path).display(), needed = Size(*needed_bytes), free = Free(*free_bytes)
     )]
     NoSpace {
         /// File or folder being written.
@@ -314,11 +314,24 @@ impl fmt::Display for Others {
 
 struct Free(Option<u64>);
 
+/// Bytes, in a unit that leaves at most five digits.
+struct Size(u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bytes @ 0..10_240 => write!(f, "{bytes} bytes"),
+            bytes @ 10_240..10_485_760 => write!(f, "{} KiB", bytes >> 10),
+            bytes => write!(f, "{} MiB", bytes >> 20),
+        }
+    }
+}
+
 impl fmt::Display for Free {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(bytes) => write!(f, "{bytes}"),
-            None => f.write_str("an unknown number"),
+            Some(bytes) => write!(f, "{} are", Size(bytes)),
+            None => f.write_str("an unknown number of bytes are"),
         }
     }
 }

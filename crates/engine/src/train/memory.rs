@@ -94,6 +94,37 @@ pub(super) fn check_memory(
     let layers = halves(model.n_layers)
         .find(|n| fits(&ModelConfig { n_layers: *n, ..model.clone() }, train))
         .map(|n| format!("model.n_layers = {n}"));
-    let would_fit = [lanes, seq_len, layers].into_iter().flatten().collect();
+    let width = halves(model.model_dim)
+        .find(|dim| fits(&narrowed(model, *dim), train))
+        .map(|dim| format!("model.model_dim = {dim}"));
+    let mut would_fit: Vec<String> =
+        [lanes, seq_len, layers, width].into_iter().flatten().collect();
+    if would_fit.is_empty() {
+        let both = halves(model.model_dim).zip(halves(model.n_layers).chain(std::iter::repeat(1)));
+        let both = both.map(|(dim, n_layers)| ModelConfig { n_layers, ..narrowed(model, dim) });
+        would_fit = both
+            .into_iter()
+            .find(|model| fits(model, train))
+            .map(|m| {
+                format!("model.model_dim = {} with model.n_layers = {}", m.model_dim, m.n_layers)
+            })
+            .into_iter()
+            .collect();
+    }
     Ok(Err(MemoryError { would_fit, ..error }))
+}
+
+/// The model at another width, its heads and feed-forward width scaled with it.
+fn narrowed(model: &ModelConfig, model_dim: usize) -> ModelConfig {
+    let scaled = |n: usize| (n * model_dim / model.model_dim).max(1);
+    let n_kv_heads = scaled(model.n_kv_heads);
+    let per_kv_head = model.n_heads / model.n_kv_heads;
+    let ffn_dim = scaled(model.ffn_dim).next_multiple_of(2);
+    ModelConfig {
+        model_dim,
+        n_heads: n_kv_heads * per_kv_head,
+        n_kv_heads,
+        ffn_dim,
+        ..model.clone()
+    }
 }

@@ -64,6 +64,16 @@ pub enum Error {
         /// Name of the encoding.
         name: &'static str,
     },
+    /// An archive, or a document that holds its text in a form of its own.
+    #[error("{path}: this is {kind}, not plain text; {remedy}", path = path.display())]
+    NotPlainText {
+        /// The path given.
+        path: PathBuf,
+        /// What it is, with its article.
+        kind: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// A file whose invalid bytes may be replaced has so many that no text would be left.
     #[error(
         "{path}: {:.0} % of it is not UTF-8 text; it is a binary file or in another encoding, \
@@ -92,8 +102,8 @@ pub enum Error {
     },
     /// A byte that is not valid UTF-8 at that position.
     #[error(
-        "{path}: not UTF-8 at byte {offset} (0x{byte:02x}); convert it (iconv -t UTF-8), \
-         or have such bytes replaced",
+        "{path}: not UTF-8 at byte {offset} (0x{byte:02x}); convert it to UTF-8 first, \
+         such as with iconv",
         path = path.display()
     )]
     NotUtf8 {
@@ -106,8 +116,7 @@ pub enum Error {
     },
     /// A zero byte, which text files do not contain.
     #[error(
-        "{path}: zero byte at {offset}: this looks like a binary file; give plain text, \
-         or have such bytes replaced",
+        "{path}: zero byte at {offset}: this looks like a binary file; give plain text",
         path = path.display()
     )]
     ZeroByte {
@@ -200,6 +209,7 @@ impl Error {
             Error::Generated { .. } => "text-not-regular",
             Error::TooLong { .. } => "file-too-large",
             Error::OtherEncoding { .. } => "text-utf16",
+            Error::NotPlainText { .. } => "text-not-plain",
             Error::MostlyInvalid { .. } => "text-mostly-invalid",
             Error::NotUtf8 { .. } => "text-not-utf8",
             Error::ZeroByte { .. } => "text-binary",

@@ -30,7 +30,7 @@ fn text(corpus: &Corpus) -> Result<String, Error> {
 fn unusable_files_are_refused_by_name_with_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let gzip = [0x1f, 0x8b, 0x08, 0x00, 0xff];
-    let cases: [(&str, &[u8], &str); 12] = [
+    let cases: [(&str, &[u8], &str); 18] = [
         ("empty", b"", "the file is empty"),
         ("mark only", b"\xEF\xBB\xBF", "the file is empty"),
         ("latin 1", b"caf\xe9", "not UTF-8 at byte 3 (0xe9)"),
@@ -42,13 +42,20 @@ fn unusable_files_are_refused_by_name_with_a_remedy() {
         ("utf 16 big", b"\xfe\xff\0h\0i", "the file is UTF-16"),
         ("utf 16 unmarked", b"h\0i\0", "zero byte at 1"),
         ("elf", b"\x7fELF\x02\x01\x01\0\0", "zero byte at 7"),
-        ("gzip", &gzip, "not UTF-8 at byte 1 (0x8b)"),
+        ("gzip", &gzip, "this is a gzip archive, not plain text; unpack it first"),
+        ("zip", b"PK\x03\x04\x14\0", "this is a ZIP archive or an office document"),
+        ("pdf", b"%PDF-1.7\nplain", "this is a PDF document"),
+        ("bzip2", b"BZh91AY&SY", "this is a bzip2 archive"),
+        ("zstd", b"\x28\xB5\x2F\xFD\x04", "this is a Zstandard archive"),
+        ("xz", b"\xFD7zXZ\0\0", "this is an xz archive"),
+        ("7z", b"7z\xBC\xAF\x27\x1C\0", "this is a 7-Zip archive"),
     ];
     for (name, bytes, message) in cases {
         let path = write(&folder, name, bytes);
         let error = open(&path).expect_err(name).to_string();
         assert!(error.contains(message) && error.contains(name), "{error}");
     }
+    assert!(open(&write(&folder, "word", "BZh is no archive")).is_ok());
     let late = [vec![b'a'; 3_000_000], vec![0xff]].concat();
     let error = open(&write(&folder, "late", late)).unwrap_err();
     assert!(matches!(error, Error::NotUtf8 { offset: 3_000_000, byte: 0xff, .. }));

@@ -31,6 +31,18 @@ const OTHER_MARKS: [(&[u8], &str); 4] = [
     (b"\xFE\xFF", "UTF-16"),
 ];
 
+/// First bytes of files that hold text in a form of their own: what they are, and what to do. The
+/// longest bounds what is read before anything is decoded.
+const OTHER_KINDS: [(&[u8], &str, &str); 7] = [
+    (b"\xFD7zXZ\0", "an xz archive", "unpack it first: xz -dk FILE"),
+    (b"7z\xBC\xAF\x27\x1C", "a 7-Zip archive", "unpack it first: 7z x FILE"),
+    (b"%PDF-", "a PDF document", "save its text first: pdftotext FILE"),
+    (b"PK\x03\x04", "a ZIP archive or an office document", "unpack it, or save it as plain text"),
+    (b"\x28\xB5\x2F\xFD", "a Zstandard archive", "unpack it first: zstd -dk FILE"),
+    (b"BZh", "a bzip2 archive", "unpack it first: bzip2 -dk FILE"),
+    (b"\x1F\x8B", "a gzip archive", "unpack it first: gzip -dk FILE"),
+];
+
 /// Share of bytes that are invalid or zero above which no text is left once they are replaced.
 /// French in Latin-1 has a twentieth; compressed and random bytes have more than a third.
 const BAD_SHARE_MAX: f64 = 0.1;
@@ -230,11 +242,11 @@ impl<'a> TextReader<'a> {
     fn decode(&mut self, raw: Vec<u8>) -> Result<Vec<u8>, Error> {
         let mut rest = &raw[..];
         if self.offset == 0 {
-            let longest_mark = OTHER_MARKS[0].0.len();
+            let longest_mark = OTHER_KINDS[0].0.len();
             if self.n_left > 0 && rest.len() < longest_mark {
                 return Ok(raw);
             }
-            self.refuse_other_encodings(rest)?;
+            self.refuse_other_kinds(rest)?;
             rest = rest.strip_prefix(BYTE_ORDER_MARK).unwrap_or(rest);
         }
         let n_decodable = if self.n_left == 0 { rest.len() } else { complete_len(rest) };
@@ -290,11 +302,18 @@ impl<'a> TextReader<'a> {
         }
     }
 
-    fn refuse_other_encodings(&self, start: &[u8]) -> Result<(), Error> {
-        let found = OTHER_MARKS.iter().find(|(mark, _)| start.starts_with(mark));
-        match found {
+    fn refuse_other_kinds(&self, start: &[u8]) -> Result<(), Error> {
+        let path = || self.path.to_owned();
+        // "BZh" may begin a word; the archive goes on with a size of block and a number.
+        let is_kind = |first: &[u8]| {
+            start.starts_with(first) && (first != b"BZh" || start.get(4) == Some(&b'1'))
+        };
+        if let Some((_, kind, remedy)) = OTHER_KINDS.iter().find(|(first, ..)| is_kind(first)) {
+            return Err(Error::NotPlainText { path: path(), kind, remedy });
+        }
+        match OTHER_MARKS.iter().find(|(mark, _)| start.starts_with(mark)) {
             Some((_, name)) if self.rules.invalid_bytes == InvalidBytes::Refuse => {
-                Err(Error::OtherEncoding { path: self.path.to_owned(), name })
+                Err(Error::OtherEncoding { path: path(), name })
             }
             _ => Ok(()),
         }

@@ -108,7 +108,7 @@ fn a_full_disk_fails_the_run_with_28_and_with_space_it_resumes() {
     };
     let Ended { stdout, stderr, .. } = &ended;
     assert!(stdout.contains("train ended with 28"), "{stdout}{stderr}");
-    assert!(stderr.contains("bytes are needed and"), "{stderr}");
+    assert!(stderr.contains("KiB are needed and"), "{stderr}");
     assert!(stdout.contains("inspect ended with 0"), "{stdout}{stderr}");
     assert!(stdout.contains("resume ended with 0"), "{stdout}{stderr}");
     assert!(!stderr.contains("panicked"), "{stderr}");

@@ -22,6 +22,12 @@ fn a_run_that_does_not_fit_is_refused_before_it_has_a_folder() {
     let parts = ["of memory, and", "`ulimit -v`", "would fit"];
     assert_eq!(ended.complaint(2, &parts), None);
     assert!(!scene.path().join("big").exists());
+    // Nothing known beforehand fits but a smaller width, or a smaller width and fewer layers.
+    for (layers, smaller) in [(4, "model.model_dim"), (400, "with model.n_layers")] {
+        let args = format!("train text.txt --dim 2048 --layers {layers} --threads 1");
+        let ended = limited(scene.path(), 120_000, &args);
+        assert_eq!(ended.complaint(2, &["of memory, and", smaller, "would fit"]), None);
+    }
 }
 
 #[test]

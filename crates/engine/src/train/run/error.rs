@@ -22,7 +22,7 @@ pub enum RunError {
     #[error(transparent)]
     Text(#[from] TextError),
     /// The text has changed since the run began.
-    #[error("{source}; or go on with the text as it was when the run began")]
+    #[error("{source}")]
     CorpusChanged {
         /// The file, and its recorded size and hash.
         source: text::corpus::Error,
@@ -73,7 +73,7 @@ pub enum RunError {
         message: String,
     },
     /// The folder already holds a run.
-    #[error("{}: there is a run here already; resume it, or choose another folder", dir.display())]
+    #[error("{}: there is a run here already", dir.display())]
     Exists {
         /// The folder.
         dir: PathBuf,
@@ -90,7 +90,7 @@ pub enum RunError {
     #[error(transparent)]
     ModelFolder(#[from] ModelFolderError),
     /// There is no run in the folder.
-    #[error("{}: no run here ({CONFIG} is missing); give the folder of a run", dir.display(), CONFIG = super::CONFIG_NAME)]
+    #[error("{}: no run here ({CONFIG} is missing)", dir.display(), CONFIG = super::CONFIG_NAME)]
     NoRun {
         /// The folder.
         dir: PathBuf,
