@@ -62,7 +62,7 @@ fn the_message_names_path_needed_and_free_bytes() {
     let files = state.checkpoint().files;
     let needed: u64 = files.iter().map(|file| file.file_len().unwrap()).sum();
     let message = save(&fs, &dir(), &state.checkpoint()).unwrap_err().to_string();
-    let needed = format!("{} KiB are needed", needed >> 10);
+    let needed = format!("{needed} bytes are needed");
     let place = "no space left for /run/checkpoints/step-00000003";
     for part in [place, &needed, "1000 bytes are free"] {
         assert!(message.contains(part), "{message:?} lacks {part:?}");
