@@ -14,6 +14,10 @@ pub fn remedy(code: &str, command: &str) -> Option<&'static str> {
             "to use it as it is, to look at it, add --allow-nonfinite"
         }
         ("run-exists", _) => "continue it with `crystalline resume`, or choose another --out",
+        ("no-checkpoint", _) => {
+            "training saves the first one after some steps; wait for it, or continue the run with \
+             `crystalline resume`"
+        }
         ("no-run", _) => "give the folder that `crystalline train` printed",
         ("diverged" | "worse-than-guessing", _) => "train again with a lower --lr",
         ("run-moved" | "writer-stopped", _) => "continue with `crystalline resume`",

@@ -44,7 +44,9 @@ pub enum Command {
         #[command(flatten)]
         force: Force,
     },
-    /// Print the token ids of a text.
+    /// Print the token ids of a text; the name of a special token, such as `<|endoftext|>`, is that token.
+    ///
+    /// Training and prompts read such a name as ordinary text.
     Encode {
         /// A tokenizer.json, a run's folder or a model folder.
         tokenizer: PathBuf,
@@ -60,7 +62,8 @@ pub enum Command {
         #[arg(default_value = "-")]
         ids: Vec<String>,
     },
-    /// Print the tokens of a text, one per line; without a text, the kind and the vocabulary size.
+    /// Print the tokens of a text, as `encode` reads it, one per line; without a text, the kind and
+    /// the vocabulary size.
     Show {
         /// A tokenizer.json, a run's folder or a model folder.
         tokenizer: PathBuf,
