@@ -157,8 +157,12 @@ pub fn fresh_seed() -> u64 {
 }
 
 /// Parses a value by its serde name; the error lists the valid names.
-pub fn parse_name<T: DeserializeOwned>(name: &str) -> Result<T, serde::de::value::Error> {
-    T::deserialize(name.into_deserializer())
+pub fn parse_name<T: DeserializeOwned>(name: &str) -> Result<T, String> {
+    T::deserialize(name.into_deserializer()).map_err(|error: serde::de::value::Error| {
+        let message = error.to_string();
+        let unknown = format!("unknown variant `{name}`, ");
+        message.strip_prefix(&unknown).unwrap_or(&message).to_owned()
+    })
 }
 
 /// Most threads.

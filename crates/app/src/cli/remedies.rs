@@ -6,6 +6,10 @@ pub fn remedy(code: &str, command: &str) -> Option<&'static str> {
         ("corpus-changed", _) => {
             "to continue with the text as it was when the run began, add --allow-changed-corpus"
         }
+        ("file-damaged", "resume") => {
+            "restore that file from a copy of the run; without one, the run cannot go on, but \
+             `crystalline generate` still writes with its model"
+        }
         ("file-exists", "tokenizer" | "data" | "eval") => {
             "to have an existing file replaced, add --force"
         }

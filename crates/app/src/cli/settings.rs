@@ -264,6 +264,7 @@ fn in_words(message: &str) -> String {
         ("expected usize", whole),
         ("expected u64", whole),
         ("expected u32", whole),
+        ("unknown variant", "unknown value"),
         ("expected f32", "expected a number"),
         ("expected f64", "expected a number"),
         ("expected a boolean", "expected true or false"),

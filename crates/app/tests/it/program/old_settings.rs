@@ -86,7 +86,7 @@ fn a_file_with_any_single_key_is_read() {
 fn every_name_of_a_choice_is_read() {
     let faults: Vec<String> = NAMES.into_iter().filter_map(fault).collect();
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
-    assert!(fault("vocab.head = 'half'").unwrap().contains("unknown variant `half`"));
+    assert!(fault("vocab.head = 'half'").unwrap().contains("unknown value `half`"));
 }
 
 #[test]

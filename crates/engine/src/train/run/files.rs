@@ -54,8 +54,8 @@ pub(super) fn check(
             Err(LoadError::damaged(&path, field, found, expected))
         };
         match (of(stored, name), of(now, name)) {
-            (Some(_), None) => damaged("file", "missing".into(), "there".into()),
-            (None, Some(_)) => damaged("file", "there".into(), "missing".into()),
+            (Some(_), None) => damaged("the file", "missing".into(), "it to be there".into()),
+            (None, Some(_)) => damaged("the file", "new".into(), "none".into()),
             (Some(then), Some(now)) if then.bytes != now.bytes => {
                 damaged("size", now.bytes.to_string(), then.bytes.to_string())
             }
