@@ -44,6 +44,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         "K" | "KB" => n * 1e3,
         "M" | "MB" => n * 1e6,
         "G" | "GB" => n * 1e9,
+        "T" | "TB" => n * 1e12,
         _ => return Err(expected.to_string()),
     };
     if !(1.0..1e13).contains(&bytes) {
@@ -135,6 +136,7 @@ mod tests {
         assert_eq!(parse_size("1234"), Ok(1234));
         assert_eq!(parse_size("1.5kb"), Ok(1500));
         assert_eq!(parse_size("50MB"), Ok(50_000_000));
+        assert_eq!(parse_size("2TB"), Ok(2_000_000_000_000));
         for bad in ["", "MB", "-3MB", "0", "nan", "inf", "5 parsecs", "99999GB"] {
             assert!(parse_size(bad).is_err(), "{bad}");
         }

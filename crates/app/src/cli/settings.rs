@@ -162,7 +162,7 @@ fn parse_head(name: &str) -> Result<HeadName, String> {
             "that is a setting now: --set vocab.head={name}, or head = {name:?} under [vocab] in a \
              file given by --config"
         )),
-        "full" | "factor" => parse_name::<HeadName>(name).map_err(|error| error.to_string()),
+        "full" | "factor" => parse_name::<HeadName>(name),
         _ => Err("expected one of `full`, `factor`".to_owned()),
     }
 }
