@@ -167,7 +167,7 @@ pub enum Error {
         found: u64,
     },
     /// A token file that is damaged or of another kind.
-    #[error("{path}: {field}: found {found}, expected {expected}; remove the file and tokenise again", path = path.display())]
+    #[error("{path}: {field}: found {found}, expected {expected}; copy it again from where it came, or train anew from the text", path = path.display())]
     TokenFile {
         /// The token file.
         path: PathBuf,

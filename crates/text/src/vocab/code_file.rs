@@ -32,7 +32,8 @@ pub enum CodeFileError {
         source: std::io::Error,
     },
     /// The file is missing, and the model needs it.
-    #[error("{}: no such file, and the model needs the parts of words that it lists", path.display())]
+    #[error("{}: no such file, and the model needs the parts of words that it lists; copy it \
+         from where the model came", path.display())]
     Missing {
         /// The file.
         path: PathBuf,
