@@ -50,6 +50,12 @@ fn show(bytes: u64) -> String {
     }
 }
 
+/// Bytes of memory that this process holds now; at least [`FIXED_BYTES`].
+pub fn held_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    kib_of(&status, "VmRSS:").unwrap_or(0).max(FIXED_BYTES)
+}
+
 /// Most threads that this process may start beside its own, by the address space of their stacks.
 pub fn threads_max() -> usize {
     let left = process_limit().map_or(u64::MAX, |limit| limit.bytes.saturating_sub(FIXED_BYTES));

@@ -15,7 +15,7 @@ use crate::disk::{
 };
 use crate::formats::ConstantFiles;
 use crate::generate::Session;
-use crate::memory::FIXED_BYTES;
+use crate::memory::held_bytes;
 use crate::model::{InputLayer, Layout, MicroShape, init_params};
 use crate::train::events::Notice;
 use crate::train::memory::{check_memory, micro_shape};
@@ -50,6 +50,8 @@ pub(super) struct Machine {
     pub train: TrainSource,
     pub valid: Option<ValidSource>,
     pub session: Session,
+    /// Bytes that the process held before any of this: the program, and what preparing left.
+    pub held_before: u64,
 }
 
 /// Training sequences.
@@ -129,6 +131,7 @@ impl Machine {
             None
         };
         check_memory(model, train, config.vocab.n_samples, threads)??;
+        let held_before = held_bytes();
         let layout = Layout::for_training(model, config.vocab.n_samples)?;
         let hash = &tokens.origin().tokenizer_hash;
         let mut inputs = InputLayer::open(dir, &tokenizer, hash, &layout)?;
@@ -149,7 +152,7 @@ impl Machine {
         let optimizer = Box::new(AdamW::new(&layout, train.optimizer));
         let trainer = Trainer::new(TrainerSpec { layout, params, inputs, optimizer, lanes });
         let train = TrainSource { tokens, batches };
-        Ok(Machine { config: config.clone(), trainer, train, valid, session })
+        Ok(Machine { config: config.clone(), trainer, train, valid, session, held_before })
     }
 
     /// Puts the model and the optimiser back to their state before the first step.
@@ -315,7 +318,7 @@ impl Run {
         let mut memory = trainer.memory();
         memory.push(("samples", cache + workspace));
         memory.push(("snapshot of a save", snapshot));
-        memory.push(("the program", FIXED_BYTES as usize));
+        memory.push(("the program", self.machine.held_before as usize));
         memory
     }
 }
